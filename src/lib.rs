@@ -1,1 +1,43 @@
-//! A lock-free TLS session cache.
+#![doc = include_str!("../README.md")]
+#![cfg_attr(docsrs, feature(doc_cfg))]
+#![deny(unsafe_op_in_unsafe_fn)]
+
+#[cfg(all(sessile_loom, not(crossbeam_loom)))]
+compile_error!("the models need `--cfg crossbeam_loom` beside `--cfg sessile_loom`");
+
+mod budget;
+mod builder;
+mod cache;
+mod clock;
+mod error;
+mod hash;
+mod policy;
+mod raw;
+mod recency;
+mod reclaim;
+mod session;
+mod settings;
+mod stats;
+mod sync;
+
+pub use crate::builder::{Builder, Capacity};
+pub use crate::cache::{SessionCache, View};
+pub use crate::clock::{Clock, CoarseClock, ManualClock};
+pub use crate::error::{Added, BuildError, Rejection, RemovalCause};
+pub use crate::policy::Policy;
+pub use crate::session::{Context, InvalidSessionId, Protocol, Secret, Session, SessionBuilder, SessionId};
+pub use crate::settings::{Hooks, Mode};
+pub use crate::stats::{Garbage, Handshake, Stats};
+
+/// What the models need beside the public API.
+#[cfg(sessile_loom)]
+#[doc(hidden)]
+pub mod internals {
+    pub use crate::reclaim::choose_real_epoch;
+}
+
+const _: () = {
+    const fn is_send_and_sync<T: Send + Sync>() {}
+    is_send_and_sync::<SessionCache<Vec<u8>>>();
+    is_send_and_sync::<Session<Vec<u8>>>();
+};

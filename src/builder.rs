@@ -1,0 +1,257 @@
+//! Building a cache with more than a capacity.
+#![forbid(unsafe_code)]
+
+use crate::budget::Budget;
+use crate::cache::SessionCache;
+use crate::clock::{Clock, Time};
+use crate::error::{BuildError, Rejection, RemovalCause};
+use crate::policy::Policy;
+use crate::session::{Block, Context, Session, SessionId};
+use crate::settings::{Hooks, Mode};
+use std::fmt;
+use std::time::Duration;
+
+/// How many sessions a cache may hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Capacity {
+    /// At most so many. 0 is an error.
+    Sessions(usize),
+    /// No bound: nothing is evicted, the table doubles as it fills (OpenSSL's 0).
+    Unbounded,
+}
+
+impl From<usize> for Capacity {
+    fn from(sessions: usize) -> Self {
+        Self::Sessions(sessions)
+    }
+}
+
+impl Capacity {
+    /// The bound as a number, `usize::MAX` for none.
+    pub(crate) fn sessions(self) -> Result<usize, BuildError> {
+        match self {
+            Self::Sessions(0) => Err(BuildError::ZeroCapacity),
+            Self::Sessions(usize::MAX) => Err(BuildError::CapacityTooLarge),
+            Self::Sessions(sessions) => Ok(sessions),
+            Self::Unbounded => Ok(usize::MAX),
+        }
+    }
+}
+
+type Weigher<T> = dyn Fn(&Session<T>) -> usize + Send + Sync;
+
+/// Builds a [`SessionCache`]: [`SessionCache::builder`].
+///
+/// ```
+/// use sessile::{Policy, RemovalCause, SessionCache};
+/// use std::time::Duration;
+///
+/// let cache: SessionCache<Vec<u8>> = SessionCache::builder()
+///     .capacity(100_000)
+///     .weigher(|session| session.len())
+///     .max_weight(64 << 20)
+///     .max_entry_weight(16 << 10)
+///     .timeout(Duration::from_secs(3600))
+///     .policy(Policy::Lru)
+///     .on_removed(|session, cause| {
+///         if cause == RemovalCause::Evicted {
+///             eprintln!("no room for {:?}", session.id());
+///         }
+///     })
+///     .build()?;
+/// assert_eq!(cache.capacity(), 100_000);
+/// # Ok::<(), sessile::BuildError>(())
+/// ```
+#[must_use]
+pub struct Builder<T> {
+    pub(crate) capacity: Capacity,
+    weigher: Option<Box<Weigher<T>>>,
+    max_weight: Option<usize>,
+    max_entry_weight: Option<usize>,
+    pub(crate) timeout: Duration,
+    pub(crate) policy: Policy,
+    pub(crate) protect_reused: bool,
+    pub(crate) time: Time,
+    pub(crate) mode: Mode,
+    pub(crate) garbage_limit: usize,
+    pub(crate) hooks: Hooks<T>,
+}
+
+impl<T: Send + Sync + 'static> Builder<T> {
+    /// `SSL_SESSION_CACHE_MAX_SIZE_DEFAULT`.
+    const CAPACITY: usize = 20_480;
+    /// OpenSSL's timeout of a context, in seconds.
+    const TIMEOUT_SECONDS: u64 = 7_200;
+    const GARBAGE_LIMIT: usize = 64 << 20;
+
+    pub(crate) fn new() -> Self {
+        Self {
+            capacity: Capacity::Sessions(Self::CAPACITY),
+            weigher: None,
+            max_weight: None,
+            max_entry_weight: None,
+            timeout: Duration::from_secs(Self::TIMEOUT_SECONDS),
+            policy: Policy::default(),
+            protect_reused: false,
+            time: Time::Coarse,
+            mode: Mode::default(),
+            garbage_limit: Self::GARBAGE_LIMIT,
+            hooks: Hooks::new(),
+        }
+    }
+
+    /// The largest number of sessions; 20 480 unless set.
+    pub fn capacity(mut self, capacity: impl Into<Capacity>) -> Self {
+        self.capacity = capacity.into();
+        self
+    }
+
+    /// Measures a session in bytes. Asked once per session, at its first `add` to any cache with a weigher; the answer
+    /// (at most 4 GiB) stays with the session.
+    pub fn weigher(mut self, weigher: impl Fn(&Session<T>) -> usize + Send + Sync + 'static) -> Self {
+        self.weigher = Some(Box::new(weigher));
+        self
+    }
+
+    /// The largest weight of all sessions together, in bytes; unbounded unless set. Needs a weigher. Every `add` then
+    /// writes one shared counter.
+    pub fn max_weight(mut self, bytes: usize) -> Self {
+        self.max_weight = Some(bytes);
+        self
+    }
+
+    /// The largest weight of one session, in bytes; `max_weight` unless set. Needs a weigher.
+    pub fn max_entry_weight(mut self, bytes: usize) -> Self {
+        self.max_entry_weight = Some(bytes);
+        self
+    }
+
+    /// The timeout of sessions that bring none, in whole seconds; 7200 unless set.
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = timeout;
+        self
+    }
+
+    /// The order of eviction; [`Policy::Lru`] unless set.
+    pub fn policy(mut self, policy: Policy) -> Self {
+        self.policy = policy;
+        self
+    }
+
+    /// Under [`Policy::Lru`], evicts sessions that were never used before used ones while a set holds more than four of
+    /// them. Against floods of clients that never come back; costs some hits without a flood. Off unless set.
+    pub fn protect_reused(mut self, protect: bool) -> Self {
+        self.protect_reused = protect;
+        self
+    }
+
+    /// The clock; [`CoarseClock`](crate::CoarseClock) unless set.
+    pub fn clock(mut self, clock: impl Clock) -> Self {
+        self.time = Time::Given(Box::new(clock));
+        self
+    }
+
+    /// What the cache does by itself.
+    pub fn mode(mut self, mode: Mode) -> Self {
+        self.mode = mode;
+        self
+    }
+
+    /// Retired bytes beyond which `add` refuses what would retire more ([`Rejection::Garbage`]); 64 MiB unless set.
+    ///
+    /// Lookups and removals go on; what removals alone retire comes on top, and was stored before. The check allows for
+    /// one open batch (64 retirements) of each thread.
+    pub fn garbage_limit(mut self, bytes: usize) -> Self {
+        self.garbage_limit = bytes;
+        self
+    }
+
+    /// All hooks at once.
+    pub fn hooks(mut self, hooks: Hooks<T>) -> Self {
+        self.hooks = hooks;
+        self
+    }
+
+    /// See [`Hooks::on_added`].
+    pub fn on_added(mut self, hook: impl Fn(&Session<T>) + Send + Sync + 'static) -> Self {
+        self.hooks = self.hooks.on_added(hook);
+        self
+    }
+
+    /// See [`Hooks::on_removed`].
+    pub fn on_removed(mut self, hook: impl Fn(&Session<T>, RemovalCause) + Send + Sync + 'static) -> Self {
+        self.hooks = self.hooks.on_removed(hook);
+        self
+    }
+
+    /// See [`Hooks::on_miss`].
+    pub fn on_miss(
+        mut self,
+        hook: impl Fn(&SessionId, &Context) -> Option<Session<T>> + Send + Sync + 'static,
+    ) -> Self {
+        self.hooks = self.hooks.on_miss(hook);
+        self
+    }
+
+    /// Builds the cache, allocating its table.
+    ///
+    /// # Errors
+    /// [`BuildError`] for limits that make no sense and for a table without memory.
+    pub fn build(self) -> Result<SessionCache<T>, BuildError> {
+        SessionCache::from_builder(self)
+    }
+
+    pub(crate) fn check_weights(&self) -> Result<(), BuildError> {
+        let limits = [self.max_weight, self.max_entry_weight];
+        let has_limit = limits.iter().any(Option::is_some);
+        if limits.contains(&Some(0)) || (has_limit && self.weigher.is_none()) {
+            return Err(BuildError::WeightWithoutWeigher);
+        }
+        match (self.max_weight, self.max_entry_weight) {
+            (Some(total), Some(entry)) if entry > total => Err(BuildError::EntryWeightAboveTotal),
+            _ => Ok(()),
+        }
+    }
+
+    pub(crate) fn take_weighing(&mut self) -> Option<Weighing<T>> {
+        let weigher = self.weigher.take()?;
+        let total = self.max_weight.unwrap_or(usize::MAX);
+        let entry = self.max_entry_weight.unwrap_or(total).min(Block::<T>::WEIGHT_MAX as usize);
+        Some(Weighing { weigher, max_entry: entry, budget: Budget::new(total, 0) })
+    }
+}
+
+impl<T> fmt::Debug for Builder<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Builder")
+            .field("capacity", &self.capacity)
+            .field("max_weight", &self.max_weight)
+            .field("max_entry_weight", &self.max_entry_weight)
+            .field("timeout", &self.timeout)
+            .field("policy", &self.policy)
+            .field("hooks", &self.hooks)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Capacity by bytes.
+pub(crate) struct Weighing<T> {
+    weigher: Box<Weigher<T>>,
+    max_entry: usize,
+    pub(crate) budget: Budget,
+}
+
+impl<T> Weighing<T> {
+    /// Makes sure the session is weighed and not too heavy.
+    pub(crate) fn weigh(&self, session: &Session<T>) -> Result<(), Rejection> {
+        let block = session.block();
+        if !block.is_weighed() {
+            let weight = (self.weigher)(session);
+            if weight > self.max_entry {
+                return Err(Rejection::OverWeight);
+            }
+            block.fix_weight(u32::try_from(weight).unwrap_or(Block::<T>::WEIGHT_MAX));
+        }
+        if block.weight() as usize > self.max_entry { Err(Rejection::OverWeight) } else { Ok(()) }
+    }
+}

@@ -1,0 +1,241 @@
+//! `add`: identical, replace, or insert.
+
+use super::departure::{Departures, Permit};
+use super::room::Holding;
+use super::{Guard, Key, SessionCache};
+use crate::error::{Added, Rejection, RemovalCause};
+use crate::raw::{Home, Stamp, Table, Tag, Word};
+use crate::session::{Block, Session};
+use crate::stats::Counter;
+use std::ptr::NonNull;
+
+/// One `add` on its way.
+pub(super) struct Newcomer<T> {
+    pub(super) block: NonNull<Block<T>>,
+    pub(super) hash: u64,
+    pub(super) tag: Tag,
+    pub(super) claimant: usize,
+    pub(super) weight: usize,
+    pub(super) now: u64,
+    pub(super) holding: Holding,
+}
+
+enum Placed<T> {
+    Inserted,
+    Replaced(Session<T>),
+    Identical,
+}
+
+impl<T: Send + Sync + 'static> SessionCache<T> {
+    /// Stores a session (`SSL_CTX_add_session(3)`), which is visible to the very next lookup.
+    ///
+    /// The handle given becomes the cache's own: the count rises by one as seen by whoever kept a clone.
+    ///
+    /// - The key is absent: [`Inserted`](Added::Inserted). A full cache evicts another session first, never this one.
+    /// - This very object is stored: [`Identical`](Added::Identical). Nothing is written, counted up or reordered.
+    /// - Another object with the key is stored: [`Replaced`](Added::Replaced), in one step: no lookup finds neither or
+    ///   both. The cache's own count of the old one goes by deferred destruction.
+    /// - Otherwise [`Rejected`](Added::Rejected), and nothing changed.
+    ///
+    /// A session without date or timeout gets those of the cache. Lock-free. Allocates nothing in steady state.
+    ///
+    /// ```
+    /// use sessile::{Added, Session, SessionCache, SessionId};
+    ///
+    /// let cache = SessionCache::new(100)?;
+    /// let id = SessionId::from([1; 32]);
+    /// let first = Session::new(id, 1);
+    /// assert!(matches!(cache.add(first.clone()), Added::Inserted));
+    /// assert!(matches!(cache.add(first.clone()), Added::Identical));
+    /// let Added::Replaced(old) = cache.add(Session::new(id, 2)) else { panic!() };
+    /// assert!(Session::ptr_eq(&old, &first));
+    /// # Ok::<(), sessile::BuildError>(())
+    /// ```
+    pub fn add(&self, session: Session<T>) -> Added<T> {
+        let mut departures = Departures::none();
+        let shown = self.settings.wants_added().then(|| session.clone());
+        let added = self.add_quietly(session, &mut departures);
+        departures.arrived = shown.filter(|_| added.changed());
+        self.announce(departures);
+        added
+    }
+
+    fn add_quietly(&self, session: Session<T>, departures: &mut Departures<T>) -> Added<T> {
+        let now = self.time.now();
+        // Runs the weigher, which is user code: before the guard.
+        let admitted = self.admit(&session, now);
+        let pin = self.domain.pin();
+        let placed = admitted.and_then(|()| self.place(&pin, &session, now, departures));
+        let added = match placed {
+            Ok(Placed::Inserted) => {
+                self.count(&pin, Counter::Added);
+                Added::Inserted
+            }
+            Ok(Placed::Replaced(old)) => Added::Replaced(old),
+            Ok(Placed::Identical) => {
+                self.count(&pin, Counter::Identical);
+                return Added::Identical;
+            }
+            Err(rejection) => {
+                self.count(&pin, Counter::Rejected);
+                return Added::Rejected(rejection);
+            }
+        };
+        self.sweeper.note_expiry(session.block().expires());
+        // The table owns the count now.
+        let _ = session.into_address();
+        if self.settings.mode().auto_flush {
+            self.sweep_a_slot(&pin, now, departures);
+        }
+        added
+    }
+
+    /// Checks, dates and weighs a session.
+    #[inline]
+    fn admit(&self, session: &Session<T>, now: u64) -> Result<(), Rejection> {
+        let mode = self.settings.mode();
+        let block = session.block();
+        if !mode.store {
+            return Err(Rejection::StoreDisabled);
+        }
+        if !block.is_resumable() {
+            return Err(Rejection::NotResumable);
+        }
+        if !Word::can_hold(session.address()) {
+            return Err(Rejection::Address);
+        }
+        block.date(now, self.settings.timeout_seconds());
+        if mode.update_time {
+            block.set_created(now);
+        }
+        if block.is_expired(now) {
+            return Err(Rejection::Expired);
+        }
+        match &self.weighing {
+            Some(weighing) => weighing.weigh(session),
+            None => Ok(()),
+        }
+    }
+
+    fn place(
+        &self,
+        pin: &Guard<'_, T>,
+        session: &Session<T>,
+        now: u64,
+        departures: &mut Departures<T>,
+    ) -> Result<Placed<T>, Rejection> {
+        let claimant = self.claimants.number(pin.index()).ok_or(Rejection::Contention)?;
+        let id = session.id();
+        let context = session.context();
+        let key = Key { id: &id, context: &context, protocol: session.protocol() };
+        let hash = self.hash.of(&id);
+        let mut newcomer = Newcomer {
+            block: session.address(),
+            hash,
+            tag: Tag::of_hash(hash),
+            claimant: claimant.number,
+            weight: if self.weighing.is_some() { session.block().weight() as usize } else { 0 },
+            now,
+            holding: Holding::default(),
+        };
+        let placed = loop {
+            match self.attempt(pin, key, &mut newcomer, departures) {
+                Ok(Some(placed)) => break Ok(placed),
+                // Each failed attempt is another thread's progress, or counted in `holding`.
+                Ok(None) => crate::sync::relax(),
+                Err(rejection) => break Err(rejection),
+            }
+        };
+        self.give_back(pin, newcomer.holding);
+        placed
+    }
+
+    fn attempt(
+        &self,
+        pin: &Guard<'_, T>,
+        key: Key<'_>,
+        newcomer: &mut Newcomer<T>,
+        departures: &mut Departures<T>,
+    ) -> Result<Option<Placed<T>>, Rejection> {
+        let stamp = self.recency.stamp();
+        let chain = self.chain(pin);
+        let newest = chain.newest();
+        let Some(home) = newest.settle(newcomer.hash, stamp) else { return Ok(None) };
+        for older in chain.tables().take_while(|table| !std::ptr::eq(*table, newest)) {
+            older.close(newcomer.hash, stamp);
+        }
+        match self.find(pin, key, newcomer.hash).spot {
+            // LINEARIZE: the identical add, at the load of the word.
+            Some(spot) if spot.word.holds(newcomer.block) => Ok(Some(Placed::Identical)),
+            Some(spot) => self.replace(pin, &spot, newcomer, departures),
+            None => self.insert(pin, newest, home, newcomer, departures),
+        }
+    }
+
+    fn replace(
+        &self,
+        pin: &Guard<'_, T>,
+        spot: &super::At<'_, T>,
+        newcomer: &mut Newcomer<T>,
+        departures: &mut Departures<T>,
+    ) -> Result<Option<Placed<T>>, Rejection> {
+        let Some(old) = self.block(pin, spot) else { return Ok(None) };
+        self.check_garbage(pin, old)?;
+        let old_weight = if self.weighing.is_some() { old.weight() as usize } else { 0 };
+        let more = newcomer.weight.saturating_sub(old_weight);
+        if !self.reserve_weight(pin, newcomer, more, spot.block(), departures)? {
+            return Ok(None);
+        }
+        let stamp = self.next_stamp(pin, spot.table);
+        // LINEARIZE: the replacement.
+        if !spot.exchange(Word::member(newcomer.block, newcomer.tag, stamp)) {
+            return Ok(None);
+        }
+        newcomer.holding.weight -= more;
+        if let Some(weighing) = &self.weighing {
+            weighing.budget.give(old_weight.saturating_sub(newcomer.weight));
+        }
+        // SAFETY: the block is alive under the guard; the clone is the caller's own count.
+        let old = spot.block().map(|old| Session::clone(&*unsafe { Session::lend(old) }));
+        self.depart(pin, spot, RemovalCause::Replaced, Permit::Kept, departures);
+        Ok(old.map(Placed::Replaced))
+    }
+
+    fn insert(
+        &self,
+        pin: &Guard<'_, T>,
+        table: &Table<Block<T>>,
+        home: Home,
+        newcomer: &mut Newcomer<T>,
+        departures: &mut Departures<T>,
+    ) -> Result<Option<Placed<T>>, Rejection> {
+        if !self.reserve_weight(pin, newcomer, newcomer.weight, None, departures)? {
+            return Ok(None);
+        }
+        let Some(spot) = self.choose_slot(pin, table, newcomer, departures)? else { return Ok(None) };
+        let claim = spot.claim(newcomer.block, newcomer.tag, newcomer.claimant, home);
+        let Some(claim) = claim else { return Ok(None) };
+        if spot.word.is_member() {
+            self.evict_into_holding(pin, &spot, newcomer, departures);
+        }
+        let stamp = self.next_stamp(pin, table);
+        if !claim.publish(stamp) {
+            return Ok(None);
+        }
+        newcomer.holding.session = false;
+        newcomer.holding.weight -= newcomer.weight;
+        self.grow_if_unbounded(pin, table);
+        Ok(Some(Placed::Inserted))
+    }
+
+    /// The stamp of a session that is placed now.
+    #[inline]
+    fn next_stamp(&self, pin: &Guard<'_, T>, table: &Table<Block<T>>) -> Stamp {
+        if table.is_one_set() {
+            return self.advance_one_set(table);
+        }
+        let nth = pin.state().placements.add(1);
+        self.recency.note_add(nth);
+        self.recency.stamp()
+    }
+}

@@ -1,0 +1,89 @@
+//! What follows the end of a stay: permits, counters, retirement, hooks.
+
+use super::{At, Guard, SessionCache};
+use crate::error::RemovalCause;
+use crate::session::{Block, Session};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+
+/// Sessions that left, and the one that came, to be shown to the hooks once the guard is gone.
+pub(super) struct Departures<T> {
+    left: Vec<(Session<T>, RemovalCause)>,
+    pub(super) arrived: Option<Session<T>>,
+}
+
+/// What becomes of the permit of a session that leaves.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Permit {
+    GivenBack,
+    /// It passes to the session that takes the place.
+    Kept,
+}
+
+impl<T> Departures<T> {
+    pub(super) fn none() -> Self {
+        Self { left: Vec::new(), arrived: None }
+    }
+}
+
+impl<T: Send + Sync + 'static> SessionCache<T> {
+    /// Settles the end of the stay that `spot` saw. The caller's exchange ended it.
+    #[inline]
+    pub(super) fn depart(
+        &self,
+        pin: &Guard<'_, T>,
+        spot: &At<'_, T>,
+        cause: RemovalCause,
+        permit: Permit,
+        departures: &mut Departures<T>,
+    ) {
+        let Some(address) = spot.block() else { return };
+        self.count(pin, cause.into());
+        if permit == Permit::GivenBack {
+            self.sessions.give_one(&pin.state().spare);
+        }
+        // SAFETY: the stay's count is given up below, after the grace period of this guard at the earliest.
+        let block: &Block<T> = unsafe { address.as_ref() };
+        // A replacement settles the difference of the weights itself.
+        if let (Some(weighing), true) = (&self.weighing, cause != RemovalCause::Replaced) {
+            weighing.budget.give(block.weight() as usize);
+        }
+        if self.settings.wants_removed() {
+            // SAFETY: as above.
+            let session = unsafe { Session::lend(address) };
+            departures.left.push(((*session).clone(), cause));
+        }
+        // SAFETY: 1. The stay owned one count (INVARIANT STAYS) and the caller's exchange made it ours. 2. The word is
+        // gone from the table. 3. The guard is older than the exchange.
+        unsafe { pin.retire(address) };
+    }
+
+    /// Calls the hooks. Must be called without a guard.
+    ///
+    /// Every session is shown even if a hook panics; then the first panic goes on.
+    #[inline]
+    pub(super) fn announce(&self, departures: Departures<T>) {
+        if !departures.left.is_empty() || departures.arrived.is_some() {
+            self.announce_all(departures);
+        }
+    }
+
+    #[cold]
+    fn announce_all(&self, departures: Departures<T>) {
+        let hooks = self.settings.hooks();
+        let mut first_panic = None;
+        // The hooks get shared references and the table is whole: nothing is left half-done by a panic.
+        let mut guarded = |call: &dyn Fn()| {
+            let called = catch_unwind(AssertUnwindSafe(call));
+            first_panic = first_panic.take().or(called.err());
+        };
+        if let Some(hook) = &hooks.on_removed {
+            departures.left.iter().for_each(|(session, cause)| guarded(&|| hook(session, *cause)));
+        }
+        if let (Some(hook), Some(session)) = (&hooks.on_added, &departures.arrived) {
+            guarded(&|| hook(session));
+        }
+        if let Some(panic) = first_panic {
+            resume_unwind(panic);
+        }
+    }
+}

@@ -1,0 +1,233 @@
+//! `get`, `read`, `take`.
+
+use super::departure::{Departures, Permit};
+use super::{At, Found, Guard, Key, SessionCache};
+use crate::error::RemovalCause;
+use crate::raw::Word;
+use crate::session::{Block, Session, SessionId};
+use crate::stats::Counter;
+
+/// What a lookup makes of a stored session.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Standing {
+    Usable,
+    Expired,
+    NotResumable,
+    /// Dated in the future: kept, not used.
+    Early,
+}
+
+impl<T: Send + Sync + 'static> SessionCache<T> {
+    /// Looks a session up and returns a counted handle.
+    ///
+    /// Never waits for a writer, an evictor or a migration. An expired session is a miss and is removed.
+    ///
+    /// ```
+    /// use sessile::{Session, SessionCache, SessionId};
+    ///
+    /// let cache = SessionCache::new(100)?;
+    /// let id = SessionId::from([1; 32]);
+    /// assert!(cache.add(Session::new(id, "state")).changed());
+    /// assert_eq!(*cache.get(&id).unwrap(), "state");
+    /// # Ok::<(), sessile::BuildError>(())
+    /// ```
+    pub fn get(&self, id: &SessionId) -> Option<Session<T>> {
+        self.get_key(Key::of_id(id))
+    }
+
+    /// Looks a session up and lends it to `f`, without touching its count.
+    ///
+    /// On a hit no shared cache line is written, except once per session and tick (a sixteenth of the capacity in adds)
+    /// the age that eviction needs. `f` runs under a short guard: while it runs, nothing that is removed from the cache
+    /// can be freed, so it should not block. It may use the cache.
+    pub fn read<R>(&self, id: &SessionId, f: impl FnOnce(&Session<T>) -> R) -> Option<R> {
+        self.read_key(Key::of_id(id), f)
+    }
+
+    /// Removes a session and returns it. Of all threads that take, remove or replace one session, exactly one gets it.
+    ///
+    /// The handle is the caller's own; the cache's count goes by deferred destruction, so
+    /// [`Session::handle_count`] may still include it for a while. Lock-free.
+    pub fn take(&self, id: &SessionId) -> Option<Session<T>> {
+        self.take_key(Key::of_id(id))
+    }
+
+    #[inline]
+    pub(super) fn get_key(&self, key: Key<'_>) -> Option<Session<T>> {
+        let hit = self.look(key, |pin, spot| {
+            // SAFETY: the block is alive under the guard; the clone's count is its own.
+            let session = unsafe { Session::lend(spot.block()?) };
+            let _ = pin;
+            Some(Session::clone(&session))
+        });
+        hit.flatten().or_else(|| self.ask_tier(key, Some))
+    }
+
+    #[inline]
+    pub(super) fn read_key<R>(&self, key: Key<'_>, f: impl FnOnce(&Session<T>) -> R) -> Option<R> {
+        let mut f = Some(f);
+        let hit = self.look(key, |_pin, spot| {
+            // SAFETY: the block is alive under the guard, which `look` holds until this returns.
+            let session = unsafe { Session::lend(spot.block()?) };
+            f.take().map(|f| f(&session))
+        });
+        let hit = hit.flatten();
+        match f {
+            None => hit,
+            Some(f) => self.ask_tier(key, |session| Some(f(&session))),
+        }
+    }
+
+    /// Finds a usable session and lends it to `lend` under the guard. Everything that does not end in a hit is counted,
+    /// and removed where it must be, before this returns.
+    #[inline]
+    fn look<R>(&self, key: Key<'_>, lend: impl FnOnce(&Guard<'_, T>, &At<'_, T>) -> R) -> Option<R> {
+        if !self.settings.mode().lookup {
+            return None;
+        }
+        let now = self.time.now();
+        let hash = self.hash.of(key.id);
+        let pin = self.domain.pin();
+        let found = self.find(&pin, key, hash);
+        if let Some(spot) = &found.spot {
+            if let Some(block) = self.block(&pin, spot) {
+                if self.standing(block, now) == Standing::Usable {
+                    self.count(&pin, Counter::Hits);
+                    self.use_session(block, spot, now);
+                    return Some(lend(&pin, spot));
+                }
+            }
+        }
+        let departures = self.look_failed(&pin, found, now);
+        drop(pin);
+        self.announce(departures);
+        None
+    }
+
+    #[inline]
+    fn standing(&self, block: &Block<T>, now: u64) -> Standing {
+        if block.is_expired(now) {
+            Standing::Expired
+        } else if !block.is_resumable() {
+            Standing::NotResumable
+        } else if block.is_future(now) {
+            Standing::Early
+        } else {
+            Standing::Usable
+        }
+    }
+
+    /// Makes the session younger, as far as mode and policy want it.
+    #[inline]
+    fn use_session(&self, block: &Block<T>, spot: &At<'_, T>, now: u64) {
+        if self.settings.mode().update_time {
+            block.set_created(now);
+        }
+        if !self.policy.ages_by_use() {
+            return;
+        }
+        let word = spot.word;
+        if word.is_touched() && word.stamp() == self.recency.stamp() {
+            return;
+        }
+        let stamp = if spot.table.is_one_set() { self.advance_one_set(spot.table) } else { self.recency.stamp() };
+        // LINEARIZE: nothing: the exchange fails only if the session left or somebody else touched it.
+        spot.exchange(word.touched(stamp));
+    }
+
+    /// Counts a lookup that ends without a session, and removes what it met.
+    #[cold]
+    fn look_failed(&self, pin: &Guard<'_, T>, found: Found<'_, T>, now: u64) -> Departures<T> {
+        let mut departures = Departures::none();
+        let standing = found.spot.and_then(|spot| {
+            let standing = self.standing(self.block(pin, &spot)?, now);
+            let cause = match standing {
+                Standing::Expired => RemovalCause::Expired,
+                Standing::NotResumable => RemovalCause::Removed,
+                Standing::Early | Standing::Usable => return Some(standing),
+            };
+            // LINEARIZE: a spontaneous removal, if the exchange succeeds; else somebody else removed it.
+            if spot.exchange(Word::EMPTY) {
+                self.depart(pin, &spot, cause, Permit::GivenBack, &mut departures);
+            }
+            Some(standing)
+        });
+        let counter = match standing {
+            Some(Standing::Expired) => Counter::Timeouts,
+            None if found.elsewhere => Counter::ContextMisses,
+            _ => Counter::Misses,
+        };
+        self.count(pin, counter);
+        departures
+    }
+
+    pub(super) fn take_key(&self, key: Key<'_>) -> Option<Session<T>> {
+        if !self.settings.mode().lookup {
+            return self.ask_tier(key, Some);
+        }
+        let now = self.time.now();
+        let hash = self.hash.of(key.id);
+        let mut departures = Departures::none();
+        let pin = self.domain.pin();
+        let taken = loop {
+            let found = self.find(&pin, key, hash);
+            let standing = found.spot.and_then(|spot| Some((spot, self.standing(self.block(&pin, &spot)?, now))));
+            let Some((spot, Standing::Usable)) = standing else {
+                departures = self.look_failed(&pin, found, now);
+                break None;
+            };
+            // LINEARIZE: the take, for the one whose exchange succeeds. A failure is somebody else's progress.
+            if spot.exchange(Word::EMPTY) {
+                self.count(&pin, Counter::Hits);
+                // SAFETY: the block is alive under the guard; the clone is the caller's own count, the stay's is
+                // retired by `depart`.
+                let session = spot.block().map(|block| Session::clone(&*unsafe { Session::lend(block) }));
+                self.depart(&pin, &spot, RemovalCause::Taken, Permit::GivenBack, &mut departures);
+                break session;
+            }
+            crate::sync::relax();
+        };
+        drop(pin);
+        self.announce(departures);
+        taken.or_else(|| self.take_from_tier(key))
+    }
+
+    /// Asks the miss hook. What it supplies is checked like a stored session, counted, and kept unless the mode says
+    /// otherwise.
+    #[inline]
+    fn ask_tier<R>(&self, key: Key<'_>, f: impl FnOnce(Session<T>) -> Option<R>) -> Option<R> {
+        if !self.settings.wants_miss() {
+            return None;
+        }
+        let session = self.supplied(key)?;
+        if self.settings.mode().keep_tier_hits {
+            // A refusal must not break the resumption.
+            let _ = self.add(session.clone());
+        }
+        f(session)
+    }
+
+    /// A session that is taken from the second tier is not kept in the first.
+    fn take_from_tier(&self, key: Key<'_>) -> Option<Session<T>> {
+        if !self.settings.wants_miss() {
+            return None;
+        }
+        self.supplied(key)
+    }
+
+    #[cold]
+    fn supplied(&self, key: Key<'_>) -> Option<Session<T>> {
+        let hooks = self.settings.hooks();
+        let session = (hooks.on_miss.as_ref()?)(key.id, key.context)?;
+        let block = session.block();
+        let is_asked_for = block.match_key(key.id, key.context, key.protocol) == crate::session::KeyMatch::Same;
+        let now = self.time.now();
+        if !is_asked_for || self.standing(block, now) != Standing::Usable {
+            return None;
+        }
+        block.date(now, self.settings.timeout_seconds());
+        let pin = self.domain.pin();
+        self.count(&pin, Counter::TierHits);
+        Some(session)
+    }
+}

@@ -1,0 +1,301 @@
+//! `SessionCache`: OpenSSL's semantics on top of the table.
+//!
+//! One file per kind of operation: `lookup`, `add`, `room` (permits and victims), `remove`, `sweep`, `resize`,
+//! `snapshot`, `view`. What they share is here and in `departure`, which is what follows the end of a stay.
+#![allow(clippy::type_complexity, reason = "the two type parameters of a domain")]
+
+mod add;
+mod departure;
+mod lookup;
+mod remove;
+mod resize;
+mod room;
+mod snapshot;
+mod sweep;
+mod view;
+
+pub use self::view::View;
+
+use crate::budget::{Budget, Spare};
+use crate::builder::{Builder, Capacity, Weighing};
+use crate::clock::Time;
+use crate::error::BuildError;
+use crate::hash::KeyedHash;
+use crate::policy::Policy;
+use crate::raw::{Chain, Claimants, Root, Spot, Table};
+use crate::recency::Recency;
+use crate::reclaim::{Domain, Pin, Reclaim};
+use crate::session::{Block, Context, KeyMatch, Protocol, Session, SessionId};
+use crate::settings::{Hooks, Mode, Settings};
+use crate::stats::{Counter, Counters, Garbage, Handshake, Stats};
+use crate::sync::Tally;
+use crossbeam_utils::CachePadded;
+use resize::Mover;
+use std::fmt;
+use std::ptr::NonNull;
+use std::time::Duration;
+use sweep::Sweeper;
+
+/// A concurrent TLS session cache with the semantics of `SSL_CTX_add_session(3)`.
+///
+/// Share it by reference or by `Arc`; it is not `Clone`. No operation takes a lock, blocks or spawns a thread. `get` and
+/// `read` are wait-free outside of a table migration and bounded during one; everything else is lock-free. See the
+/// [crate documentation](crate) for the guarantees and an example.
+///
+/// The key of a session is its context, protocol and id, compared in full. The methods here that take an id look in
+/// [`Context::NONE`] under [`Protocol::ANY`]; [`view`](Self::view) looks elsewhere. Methods that take a session use the
+/// session's own key.
+pub struct SessionCache<T: Send + Sync + 'static> {
+    root: Root<Block<T>>,
+    domain: Domain<Block<T>, CachePadded<PerThread>>,
+    hash: KeyedHash,
+    time: Time,
+    settings: Settings<T>,
+    sessions: Budget,
+    weighing: Option<Weighing<T>>,
+    recency: Recency,
+    policy: Policy,
+    protect_reused: bool,
+    garbage_limit: u64,
+    claimants: Claimants,
+    sweeper: Sweeper,
+    mover: Mover,
+}
+
+/// What the cache keeps for each thread that uses it.
+#[derive(Default)]
+struct PerThread {
+    counters: Counters,
+    spare: Spare,
+    /// Sessions placed, for the tick; permits not found, for the search for spares.
+    placements: Tally,
+    starved: Tally,
+}
+
+type Guard<'c, T> = Pin<'c, Block<T>, CachePadded<PerThread>>;
+type At<'p, T> = Spot<'p, Block<T>>;
+
+// SAFETY: a block is sent and shared between threads like its payload, which is `Send + Sync`; its count decides who
+// frees it.
+unsafe impl<T: Send + Sync + 'static> Reclaim for Block<T> {
+    unsafe fn release(this: NonNull<Self>) {
+        // SAFETY: the caller gives one count up.
+        drop(unsafe { Session::from_address(this) });
+    }
+
+    fn footprint(&self) -> usize {
+        Block::footprint(self)
+    }
+}
+
+/// The full key of a lookup.
+#[derive(Clone, Copy)]
+struct Key<'k> {
+    id: &'k SessionId,
+    context: &'k Context,
+    protocol: Protocol,
+}
+
+impl<'k> Key<'k> {
+    fn of_id(id: &'k SessionId) -> Self {
+        Self { id, context: &Context::NONE, protocol: Protocol::ANY }
+    }
+}
+
+/// What a search found.
+struct Found<'p, T> {
+    spot: Option<At<'p, T>>,
+    /// The id is stored for another context.
+    elsewhere: bool,
+}
+
+impl<T: Send + Sync + 'static> SessionCache<T> {
+    /// A cache for `capacity` sessions with the default timeout of 7200 seconds.
+    ///
+    /// # Errors
+    /// A capacity of 0 or beyond what a table can hold, or no memory for the table.
+    pub fn new(capacity: impl Into<Capacity>) -> Result<Self, BuildError> {
+        Self::builder().capacity(capacity).build()
+    }
+
+    /// Starts a cache with more than a capacity.
+    pub fn builder() -> Builder<T> {
+        Builder::new()
+    }
+
+    pub(crate) fn from_builder(mut builder: Builder<T>) -> Result<Self, BuildError> {
+        let capacity = builder.capacity.sessions()?;
+        builder.check_weights()?;
+        let weighing = builder.take_weighing();
+        let table = Table::new(resize::buckets_for(capacity))?;
+        Ok(Self {
+            root: Root::new(table),
+            domain: Domain::new(),
+            hash: KeyedHash::new(),
+            time: builder.time,
+            settings: Settings::new(builder.mode, builder.timeout.as_secs(), builder.hooks),
+            sessions: Budget::new(capacity, resize::spares_for(capacity)),
+            weighing,
+            recency: Recency::new(capacity),
+            policy: builder.policy,
+            protect_reused: builder.protect_reused,
+            garbage_limit: builder.garbage_limit as u64,
+            claimants: Claimants::new(),
+            sweeper: Sweeper::new(),
+            mover: Mover::new(resize::buckets_for(capacity)),
+        })
+    }
+
+    /// The cache as seen from one context: only that context's sessions exist.
+    pub fn view(&self, context: Context) -> View<'_, T> {
+        View::new(self, context)
+    }
+
+    /// The number of sessions stored: never above [`capacity`](Self::capacity), at any moment, for any thread.
+    ///
+    /// While other threads add and remove it may be read too low by the few permits that each thread keeps in hand.
+    /// Cost: one load per thread that ever used the cache.
+    pub fn len(&self) -> usize {
+        self.sessions.held(self.domain.states().map(|state| &state.spare))
+    }
+
+    /// Whether no session is stored.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The largest number of sessions; `usize::MAX` when unbounded.
+    pub fn capacity(&self) -> usize {
+        self.sessions.announced()
+    }
+
+    /// A snapshot of all counters. Adds up one set of counters per thread; never contends with lookups.
+    pub fn stats(&self) -> Stats {
+        let mut stats = Stats::default();
+        self.domain.states().for_each(|state| state.counters.add_to(&mut stats));
+        let (sessions, bytes) = self.domain.garbage();
+        stats.garbage = Garbage { sessions, bytes };
+        stats.drop_panics = self.domain.drop_panics();
+        stats.number = self.len() as u64;
+        stats
+    }
+
+    /// Counts a handshake event; adapters call it.
+    pub fn record(&self, event: Handshake) {
+        let pin = self.domain.pin();
+        pin.state().counters.count(event.into());
+    }
+
+    /// Pushes reclamation forward: everything retired before the call, by any thread, is freed if no reader holds it.
+    ///
+    /// Removed sessions keep their secrets until they are freed. That happens by itself as long as the cache is used (one
+    /// retired session is freed for each that is retired, and each thread looks after one neighbour); a cache that falls
+    /// idle keeps the last few. Call this after removing what must not stay, or from a timer. A reader that stays inside
+    /// [`read`](Self::read) prevents it for as long.
+    ///
+    /// Lock-free. Runs the drops of the payloads it frees on the calling thread.
+    pub fn collect(&self) {
+        self.domain.collect();
+    }
+
+    /// Changes the mode.
+    pub fn set_mode(&self, mode: Mode) {
+        self.settings.set_mode(mode);
+    }
+
+    /// The mode in force.
+    pub fn mode(&self) -> Mode {
+        self.settings.mode()
+    }
+
+    /// Changes the timeout given to sessions that bring none (`SSL_CTX_set_timeout`); whole seconds. Sessions stored
+    /// already keep theirs.
+    pub fn set_timeout(&self, timeout: Duration) {
+        self.settings.set_timeout_seconds(timeout.as_secs());
+    }
+
+    /// The timeout given to sessions that bring none.
+    pub fn timeout(&self) -> Duration {
+        Duration::from_secs(self.settings.timeout_seconds())
+    }
+
+    /// Replaces all hooks. Operations under way may still call the old ones.
+    pub fn set_hooks(&self, hooks: Hooks<T>) {
+        self.settings.set_hooks(hooks);
+    }
+
+    #[inline]
+    fn chain<'p>(&self, _pin: &'p Guard<'_, T>) -> Chain<'p, Block<T>> {
+        // SAFETY: the guard is of the domain that retires this cache's tables and lives for `'p`.
+        unsafe { self.root.chain() }
+    }
+
+    /// Looks for the key under the guard.
+    #[inline]
+    fn find<'p>(&self, pin: &'p Guard<'_, T>, key: Key<'_>, hash: u64) -> Found<'p, T> {
+        let mut elsewhere = false;
+        let spot = self.chain(pin).find(hash, |block| {
+            // SAFETY: the block has a stay in a table that is reachable under the guard, so its count is given up after
+            // the guard (INVARIANT STAYS).
+            match unsafe { block.as_ref() }.match_key(key.id, key.context, key.protocol) {
+                KeyMatch::Same => true,
+                KeyMatch::OtherContext => {
+                    elsewhere = true;
+                    false
+                }
+                KeyMatch::Different => false,
+            }
+        });
+        Found { spot, elsewhere }
+    }
+
+    /// The block at a spot.
+    #[inline]
+    fn block<'p>(&self, _pin: &'p Guard<'_, T>, spot: &At<'p, T>) -> Option<&'p Block<T>> {
+        // SAFETY: the word was a member, shadow or victim when it was read under the guard: as in `find`.
+        spot.block().map(|block| unsafe { &*block.as_ptr() })
+    }
+
+    #[inline]
+    fn count(&self, pin: &Guard<'_, T>, counter: Counter) {
+        pin.state().counters.count(counter);
+    }
+}
+
+impl<T: Send + Sync + 'static> Default for SessionCache<T> {
+    /// 20 480 sessions, 7200 seconds: OpenSSL's defaults.
+    fn default() -> Self {
+        let Ok(cache) = Builder::new().build() else { std::alloc::handle_alloc_error(std::alloc::Layout::new::<Self>()) };
+        cache
+    }
+}
+
+impl<T: Send + Sync + 'static> Drop for SessionCache<T> {
+    /// Gives up every count that the cache holds; handles elsewhere stay valid. Hooks are not called.
+    fn drop(&mut self) {
+        // SAFETY: `&mut self`: nobody else has the root.
+        let chain = unsafe { self.root.chain() };
+        for table in chain.tables() {
+            for bucket in 0..table.len() {
+                for spot in table.bucket_spots(bucket) {
+                    let owns = spot.word.is_member();
+                    if let (true, Some(block)) = (owns, spot.block()) {
+                        // SAFETY: a member owns one count (INVARIANT STAYS), and nobody reads it any more. No claim and
+                        // no shadow outlives the operation that made it.
+                        drop(unsafe { Session::from_address(block) });
+                    }
+                }
+            }
+        }
+    }
+}
+
+impl<T: Send + Sync + 'static> fmt::Debug for SessionCache<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SessionCache")
+            .field("len", &self.len())
+            .field("capacity", &self.capacity())
+            .field("policy", &self.policy)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,56 @@
+//! `remove` and `remove_id`.
+
+use super::departure::{Departures, Permit};
+use super::{Key, SessionCache};
+use crate::error::RemovalCause;
+use crate::raw::Word;
+use crate::session::{Session, SessionId};
+
+impl<T: Send + Sync + 'static> SessionCache<T> {
+    /// Removes this very object, if it is stored (BoringSSL, LibreSSL, OpenSSL 0.9.6; OpenSSL since 1.1 removes by id).
+    ///
+    /// False when it is not stored, also when another object with the same key is: a newer session is never removed by
+    /// mistake. Marks the session non-resumable either way, as `SSL_CTX_remove_session(3)` does. Of all threads that
+    /// remove, take or replace one stay, one succeeds. Lock-free.
+    pub fn remove(&self, session: &Session<T>) -> bool {
+        session.set_not_resumable();
+        let hash = self.hash.of(&session.id());
+        let mut departures = Departures::none();
+        let pin = self.domain.pin();
+        let removed = loop {
+            let Some(spot) = self.chain(&pin).find(hash, |block| block == session.address()) else { break false };
+            // LINEARIZE: the removal, for the one whose exchange succeeds.
+            if spot.exchange(Word::EMPTY) {
+                self.depart(&pin, &spot, RemovalCause::Removed, Permit::GivenBack, &mut departures);
+                break true;
+            }
+            crate::sync::relax();
+        };
+        drop(pin);
+        self.announce(departures);
+        removed
+    }
+
+    /// Removes whatever is stored under the id, expired or not (OpenSSL since 1.1). False when nothing is. Lock-free.
+    pub fn remove_id(&self, id: &SessionId) -> bool {
+        self.remove_key(Key::of_id(id))
+    }
+
+    pub(super) fn remove_key(&self, key: Key<'_>) -> bool {
+        let hash = self.hash.of(key.id);
+        let mut departures = Departures::none();
+        let pin = self.domain.pin();
+        let removed = loop {
+            let Some(spot) = self.find(&pin, key, hash).spot else { break false };
+            // LINEARIZE: the removal, for the one whose exchange succeeds.
+            if spot.exchange(Word::EMPTY) {
+                self.depart(&pin, &spot, RemovalCause::Removed, Permit::GivenBack, &mut departures);
+                break true;
+            }
+            crate::sync::relax();
+        };
+        drop(pin);
+        self.announce(departures);
+        removed
+    }
+}

@@ -1,0 +1,316 @@
+//! Capacity at run time: permits at once, slots by migration.
+
+use super::departure::{Departures, Permit};
+use super::{At, Guard, SessionCache};
+use crate::builder::Capacity;
+use crate::error::{BuildError, Rejection};
+use crate::policy::Candidate;
+use crate::raw::{Move, SLOTS, Table};
+use crate::session::{Block, Session};
+use crate::sync::untracked::{AtomicUsize as Untracked, Ordering as Order};
+use crate::sync::{AtomicBool, Ordering};
+use std::ptr::NonNull;
+
+/// The right to move sessions between tables, and the size they are moved to.
+pub(super) struct Mover {
+    is_moving: AtomicBool,
+    /// Buckets that an unbounded cache wants; a bounded one derives them from its limit.
+    wanted: Untracked,
+}
+
+/// What is left to do after a slice of a migration.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Progress {
+    Done,
+    More,
+    /// Another thread is the mover.
+    Busy,
+    /// The new table found no memory.
+    Stuck,
+}
+
+/// Buckets moved under one guard.
+const BUCKETS_PER_SLICE: usize = 32;
+
+/// The first size of an unbounded cache, in sessions.
+const UNBOUNDED_START: usize = 1024;
+
+/// An unbounded table grows when it is fuller than this.
+const GROW_ABOVE_PERCENT: usize = 70;
+
+/// The buckets for a capacity.
+///
+/// One set up to 14 sessions: exact. Above that the slots are twice the sessions up to 4096, where chance is rough, and
+/// 1.4 times beyond: two choices of seven then overflow for one session in a hundred thousand (1.33: one in ten thousand,
+/// 1.15: one in two hundred; simulated, see DESIGN.md).
+pub(super) fn buckets_for(capacity: usize) -> usize {
+    let sessions = if capacity == usize::MAX { UNBOUNDED_START } else { capacity };
+    if sessions <= 2 * SLOTS {
+        return Table::<Block<()>>::BUCKETS_MIN;
+    }
+    let slots = if sessions <= 4096 { sessions.saturating_mul(2) } else { sessions.saturating_add(sessions / 5 * 2) };
+    slots.div_ceil(SLOTS)
+}
+
+/// Spare permits that a thread may keep: all threads of this machine together under a two-thousandth of the capacity.
+pub(super) fn spares_for(capacity: usize) -> usize {
+    if cfg!(sessile_loom) {
+        return 0;
+    }
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    (capacity / 2048 / threads).min(32)
+}
+
+impl Mover {
+    pub(super) fn new(buckets: usize) -> Self {
+        Self { is_moving: AtomicBool::new(false), wanted: Untracked::new(buckets) }
+    }
+
+    fn try_begin(&self) -> bool {
+        // ORDERING: Acquire: sees the cursors of the mover before, pairs with `end`. Relaxed on failure: nothing is
+        // read. Model: `migrate_two_movers`.
+        self.is_moving.compare_exchange(false, true, Ordering::Acquire, Ordering::Relaxed).is_ok()
+    }
+
+    fn end(&self) {
+        // ORDERING: Release: hands the cursors over, pairs with `try_begin`. Model: `migrate_two_movers`.
+        self.is_moving.store(false, Ordering::Release);
+    }
+}
+
+impl<T: Send + Sync + 'static> SessionCache<T> {
+    /// Changes the capacity (`SSL_CTX_sess_set_cache_size(3)`).
+    ///
+    /// Shrinking evicts the excess before it returns, oldest first. The slots follow by migration: other threads go on
+    /// meanwhile, lookups never wait, and a thread that stalls in here holds nobody up (the migration is then finished by
+    /// the next one that adds or resizes). `capacity()` shows a smaller figure once the excess is gone.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new); the capacity is then unchanged.
+    pub fn set_capacity(&self, capacity: impl Into<Capacity>) -> Result<(), BuildError> {
+        let sessions = capacity.into().sessions()?;
+        let buckets = buckets_for(sessions);
+        let mut prepared = Some(Table::new(buckets)?);
+        self.mover.wanted.fetch_max(buckets, Order::Relaxed);
+        self.sessions.set_limit(sessions, spares_for(sessions));
+        self.recency.set_capacity(sessions);
+        self.evict_excess();
+        self.sessions.announce();
+        while self.migrate(BUCKETS_PER_SLICE, &mut prepared) == Progress::More {}
+        Ok(())
+    }
+
+    pub(super) fn is_unbounded(&self) -> bool {
+        self.sessions.is_unlimited()
+    }
+
+    /// The table size that is wanted now.
+    fn wanted_buckets(&self) -> usize {
+        match self.sessions.limit() {
+            // ORDERING: Relaxed: a number; the mover's right orders the tables themselves.
+            usize::MAX => self.mover.wanted.load(Order::Relaxed),
+            limit => buckets_for(limit),
+        }
+    }
+
+    /// Evicts until no more permits are out than the limit covers.
+    fn evict_excess(&self) {
+        self.domain.states().for_each(|state| self.sessions.reclaim(&state.spare));
+        while self.sessions.excess() > 0 {
+            let oldest = self.oldest_members(self.sessions.excess());
+            if oldest.is_empty() {
+                // The excess is in the hands of adds under way, which give it back or place it.
+                crate::sync::yield_now();
+            }
+            for address in oldest {
+                let mut departures = Departures::none();
+                let pin = self.domain.pin();
+                if let Some(spot) = self.spot_of(&pin, &address) {
+                    // A refusal for garbage is not for this: what is over the limit must go.
+                    let _ = self.evict_now(&pin, &spot, &mut departures);
+                }
+                drop(pin);
+                self.announce(departures);
+            }
+        }
+    }
+
+    fn evict_now(&self, pin: &Guard<'_, T>, spot: &At<'_, T>, departures: &mut Departures<T>) -> bool {
+        // LINEARIZE: the eviction.
+        let evicted = spot.exchange(crate::raw::Word::EMPTY);
+        if evicted {
+            self.depart(pin, spot, crate::error::RemovalCause::Evicted, Permit::GivenBack, departures);
+        }
+        evicted
+    }
+
+    fn spot_of<'p>(&self, pin: &'p Guard<'_, T>, session: &Session<T>) -> Option<At<'p, T>> {
+        let hash = self.hash.of(&session.id());
+        self.chain(pin).find(hash, |block| block == session.address())
+    }
+
+    /// Up to `n` sessions in the order in which the policy would evict them.
+    fn oldest_members(&self, n: usize) -> Vec<Session<T>> {
+        let now = self.time.now();
+        let tick = self.recency.tick();
+        let mut ranked = Vec::new();
+        self.walk(|pin, spot, _| {
+            let (Some(block), Some(address)) = (self.block(pin, &spot), spot.block()) else { return };
+            let candidate = Candidate {
+                age: spot.word.stamp().age(tick),
+                is_touched: spot.word.is_touched(),
+                expires: Some(block.expires()),
+            };
+            // Equal ranks are told apart by hash: what stays must not be neighbours, which would share few new sets.
+            let rank = (block.is_expired(now), self.policy.rank(&candidate), self.hash.of(&block.id()));
+            // SAFETY: the block is alive under the guard; the clone is a count of its own.
+            ranked.push((rank, Session::clone(&*unsafe { Session::lend(address) })));
+        });
+        ranked.sort_unstable_by_key(|(rank, _)| std::cmp::Reverse(*rank));
+        ranked.truncate(n);
+        ranked.into_iter().map(|(_, session)| session).collect()
+    }
+
+    /// Lets an unbounded table grow in time, and moves a few buckets while one does.
+    #[inline]
+    pub(super) fn grow_if_unbounded(&self, pin: &Guard<'_, T>, table: &Table<Block<T>>) {
+        let is_migrating = self.chain(pin).oldest().next().is_some();
+        if is_migrating {
+            self.migrate_slice();
+        } else if self.is_unbounded() && self.sessions.used() > table.slots() / 100 * GROW_ABOVE_PERCENT {
+            let _ = self.grow(pin, table);
+        }
+    }
+
+    /// Wants a table of twice the size of `table`, and begins or continues the migration to it.
+    #[cold]
+    pub(super) fn grow(&self, _pin: &Guard<'_, T>, table: &Table<Block<T>>) -> Result<(), Rejection> {
+        if table.next().is_none() {
+            // ORDERING: Relaxed, as in `wanted_buckets`.
+            self.mover.wanted.fetch_max(table.len().saturating_mul(2), Order::Relaxed);
+        }
+        match self.migrate(BUCKETS_PER_SLICE, &mut None) {
+            Progress::Stuck => Err(Rejection::Allocation),
+            _ => Ok(()),
+        }
+    }
+
+    #[cold]
+    fn migrate_slice(&self) {
+        self.migrate(BUCKETS_PER_SLICE / 4, &mut None);
+    }
+
+    /// Brings the tables one slice closer to the size that is wanted.
+    fn migrate(&self, buckets: usize, prepared: &mut Option<Box<Table<Block<T>>>>) -> Progress {
+        if !self.mover.try_begin() {
+            return Progress::Busy;
+        }
+        let mut departures = Departures::none();
+        let pin = self.domain.pin();
+        let progress = self.migrate_as_mover(&pin, buckets, prepared, &mut departures);
+        self.mover.end();
+        drop(pin);
+        self.announce(departures);
+        progress
+    }
+
+    fn migrate_as_mover(
+        &self,
+        pin: &Guard<'_, T>,
+        buckets: usize,
+        prepared: &mut Option<Box<Table<Block<T>>>>,
+        departures: &mut Departures<T>,
+    ) -> Progress {
+        let oldest = self.chain(pin).oldest();
+        let Some(newer) = oldest.next() else {
+            return self.begin_migration(oldest, prepared);
+        };
+        if !oldest.close_some(buckets, self.recency.stamp()) {
+            return Progress::More;
+        }
+        for _ in 0..buckets {
+            let Some(bucket) = oldest.next_to_move() else {
+                self.end_migration(pin, oldest);
+                return Progress::More;
+            };
+            while let Some(spot) = oldest.first_member(bucket) {
+                self.move_session(pin, &spot, newer, departures);
+            }
+        }
+        Progress::More
+    }
+
+    fn begin_migration(&self, table: &Table<Block<T>>, prepared: &mut Option<Box<Table<Block<T>>>>) -> Progress {
+        let wanted = self.wanted_buckets();
+        if wanted == table.len() {
+            return Progress::Done;
+        }
+        let ready = prepared.take().filter(|ready| ready.len() == wanted);
+        let Ok(next) = ready.map_or_else(|| Table::new(wanted), Ok) else { return Progress::Stuck };
+        table.succeed(next);
+        Progress::More
+    }
+
+    fn end_migration(&self, pin: &Guard<'_, T>, emptied: &Table<Block<T>>) {
+        if let Some(table) = self.root.unlink(emptied) {
+            let table = Retired(table);
+            // SAFETY: the table left the chain, so guards that begin later cannot reach it; it came from a box.
+            pin.defer(move || drop(unsafe { Box::from_raw(table.into_inner().as_ptr()) }));
+        }
+    }
+
+    /// Moves one member to the new table, or evicts it, or evicts another for it.
+    fn move_session(
+        &self,
+        pin: &Guard<'_, T>,
+        spot: &At<'_, T>,
+        newer: &Table<Block<T>>,
+        departures: &mut Departures<T>,
+    ) {
+        let (Some(block), Some(address)) = (self.block(pin, spot), spot.block()) else { return };
+        let hash = self.hash.of(&block.id());
+        // SAFETY: the block is alive under the guard. The clone's count is the shadow's.
+        let count = Session::clone(&*unsafe { Session::lend(address) });
+        match spot.move_to(newer, hash) {
+            Some(Move::Moved(block) | Move::Gone(block)) => {
+                let _ = count.into_address();
+                // SAFETY: Moved: the old stay's count, ended by our exchange. Gone: the shadow's count; a reader may have
+                // met the shadow. Either word is gone, and the guard is older.
+                unsafe { pin.retire(block) };
+            }
+            Some(Move::NoRoom) | None => {
+                // The count was never in the table.
+                drop(count);
+                self.make_room_for_move(pin, spot, newer, hash, departures);
+            }
+        }
+    }
+
+    /// The set in the new table is full: the oldest of its members and the one that wants in goes.
+    fn make_room_for_move(
+        &self,
+        pin: &Guard<'_, T>,
+        spot: &At<'_, T>,
+        newer: &Table<Block<T>>,
+        hash: u64,
+        departures: &mut Departures<T>,
+    ) {
+        let tick = self.recency.tick();
+        let age = |spot: &At<'_, T>| spot.word.stamp().age(tick);
+        let oldest = newer.set_spots(hash).filter(|spot| spot.word.is_member()).max_by_key(age);
+        let victim = oldest.filter(|other| age(other) > age(spot)).unwrap_or(*spot);
+        self.evict_now(pin, &victim, departures);
+    }
+}
+
+/// An unlinked table on its way to its destruction, which touches no session.
+struct Retired<B>(NonNull<Table<B>>);
+
+// SAFETY: freeing a table frees atomics; the blocks it once named are not touched.
+unsafe impl<B> Send for Retired<B> {}
+
+impl<B> Retired<B> {
+    fn into_inner(self) -> NonNull<Table<B>> {
+        self.0
+    }
+}

@@ -1,0 +1,184 @@
+//! Walking over all buckets: `flush_expired`, `clear`, and the slot per `add` that looks for expired sessions.
+
+use super::departure::{Departures, Permit};
+use super::{At, Guard, SessionCache};
+use crate::error::RemovalCause;
+use crate::raw::{Table, Word};
+use crate::session::{Block, Context, Protocol};
+use crate::sync::untracked::{AtomicU64, AtomicUsize, Ordering};
+
+/// When something may have expired, and where the sweep of `add` stands. Hints: a lookup always checks for itself.
+pub(super) struct Sweeper {
+    /// Nothing stored expires before the end of this second, as far as adds and sweeps have seen.
+    soonest: AtomicU64,
+    /// The same for the sweep under way, which replaces `soonest` at its end.
+    pending: AtomicU64,
+    cursor: AtomicUsize,
+}
+
+/// Buckets that one guard covers while walking: short enough for reclamation, long enough to hide the pin.
+const BUCKETS_PER_PIN: usize = 16;
+
+/// Which sessions a walk is about.
+#[derive(Clone, Copy)]
+pub(super) struct Scope<'k> {
+    pub(super) context: Option<&'k Context>,
+    pub(super) protocol: Option<Protocol>,
+}
+
+impl Scope<'_> {
+    pub(super) const ALL: Self = Self { context: None, protocol: None };
+
+    pub(super) fn covers<T>(&self, block: &Block<T>) -> bool {
+        self.context.is_none_or(|context| block.context() == context)
+            && self.protocol.is_none_or(|protocol| block.protocol() == protocol)
+    }
+}
+
+// ORDERING: Relaxed throughout: hints.
+
+impl Sweeper {
+    pub(super) fn new() -> Self {
+        let never = || AtomicU64::new(u64::MAX);
+        Self { soonest: never(), pending: never(), cursor: AtomicUsize::new(0) }
+    }
+
+    #[inline]
+    pub(super) fn may_have_expired(&self, now: u64) -> bool {
+        now > self.soonest.load(Ordering::Relaxed)
+    }
+
+    #[inline]
+    pub(super) fn note_expiry(&self, expires: u64) {
+        for bound in [&self.soonest, &self.pending] {
+            if expires < bound.load(Ordering::Relaxed) {
+                bound.fetch_min(expires, Ordering::Relaxed);
+            }
+        }
+    }
+
+    /// The next of `slots` slots to look at, and whether it is the last of a round.
+    fn advance(&self, slots: usize) -> (usize, bool) {
+        let slot = self.cursor.fetch_add(1, Ordering::Relaxed) % slots;
+        (slot, slot + 1 == slots)
+    }
+
+    fn end_round(&self) {
+        let soonest = self.pending.swap(u64::MAX, Ordering::Relaxed);
+        self.soonest.store(soonest, Ordering::Relaxed);
+    }
+
+    fn note_survivor(&self, expires: u64) {
+        if expires < self.pending.load(Ordering::Relaxed) {
+            self.pending.fetch_min(expires, Ordering::Relaxed);
+        }
+    }
+}
+
+impl<T: Send + Sync + 'static> SessionCache<T> {
+    /// Removes every session that is expired at `now` (`SSL_CTX_flush_sessions(3)`), and returns how many.
+    ///
+    /// A session whose last valid second is `now` stays. Each session is removed once and shown to the hook as
+    /// [`Flushed`](RemovalCause::Flushed). Works through the table sixteen buckets at a time: neither lookups nor adds
+    /// wait for it. Never needed for correctness; an expired session is not returned either way.
+    pub fn flush_expired(&self, now: u64) -> usize {
+        self.flush(Scope::ALL, |block| block.is_expired(now))
+    }
+
+    /// Removes every session that is stored, and returns how many. Sessions added meanwhile may stay.
+    pub fn clear(&self) -> usize {
+        self.flush(Scope::ALL, |_| true)
+    }
+
+    pub(super) fn flush(&self, scope: Scope<'_>, is_due: impl Fn(&Block<T>) -> bool) -> usize {
+        let mut flushed = 0;
+        self.walk(|pin, spot, departures| {
+            let mut spot = spot;
+            // A touch or a replacement changes the word: look at the slot again until what is there may stay.
+            loop {
+                let due = self.block(pin, &spot).is_some_and(|block| scope.covers(block) && is_due(block));
+                if !spot.word.is_member() || !due {
+                    return;
+                }
+                // LINEARIZE: the removal.
+                if spot.exchange(Word::EMPTY) {
+                    self.depart(pin, &spot, RemovalCause::Flushed, Permit::GivenBack, departures);
+                    flushed += 1;
+                    return;
+                }
+                spot = spot.table.at(spot.position);
+            }
+        });
+        flushed
+    }
+
+    /// Shows every member to `visit`: one that is stored during the whole walk at least once, bucket by bucket, with the
+    /// hooks called in between and no guard held for long.
+    pub(super) fn walk<'c>(&'c self, mut visit: impl FnMut(&Guard<'c, T>, At<'_, T>, &mut Departures<T>)) {
+        let mut table_number = 0;
+        let mut bucket = 0;
+        loop {
+            let mut departures = Departures::none();
+            let pin = self.domain.pin();
+            let chain = self.chain(&pin);
+            // A table that was emptied meanwhile is gone: what it held is in its successors, which come next.
+            let known = chain.tables().find(|table| table.number() == table_number);
+            let table = known.unwrap_or_else(|| chain.oldest());
+            if known.is_none() {
+                (table_number, bucket) = (table.number(), 0);
+            }
+            let end = table.len().min(bucket + BUCKETS_PER_PIN);
+            self.walk_buckets(&pin, table, bucket..end, |spot| visit(&pin, spot, &mut departures));
+            bucket = end;
+            let next = if bucket == table.len() { table.next().map(Table::number) } else { Some(table_number) };
+            drop(pin);
+            self.announce(departures);
+            match next {
+                None => return,
+                Some(number) if number != table_number => (table_number, bucket) = (number, 0),
+                Some(_) => {}
+            }
+        }
+    }
+
+    fn walk_buckets<'p>(
+        &self,
+        _pin: &'p Guard<'_, T>,
+        table: &'p Table<Block<T>>,
+        buckets: std::ops::Range<usize>,
+        mut visit: impl FnMut(At<'p, T>),
+    ) {
+        for bucket in buckets {
+            table.bucket_spots(bucket).filter(|spot| spot.word.is_member()).for_each(&mut visit);
+        }
+    }
+
+    /// Looks at one slot and removes what is expired there: the bounded work that keeps a cache without timers clean.
+    /// Free as long as nothing can have expired.
+    #[inline]
+    pub(super) fn sweep_a_slot(&self, pin: &Guard<'_, T>, now: u64, departures: &mut Departures<T>) {
+        if self.sweeper.may_have_expired(now) {
+            self.sweep_next_slot(pin, now, departures);
+        }
+    }
+
+    #[cold]
+    fn sweep_next_slot(&self, pin: &Guard<'_, T>, now: u64, departures: &mut Departures<T>) {
+        let table = self.chain(pin).newest();
+        let (slot, is_last) = self.sweeper.advance(table.slots());
+        let spot = table.at(table.nth_slot(slot));
+        if spot.word.is_member() {
+            if let Some(block) = self.block(pin, &spot) {
+                if !block.is_expired(now) {
+                    self.sweeper.note_survivor(block.expires());
+                } else if spot.exchange(Word::EMPTY) {
+                    // LINEARIZE: a spontaneous removal, at the exchange above.
+                    self.depart(pin, &spot, RemovalCause::Expired, Permit::GivenBack, departures);
+                }
+            }
+        }
+        if is_last {
+            self.sweeper.end_round();
+        }
+    }
+}

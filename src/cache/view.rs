@@ -1,0 +1,143 @@
+//! The cache as seen from one context.
+
+use super::sweep::Scope;
+use super::{Key, SessionCache};
+use crate::error::{Added, Rejection};
+use crate::session::{Context, Protocol, Session, SessionId};
+use crate::stats::Counter;
+use std::fmt;
+
+/// A [`SessionCache`] narrowed to one context: other contexts' sessions do not exist here.
+///
+/// Lookups use [`Protocol::ANY`] unless [`protocol`](Self::protocol) narrows the view further; everything that walks over
+/// sessions covers all protocols of the context unless it does.
+///
+/// ```
+/// use sessile::{Context, Session, SessionCache, SessionId};
+///
+/// let cache = SessionCache::new(100)?;
+/// let (web, api) = (Context::digest(["web"]), Context::digest(["api"]));
+/// let id = SessionId::from([1; 32]);
+/// assert!(cache.add(Session::<()>::builder(id).context(web).build(())).changed());
+/// assert!(cache.view(web).get(&id).is_some());
+/// assert!(cache.view(api).get(&id).is_none());
+/// assert_eq!(cache.stats().context_misses, 1);
+/// # Ok::<(), sessile::BuildError>(())
+/// ```
+pub struct View<'c, T: Send + Sync + 'static> {
+    cache: &'c SessionCache<T>,
+    context: Context,
+    protocol: Option<Protocol>,
+}
+
+impl<T: Send + Sync + 'static> Clone for View<'_, T> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<T: Send + Sync + 'static> Copy for View<'_, T> {}
+
+impl<'c, T: Send + Sync + 'static> View<'c, T> {
+    pub(super) fn new(cache: &'c SessionCache<T>, context: Context) -> Self {
+        Self { cache, context, protocol: None }
+    }
+
+    /// Narrows the view to one protocol.
+    #[must_use]
+    pub fn protocol(self, protocol: Protocol) -> Self {
+        Self { protocol: Some(protocol), ..self }
+    }
+
+    /// The context.
+    pub fn context(&self) -> Context {
+        self.context
+    }
+
+    /// The whole cache.
+    pub fn cache(&self) -> &'c SessionCache<T> {
+        self.cache
+    }
+
+    /// [`SessionCache::add`]; a session of another context or protocol is [`Rejection::Context`].
+    pub fn add(&self, session: Session<T>) -> Added<T> {
+        if self.scope().covers(session.block()) {
+            return self.cache.add(session);
+        }
+        let pin = self.cache.domain.pin();
+        self.cache.count(&pin, Counter::Rejected);
+        Added::Rejected(Rejection::Context)
+    }
+
+    /// [`SessionCache::get`] in this context.
+    pub fn get(&self, id: &SessionId) -> Option<Session<T>> {
+        self.cache.get_key(self.key(id))
+    }
+
+    /// [`SessionCache::read`] in this context.
+    pub fn read<R>(&self, id: &SessionId, f: impl FnOnce(&Session<T>) -> R) -> Option<R> {
+        self.cache.read_key(self.key(id), f)
+    }
+
+    /// [`SessionCache::take`] in this context.
+    pub fn take(&self, id: &SessionId) -> Option<Session<T>> {
+        self.cache.take_key(self.key(id))
+    }
+
+    /// [`SessionCache::remove`]; false for a session of another context or protocol, which is left as it is.
+    pub fn remove(&self, session: &Session<T>) -> bool {
+        self.scope().covers(session.block()) && self.cache.remove(session)
+    }
+
+    /// [`SessionCache::remove_id`] in this context.
+    pub fn remove_id(&self, id: &SessionId) -> bool {
+        self.cache.remove_key(self.key(id))
+    }
+
+    /// [`SessionCache::flush_expired`] for this context's sessions.
+    pub fn flush_expired(&self, now: u64) -> usize {
+        self.cache.flush(self.scope(), |block| block.is_expired(now))
+    }
+
+    /// [`SessionCache::clear`] for this context's sessions.
+    pub fn clear(&self) -> usize {
+        self.cache.flush(self.scope(), |_| true)
+    }
+
+    /// The number of this context's sessions. Walks over the whole table, unlike [`SessionCache::len`].
+    pub fn len(&self) -> usize {
+        self.snapshot().len()
+    }
+
+    /// Whether this context has no session. Walks over the whole table.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// [`SessionCache::snapshot`] of this context's sessions.
+    pub fn snapshot(&self) -> Vec<Session<T>> {
+        self.cache.snapshot_of(self.scope())
+    }
+
+    /// Iterates over a [`snapshot`](Self::snapshot).
+    pub fn iter(&self) -> impl Iterator<Item = Session<T>> + use<T> {
+        self.snapshot().into_iter()
+    }
+
+    fn key<'k>(&'k self, id: &'k SessionId) -> Key<'k> {
+        Key { id, context: &self.context, protocol: self.protocol.unwrap_or(Protocol::ANY) }
+    }
+
+    fn scope(&self) -> Scope<'_> {
+        Scope { context: Some(&self.context), protocol: self.protocol }
+    }
+}
+
+impl<T: Send + Sync + 'static> fmt::Debug for View<'_, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("View")
+            .field("context", &self.context)
+            .field("protocol", &self.protocol)
+            .finish_non_exhaustive()
+    }
+}

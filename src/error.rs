@@ -1,0 +1,124 @@
+//! What can go wrong, and what an operation did.
+#![forbid(unsafe_code)]
+
+use crate::raw::TableError;
+use crate::session::Session;
+use std::fmt;
+
+/// Why a cache could not be built or resized.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum BuildError {
+    /// A capacity of 0. OpenSSL's 0 means unbounded, which is [`Capacity::Unbounded`](crate::Capacity::Unbounded) here.
+    ZeroCapacity,
+    /// More sessions than a table can have slots (about 83 million).
+    CapacityTooLarge,
+    /// The largest weight of one session is above the weight of all together.
+    EntryWeightAboveTotal,
+    /// A weight limit of 0, or a limit without a weigher to measure by.
+    WeightWithoutWeigher,
+    /// The memory for the table was not to be had.
+    OutOfMemory,
+}
+
+impl fmt::Display for BuildError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::ZeroCapacity => "the capacity is 0; say Capacity::Unbounded for a cache without a bound",
+            Self::CapacityTooLarge => "the capacity exceeds what one table can hold",
+            Self::EntryWeightAboveTotal => "the largest entry weight exceeds the total weight",
+            Self::WeightWithoutWeigher => "a weight limit needs a weigher and must not be 0",
+            Self::OutOfMemory => "not enough memory for the table",
+        })
+    }
+}
+
+impl std::error::Error for BuildError {}
+
+impl From<TableError> for BuildError {
+    fn from(error: TableError) -> Self {
+        match error {
+            TableError::TooLarge => Self::CapacityTooLarge,
+            TableError::OutOfMemory => Self::OutOfMemory,
+        }
+    }
+}
+
+/// What [`SessionCache::add`](crate::SessionCache::add) did.
+#[derive(Debug)]
+#[must_use = "a rejected session is not in the cache"]
+pub enum Added<T> {
+    /// The key was absent; the session is stored.
+    Inserted,
+    /// The key was stored in another object, which is returned; the session took its place in one step.
+    Replaced(Session<T>),
+    /// This very object is stored already; nothing changed.
+    Identical,
+    /// The session was not stored; nothing changed.
+    Rejected(Rejection),
+}
+
+impl<T> Added<T> {
+    /// Whether the cache changed: the 1 and 0 of `SSL_CTX_add_session(3)`.
+    pub fn changed(&self) -> bool {
+        matches!(self, Self::Inserted | Self::Replaced(_))
+    }
+}
+
+/// Why a session was not stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Rejection {
+    /// It is expired already.
+    Expired,
+    /// It is heavier than one session, or all together, may be.
+    OverWeight,
+    /// It is marked non-resumable.
+    NotResumable,
+    /// Too many retired sessions wait for a stalled reader; see
+    /// [`Builder::garbage_limit`](crate::Builder::garbage_limit).
+    Garbage,
+    /// It belongs to another context or protocol than the view it was given to.
+    Context,
+    /// Storing is switched off ([`Mode::store`](crate::Mode)).
+    StoreDisabled,
+    /// Every slot it could have is held by other threads in the middle of an `add`, also after 64 attempts.
+    Contention,
+    /// A table that had to grow found no memory.
+    Allocation,
+    /// Its address has bits set above the 48 that a slot can hold.
+    Address,
+}
+
+impl fmt::Display for Rejection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Expired => "the session is expired",
+            Self::OverWeight => "the session is too heavy",
+            Self::NotResumable => "the session is not resumable",
+            Self::Garbage => "too much retired memory waits for a reader",
+            Self::Context => "the session belongs to another context or protocol",
+            Self::StoreDisabled => "storing is switched off",
+            Self::Contention => "every possible slot is in use by a concurrent add",
+            Self::Allocation => "not enough memory",
+            Self::Address => "the session lies at an address that a slot cannot hold",
+        })
+    }
+}
+
+/// Why a session left the cache.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum RemovalCause {
+    /// Another object with its key took its place.
+    Replaced,
+    /// `remove` or `remove_id`, or it was found marked non-resumable.
+    Removed,
+    /// `take`.
+    Taken,
+    /// It made room for another session.
+    Evicted,
+    /// A lookup, or an `add` that looked for room, found it expired.
+    Expired,
+    /// `flush_expired` or `clear`.
+    Flushed,
+}

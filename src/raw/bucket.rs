@@ -1,0 +1,55 @@
+//! A bucket: one cache line of a publication word and the slots.
+
+use super::word::{State, Tag, Word};
+use crate::sync::{AtomicPtr, AtomicU64, Ordering};
+
+/// Slots of a bucket: what fits a cache line beside the publication word. Two in a model, which keeps its search small
+/// and still has sets with more than one slot a bucket.
+pub(crate) const SLOTS: usize = if cfg!(sessile_loom) { 2 } else { 7 };
+
+/// All zero is a fresh bucket: nothing published, every slot empty.
+#[repr(C, align(64))]
+pub(crate) struct Bucket<B> {
+    /// See `publish`.
+    pub(super) publication: AtomicU64,
+    slots: [AtomicPtr<B>; SLOTS],
+}
+
+const _: () = assert!(cfg!(sessile_loom) || size_of::<Bucket<u8>>() == 64);
+
+impl<B> Bucket<B> {
+    #[cfg(sessile_loom)]
+    pub(super) fn new() -> Self {
+        let slots = std::array::from_fn(|_| AtomicPtr::new(std::ptr::null_mut()));
+        Self { publication: AtomicU64::new(0), slots }
+    }
+
+    #[inline]
+    pub(super) fn load(&self, slot: usize) -> Word<B> {
+        // ORDERING: Acquire: sees the block that was published with the word; pairs with the Release of every
+        // exchange in `exchange`. Model: `add_and_get`.
+        Word::from_raw(self.slots[slot].load(Ordering::Acquire))
+    }
+
+    /// Replaces the word `from` by `to`; the one write to a slot that there is.
+    #[inline]
+    pub(super) fn exchange(&self, slot: usize, from: Word<B>, to: Word<B>) -> Result<(), Word<B>> {
+        // ORDERING: AcqRel: Release publishes the block that `to` names, pairs with `load`. Acquire: whoever ends a
+        // stay sees what was done to the slot before; Acquire on failure, because the caller goes on with that word.
+        // Model: `add_and_get`, `replace_and_get`.
+        let exchanged =
+            self.slots[slot].compare_exchange(from.raw(), to.raw(), Ordering::AcqRel, Ordering::Acquire);
+        exchanged.map(|_| ()).map_err(Word::from_raw)
+    }
+
+    /// The slots whose word has this state and tag, one bit each; no branch per slot.
+    #[inline]
+    pub(super) fn candidates(&self, tag: Tag, state: State) -> (u32, [Word<B>; SLOTS]) {
+        let words: [Word<B>; SLOTS] = std::array::from_fn(|slot| self.load(slot));
+        let mut mask = 0;
+        for (slot, word) in words.iter().enumerate() {
+            mask |= u32::from(word.may_be(tag, state)) << slot;
+        }
+        (mask, words)
+    }
+}

@@ -1,0 +1,70 @@
+//! Numbers for claimants: no two threads that insert into one table at a time have the same.
+
+use super::publish::CLAIMANTS;
+use crate::sync::untracked::{AtomicU64, Ordering};
+
+/// Numbers lent for one `add` to threads whose index is too large to be one.
+pub(crate) struct Claimants(AtomicU64);
+
+/// The right to a number.
+pub(crate) struct Claimant<'c> {
+    pub(crate) number: usize,
+    lent_by: Option<&'c Claimants>,
+}
+
+const LENT: usize = u64::BITS as usize;
+const OWNED: usize = CLAIMANTS - LENT;
+
+impl Claimants {
+    pub(crate) fn new() -> Self {
+        Self(AtomicU64::new(0))
+    }
+
+    /// The number of the thread with this index: its own up to 959, a lent one above. `None` when all 64 are lent.
+    #[inline]
+    pub(crate) fn number(&self, index: usize) -> Option<Claimant<'_>> {
+        if index < OWNED {
+            return Some(Claimant { number: index, lent_by: None });
+        }
+        self.lend()
+    }
+
+    #[cold]
+    fn lend(&self) -> Option<Claimant<'_>> {
+        // ORDERING: Acquire and Release (in `drop`): a number's former use is over when it is lent again.
+        let lent = self.0.fetch_update(Ordering::Acquire, Ordering::Relaxed, |bits| {
+            let free = bits.trailing_ones();
+            (free < u64::BITS).then(|| bits | (1 << free))
+        });
+        let free = lent.ok()?.trailing_ones() as usize;
+        Some(Claimant { number: OWNED + free, lent_by: Some(self) })
+    }
+}
+
+impl Drop for Claimant<'_> {
+    #[inline]
+    fn drop(&mut self) {
+        if let Some(claimants) = self.lent_by {
+            // ORDERING: Release, see `lend`.
+            claimants.0.fetch_and(!(1 << (self.number - OWNED)), Ordering::Release);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lends_each_number_once() {
+        let claimants = Claimants::new();
+        assert_eq!(claimants.number(7).map(|claimant| claimant.number), Some(7));
+        let lent: Vec<_> = (0..LENT).filter_map(|_| claimants.number(5000)).collect();
+        let mut numbers: Vec<_> = lent.iter().map(|claimant| claimant.number).collect();
+        numbers.dedup();
+        assert_eq!(numbers, (OWNED..CLAIMANTS).collect::<Vec<_>>());
+        assert!(claimants.number(5000).is_none());
+        drop(lent);
+        assert!(claimants.number(5000).is_some());
+    }
+}

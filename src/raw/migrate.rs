@@ -1,0 +1,110 @@
+//! Migration: emptying one table into another while everything goes on.
+//!
+//! One thread at a time is the *mover*; nobody waits for it. While it works, or stalls, both tables are in force:
+//! lookups read the older one first, a key found in the older table is replaced, taken or removed there, and absent keys
+//! are inserted into the newer one (after closing their home in the older one, so that no insertion there is possible).
+//!
+//! A session moves in three steps, of which the second decides:
+//!
+//! 1. new table: `EMPTY -> SHADOW(X)`. The shadow owns a count of its own, so its block may be looked at.
+//! 2. old table: `MEMBER(X) -> MOVED(X)`. If it fails, X was taken or replaced: step 1 is undone.
+//! 3. new table: `SHADOW(X) -> MEMBER(X)`, by the mover or by whoever meets the shadow first.
+//!
+//! A shadow counts as present exactly if the old table says MOVED for its block. Both never count at once, and at no
+//! moment neither does. `MOVED` words are compared and never dereferenced. There are no late copiers: a session is
+//! moved by the one mover, and a table that was emptied is never entered again.
+
+use super::bucket::SLOTS;
+use super::set::{Position, Spot};
+use super::table::{Root, Table};
+use super::word::{Stamp, State, Word};
+use crate::sync::Ordering;
+use std::ptr::NonNull;
+
+/// What became of a member that the mover looked at.
+pub(crate) enum Move<B> {
+    /// It is in the new table. The old table's count is the caller's to retire.
+    Moved(NonNull<B>),
+    /// It left the old table by other hands. The shadow's count is the caller's to retire.
+    Gone(NonNull<B>),
+    /// The set in the new table is full. The member is still in the old one.
+    NoRoom,
+}
+
+impl<B> Table<B> {
+    /// Publishes `next` as the table that new sessions enter. The caller is the mover, and there is no successor yet.
+    pub(crate) fn succeed(&self, next: Box<Self>) {
+        self.link(next);
+    }
+
+    /// Closes up to `limit` homes; true when all are closed. The caller is the mover.
+    pub(crate) fn close_some(&self, limit: usize, stamp: Stamp) -> bool {
+        // ORDERING: Relaxed: only the mover reads and writes the cursors; the right to move orders them.
+        let start = self.closing.load(Ordering::Relaxed);
+        let end = self.len().min(start + limit);
+        for bucket in start..end {
+            self.close_bucket(bucket, stamp);
+        }
+        self.closing.store(end, Ordering::Relaxed);
+        end == self.len()
+    }
+
+    /// The next bucket to empty; `None` when all are. The caller is the mover and all homes are closed.
+    pub(crate) fn next_to_move(&self) -> Option<usize> {
+        // ORDERING: Relaxed, as in `close_some`.
+        let bucket = self.moving.load(Ordering::Relaxed);
+        if bucket == self.len() {
+            return None;
+        }
+        self.moving.store(bucket + 1, Ordering::Relaxed);
+        Some(bucket)
+    }
+
+    /// The members of a bucket, re-read until none is left to move: `step` must make each one disappear.
+    pub(crate) fn first_member(&self, bucket: usize) -> Option<Spot<'_, B>> {
+        self.bucket_spots(bucket).find(|spot| spot.word.is_member())
+    }
+}
+
+impl<B> Spot<'_, B> {
+    /// Moves a member of the old table to `to`, where its hash is `hash`. The shadow takes over one count of the block,
+    /// which the caller raised for it.
+    pub(crate) fn move_to(&self, to: &Table<B>, hash: u64) -> Option<Move<B>> {
+        let block = self.block()?;
+        let Some(shadow) = to.place_shadow(hash, self.word.to_shadow()) else {
+            return Some(Move::NoRoom);
+        };
+        // LINEARIZE: nothing: the session is present before and after.
+        if self.exchange(Word::moved(block)) {
+            // A helper may have promoted it, and others may have ended its stay since.
+            shadow.exchange(shadow.word.to_member());
+            return Some(Move::Moved(block));
+        }
+        // The word never said MOVED for this block, so nobody took the shadow for a member.
+        let undone = shadow.exchange(Word::EMPTY);
+        debug_assert!(undone, "a shadow that is not valid belongs to the mover");
+        Some(Move::Gone(block))
+    }
+}
+
+impl<B> Table<B> {
+    /// Puts a shadow into the emptier bucket of the set.
+    fn place_shadow(&self, hash: u64, shadow: Word<B>) -> Option<Spot<'_, B>> {
+        let [home, other] = self.set_of(hash).buckets;
+        let used = |bucket| self.bucket_spots(bucket).filter(|spot| !spot.word.is_empty()).count();
+        let order = if used(other) < used(home) { [other, home] } else { [home, other] };
+        let mut slots = order.into_iter().flat_map(|bucket| (0..SLOTS).map(move |slot| Position { bucket, slot }));
+        slots.find_map(|position| {
+            let spot = self.at(position);
+            let placed = spot.word.state() == State::Empty && spot.exchange(shadow);
+            placed.then_some(Spot { word: shadow, ..spot })
+        })
+    }
+}
+
+impl<B> Root<B> {
+    /// Drops an emptied table from the chain and returns it for retirement. The caller is the mover.
+    pub(crate) fn unlink(&self, emptied: &Table<B>) -> Option<NonNull<Table<B>>> {
+        self.advance(emptied)
+    }
+}

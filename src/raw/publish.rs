@@ -1,0 +1,214 @@
+//! Unique insertion: the publication word.
+//!
+//! Two adders of one absent key may claim two different slots, since a key has fourteen. What keeps a key unique is one
+//! word per bucket that every insertion of a key with that *home* must advance. An insertion is
+//!
+//! 1. **settle** the home: load its publication word; if it says *pending*, open the claim it names and mark it
+//!    *settled*. [`Home`] is the settled value.
+//! 2. search the whole set; go on only if the key is absent.
+//! 3. **claim** a slot: `EMPTY`, or a victim, becomes `CLAIM(X, nonce)`. Nobody but the claimant touches an unpublished
+//!    claim, and nobody looks at its block.
+//! 4. **publish**: exchange the home's word, *from the value of step 1*, for *pending(version + 1, position, nonce)*.
+//!    Failure means that some key of this home was published since the search: withdraw the claim and start over.
+//! 5. **open**: `CLAIM(X, nonce)` becomes `MEMBER(X)`. A helper may have been faster; either way the insertion was
+//!    decided in step 4. Then mark the word settled.
+//!
+//! `INVARIANT(UNIQUE-KEY)`: at most one member of a key exists in the tables at any time. Members of an absent key arise
+//! in step 5 alone, after a publication that found the key absent at some moment after step 1, with no publication of
+//! this home in between; every earlier publication was opened before step 2, or was gone by then. A replacement keeps
+//! the slot and so the count of members.
+//!
+//! `INVARIANT(CLAIM-IDENTITY)`: a claim that a pending word names by position and nonce is the published one. The nonce
+//! carries the claimant's number, and a claimant whose publication is pending is still inside that `add`: it has no
+//! other claim. `settle` therefore looks at the slot *between* two loads of the same pending word.
+//!
+//! A bucket of a table that is being emptied has its word *closed*: no publication succeeds any more.
+//!
+//! ```text
+//!   63     62      61   59 58        35 34     25 24      15 14      0
+//!  +------+-------+-------+------------+---------+----------+---------+
+//!  |closed|pending| slot  |   bucket   |   tag   | claimant | version |
+//!  +------+-------+-------+------------+---------+----------+---------+
+//! ```
+
+use super::set::{Position, Spot};
+use super::table::Table;
+use super::word::{Nonce, Stamp, Tag, Word};
+use crate::sync::{AtomicU64, Ordering};
+use std::ptr::NonNull;
+
+/// Claimant numbers: one for each thread that may be inserting, see [`Nonce`].
+pub(crate) const CLAIMANTS: usize = 1 << Nonce::CLAIMANT_BITS;
+
+/// The bound on buckets that the publication word sets.
+pub(crate) const BUCKETS_MAX: usize = 1 << BUCKET_BITS;
+
+const CLOSED: u64 = 1 << 63;
+const PENDING: u64 = 1 << 62;
+const SLOT_SHIFT: u32 = 59;
+const BUCKET_BITS: u32 = 24;
+const BUCKET_SHIFT: u32 = SLOT_SHIFT - BUCKET_BITS;
+const TAG_SHIFT: u32 = BUCKET_SHIFT - Tag::BITS;
+const CLAIMANT_SHIFT: u32 = TAG_SHIFT - Nonce::CLAIMANT_BITS;
+const VERSION: u64 = (1 << CLAIMANT_SHIFT) - 1;
+
+const _: () = assert!(super::SLOTS <= 1 << (62 - SLOT_SHIFT));
+const _: () = assert!(CLAIMANT_SHIFT > Nonce::VERSION_BITS);
+
+/// A home's publication word, settled: the licence to insert a key that is absent from the set *afterwards*.
+#[derive(Clone, Copy)]
+pub(crate) struct Home {
+    bucket: usize,
+    publication: u64,
+}
+
+/// A slot that holds our claim.
+pub(crate) struct Claim<'t, B> {
+    spot: Spot<'t, B>,
+    block: NonNull<B>,
+    tag: Tag,
+    nonce: Nonce,
+    home: Home,
+}
+
+/// What a pending publication names.
+struct Pending {
+    position: Position,
+    tag: Tag,
+    nonce: Nonce,
+}
+
+impl Pending {
+    fn decode(publication: u64) -> Self {
+        let field = |shift: u32, bits: u32| (publication >> shift) & ((1 << bits) - 1);
+        Self {
+            position: Position {
+                bucket: field(BUCKET_SHIFT, BUCKET_BITS) as usize,
+                slot: field(SLOT_SHIFT, 3) as usize,
+            },
+            tag: Tag::from_bits(field(TAG_SHIFT, Tag::BITS)),
+            nonce: Nonce::new(field(CLAIMANT_SHIFT, Nonce::CLAIMANT_BITS) as usize, publication & VERSION),
+        }
+    }
+
+    fn encode(&self, version: u64) -> u64 {
+        PENDING
+            | (self.position.slot as u64) << SLOT_SHIFT
+            | (self.position.bucket as u64) << BUCKET_SHIFT
+            | self.tag.bits() << TAG_SHIFT
+            | u64::from(self.nonce.claimant) << CLAIMANT_SHIFT
+            | (version & VERSION)
+    }
+}
+
+impl<B> Table<B> {
+    /// Step 1 for a key with this hash. `None` when the home is closed: there is a newer table to insert into.
+    pub(crate) fn settle(&self, hash: u64, stamp: Stamp) -> Option<Home> {
+        let bucket = self.set_of(hash).buckets[0];
+        let publication = self.settle_bucket(bucket, stamp);
+        (publication & CLOSED == 0).then_some(Home { bucket, publication })
+    }
+
+    /// Forbids every further publication in the home of this hash, and finishes the last one.
+    pub(crate) fn close(&self, hash: u64, stamp: Stamp) {
+        self.close_bucket(self.set_of(hash).buckets[0], stamp);
+    }
+
+    pub(super) fn close_bucket(&self, bucket: usize, stamp: Stamp) {
+        let word = &self.bucket(bucket).publication;
+        // ORDERING: Relaxed: a hint that spares the write; `settle_bucket` reads it again.
+        if word.load(Ordering::Relaxed) & CLOSED == 0 {
+            // ORDERING: AcqRel: Acquire: what was published before is visible; Release: keeps the chain of releases
+            // from earlier publications. Model: `migrate_and_add`.
+            word.fetch_or(CLOSED, Ordering::AcqRel);
+        }
+        self.settle_bucket(bucket, stamp);
+    }
+
+    /// Opens what is pending and returns the word once nothing is.
+    fn settle_bucket(&self, bucket: usize, stamp: Stamp) -> u64 {
+        let word = &self.bucket(bucket).publication;
+        loop {
+            // ORDERING: Acquire: the claim that the word names is visible, and so is every earlier one of this home;
+            // pairs with the Release in `publish` and `mark_settled`. Model: `add_and_add`.
+            let publication = word.load(Ordering::Acquire);
+            if publication & PENDING == 0 {
+                return publication;
+            }
+            self.help(word, publication, stamp);
+        }
+    }
+
+    /// Opens the claim that `publication` names and marks it settled.
+    #[cold]
+    fn help(&self, word: &AtomicU64, publication: u64, stamp: Stamp) {
+        let Pending { position, tag, nonce } = Pending::decode(publication);
+        let seen = self.bucket(position.bucket).load(position.slot);
+        // ORDERING: Acquire: keeps this load behind the slot's. The second look of CLAIM-IDENTITY: the same pending
+        // word before and after means that its claimant had no other claim in between. Model: `add_stale_helper`.
+        if word.load(Ordering::Acquire) & !CLOSED != publication & !CLOSED {
+            return;
+        }
+        if let (true, Some(block)) = (seen.is_claim(nonce), seen.address()) {
+            // LINEARIZE: the insertion, when a helper performs it.
+            Spot { table: self, position, word: seen }.exchange(Word::member(block, tag, stamp));
+        }
+        mark_settled(word, publication);
+    }
+}
+
+/// Turns a pending word into a settled one unless somebody did.
+fn mark_settled(word: &AtomicU64, publication: u64) {
+    // A close may add its bit meanwhile; then the word is tried once more with it.
+    for closed in [publication & CLOSED, CLOSED] {
+        let from = publication | closed;
+        // ORDERING: Release: the open happens before any insertion that builds on the settled word; pairs with the
+        // Acquire in `settle_bucket`. Relaxed on failure: whoever changed the word has settled it, or closed it.
+        // Model: `add_and_add`.
+        if word.compare_exchange(from, from & !PENDING, Ordering::Release, Ordering::Relaxed).is_ok() {
+            return;
+        }
+    }
+}
+
+impl<'t, B> Spot<'t, B> {
+    /// Step 3: puts a claim for `block` where `word`, empty or a victim, was seen.
+    ///
+    /// # Errors
+    /// The word changed meanwhile.
+    #[inline]
+    pub(crate) fn claim(&self, block: NonNull<B>, tag: Tag, claimant: usize, home: Home) -> Option<Claim<'t, B>> {
+        let nonce = Nonce::new(claimant, (home.publication + 1) & VERSION);
+        let word = Word::claim(block, nonce);
+        // LINEARIZE: an eviction, when `self.word` is a member.
+        let spot = Self { word, ..*self };
+        self.exchange(word).then_some(Claim { spot, block, tag, nonce, home })
+    }
+}
+
+impl<B> Claim<'_, B> {
+    /// Steps 4 and 5. True when the block is stored; false when the claim had to be withdrawn.
+    #[inline]
+    pub(crate) fn publish(self, stamp: Stamp) -> bool {
+        let Self { spot, block, tag, nonce, home } = self;
+        let word = &spot.table.bucket(home.bucket).publication;
+        let pending = Pending { position: spot.position, tag, nonce };
+        let publication = pending.encode((home.publication + 1) & VERSION);
+        // ORDERING: AcqRel: Release publishes the claim and, through the chain of exchanges, every earlier insertion
+        // of this home; pairs with the Acquire in `settle_bucket`. Acquire continues that chain. Relaxed on failure:
+        // the caller starts over. Model: `add_and_add`, `add_three`.
+        let published =
+            word.compare_exchange(home.publication, publication, Ordering::AcqRel, Ordering::Relaxed);
+        if published.is_err() {
+            // Nobody else touches an unpublished claim.
+            let withdrawn = spot.exchange(Word::EMPTY);
+            debug_assert!(withdrawn, "an unpublished claim belongs to its claimant");
+            return false;
+        }
+        // LINEARIZE: the insertion. If a helper opened the claim first, it did this; somebody may even have replaced or
+        // taken the session since.
+        spot.exchange(Word::member(block, tag, stamp));
+        mark_settled(word, publication);
+        true
+    }
+}

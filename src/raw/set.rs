@@ -1,0 +1,200 @@
+//! Sets, positions in them, and the search through the chain of tables.
+
+use super::bucket::{Bucket, SLOTS};
+use super::table::Table;
+use super::word::{State, Tag, Word};
+use std::ptr::NonNull;
+
+/// The two buckets of a key, always different. `buckets[0]` is the home.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Set {
+    pub(super) buckets: [usize; 2],
+}
+
+/// One slot of a table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Position {
+    pub(crate) bucket: usize,
+    pub(crate) slot: usize,
+}
+
+/// A word that was seen at a position of a table.
+pub(crate) struct Spot<'t, B> {
+    pub(crate) table: &'t Table<B>,
+    pub(crate) position: Position,
+    pub(crate) word: Word<B>,
+}
+
+/// The tables in force, oldest first: one, or two during a migration. `'t` ends with the guard under which they were
+/// found.
+pub(crate) struct Chain<'t, B> {
+    pub(super) oldest: &'t Table<B>,
+}
+
+impl<B> Clone for Spot<'_, B> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<B> Copy for Spot<'_, B> {}
+
+impl Set {
+    #[inline]
+    pub(super) fn of_hash(hash: u64, buckets: usize) -> Self {
+        let home = scale(hash as u32, buckets);
+        let mut other = scale((hash >> 32) as u32, buckets);
+        if other == home {
+            other = if home + 1 == buckets { 0 } else { home + 1 };
+        }
+        Self { buckets: [home, other] }
+    }
+
+    /// The slots of the set, home first.
+    pub(crate) fn positions(self) -> impl Iterator<Item = Position> {
+        self.buckets.into_iter().flat_map(|bucket| (0..SLOTS).map(move |slot| Position { bucket, slot }))
+    }
+}
+
+/// Maps 32 random bits to `0..n` by multiplication, for any `n`.
+#[inline]
+fn scale(bits: u32, n: usize) -> usize {
+    ((u64::from(bits) * n as u64) >> 32) as usize
+}
+
+impl<B> Spot<'_, B> {
+    /// The block that the word names.
+    #[inline]
+    pub(crate) fn block(&self) -> Option<NonNull<B>> {
+        self.word.address()
+    }
+
+    /// Puts `to` where `word` was seen, if it is still there. True for exactly one of all who try.
+    #[inline]
+    pub(crate) fn exchange(&self, to: Word<B>) -> bool {
+        let Position { bucket, slot } = self.position;
+        self.table.bucket(bucket).exchange(slot, self.word, to).is_ok()
+    }
+}
+
+impl<B> Table<B> {
+    #[inline]
+    pub(crate) fn set_of(&self, hash: u64) -> Set {
+        Set::of_hash(hash, self.len())
+    }
+
+    /// Looks for a word with the given state whose block `is_wanted`.
+    #[inline]
+    fn find_state(
+        &self,
+        set: Set,
+        tag: Tag,
+        state: State,
+        is_wanted: &mut impl FnMut(NonNull<B>) -> bool,
+    ) -> Option<Spot<'_, B>> {
+        for bucket in set.buckets {
+            let (mut mask, words) = self.bucket(bucket).candidates(tag, state);
+            while mask != 0 {
+                let slot = mask.trailing_zeros() as usize;
+                mask &= mask - 1;
+                let word = words[slot];
+                if word.address().is_some_and(&mut *is_wanted) {
+                    return Some(Spot { table: self, position: Position { bucket, slot }, word });
+                }
+            }
+        }
+        None
+    }
+}
+
+impl<'t, B> Chain<'t, B> {
+    /// The member with this hash whose block `is_wanted`, which is asked for blocks that are alive under the guard.
+    ///
+    /// Tables are read oldest first, the direction in which sessions move, so a session that moves meanwhile is met in
+    /// one or the other.
+    #[inline]
+    pub(crate) fn find(&self, hash: u64, mut is_wanted: impl FnMut(NonNull<B>) -> bool) -> Option<Spot<'t, B>> {
+        let tag = Tag::of_hash(hash);
+        let oldest = self.oldest;
+        oldest.prefetch(hash);
+        if let Some(spot) = oldest.find_state(oldest.set_of(hash), tag, State::Member, &mut is_wanted) {
+            return Some(spot);
+        }
+        match oldest.next() {
+            None => None,
+            Some(newer) => Self::find_newer(oldest, newer, hash, &mut is_wanted),
+        }
+    }
+
+    /// The rest of `find` during a migration.
+    #[cold]
+    fn find_newer(
+        older: &'t Table<B>,
+        newer: &'t Table<B>,
+        hash: u64,
+        is_wanted: &mut impl FnMut(NonNull<B>) -> bool,
+    ) -> Option<Spot<'t, B>> {
+        let tag = Tag::of_hash(hash);
+        let set = newer.set_of(hash);
+        // A shadow turns into a member in place, so members are looked for last.
+        if let Some(shadow) = newer.find_state(set, tag, State::Shadow, is_wanted) {
+            if let Some(spot) = shadow.promote(older.set_of(hash), older) {
+                return Some(spot);
+            }
+        }
+        if let Some(spot) = newer.find_state(set, tag, State::Member, is_wanted) {
+            return Some(spot);
+        }
+        // A migration that ended and another that began since the chain was read.
+        let newest = newer.next()?;
+        Self::find_newer(newer, newest, hash, is_wanted)
+    }
+
+    /// The table that new sessions enter.
+    pub(crate) fn newest(&self) -> &'t Table<B> {
+        let mut newest = self.oldest;
+        while let Some(next) = newest.next() {
+            newest = next;
+        }
+        newest
+    }
+
+    /// The table that a migration empties, or the only one.
+    pub(crate) fn oldest(&self) -> &'t Table<B> {
+        self.oldest
+    }
+
+    /// The tables, oldest first.
+    pub(crate) fn tables(&self) -> impl Iterator<Item = &'t Table<B>> + use<'t, B> {
+        std::iter::successors(Some(self.oldest), |table| table.next())
+    }
+}
+
+impl<B> Spot<'_, B> {
+    /// Turns a shadow into a member if the session has left the older table for it.
+    ///
+    /// Returns the member, or nothing when the session is (or was, and is gone) in the older table.
+    fn promote(&self, set: Set, older: &Table<B>) -> Option<Self> {
+        let moved = Word::moved(self.block()?);
+        let has_left = set.positions().any(|at| older.bucket(at.bucket).load(at.slot) == moved);
+        if !has_left {
+            return None;
+        }
+        let member = self.word.to_member();
+        // LINEARIZE: nothing: the session is present before and after. If the exchange fails the mover, or another
+        // helper, was faster; the caller finds the member, or finds that it is gone.
+        let promoted = self.exchange(member);
+        promoted.then_some(Self { word: member, ..*self })
+    }
+}
+
+/// Asks the processor for a set's lines ahead of their use.
+#[inline]
+pub(super) fn prefetch<B>(_bucket: &Bucket<B>) {
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: a prefetch has no effect that a program could observe.
+    unsafe {
+        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+        _mm_prefetch::<_MM_HINT_T0>((&raw const *_bucket).cast());
+    }
+}

@@ -1,0 +1,192 @@
+//! A table: an array of buckets, the link to its successor, and the root that names the one in force.
+
+use super::bucket::{Bucket, SLOTS};
+use super::publish::BUCKETS_MAX;
+use super::set::{Chain, Position, Spot, prefetch};
+use crate::sync::untracked::{AtomicU64 as Untracked, Ordering as Order};
+use crate::sync::{AtomicPtr, AtomicUsize, Ordering};
+use std::alloc::Layout;
+use std::ptr::{self, NonNull};
+
+/// `INVARIANT(STAYS)`: each member, shadow and claim owns one count of its block; a MOVED word owns none. A count is
+/// given up, through `retire`, by whoever ends the stay with a successful exchange.
+pub(crate) struct Table<B> {
+    buckets: Box<[Bucket<B>]>,
+    next: AtomicPtr<Table<B>>,
+    /// Unique in the process: an address may be used again.
+    number: u64,
+    /// Progress of the migration that empties this table: the next bucket to close, then the next to move.
+    pub(super) closing: AtomicUsize,
+    pub(super) moving: AtomicUsize,
+}
+
+/// Why a table could not be made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum TableError {
+    TooLarge,
+    OutOfMemory,
+}
+
+impl<B> Table<B> {
+    /// The smallest table: one set.
+    pub(crate) const BUCKETS_MIN: usize = 2;
+
+    pub(crate) fn new(buckets: usize) -> Result<Box<Self>, TableError> {
+        let buckets = buckets.max(Self::BUCKETS_MIN);
+        if buckets > BUCKETS_MAX {
+            return Err(TableError::TooLarge);
+        }
+        static NEXT: Untracked = Untracked::new(1);
+        Ok(Box::new(Self {
+            buckets: allocate(buckets)?,
+            // ORDERING: Relaxed: the number only has to be unique.
+            number: NEXT.fetch_add(1, Order::Relaxed),
+            next: AtomicPtr::new(ptr::null_mut()),
+            closing: AtomicUsize::new(0),
+            moving: AtomicUsize::new(0),
+        }))
+    }
+
+    /// Buckets.
+    #[inline]
+    pub(crate) fn len(&self) -> usize {
+        self.buckets.len()
+    }
+
+    /// Slots.
+    pub(crate) fn slots(&self) -> usize {
+        self.len() * SLOTS
+    }
+
+    pub(crate) fn number(&self) -> u64 {
+        self.number
+    }
+
+    /// The home bucket of a hash.
+    #[inline]
+    pub(crate) fn home_of(&self, hash: u64) -> usize {
+        self.set_of(hash).buckets[0]
+    }
+
+    /// The slots in one row.
+    pub(crate) fn nth_slot(&self, n: usize) -> Position {
+        Position { bucket: n / SLOTS, slot: n % SLOTS }
+    }
+
+    /// Whether every key has the same fourteen slots.
+    #[inline]
+    pub(crate) fn is_one_set(&self) -> bool {
+        self.len() == Self::BUCKETS_MIN
+    }
+
+    #[inline]
+    pub(super) fn bucket(&self, index: usize) -> &Bucket<B> {
+        &self.buckets[index]
+    }
+
+    /// What is in a slot now.
+    #[inline]
+    pub(crate) fn at(&self, position: Position) -> Spot<'_, B> {
+        Spot { table: self, position, word: self.bucket(position.bucket).load(position.slot) }
+    }
+
+    /// What is in the slots of a bucket, one after another.
+    pub(crate) fn bucket_spots(&self, bucket: usize) -> impl Iterator<Item = Spot<'_, B>> {
+        (0..SLOTS).map(move |slot| self.at(Position { bucket, slot }))
+    }
+
+    /// What is in the slots of a set, one after another, home first.
+    pub(crate) fn set_spots(&self, hash: u64) -> impl Iterator<Item = Spot<'_, B>> {
+        self.set_of(hash).positions().map(move |position| self.at(position))
+    }
+
+    /// Starts loading the lines of a set.
+    #[inline]
+    pub(crate) fn prefetch(&self, hash: u64) {
+        let [home, other] = self.set_of(hash).buckets;
+        prefetch(self.bucket(home));
+        prefetch(self.bucket(other));
+    }
+
+    #[inline]
+    pub(crate) fn next(&self) -> Option<&Self> {
+        // ORDERING: Acquire: sees the table as it was made; pairs with `link`. Model: `migrate_and_add`.
+        let next = self.next.load(Ordering::Acquire);
+        // SAFETY: a successor is retired after its predecessor, which the caller's guard keeps alive.
+        unsafe { next.as_ref() }
+    }
+
+    /// Publishes the successor. One thread at a time does (the mover).
+    pub(super) fn link(&self, next: Box<Self>) {
+        // ORDERING: Release: publishes the table, pairs with `next`. Model: `migrate_and_add`.
+        self.next.store(Box::into_raw(next), Ordering::Release);
+    }
+}
+
+/// Zeroed memory is a row of fresh buckets: untouched pages cost nothing until they are used.
+#[cfg(not(sessile_loom))]
+fn allocate<B>(buckets: usize) -> Result<Box<[Bucket<B>]>, TableError> {
+    let layout = Layout::array::<Bucket<B>>(buckets).map_err(|_| TableError::TooLarge)?;
+    // SAFETY: at least two buckets of 64 bytes are asked for.
+    let memory = unsafe { std::alloc::alloc_zeroed(layout) };
+    let Some(memory) = NonNull::new(memory.cast::<Bucket<B>>()) else {
+        return Err(TableError::OutOfMemory);
+    };
+    let row = ptr::slice_from_raw_parts_mut(memory.as_ptr(), buckets);
+    // SAFETY: 1. The memory has the layout of the boxed slice, from the global allocator. 2. A bucket is atomic integers
+    // and pointers, for which all bits zero is a value.
+    Ok(unsafe { Box::from_raw(row) })
+}
+
+#[cfg(sessile_loom)]
+fn allocate<B>(buckets: usize) -> Result<Box<[Bucket<B>]>, TableError> {
+    let _: (Option<Layout>, Option<NonNull<B>>) = (None, None);
+    Ok((0..buckets).map(|_| Bucket::new()).collect())
+}
+
+/// The oldest table in force. Its successors hang on it.
+pub(crate) struct Root<B>(AtomicPtr<Table<B>>);
+
+impl<B> Root<B> {
+    pub(crate) fn new(table: Box<Table<B>>) -> Self {
+        Self(AtomicPtr::new(Box::into_raw(table)))
+    }
+
+    /// The tables in force.
+    ///
+    /// # Safety
+    /// The caller is pinned for `'t` in the domain that retires the tables, or has the root for itself.
+    #[inline]
+    pub(crate) unsafe fn chain<'t>(&self) -> Chain<'t, B> {
+        // ORDERING: Acquire: sees the table as it was made; pairs with `advance`. Model: `migrate_and_get`.
+        let oldest = self.0.load(Ordering::Acquire);
+        // SAFETY: the root is never null, and a table that was reachable when the guard began is not freed under it.
+        Chain { oldest: unsafe { &*oldest } }
+    }
+
+    /// Makes the successor of `emptied` the oldest table, and returns `emptied` for retirement.
+    ///
+    /// The caller is the mover, `emptied` is the oldest table and has a successor.
+    pub(super) fn advance(&self, emptied: &Table<B>) -> Option<NonNull<Table<B>>> {
+        let next: *const Table<B> = emptied.next()?;
+        // ORDERING: AcqRel: Release so that whoever loads the root sees the new table, pairs with `chain`; Acquire is
+        // not needed, the mover made the table. Model: `migrate_and_get`.
+        let old = self.0.swap(next.cast_mut(), Ordering::AcqRel);
+        debug_assert!(ptr::eq(old, emptied));
+        NonNull::new(old)
+    }
+}
+
+impl<B> Drop for Root<B> {
+    fn drop(&mut self) {
+        // ORDERING: Acquire, as in `chain`; `&mut self` excludes every other user.
+        let mut table = self.0.load(Ordering::Acquire);
+        while !table.is_null() {
+            // SAFETY: the tables from the root on came from boxes and are freed here once; the blocks in them were
+            // released by the owner of the root.
+            let owned = unsafe { Box::from_raw(table) };
+            // ORDERING: Acquire, as above.
+            table = owned.next.load(Ordering::Acquire);
+        }
+    }
+}

@@ -1,0 +1,60 @@
+//! The tick by which members are stamped.
+#![forbid(unsafe_code)]
+
+use crate::raw::Stamp;
+use crate::sync::untracked::{AtomicUsize, Ordering};
+use crossbeam_utils::CachePadded;
+
+/// A clock of adds: it ticks once per sixteenth of the capacity, so that six bits span four times the cache.
+///
+/// A stamp read or written a tick too early or late costs at most one bad victim, hence `untracked`.
+pub(crate) struct Recency {
+    tick: CachePadded<AtomicUsize>,
+    adds_per_tick: AtomicUsize,
+}
+
+/// What counts as the capacity of a cache without one, in sessions.
+const UNBOUNDED: usize = 1 << 16;
+
+/// Ages above this are lowered when a victim is looked for, before they wrap and look young.
+pub(crate) const AGE_MAX: usize = 48;
+
+const _: () = assert!(AGE_MAX < Stamp::PERIOD - 8);
+
+// ORDERING: Relaxed throughout: hints.
+
+impl Recency {
+    pub(crate) fn new(capacity: usize) -> Self {
+        let recency = Self { tick: CachePadded::new(AtomicUsize::new(0)), adds_per_tick: AtomicUsize::new(1) };
+        recency.set_capacity(capacity);
+        recency
+    }
+
+    pub(crate) fn set_capacity(&self, capacity: usize) {
+        // Without a bound nothing is evicted, until one is set.
+        let capacity = if capacity == usize::MAX { UNBOUNDED } else { capacity };
+        self.adds_per_tick.store((capacity / 16).max(1), Ordering::Relaxed);
+    }
+
+    #[inline]
+    pub(crate) fn tick(&self) -> usize {
+        self.tick.load(Ordering::Relaxed)
+    }
+
+    #[inline]
+    pub(crate) fn stamp(&self) -> Stamp {
+        Stamp::of_tick(self.tick())
+    }
+
+    /// Notes this thread's `nth` add; returns the tick if it advanced.
+    #[inline]
+    pub(crate) fn note_add(&self, nth: u64) -> Option<usize> {
+        let per_tick = self.adds_per_tick.load(Ordering::Relaxed) as u64;
+        (nth % per_tick == 0).then(|| self.advance())
+    }
+
+    /// The next tick.
+    pub(crate) fn advance(&self) -> usize {
+        self.tick.fetch_add(1, Ordering::Relaxed).wrapping_add(1)
+    }
+}

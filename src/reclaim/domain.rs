@@ -1,0 +1,357 @@
+//! One cache's reclamation: pins, retirements, and the bound on garbage.
+
+use super::Reclaim;
+use super::grace::Grace;
+use super::limbo::{BATCH, Limbo, Occupied};
+use super::local::{self, Entered, Landlord, Lease, Local};
+use super::registry::{Node, Registry};
+use super::stray::Strays;
+use crate::sync::untracked::{AtomicBool, AtomicU64, Ordering};
+use crate::sync::Arc;
+use std::cell::Cell;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::ptr::NonNull;
+
+/// Defers the destruction of blocks of type `B` until no guard can see them; `L` is the owner's part of each
+/// thread's `Local`.
+pub(crate) struct Domain<B: Reclaim, L: Send + Sync + 'static> {
+    shared: Arc<Shared<B, L>>,
+}
+
+struct Shared<B, L> {
+    number: u64,
+    grace: Grace,
+    locals: Registry<Local<B, L>>,
+    strays: Arc<Strays<B>>,
+    /// Bytes retired and not yet released, as far as the limbos have published them.
+    garbage_bytes: AtomicU64,
+    closed: AtomicBool,
+    /// Payload drops that panicked inside the domain; a tally of rare events, so contention is no matter.
+    drop_panics: AtomicU64,
+}
+
+// SAFETY: `Local`s are handed from thread to thread by the registry; the blocks in them may be released by any thread
+// (`Reclaim`), and `L` is required to be `Send + Sync` by `Domain`.
+unsafe impl<B, L: Send + Sync> Send for Shared<B, L> {}
+// SAFETY: as above.
+unsafe impl<B, L: Send + Sync> Sync for Shared<B, L> {}
+
+/// Proof that nothing reachable is freed, and the right to retire what was unlinked.
+///
+/// Dropping it releases, outside of the guard, the ripe blocks that its retirements took from limbo.
+pub(crate) struct Pin<'d, B: Reclaim, L: Send + Sync + 'static> {
+    entered: Option<Entered<'d, B, L>>,
+    shared: &'d Shared<B, L>,
+    ripe: Cell<Ripe<B>>,
+}
+
+/// Ripe blocks that one operation may carry out.
+const RIPE_MAX: usize = 8;
+
+/// Ripe blocks on their way out.
+struct Ripe<B> {
+    blocks: [Option<NonNull<B>>; RIPE_MAX],
+    len: usize,
+}
+
+/// Sentinels, and what a neighbour left, that one sealing of a batch looks after.
+const ADOPTED_PER_BATCH: usize = 4;
+
+impl<B: Reclaim, L: Default + Send + Sync + 'static> Domain<B, L> {
+    pub(crate) fn new() -> Self {
+        static NEXT: AtomicU64 = AtomicU64::new(1);
+        // ORDERING: Relaxed: the number only has to be unique.
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let shared = Shared {
+            number,
+            grace: Grace::new(),
+            locals: Registry::new(),
+            strays: Arc::new(Strays::new()),
+            garbage_bytes: AtomicU64::new(0),
+            closed: AtomicBool::new(false),
+            drop_panics: AtomicU64::new(0),
+        };
+        Self { shared: Arc::new(shared) }
+    }
+
+    /// Pins this thread. Pins may nest.
+    #[inline]
+    pub(crate) fn pin(&self) -> Pin<'_, B, L> {
+        // SAFETY: the lease is from this very domain, which lives as long as `&self`.
+        let entered = unsafe { local::enter(self.shared.number, || self.lease()) };
+        Pin { entered: Some(entered), shared: &self.shared, ripe: Cell::new(Ripe::NONE) }
+    }
+
+    #[cold]
+    fn lease(&self) -> Lease {
+        let shared = &self.shared;
+        let make = |index| Local { index, limbo: Limbo::new(), state: L::default() };
+        let node: *const Node<Local<B, L>> = shared.locals.acquire(make);
+        let landlord: Arc<dyn Landlord> = shared.clone();
+        // SAFETY: the node is from the registry of `shared` and was just acquired.
+        unsafe { Lease::new(shared.number, node.cast(), &shared.grace, landlord) }
+    }
+
+    /// Pushes reclamation forward: seals what every thread retired, lets time pass, releases what became ripe.
+    ///
+    /// Frees everything retired before the call when no guard is held elsewhere and nobody pins in between.
+    pub(crate) fn collect(&self) {
+        for node in self.shared.locals.iter() {
+            let pin = self.pin();
+            if let Some(mut limbo) = node.value.limbo.try_occupy() {
+                pin.seal(&mut limbo, true);
+            }
+        }
+        // A bag sealed at epoch e is freed at e + 2; each round advances at most one epoch.
+        for _ in 0..3 {
+            self.pin().flush();
+        }
+        for node in self.shared.locals.iter() {
+            while let Some(block) = self.shared.pop_from(&node.value.limbo) {
+                self.shared.release(block);
+            }
+        }
+        self.shared.release_strays();
+    }
+
+    /// Retired and not yet released: sessions and bytes.
+    pub(crate) fn garbage(&self) -> (u64, u64) {
+        let pending = self.shared.locals.iter().map(|node| node.value.limbo.pending());
+        pending.fold((0, 0), |sum, one| (sum.0 + one.0, sum.1 + one.1))
+    }
+
+    /// Whether one more retirement of `bytes` could pass `limit`. Reads one line that is written once per batch; the
+    /// part of each thread's open batch is assumed full.
+    #[inline]
+    pub(crate) fn is_over(&self, limit: u64, bytes: u64) -> bool {
+        // ORDERING: Relaxed: a statistic with a margin.
+        let published = self.shared.garbage_bytes.load(Ordering::Relaxed);
+        let open = BATCH * bytes * (self.shared.locals.len() as u64);
+        published > 0 && published.saturating_add(open) > limit
+    }
+
+    pub(crate) fn drop_panics(&self) -> u64 {
+        // ORDERING: Relaxed: a statistic.
+        self.shared.drop_panics.load(Ordering::Relaxed)
+    }
+
+    /// The owner's part of every thread's `Local`.
+    pub(crate) fn states(&self) -> impl Iterator<Item = &L> {
+        self.shared.locals.iter().map(|node| &node.value.state)
+    }
+}
+
+impl<B: Reclaim, L: Send + Sync + 'static> Drop for Domain<B, L> {
+    fn drop(&mut self) {
+        // ORDERING: Relaxed: a hint to the leases that nobody needs them.
+        self.shared.closed.store(true, Ordering::Relaxed);
+        for node in self.shared.locals.iter() {
+            let Some(mut limbo) = node.value.limbo.try_occupy() else { continue };
+            // SAFETY: every pin borrows the domain, so none exists.
+            let blocks = unsafe { limbo.drain() };
+            drop(limbo);
+            blocks.into_iter().for_each(|block| self.shared.release(block));
+        }
+        self.shared.release_strays();
+    }
+}
+
+impl<B: Reclaim, L: Send + Sync + 'static> Shared<B, L> {
+    /// Gives a count back. A payload that panics in its drop harms nobody else: the panic is counted and ends here.
+    fn release(&self, block: NonNull<B>) {
+        // SAFETY: whoever popped the block owns the count that was retired, and the grace period is over.
+        let released = catch_unwind(AssertUnwindSafe(|| unsafe { B::release(block) }));
+        if let Err(payload) = released {
+            // ORDERING: Relaxed: a statistic.
+            self.drop_panics.fetch_add(1, Ordering::Relaxed);
+            // A panic payload may panic in its own drop; there is nothing sensible to do about a second one.
+            let _ = catch_unwind(AssertUnwindSafe(|| drop(payload)));
+        }
+    }
+
+    fn release_strays(&self) {
+        self.strays.take_all().into_iter().for_each(|block| self.release(block));
+    }
+
+    fn pop_from(&self, limbo: &Limbo<B>) -> Option<NonNull<B>> {
+        let mut limbo = limbo.try_occupy()?;
+        let block = limbo.pop();
+        if block.is_none() {
+            self.publish(&mut limbo);
+        }
+        block
+    }
+
+    fn publish(&self, limbo: &mut Occupied<'_, B>) {
+        let change = limbo.unpublished_bytes();
+        // ORDERING: Relaxed: a statistic; wrapping addition of a negative number subtracts.
+        self.garbage_bytes.fetch_add(change as u64, Ordering::Relaxed);
+    }
+}
+
+impl<B: Reclaim, L: Send + Sync + 'static> Landlord for Shared<B, L> {
+    fn is_closed(&self) -> bool {
+        // ORDERING: Relaxed: a hint.
+        self.closed.load(Ordering::Relaxed)
+    }
+
+    unsafe fn end_lease(&self, node: *const ()) {
+        // SAFETY: by the contract of `end_lease` this is a node of our registry, which lives as long as `self`.
+        let node = unsafe { &*node.cast::<Node<Local<B, L>>>() };
+        node.disown();
+    }
+}
+
+impl<'d, B: Reclaim, L: Send + Sync + 'static> Pin<'d, B, L> {
+    #[inline]
+    fn entered(&self) -> &Entered<'d, B, L> {
+        let Some(entered) = &self.entered else { unreachable!("taken by drop alone") };
+        entered
+    }
+
+    /// The owner's part of this thread's `Local`.
+    #[inline]
+    pub(crate) fn state(&self) -> &'d L {
+        &self.entered().node.value.state
+    }
+
+    /// The index of this thread's `Local`, unique among the threads that use the domain now.
+    #[inline]
+    pub(crate) fn index(&self) -> usize {
+        self.entered().node.value.index
+    }
+
+    /// Gives up one count of `block` after the grace period, and takes a ripe one from limbo for it.
+    ///
+    /// # Safety
+    /// The caller owns one count of `block`, no new reader can reach the block through what the count stood for, and
+    /// this pin has existed since before the block was unlinked.
+    pub(crate) unsafe fn retire(&self, block: NonNull<B>) {
+        let entered = self.entered();
+        if !entered.guard.is_lazy() {
+            let block = SendBlock(block);
+            // SAFETY: the count is ours by contract, and the grace period is over when the function runs.
+            entered.guard.defer(move || unsafe { B::release(block.into_inner()) });
+            return;
+        }
+        let limbo = entered.node.value.limbo.try_occupy();
+        let Some(mut limbo) = limbo else { return self.retire_stray(block) };
+        if !limbo.push(block) {
+            drop(limbo);
+            return self.retire_stray(block);
+        }
+        for _ in 0..limbo.quota() {
+            let Some(block) = self.take_ripe(&mut limbo) else { break };
+            self.hold(block);
+        }
+        if self.seal(&mut limbo, false) {
+            drop(limbo);
+            self.adopt();
+        }
+    }
+
+    /// Defers `f`, which must run no user code, until every guard that exists now is gone.
+    pub(crate) fn defer(&self, f: impl FnOnce() + Send + 'static) {
+        let guard = &self.entered().guard;
+        guard.defer(f);
+        guard.flush();
+    }
+
+    pub(crate) fn flush(&self) {
+        self.entered().guard.flush();
+    }
+
+    /// Works a backlog off without retiring anything: what a refused `add` does, so that refusal ends.
+    pub(crate) fn catch_up(&self) {
+        self.flush();
+        if let Some(mut limbo) = self.entered().node.value.limbo.try_occupy() {
+            self.seal(&mut limbo, true);
+            while let Some(block) = self.take_ripe(&mut limbo) {
+                self.hold(block);
+            }
+            self.shared.publish(&mut limbo);
+        }
+        self.adopt();
+    }
+
+    /// Defers the sentinel of a complete batch.
+    fn seal(&self, limbo: &mut Occupied<'_, B>, force: bool) -> bool {
+        let Some(sentinel) = limbo.seal(force) else { return false };
+        let guard = &self.entered().guard;
+        guard.defer(sentinel);
+        guard.flush();
+        self.shared.publish(limbo);
+        true
+    }
+
+    fn take_ripe(&self, limbo: &mut Occupied<'_, B>) -> Option<NonNull<B>> {
+        let ripe = self.ripe.replace(Ripe::NONE);
+        let has_room = ripe.len < RIPE_MAX;
+        self.ripe.set(ripe);
+        if has_room { limbo.pop() } else { None }
+    }
+
+    fn hold(&self, block: NonNull<B>) {
+        let mut ripe = self.ripe.replace(Ripe::NONE);
+        ripe.blocks[ripe.len] = Some(block);
+        ripe.len += 1;
+        self.ripe.set(ripe);
+    }
+
+    /// Looks after the leftovers of one other thread: seals its open batch, takes a few ripe blocks.
+    ///
+    /// The neighbour is the next one in registration order, so every limbo has one that looks after it, and an idle
+    /// thread's secrets go as long as anyone works.
+    #[cold]
+    fn adopt(&self) {
+        let mine: *const Node<Local<B, L>> = self.entered().node;
+        let mut nodes = self.shared.locals.iter().skip_while(|node| !std::ptr::eq(*node, mine)).skip(1);
+        let Some(neighbour) = nodes.next().or_else(|| self.shared.locals.iter().next()) else { return };
+        if std::ptr::eq(neighbour, mine) {
+            return;
+        }
+        let Some(mut limbo) = neighbour.value.limbo.try_occupy() else { return };
+        self.seal(&mut limbo, true);
+        for _ in 0..ADOPTED_PER_BATCH {
+            let Some(block) = self.take_ripe(&mut limbo) else { break };
+            self.hold(block);
+        }
+    }
+
+    /// Retires without limbo, because a collector is in it or memory is short.
+    #[cold]
+    fn retire_stray(&self, block: NonNull<B>) {
+        let strays = Arc::clone(&self.shared.strays);
+        let block = SendBlock(block);
+        self.defer(move || strays.push(block.into_inner()));
+    }
+}
+
+impl<B: Reclaim, L: Send + Sync + 'static> Drop for Pin<'_, B, L> {
+    #[inline]
+    fn drop(&mut self) {
+        let is_last_use = self.entered.take();
+        drop(is_last_use);
+        let ripe = self.ripe.replace(Ripe::NONE);
+        for block in ripe.blocks.into_iter().take(ripe.len).flatten() {
+            self.shared.release(block);
+        }
+    }
+}
+
+impl<B> Ripe<B> {
+    const NONE: Self = Self { blocks: [None; RIPE_MAX], len: 0 };
+}
+
+/// A block address on its way through a deferred function.
+struct SendBlock<B>(NonNull<B>);
+
+// SAFETY: blocks may be released by any thread (`Reclaim`).
+unsafe impl<B> Send for SendBlock<B> {}
+
+impl<B> SendBlock<B> {
+    fn into_inner(self) -> NonNull<B> {
+        self.0
+    }
+}
+

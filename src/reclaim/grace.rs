@@ -1,0 +1,120 @@
+//! Where grace periods come from.
+//!
+//! Shipped: a private crossbeam-epoch collector, so that no foreign destructor runs in our calls and no foreign
+//! stalled thread holds our sessions. Models: either that, or the *contract* reclaimer, which runs a deferred
+//! function at the earliest moment the contract allows and so finds premature frees that a lazy collector hides.
+
+#[cfg(not(sessile_loom))]
+pub(crate) use self::epoch::{Grace, Guard, Handle};
+#[cfg(sessile_loom)]
+pub(crate) use self::either::{Grace, Guard, Handle};
+
+mod epoch {
+    use crossbeam_epoch::{Collector, LocalHandle};
+
+    pub(crate) struct Grace(Collector);
+    /// One thread's registration with a collector.
+    pub(crate) struct Handle(LocalHandle);
+    pub(crate) struct Guard(crossbeam_epoch::Guard);
+
+    impl Grace {
+        pub(crate) fn new() -> Self {
+            Self(Collector::new())
+        }
+
+        pub(crate) fn register(&self) -> Handle {
+            Handle(self.0.register())
+        }
+    }
+
+    impl Handle {
+        #[inline]
+        pub(crate) fn pin(&self) -> Guard {
+            Guard(self.0.pin())
+        }
+    }
+
+    impl Guard {
+        /// Defers `f` until every guard that exists now is gone.
+        pub(crate) fn defer(&self, f: impl FnOnce() + Send + 'static) {
+            self.0.defer(f);
+        }
+
+        /// Publishes what this thread deferred and tries to let time pass.
+        pub(crate) fn flush(&self) {
+            self.0.flush();
+        }
+
+        /// Whether deferred functions wait longer than they must: then batches pay.
+        pub(crate) const fn is_lazy(&self) -> bool {
+            true
+        }
+    }
+}
+
+#[cfg(sessile_loom)]
+pub(crate) mod contract;
+
+#[cfg(sessile_loom)]
+mod either {
+    use super::{contract, epoch};
+
+    pub(crate) enum Grace {
+        Epoch(epoch::Grace),
+        Contract(contract::Grace),
+    }
+
+    pub(crate) enum Handle {
+        Epoch(epoch::Handle),
+        Contract(contract::Handle),
+    }
+
+    pub(crate) enum Guard {
+        Epoch(epoch::Guard),
+        Contract(contract::Guard),
+    }
+
+    impl Grace {
+        pub(crate) fn new() -> Self {
+            match contract::is_chosen() {
+                true => Self::Contract(contract::Grace::new()),
+                false => Self::Epoch(epoch::Grace::new()),
+            }
+        }
+
+        pub(crate) fn register(&self) -> Handle {
+            match self {
+                Self::Epoch(grace) => Handle::Epoch(grace.register()),
+                Self::Contract(grace) => Handle::Contract(grace.register()),
+            }
+        }
+    }
+
+    impl Handle {
+        pub(crate) fn pin(&self) -> Guard {
+            match self {
+                Self::Epoch(handle) => Guard::Epoch(handle.pin()),
+                Self::Contract(handle) => Guard::Contract(handle.pin()),
+            }
+        }
+    }
+
+    impl Guard {
+        pub(crate) fn defer(&self, f: impl FnOnce() + Send + 'static) {
+            match self {
+                Self::Epoch(guard) => guard.defer(f),
+                Self::Contract(guard) => guard.defer(f),
+            }
+        }
+
+        pub(crate) fn flush(&self) {
+            if let Self::Epoch(guard) = self {
+                guard.flush();
+            }
+        }
+
+        pub(crate) fn is_lazy(&self) -> bool {
+            matches!(self, Self::Epoch(guard) if guard.is_lazy())
+        }
+    }
+}

@@ -1,0 +1,190 @@
+//! The blocks one thread has retired, oldest first.
+//!
+//! Indices count from the first retirement ever. `sealed` is the index up to which a sentinel has been deferred,
+//! `ripe` the index up to which one has run:
+//!
+//! ```text
+//!   popped <= ripe <= sealed <= popped + queue.len()
+//! ```
+//!
+//! Soundness rests on crossbeam's contract alone: a function deferred at time t runs after every guard that was
+//! active at t is gone. A block is pushed after its unlinking and before the sentinel that covers it, so a reader of
+//! the block was pinned before the sentinel was deferred.
+
+use crate::sync::untracked::AtomicU64 as Untracked;
+use crate::sync::{Arc, AtomicBool, AtomicU64, Ordering, UnsafeCell};
+use std::collections::VecDeque;
+use std::ptr::NonNull;
+
+pub(crate) struct Limbo<B> {
+    /// Whoever set it may touch `queue`. Tried, never waited for.
+    occupied: AtomicBool,
+    queue: UnsafeCell<Queue<B>>,
+    /// Shared with the sentinels, which may outlive the domain.
+    ripe: Arc<AtomicU64>,
+    /// The retired and not yet released, for `stats`. Written under `occupied`.
+    pending_sessions: Untracked,
+    pending_bytes: Untracked,
+}
+
+struct Queue<B> {
+    blocks: VecDeque<NonNull<B>>,
+    popped: u64,
+    sealed: u64,
+    /// `pending_bytes` as the domain's total last saw it.
+    published_bytes: u64,
+}
+
+/// The right to touch a limbo's queue.
+pub(crate) struct Occupied<'l, B> {
+    limbo: &'l Limbo<B>,
+}
+
+/// Retirements covered by one sentinel. A larger batch holds more garbage, a smaller one pays in flushes (about 250 ns).
+pub(crate) const BATCH: u64 = if cfg!(sessile_loom) {
+    1
+} else if cfg!(crossbeam_sanitize) {
+    4
+} else {
+    64
+};
+
+/// Above this many ripe blocks a retirement releases two instead of one, to work a backlog off.
+const BACKLOG: u64 = 256;
+
+// SAFETY: the queue is reached only through `Occupied`, of which there is one at a time; the addresses in it are
+// released by whoever pops them, which `Reclaim` allows from any thread.
+unsafe impl<B> Send for Limbo<B> {}
+// SAFETY: as above.
+unsafe impl<B> Sync for Limbo<B> {}
+
+impl<B: super::Reclaim> Limbo<B> {
+    pub(crate) fn new() -> Self {
+        let queue = Queue { blocks: VecDeque::new(), popped: 0, sealed: 0, published_bytes: 0 };
+        Self {
+            occupied: AtomicBool::new(false),
+            queue: UnsafeCell::new(queue),
+            ripe: Arc::new(AtomicU64::new(0)),
+            pending_sessions: Untracked::new(0),
+            pending_bytes: Untracked::new(0),
+        }
+    }
+
+    /// Enters the limbo unless somebody is in it.
+    pub(crate) fn try_occupy(&self) -> Option<Occupied<'_, B>> {
+        // ORDERING: Acquire on success: sees the queue as the last occupant left it, pairs with `Occupied::drop`.
+        // Relaxed on failure: nothing is read. Model: `limbo_occupied`.
+        self.occupied.compare_exchange(false, true, Ordering::Acquire, Ordering::Relaxed).ok()?;
+        Some(Occupied { limbo: self })
+    }
+
+    /// Retired and not yet released: sessions and bytes.
+    pub(crate) fn pending(&self) -> (u64, u64) {
+        // ORDERING: Relaxed twice: statistics.
+        (self.pending_sessions.load(Ordering::Relaxed), self.pending_bytes.load(Ordering::Relaxed))
+    }
+}
+
+impl<B: super::Reclaim> Occupied<'_, B> {
+    /// Appends a retired block. False when memory is exhausted; the block is then still the caller's.
+    pub(crate) fn push(&mut self, block: NonNull<B>) -> bool {
+        // SAFETY: `Occupied` is the only access to the queue; the block is retired, not freed.
+        let (pushed, bytes) = self.limbo.queue.with_mut(|queue| unsafe {
+            let queue = &mut *queue;
+            if queue.blocks.try_reserve(1).is_err() {
+                return (false, 0);
+            }
+            queue.blocks.push_back(block);
+            (true, block.as_ref().footprint())
+        });
+        if pushed {
+            // ORDERING: Relaxed: statistics, written by one occupant at a time.
+            self.limbo.pending_sessions.fetch_add(1, Ordering::Relaxed);
+            self.limbo.pending_bytes.fetch_add(bytes as u64, Ordering::Relaxed);
+        }
+        pushed
+    }
+
+    /// Whether a batch is complete, or `force` and anything is open; if so marks it sealed and returns the function
+    /// that must be deferred to make it ripe.
+    pub(crate) fn seal(&mut self, force: bool) -> Option<impl FnOnce() + Send + 'static> {
+        // SAFETY: `Occupied` is the only access to the queue.
+        let sealed = self.limbo.queue.with_mut(|queue| unsafe {
+            let queue = &mut *queue;
+            let end = queue.popped + queue.blocks.len() as u64;
+            let open = end - queue.sealed;
+            (open >= BATCH || (force && open > 0)).then(|| {
+                queue.sealed = end;
+                end
+            })
+        })?;
+        let ripe = Arc::clone(&self.limbo.ripe);
+        // ORDERING: Release: the end of the guards that the sentinel waited for happens before the release of the
+        // blocks; pairs with the Acquire load in `pop`. A maximum, because sentinels may run out of order.
+        // Model: `limbo_ripens`.
+        Some(move || {
+            ripe.fetch_max(sealed, Ordering::Release);
+        })
+    }
+
+    /// Takes the oldest block if it is ripe.
+    pub(crate) fn pop(&mut self) -> Option<NonNull<B>> {
+        // ORDERING: Acquire: pairs with the Release in the sentinel. Model: `limbo_ripens`.
+        let ripe = self.limbo.ripe.load(Ordering::Acquire);
+        // SAFETY: `Occupied` is the only access to the queue; a block that is ripe is reachable for nobody else, and
+        // its count has not been given up yet.
+        let (block, bytes) = self.limbo.queue.with_mut(|queue| unsafe {
+            let queue = &mut *queue;
+            if queue.popped >= ripe {
+                return None;
+            }
+            let block = queue.blocks.pop_front()?;
+            queue.popped += 1;
+            Some((block, block.as_ref().footprint()))
+        })?;
+        // ORDERING: Relaxed: statistics, written by one occupant at a time.
+        self.limbo.pending_sessions.fetch_sub(1, Ordering::Relaxed);
+        let pending = &self.limbo.pending_bytes;
+        // The footprint may have grown by a first weighing since the push: never below zero.
+        let left = pending.load(Ordering::Relaxed).saturating_sub(bytes as u64);
+        pending.store(left, Ordering::Relaxed);
+        Some(block)
+    }
+
+    /// How many blocks one retirement should release: one, two with a backlog.
+    pub(crate) fn quota(&self) -> usize {
+        // ORDERING: Relaxed: a hint.
+        let ripe = self.limbo.ripe.load(Ordering::Relaxed);
+        // SAFETY: `Occupied` is the only access to the queue.
+        let popped = self.limbo.queue.with_mut(|queue| unsafe { (*queue).popped });
+        if ripe.saturating_sub(popped) > BACKLOG { 2 } else { 1 }
+    }
+
+    /// The change of the pending bytes since the last call, for the domain's total.
+    pub(crate) fn unpublished_bytes(&mut self) -> i64 {
+        // ORDERING: Relaxed: written by one occupant at a time.
+        let pending = self.limbo.pending_bytes.load(Ordering::Relaxed);
+        // SAFETY: `Occupied` is the only access to the queue.
+        self.limbo.queue.with_mut(|queue| unsafe {
+            let change = pending as i64 - (*queue).published_bytes as i64;
+            (*queue).published_bytes = pending;
+            change
+        })
+    }
+
+    /// Empties the queue, ripe or not.
+    ///
+    /// # Safety
+    /// No guard of the domain exists, and none will.
+    pub(crate) unsafe fn drain(&mut self) -> VecDeque<NonNull<B>> {
+        // SAFETY: `Occupied` is the only access to the queue.
+        self.limbo.queue.with_mut(|queue| unsafe { std::mem::take(&mut (*queue).blocks) })
+    }
+}
+
+impl<B> Drop for Occupied<'_, B> {
+    fn drop(&mut self) {
+        // ORDERING: Release: hands the queue over, pairs with `try_occupy`. Model: `limbo_occupied`.
+        self.limbo.occupied.store(false, Ordering::Release);
+    }
+}

@@ -1,0 +1,56 @@
+//! Ripe blocks without a limbo: a stack that anyone pushes to and anyone empties.
+//!
+//! A thread that finds its own limbo occupied by a collector does not wait: it defers the block by itself, and the
+//! deferred function pushes it here once it is ripe. No user code runs in a deferred function.
+
+use crate::sync::{AtomicPtr, Ordering};
+use std::ptr::{self, NonNull};
+
+pub(crate) struct Strays<B> {
+    head: AtomicPtr<Stray<B>>,
+}
+
+struct Stray<B> {
+    block: NonNull<B>,
+    next: *mut Stray<B>,
+}
+
+impl<B> Strays<B> {
+    pub(crate) fn new() -> Self {
+        Self { head: AtomicPtr::new(ptr::null_mut()) }
+    }
+
+    pub(crate) fn push(&self, block: NonNull<B>) {
+        let stray = Box::into_raw(Box::new(Stray { block, next: ptr::null_mut() }));
+        // ORDERING: Relaxed: only compared.
+        let mut head = self.head.load(Ordering::Relaxed);
+        loop {
+            // SAFETY: `stray` is not published yet.
+            unsafe { (*stray).next = head };
+            // ORDERING: Release publishes the stray, pairs with `take_all`; Relaxed on failure, only compared.
+            // Model: `limbo_occupied`.
+            match self.head.compare_exchange(head, stray, Ordering::Release, Ordering::Relaxed) {
+                Ok(_) => return,
+                Err(now) => head = now,
+            }
+        }
+    }
+
+    /// Empties the stack.
+    pub(crate) fn take_all(&self) -> Vec<NonNull<B>> {
+        // ORDERING: Relaxed: a hint that spares the exchange.
+        if self.head.load(Ordering::Relaxed).is_null() {
+            return Vec::new();
+        }
+        // ORDERING: Acquire: pairs with the Release in `push`. Model: `limbo_occupied`.
+        let mut next = self.head.swap(ptr::null_mut(), Ordering::Acquire);
+        let mut blocks = Vec::new();
+        while !next.is_null() {
+            // SAFETY: the swap made the whole list ours; each stray came from a box.
+            let stray = unsafe { Box::from_raw(next) };
+            blocks.push(stray.block);
+            next = stray.next;
+        }
+        blocks
+    }
+}

@@ -1,0 +1,227 @@
+//! The one block of memory that a session is: head, key, dates, payload.
+
+use super::{Context, Protocol, SessionId};
+use crate::sync::AtomicUsize;
+use crate::sync::untracked::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+
+/// Seconds, with [`UNSET`](Self::UNSET) for "not given".
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Dates {
+    pub(crate) created: u64,
+    pub(crate) timeout: u64,
+    pub(crate) deadline: u64,
+}
+
+impl Dates {
+    pub(crate) const UNSET: u64 = u64::MAX;
+
+    fn expires(self) -> u64 {
+        if self.created == Self::UNSET || self.timeout == Self::UNSET {
+            return self.deadline;
+        }
+        self.created.saturating_add(self.timeout).min(self.deadline)
+    }
+}
+
+/// Everything a session is built from but its payload.
+#[derive(Clone, Debug)]
+pub(crate) struct Draft {
+    pub(crate) id: SessionId,
+    pub(crate) context: Context,
+    pub(crate) protocol: Protocol,
+    pub(crate) dates: Dates,
+    pub(crate) resumable: bool,
+}
+
+impl Draft {
+    pub(crate) fn new(id: SessionId) -> Self {
+        let dates = Dates { created: Dates::UNSET, timeout: Dates::UNSET, deadline: Dates::UNSET };
+        Self { id, context: Context::NONE, protocol: Protocol::ANY, dates, resumable: true }
+    }
+}
+
+/// Session memory. The first 64 bytes are all that a lookup without a context reads.
+///
+/// `INVARIANT(KEY-FROZEN)`: id, context, protocol and payload never change after construction. A key that changed
+/// while it was cached is CVE-2024-2511.
+///
+/// The dates and flags are `untracked`: each is one word, is validated by the lookup that reads it, and orders nothing.
+#[repr(C, align(16))]
+pub(crate) struct Block<T> {
+    /// Handles, plus one for each stay in a slot of a table.
+    pub(crate) count: AtomicUsize,
+    created: AtomicU64,
+    expires: AtomicU64,
+    id: [u8; SessionId::MAX_LEN],
+    weight: AtomicU32,
+    protocol: Protocol,
+    id_len: u8,
+    resumable: AtomicBool,
+    context: Context,
+    timeout: AtomicU64,
+    deadline: u64,
+    pub(crate) payload: T,
+}
+
+const _: () = assert!(std::mem::offset_of!(Block<u8>, context) == 64 || cfg!(sessile_loom));
+
+/// How a stored session compares with the key that is looked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum KeyMatch {
+    Same,
+    /// Same id, stored for another context: must not be seen, is worth counting.
+    OtherContext,
+    Different,
+}
+
+impl<T> Block<T> {
+    const WEIGHT_UNSET: u32 = u32::MAX;
+    /// The largest weight of one session, in bytes.
+    pub(crate) const WEIGHT_MAX: u32 = u32::MAX - 1;
+
+    pub(crate) fn new(draft: Draft, payload: T) -> Self {
+        Self {
+            count: AtomicUsize::new(1),
+            created: AtomicU64::new(draft.dates.created),
+            expires: AtomicU64::new(draft.dates.expires()),
+            id: *draft.id.padded(),
+            weight: AtomicU32::new(Self::WEIGHT_UNSET),
+            protocol: draft.protocol,
+            id_len: draft.id.len() as u8,
+            resumable: AtomicBool::new(draft.resumable),
+            context: draft.context,
+            timeout: AtomicU64::new(draft.dates.timeout),
+            deadline: draft.dates.deadline,
+            payload,
+        }
+    }
+
+    #[inline]
+    pub(crate) fn id(&self) -> SessionId {
+        SessionId::from_padded(self.id, self.id_len)
+    }
+
+    #[inline]
+    pub(crate) fn context(&self) -> &Context {
+        &self.context
+    }
+
+    #[inline]
+    pub(crate) fn protocol(&self) -> Protocol {
+        self.protocol
+    }
+
+    /// Compares the full key, id first.
+    #[inline]
+    pub(crate) fn match_key(&self, id: &SessionId, context: &Context, protocol: Protocol) -> KeyMatch {
+        let same_id = self.id == *id.padded()
+            && usize::from(self.id_len) == id.len()
+            && self.protocol == protocol;
+        match same_id {
+            false => KeyMatch::Different,
+            true if self.context == *context => KeyMatch::Same,
+            true => KeyMatch::OtherContext,
+        }
+    }
+
+    // ORDERING: Relaxed for every date and flag below: single words that publish nothing; the payload they speak of
+    // was published with the block's address.
+
+    #[inline]
+    pub(crate) fn is_resumable(&self) -> bool {
+        self.resumable.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn set_not_resumable(&self) {
+        self.resumable.store(false, Ordering::Relaxed);
+    }
+
+    pub(crate) fn created(&self) -> Option<u64> {
+        Some(self.created.load(Ordering::Relaxed)).filter(|&seconds| seconds != Dates::UNSET)
+    }
+
+    pub(crate) fn timeout(&self) -> Option<u64> {
+        Some(self.timeout.load(Ordering::Relaxed)).filter(|&seconds| seconds != Dates::UNSET)
+    }
+
+    pub(crate) fn deadline(&self) -> Option<u64> {
+        Some(self.deadline).filter(|&seconds| seconds != Dates::UNSET)
+    }
+
+    /// The last valid second; the largest number when nothing bounds it yet.
+    #[inline]
+    pub(crate) fn expires(&self) -> u64 {
+        self.expires.load(Ordering::Relaxed)
+    }
+
+    /// Valid through its last second, as OpenSSL: `now > created + timeout` is expired.
+    #[inline]
+    pub(crate) fn is_expired(&self, now: u64) -> bool {
+        now > self.expires()
+    }
+
+    /// Dated after `now`: kept, but not to be used yet.
+    #[inline]
+    pub(crate) fn is_future(&self, now: u64) -> bool {
+        let created = self.created.load(Ordering::Relaxed);
+        created > now && created != Dates::UNSET
+    }
+
+    /// Gives an undated session its date and its timeout: what the first cache does.
+    pub(crate) fn date(&self, now: u64, timeout: u64) {
+        let dated = self.created.load(Ordering::Relaxed) != Dates::UNSET;
+        let timed = self.timeout.load(Ordering::Relaxed) != Dates::UNSET;
+        if dated && timed {
+            return;
+        }
+        let _ = self.created.compare_exchange(Dates::UNSET, now, Ordering::Relaxed, Ordering::Relaxed);
+        let _ = self.timeout.compare_exchange(Dates::UNSET, timeout, Ordering::Relaxed, Ordering::Relaxed);
+        self.recompute_expiry();
+    }
+
+    pub(crate) fn set_created(&self, seconds: u64) {
+        self.created.store(seconds.min(Dates::UNSET - 1), Ordering::Relaxed);
+        self.recompute_expiry();
+    }
+
+    pub(crate) fn set_timeout(&self, seconds: u64) {
+        self.timeout.store(seconds.min(Dates::UNSET - 1), Ordering::Relaxed);
+        self.recompute_expiry();
+    }
+
+    fn recompute_expiry(&self) {
+        let dates = Dates {
+            created: self.created.load(Ordering::Relaxed),
+            timeout: self.timeout.load(Ordering::Relaxed),
+            deadline: self.deadline,
+        };
+        self.expires.store(dates.expires(), Ordering::Relaxed);
+    }
+
+    /// The weight fixed at the first weighing, in bytes; 0 when the session was never weighed.
+    #[inline]
+    pub(crate) fn weight(&self) -> u32 {
+        match self.weight.load(Ordering::Relaxed) {
+            Self::WEIGHT_UNSET => 0,
+            weight => weight,
+        }
+    }
+
+    pub(crate) fn is_weighed(&self) -> bool {
+        self.weight.load(Ordering::Relaxed) != Self::WEIGHT_UNSET
+    }
+
+    /// Fixes the weight. The first weighing counts, whichever cache did it: what was charged must be what is given
+    /// back, however often the weigher would change its mind.
+    pub(crate) fn fix_weight(&self, weight: u32) {
+        let weight = weight.min(Self::WEIGHT_MAX);
+        let unset = Self::WEIGHT_UNSET;
+        let _ = self.weight.compare_exchange(unset, weight, Ordering::Relaxed, Ordering::Relaxed);
+    }
+
+    /// What a retired block holds back until it is freed, in bytes.
+    #[inline]
+    pub(crate) fn footprint(&self) -> usize {
+        size_of::<Self>() + self.weight() as usize
+    }
+}

@@ -1,0 +1,83 @@
+//! Building a session with more than an id and a payload.
+#![forbid(unsafe_code)]
+
+use super::block::{Dates, Draft};
+use super::{Context, Protocol, Session, SessionId};
+use std::time::Duration;
+
+/// Builds a [`Session`]: [`Session::builder`].
+///
+/// ```
+/// use sessile::{Context, Protocol, Session, SessionId};
+/// use std::time::Duration;
+///
+/// let session = Session::<Vec<u8>>::builder(SessionId::from([1; 32]))
+///     .context(Context::digest(["web"]))
+///     .protocol(Protocol::TLS1_3)
+///     .created_at(1_700_000_000)
+///     .timeout(Duration::from_secs(7200))
+///     .deadline(1_700_003_600)
+///     .build(vec![1, 2, 3]);
+/// assert_eq!(session.expires_at(), Some(1_700_003_600));
+/// ```
+#[derive(Clone, Debug)]
+#[must_use]
+pub struct SessionBuilder(Draft);
+
+impl SessionBuilder {
+    pub(super) fn new(id: SessionId) -> Self {
+        Self(Draft::new(id))
+    }
+
+    /// The isolation domain; [`Context::NONE`] unless set.
+    pub fn context(mut self, context: Context) -> Self {
+        self.0.context = context;
+        self
+    }
+
+    /// The protocol tag; [`Protocol::ANY`] unless set.
+    pub fn protocol(mut self, protocol: Protocol) -> Self {
+        self.0.protocol = protocol;
+        self
+    }
+
+    /// When the session was negotiated, in seconds of the cache's clock. Unless set, the first cache that stores the
+    /// session dates it.
+    pub fn created_at(mut self, seconds: u64) -> Self {
+        // The largest value means "undated"; a date that far in the future is never used anyway.
+        self.0.dates.created = seconds.min(Dates::UNSET - 1);
+        self
+    }
+
+    /// How long the session lives after it was created, in whole seconds (fractions are cut off). Unless set, the
+    /// first cache that stores the session applies its own timeout.
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.0.dates.timeout = timeout.as_secs().min(Dates::UNSET - 1);
+        self
+    }
+
+    /// The last second of validity whatever the timeout says: a renewal never moves it.
+    pub fn deadline(mut self, seconds: u64) -> Self {
+        self.0.dates.deadline = seconds;
+        self
+    }
+
+    /// Whether the session may be resumed; true unless set. A cache refuses a session that may not.
+    pub fn resumable(mut self, resumable: bool) -> Self {
+        self.0.resumable = resumable;
+        self
+    }
+
+    /// Allocates the session. Aborts when memory is exhausted, as `Arc::new` does.
+    pub fn build<T>(self, payload: T) -> Session<T> {
+        Session::from_draft(self.0, payload).unwrap_or_else(|_| Session::<T>::out_of_memory())
+    }
+
+    /// Allocates the session.
+    ///
+    /// # Errors
+    /// The payload, when memory is exhausted.
+    pub fn try_build<T>(self, payload: T) -> Result<Session<T>, T> {
+        Session::from_draft(self.0, payload)
+    }
+}

@@ -1,0 +1,83 @@
+//! The isolation domain of a session, and its protocol version: both are parts of its key.
+#![forbid(unsafe_code)]
+
+use std::fmt;
+
+/// The isolation domain of a session: OpenSSL's session id context, as part of the key.
+///
+/// A session stored under one context does not exist for another. Derive the context from everything that decides
+/// whether a resumed client may enter: certificates, client CAs, verification mode, application name. Five CVEs of
+/// 2024 to 2026 came from checking less, later, or not at all.
+///
+/// ```
+/// use sessile::Context;
+///
+/// let api = Context::digest(["api", "client certificates required"]);
+/// let web = Context::digest(["web"]);
+/// assert_ne!(api, web);
+/// assert_ne!(Context::digest(["ab", "c"]), Context::digest(["a", "bc"]));
+/// ```
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Context([u8; 32]);
+
+impl Context {
+    /// No isolation: the context of sessions and lookups that name none.
+    pub const NONE: Self = Self([0; 32]);
+
+    /// A context from 32 bytes that the caller has made unique, for instance a digest. All zero is [`NONE`](Self::NONE).
+    pub const fn from_bytes(bytes: [u8; 32]) -> Self {
+        Self(bytes)
+    }
+
+    /// Digests the parts of a security configuration with SHA-256.
+    ///
+    /// Each part is preceded by its length as eight little-endian bytes, so no two lists of parts run together.
+    #[cfg(feature = "digest")]
+    pub fn digest<I, B>(parts: I) -> Self
+    where
+        I: IntoIterator<Item = B>,
+        B: AsRef<[u8]>,
+    {
+        use sha2::{Digest, Sha256};
+
+        let mut hash = Sha256::new();
+        for part in parts {
+            let part = part.as_ref();
+            hash.update((part.len() as u64).to_le_bytes());
+            hash.update(part);
+        }
+        Self(hash.finalize().into())
+    }
+
+    /// Whether this is [`NONE`](Self::NONE).
+    pub fn is_none(&self) -> bool {
+        *self == Self::NONE
+    }
+}
+
+impl Default for Context {
+    fn default() -> Self {
+        Self::NONE
+    }
+}
+
+impl fmt::Debug for Context {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if self.is_none() { "Context(NONE)" } else { "Context(..)" })
+    }
+}
+
+/// The protocol version of a session, part of its key as in OpenSSL: one id under two versions is two sessions.
+///
+/// The number is the version on the wire; [`ANY`](Self::ANY) is for adapters that do not know it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Protocol(pub u16);
+
+impl Protocol {
+    /// Not specified. It is a tag of its own, not a wildcard.
+    pub const ANY: Self = Self(0);
+    /// TLS 1.2 (RFC 5246).
+    pub const TLS1_2: Self = Self(0x0303);
+    /// TLS 1.3 (RFC 8446).
+    pub const TLS1_3: Self = Self(0x0304);
+}

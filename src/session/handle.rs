@@ -1,0 +1,231 @@
+//! The counted handle.
+//!
+//! A session is one allocation with its own count. Handles raise it by cloning; a table owns one count for each stay
+//! of the session in one of its slots, and gives that count up only through deferred destruction. A reader that is
+//! pinned may therefore raise the count of any session it reached through a table under that same guard.
+
+use super::block::{Block, Draft};
+use super::{Context, Protocol, SessionBuilder, SessionId};
+use crate::sync::{Ordering, acquire_count};
+use std::alloc::Layout;
+use std::fmt;
+use std::marker::PhantomData;
+use std::mem::ManuallyDrop;
+use std::ops::Deref;
+use std::ptr::NonNull;
+use std::time::Duration;
+
+/// A counted reference to one session: its key, its dates and the payload `T`.
+///
+/// `Clone` raises the count ("the reference count for session c is incremented by 1",
+/// `SSL_CTX_add_session(3)`), `Drop` lowers it, the last handle drops the payload. Id, context, protocol and payload
+/// cannot change after construction; timeout and resumability can.
+///
+/// ```
+/// use sessile::{Session, SessionId};
+///
+/// let session = Session::new(SessionId::from([9; 32]), String::from("state"));
+/// let other = session.clone();
+/// assert!(Session::ptr_eq(&session, &other));
+/// assert_eq!(Session::handle_count(&session), 2);
+/// assert_eq!(session.len(), 5); // derefs to the payload
+/// ```
+pub struct Session<T> {
+    block: NonNull<Block<T>>,
+    owns: PhantomData<Block<T>>,
+}
+
+// SAFETY: A handle gives shared access to `T` from the thread that holds it and may drop `T` there, which is what
+// `Arc<T>` gives and needs: `T: Send + Sync`. Everything else in the block is atomic or frozen.
+unsafe impl<T: Send + Sync> Send for Session<T> {}
+// SAFETY: as above.
+unsafe impl<T: Send + Sync> Sync for Session<T> {}
+
+impl<T> Session<T> {
+    /// Makes a session without context, protocol or date; the first cache that stores it dates it.
+    ///
+    /// Aborts when memory is exhausted; [`SessionBuilder::try_build`] does not.
+    pub fn new(id: SessionId, payload: T) -> Self {
+        Self::builder(id).build(payload)
+    }
+
+    /// Starts a session with more than an id and a payload.
+    pub fn builder(id: SessionId) -> SessionBuilder {
+        SessionBuilder::new(id)
+    }
+
+    /// Whether both handles are of the very same session object. This, not the id, is what "identical" means to
+    /// [`SessionCache::add`](crate::SessionCache::add) and [`SessionCache::remove`](crate::SessionCache::remove).
+    #[inline]
+    pub fn ptr_eq(a: &Self, b: &Self) -> bool {
+        a.block == b.block
+    }
+
+    /// The number of handles, plus one for each stay in a cache. A stay that ended counts until its deferred
+    /// destruction. Other threads may change it at any time.
+    pub fn handle_count(this: &Self) -> usize {
+        // ORDERING: Relaxed: an observation, out of date when it is returned.
+        this.block().count.load(Ordering::Relaxed)
+    }
+
+    /// The session id.
+    pub fn id(&self) -> SessionId {
+        self.block().id()
+    }
+
+    /// The isolation domain.
+    pub fn context(&self) -> Context {
+        *self.block().context()
+    }
+
+    /// The protocol tag.
+    pub fn protocol(&self) -> Protocol {
+        self.block().protocol()
+    }
+
+    /// Whether the session may still be resumed (`SSL_SESSION_is_resumable`).
+    pub fn is_resumable(&self) -> bool {
+        self.block().is_resumable()
+    }
+
+    /// Forbids resumption, in every cache that holds the session. There is no way back.
+    pub fn set_not_resumable(&self) {
+        self.block().set_not_resumable();
+    }
+
+    /// When the session was created, in seconds; `None` while undated.
+    pub fn created_at(&self) -> Option<u64> {
+        self.block().created()
+    }
+
+    /// The renewable timeout, in whole seconds; `None` until given or set by the first cache.
+    pub fn timeout(&self) -> Option<Duration> {
+        self.block().timeout().map(Duration::from_secs)
+    }
+
+    /// The absolute deadline, in seconds, that no renewal moves.
+    pub fn deadline(&self) -> Option<u64> {
+        self.block().deadline()
+    }
+
+    /// The last second in which the session is valid: `created_at + timeout`, saturating, but never after the deadline.
+    /// `None` while nothing bounds it.
+    pub fn expires_at(&self) -> Option<u64> {
+        Some(self.block().expires()).filter(|&seconds| seconds != u64::MAX)
+    }
+
+    /// Changes the timeout (`SSL_SESSION_set_timeout`), also of a stored session. Fractions of a second are cut off.
+    pub fn set_timeout(&self, timeout: Duration) {
+        self.block().set_timeout(timeout.as_secs());
+    }
+
+    /// Changes the date (`SSL_SESSION_set_time`), also of a stored session.
+    pub fn set_created_at(&self, seconds: u64) {
+        self.block().set_created(seconds);
+    }
+
+    pub(super) fn from_draft(draft: Draft, payload: T) -> Result<Self, T> {
+        let layout = Layout::new::<Block<T>>();
+        // SAFETY: `Block` has a non-zero size.
+        let memory = unsafe { std::alloc::alloc(layout) }.cast::<Block<T>>();
+        let Some(block) = NonNull::new(memory) else {
+            return Err(payload);
+        };
+        // SAFETY: `block` was just allocated with the layout of `Block<T>`.
+        unsafe { block.write(Block::new(draft, payload)) };
+        Ok(Self { block, owns: PhantomData })
+    }
+
+    pub(super) fn out_of_memory() -> ! {
+        std::alloc::handle_alloc_error(Layout::new::<Block<T>>())
+    }
+
+    #[inline]
+    pub(crate) fn block(&self) -> &Block<T> {
+        // SAFETY: this handle owns a count, so the block is alive; blocks are only ever shared.
+        unsafe { self.block.as_ref() }
+    }
+
+    /// The address of the block, which is the identity of the session.
+    #[inline]
+    pub(crate) fn address(&self) -> NonNull<Block<T>> {
+        self.block
+    }
+
+    /// Gives the handle's count away as a bare address.
+    #[inline]
+    pub(crate) fn into_address(self) -> NonNull<Block<T>> {
+        ManuallyDrop::new(self).block
+    }
+
+    /// Takes a count over from a bare address.
+    ///
+    /// # Safety
+    /// The caller owns one count of the live block at `block` and gives it up.
+    #[inline]
+    pub(crate) unsafe fn from_address(block: NonNull<Block<T>>) -> Self {
+        Self { block, owns: PhantomData }
+    }
+
+    /// Lends a handle without touching the count.
+    ///
+    /// # Safety
+    /// The block at `block` stays alive while the returned value is used.
+    #[inline]
+    pub(crate) unsafe fn lend(block: NonNull<Block<T>>) -> ManuallyDrop<Self> {
+        ManuallyDrop::new(Self { block, owns: PhantomData })
+    }
+}
+
+impl<T> Clone for Session<T> {
+    /// Raises the count by one.
+    ///
+    /// Aborts the process when the count passes `isize::MAX`, as `Arc` does.
+    #[inline]
+    fn clone(&self) -> Self {
+        // ORDERING: Relaxed: whoever clones already holds a count or a guard under which the block was reached, so
+        // the block is visible and cannot go. Model: `replace_and_get` shows that a guard is enough.
+        let before = self.block().count.fetch_add(1, Ordering::Relaxed);
+        if before > isize::MAX as usize {
+            std::process::abort();
+        }
+        Self { block: self.block, owns: PhantomData }
+    }
+}
+
+impl<T> Drop for Session<T> {
+    #[inline]
+    fn drop(&mut self) {
+        // ORDERING: Release: what this holder did with the session happens before its destruction; pairs with
+        // `acquire_count` of the last holder. Model: `count_last_drop`.
+        if self.block().count.fetch_sub(1, Ordering::Release) != 1 {
+            return;
+        }
+        acquire_count(&self.block().count);
+        // SAFETY: the count went from one to zero, so nobody else holds the block, and no table does. The box gives
+        // the memory back even when the payload's drop panics.
+        drop(unsafe { Box::from_raw(self.block.as_ptr()) });
+    }
+}
+
+impl<T> Deref for Session<T> {
+    type Target = T;
+
+    #[inline]
+    fn deref(&self) -> &T {
+        &self.block().payload
+    }
+}
+
+/// Never shows the payload.
+impl<T> fmt::Debug for Session<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Session")
+            .field("id", &self.id())
+            .field("context", &self.context())
+            .field("protocol", &self.protocol())
+            .field("resumable", &self.is_resumable())
+            .field("expires_at", &self.expires_at())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,15 @@
+//! What the cache holds: ids, contexts, and the counted session handle.
+
+mod block;
+mod builder;
+mod context;
+mod handle;
+mod id;
+mod secret;
+
+pub(crate) use self::block::{Block, KeyMatch};
+pub use self::builder::SessionBuilder;
+pub use self::context::{Context, Protocol};
+pub use self::handle::Session;
+pub use self::id::{InvalidSessionId, SessionId};
+pub use self::secret::Secret;

@@ -1,0 +1,177 @@
+//! Counting without contention: every thread has counters of its own, `stats` adds them up.
+#![forbid(unsafe_code)]
+
+use crate::error::RemovalCause;
+use crate::sync::Tally;
+
+/// What has been counted so far (`SSL_CTX_sess_number(3)` and what operators ask for besides).
+///
+/// Each figure is exact for the operations that finished before the call; figures of operations under way may or may not
+/// be in. Lookups are `get`, `read` and `take`: `hits + misses + timeouts + context_misses` is their number. At
+/// quiescence `added - (removed + taken + evicted + expired + flushed) == number`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Stats {
+    /// Sessions stored now (`SSL_CTX_sess_number`).
+    pub number: u64,
+    /// Lookups that returned a session (`SSL_CTX_sess_hits`).
+    pub hits: u64,
+    /// Lookups that found nothing (`SSL_CTX_sess_misses`).
+    pub misses: u64,
+    /// Lookups that found an expired session (`SSL_CTX_sess_timeouts`).
+    pub timeouts: u64,
+    /// Lookups whose id is stored for another context only.
+    pub context_misses: u64,
+    /// Sessions that the miss hook supplied (`SSL_CTX_sess_cb_hits`). Their lookups count as misses too.
+    pub tier_hits: u64,
+    /// Sessions evicted because the cache was full (`SSL_CTX_sess_cache_full`); the same as `evicted`.
+    pub cache_full: u64,
+    /// Client handshakes started (`SSL_CTX_sess_connect`), as recorded by an adapter.
+    pub connect: u64,
+    /// Client handshakes completed (`SSL_CTX_sess_connect_good`).
+    pub connect_good: u64,
+    /// Client renegotiations (`SSL_CTX_sess_connect_renegotiate`).
+    pub connect_renegotiate: u64,
+    /// Server handshakes started (`SSL_CTX_sess_accept`).
+    pub accept: u64,
+    /// Server handshakes completed (`SSL_CTX_sess_accept_good`).
+    pub accept_good: u64,
+    /// Server renegotiations (`SSL_CTX_sess_accept_renegotiate`).
+    pub accept_renegotiate: u64,
+    /// Adds of an absent key.
+    pub added: u64,
+    /// Adds of a key that was stored in another object.
+    pub replaced: u64,
+    /// Adds of the very object that was stored.
+    pub identical: u64,
+    /// Adds that were refused.
+    pub rejected: u64,
+    /// Sessions removed by `remove` and `remove_id`, and those found non-resumable.
+    pub removed: u64,
+    /// Sessions taken.
+    pub taken: u64,
+    /// Sessions evicted to make room.
+    pub evicted: u64,
+    /// Expired sessions removed by a lookup or an add.
+    pub expired: u64,
+    /// Sessions removed by `flush_expired` and `clear`.
+    pub flushed: u64,
+    /// Retired sessions that are not yet freed.
+    pub garbage: Garbage,
+    /// Payload drops that panicked during deferred destruction. The panic went no further.
+    pub drop_panics: u64,
+}
+
+/// Retired memory that waits for readers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Garbage {
+    /// Retirements: a session that was retired twice, after two stays, counts twice.
+    pub sessions: u64,
+    /// Bytes of the blocks, and of their weight where a weigher is set.
+    pub bytes: u64,
+}
+
+/// A handshake event that an adapter records: the counters of `SSL_CTX_sess_connect(3)` and its family.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Handshake {
+    /// A client started a handshake.
+    Connect,
+    /// A client completed a handshake.
+    ConnectGood,
+    /// A client renegotiated.
+    ConnectRenegotiate,
+    /// A server started a handshake.
+    Accept,
+    /// A server completed a handshake.
+    AcceptGood,
+    /// A server renegotiated.
+    AcceptRenegotiate,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Counter {
+    Hits,
+    Misses,
+    Timeouts,
+    ContextMisses,
+    TierHits,
+    Connect,
+    ConnectGood,
+    ConnectRenegotiate,
+    Accept,
+    AcceptGood,
+    AcceptRenegotiate,
+    Added,
+    Replaced,
+    Identical,
+    Rejected,
+    Removed,
+    Taken,
+    Evicted,
+    Expired,
+    Flushed,
+}
+
+const COUNTERS: usize = Counter::Flushed as usize + 1;
+
+/// One thread's counters.
+#[derive(Debug, Default)]
+pub(crate) struct Counters([Tally; COUNTERS]);
+
+impl Counters {
+    #[inline]
+    pub(crate) fn count(&self, counter: Counter) -> u64 {
+        self.0[counter as usize].add(1)
+    }
+
+    pub(crate) fn add_to(&self, stats: &mut Stats) {
+        let get = |counter: Counter| self.0[counter as usize].get();
+        stats.hits += get(Counter::Hits);
+        stats.misses += get(Counter::Misses);
+        stats.timeouts += get(Counter::Timeouts);
+        stats.context_misses += get(Counter::ContextMisses);
+        stats.tier_hits += get(Counter::TierHits);
+        stats.cache_full += get(Counter::Evicted);
+        stats.connect += get(Counter::Connect);
+        stats.connect_good += get(Counter::ConnectGood);
+        stats.connect_renegotiate += get(Counter::ConnectRenegotiate);
+        stats.accept += get(Counter::Accept);
+        stats.accept_good += get(Counter::AcceptGood);
+        stats.accept_renegotiate += get(Counter::AcceptRenegotiate);
+        stats.added += get(Counter::Added);
+        stats.replaced += get(Counter::Replaced);
+        stats.identical += get(Counter::Identical);
+        stats.rejected += get(Counter::Rejected);
+        stats.removed += get(Counter::Removed);
+        stats.taken += get(Counter::Taken);
+        stats.evicted += get(Counter::Evicted);
+        stats.expired += get(Counter::Expired);
+        stats.flushed += get(Counter::Flushed);
+    }
+}
+
+impl From<RemovalCause> for Counter {
+    fn from(cause: RemovalCause) -> Self {
+        match cause {
+            RemovalCause::Replaced => Self::Replaced,
+            RemovalCause::Removed => Self::Removed,
+            RemovalCause::Taken => Self::Taken,
+            RemovalCause::Evicted => Self::Evicted,
+            RemovalCause::Expired => Self::Expired,
+            RemovalCause::Flushed => Self::Flushed,
+        }
+    }
+}
+
+impl From<Handshake> for Counter {
+    fn from(event: Handshake) -> Self {
+        match event {
+            Handshake::Connect => Self::Connect,
+            Handshake::ConnectGood => Self::ConnectGood,
+            Handshake::ConnectRenegotiate => Self::ConnectRenegotiate,
+            Handshake::Accept => Self::Accept,
+            Handshake::AcceptGood => Self::AcceptGood,
+            Handshake::AcceptRenegotiate => Self::AcceptRenegotiate,
+        }
+    }
+}

@@ -1,0 +1,27 @@
+//! The one door to atomics, cells and thread-local storage.
+//!
+//! Everything the models must see goes through the names exported here: `std` in a shipped build, `loom` under the
+//! private cfg `sessile_loom`. Both backends offer the same list, so the source that is model-checked is the source
+//! that ships. Data that no proof rests on (counters, dates, hints) uses [`untracked`], which is `std` in both: loom
+//! would spend its search on reorderings that cannot matter.
+
+#[cfg(not(sessile_loom))]
+mod std;
+#[cfg(not(sessile_loom))]
+pub(crate) use self::std::*;
+
+#[cfg(sessile_loom)]
+mod loom;
+#[cfg(sessile_loom)]
+pub(crate) use self::loom::*;
+
+mod tally;
+pub(crate) use self::tally::Tally;
+
+mod settings_cell;
+pub(crate) use self::settings_cell::ArcCell;
+
+/// Atomics that carry no proof: each use says why.
+pub(crate) mod untracked {
+    pub(crate) use ::std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
+}

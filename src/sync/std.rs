@@ -1,0 +1,51 @@
+//! The shipped backend: plain `std`.
+
+pub(crate) use std::sync::Arc;
+pub(crate) use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, AtomicUsize, Ordering};
+
+/// `std::cell::UnsafeCell` with loom's closure interface.
+#[derive(Debug)]
+pub(crate) struct UnsafeCell<T>(std::cell::UnsafeCell<T>);
+
+impl<T> UnsafeCell<T> {
+    pub(crate) fn new(value: T) -> Self {
+        Self(std::cell::UnsafeCell::new(value))
+    }
+
+    pub(crate) fn with_mut<R>(&self, f: impl FnOnce(*mut T) -> R) -> R {
+        f(self.0.get())
+    }
+}
+
+/// A pause between two attempts of a retry loop.
+#[inline]
+pub(crate) fn relax() {
+    std::hint::spin_loop();
+}
+
+/// Gives the processor to a thread that may hold what we wait for; only bounded loops call it.
+#[inline]
+pub(crate) fn yield_now() {
+    std::thread::yield_now();
+}
+
+/// Makes every earlier `Release` decrement of a count visible before the memory it guards is freed.
+///
+/// ThreadSanitizer does not understand fences; under it an acquire load of the count does the same work.
+#[inline]
+pub(crate) fn acquire_count(count: &AtomicUsize) {
+    if cfg!(crossbeam_sanitize_thread) {
+        // ORDERING: Acquire, see the fence below.
+        count.load(Ordering::Acquire);
+    } else {
+        // ORDERING: Acquire fence; pairs with the Release decrement in `Session::drop`. Model: `count_last_drop`.
+        std::sync::atomic::fence(Ordering::Acquire);
+    }
+}
+
+macro_rules! thread_local_value {
+    (static $name:ident: $ty:ty = $init:expr;) => {
+        ::std::thread_local! { static $name: $ty = const { $init }; }
+    };
+}
+pub(crate) use thread_local_value;

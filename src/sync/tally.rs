@@ -1,0 +1,25 @@
+//! A counter with one writer.
+
+use super::untracked::{AtomicU64, Ordering};
+
+/// Counts events of one thread; other threads may read it at any time.
+///
+/// The owner adds by a plain load and store: no locked instruction, no line shared with another writer. The count is
+/// exact because there is one writer at a time; ownership passes with the `Local` that holds it.
+#[derive(Debug, Default)]
+pub(crate) struct Tally(AtomicU64);
+
+impl Tally {
+    #[inline]
+    pub(crate) fn add(&self, n: u64) -> u64 {
+        // ORDERING: Relaxed twice: a statistic with one writer, nothing is published by it.
+        let sum = self.0.load(Ordering::Relaxed).wrapping_add(n);
+        self.0.store(sum, Ordering::Relaxed);
+        sum
+    }
+
+    pub(crate) fn get(&self) -> u64 {
+        // ORDERING: Relaxed: a statistic.
+        self.0.load(Ordering::Relaxed)
+    }
+}
