@@ -32,6 +32,9 @@ enum Progress {
 /// Buckets moved under one guard.
 const BUCKETS_PER_SLICE: usize = 32;
 
+/// An odd multiplier (the golden section in 64 bits).
+const SCRAMBLE: u64 = 0x9E37_79B9_7F4A_7C15;
+
 /// The first size of an unbounded cache, in sessions.
 const UNBOUNDED_START: usize = 1024;
 
@@ -161,8 +164,9 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
                 is_touched: spot.word.is_touched(),
                 expires: Some(block.expires()),
             };
-            // Equal ranks are told apart by hash: what stays must not be neighbours, which would share few new sets.
-            let rank = (block.is_expired(now), self.policy.rank(&candidate), self.hash.of(&block.id()));
+            // Equal ranks are told apart by chance: survivors that were neighbours would share few new sets.
+            let chance = self.hash.of(&block.id()).wrapping_mul(SCRAMBLE).rotate_left(32).wrapping_mul(SCRAMBLE);
+            let rank = (block.is_expired(now), self.policy.rank(&candidate), chance);
             // SAFETY: the block is alive under the guard; the clone is a count of its own.
             ranked.push((rank, Session::clone(&*unsafe { Session::lend(address) })));
         });
