@@ -84,7 +84,9 @@ impl ManualClock {
     /// Moves the clock forwards, saturating.
     pub fn advance(&self, seconds: u64) {
         // ORDERING: Relaxed, as in `set`.
-        let _ = self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |now| Some(now.saturating_add(seconds)));
+        let _ = self
+            .0
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |now| Some(now.saturating_add(seconds)));
     }
 }
 

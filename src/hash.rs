@@ -1,5 +1,6 @@
 //! The keyed hash of a session id.
 #![forbid(unsafe_code)]
+#![allow(clippy::disallowed_types, reason = "this is the file that owns them")]
 
 use crate::session::SessionId;
 use ahash::RandomState;

@@ -1,6 +1,6 @@
 #![doc = include_str!("../README.md")]
 #![cfg_attr(docsrs, feature(doc_cfg))]
-#![deny(unsafe_op_in_unsafe_fn)]
+#![warn(clippy::disallowed_types)]
 
 #[cfg(all(sessile_loom, not(crossbeam_loom)))]
 compile_error!("the models need `--cfg crossbeam_loom` beside `--cfg sessile_loom`");
@@ -32,9 +32,7 @@ pub use crate::stats::{Garbage, Handshake, Stats};
 /// What the models need beside the public API.
 #[cfg(sessile_loom)]
 #[doc(hidden)]
-pub mod internals {
-    pub use crate::reclaim::choose_real_epoch;
-}
+pub mod internals;
 
 const _: () = {
     const fn is_send_and_sync<T: Send + Sync>() {}

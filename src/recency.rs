@@ -25,7 +25,8 @@ const _: () = assert!(AGE_MAX < Stamp::PERIOD - 8);
 
 impl Recency {
     pub(crate) fn new(capacity: usize) -> Self {
-        let recency = Self { tick: CachePadded::new(AtomicUsize::new(0)), adds_per_tick: AtomicUsize::new(1) };
+        let recency =
+            Self { tick: CachePadded::new(AtomicUsize::new(0)), adds_per_tick: AtomicUsize::new(1) };
         recency.set_capacity(capacity);
         recency
     }
@@ -46,11 +47,12 @@ impl Recency {
         Stamp::of_tick(self.tick())
     }
 
-    /// Notes this thread's `nth` add; returns the tick if it advanced.
+    /// Notes this thread's `nth` add, which may be the one that ticks.
     #[inline]
-    pub(crate) fn note_add(&self, nth: u64) -> Option<usize> {
-        let per_tick = self.adds_per_tick.load(Ordering::Relaxed) as u64;
-        (nth % per_tick == 0).then(|| self.advance())
+    pub(crate) fn note_add(&self, nth: u64) {
+        if nth % self.adds_per_tick.load(Ordering::Relaxed) as u64 == 0 {
+            self.advance();
+        }
     }
 
     /// The next tick.

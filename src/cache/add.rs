@@ -186,11 +186,12 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
         if !self.reserve_weight(pin, newcomer, more, spot.block(), departures)? {
             return Ok(None);
         }
-        let stamp = self.next_stamp(pin, spot.table);
+        let tick = self.next_tick(pin, spot.table);
         // LINEARIZE: the replacement.
-        if !spot.exchange(Word::member(newcomer.block, newcomer.tag, stamp)) {
+        if !spot.exchange(Word::member(newcomer.block, newcomer.tag, Stamp::of_tick(tick))) {
             return Ok(None);
         }
+        self.placed(spot.table, tick);
         newcomer.holding.weight -= more;
         if let Some(weighing) = &self.weighing {
             weighing.budget.give(old_weight.saturating_sub(newcomer.weight));
@@ -218,24 +219,33 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
         if spot.word.is_member() {
             self.evict_into_holding(pin, &spot, newcomer, departures);
         }
-        let stamp = self.next_stamp(pin, table);
-        if !claim.publish(stamp) {
+        let tick = self.next_tick(pin, table);
+        if !claim.publish(Stamp::of_tick(tick)) {
             return Ok(None);
         }
+        self.placed(table, tick);
         newcomer.holding.session = false;
         newcomer.holding.weight -= newcomer.weight;
         self.grow_if_unbounded(pin, table);
         Ok(Some(Placed::Inserted))
     }
 
-    /// The stamp of a session that is placed now.
+    /// The tick of a session that is placed now.
     #[inline]
-    fn next_stamp(&self, pin: &Guard<'_, T>, table: &Table<Block<T>>) -> Stamp {
+    fn next_tick(&self, pin: &Guard<'_, T>, table: &Table<Block<T>>) -> usize {
         if table.is_one_set() {
-            return self.advance_one_set(table);
+            return self.recency.advance();
         }
         let nth = pin.state().placements.add(1);
         self.recency.note_add(nth);
-        self.recency.stamp()
+        self.recency.tick()
+    }
+
+    /// What follows a placement in the tick `tick`.
+    #[inline]
+    fn placed(&self, table: &Table<Block<T>>, tick: usize) {
+        if table.is_one_set() {
+            self.renumber_if_due(table, tick);
+        }
     }
 }

@@ -3,7 +3,7 @@
 use super::departure::{Departures, Permit};
 use super::{At, Found, Guard, Key, SessionCache};
 use crate::error::RemovalCause;
-use crate::raw::Word;
+use crate::raw::{Stamp, Word};
 use crate::session::{Block, Session, SessionId};
 use crate::stats::Counter;
 
@@ -130,9 +130,13 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
         if word.is_touched() && word.stamp() == self.recency.stamp() {
             return;
         }
-        let stamp = if spot.table.is_one_set() { self.advance_one_set(spot.table) } else { self.recency.stamp() };
+        let is_one_set = spot.table.is_one_set();
+        let tick = if is_one_set { self.recency.advance() } else { self.recency.tick() };
         // LINEARIZE: nothing: the exchange fails only if the session left or somebody else touched it.
-        spot.exchange(word.touched(stamp));
+        spot.exchange(word.touched(Stamp::of_tick(tick)));
+        if is_one_set {
+            self.renumber_if_due(spot.table, tick);
+        }
     }
 
     /// Counts a lookup that ends without a session, and removes what it met.
@@ -171,7 +175,8 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
         let pin = self.domain.pin();
         let taken = loop {
             let found = self.find(&pin, key, hash);
-            let standing = found.spot.and_then(|spot| Some((spot, self.standing(self.block(&pin, &spot)?, now))));
+            let standing =
+                found.spot.and_then(|spot| Some((spot, self.standing(self.block(&pin, &spot)?, now))));
             let Some((spot, Standing::Usable)) = standing else {
                 departures = self.look_failed(&pin, found, now);
                 break None;
@@ -220,7 +225,8 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
         let hooks = self.settings.hooks();
         let session = (hooks.on_miss.as_ref()?)(key.id, key.context)?;
         let block = session.block();
-        let is_asked_for = block.match_key(key.id, key.context, key.protocol) == crate::session::KeyMatch::Same;
+        let is_asked_for =
+            block.match_key(key.id, key.context, key.protocol) == crate::session::KeyMatch::Same;
         let now = self.time.now();
         if !is_asked_for || self.standing(block, now) != Standing::Usable {
             return None;

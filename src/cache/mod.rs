@@ -265,7 +265,9 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
 impl<T: Send + Sync + 'static> Default for SessionCache<T> {
     /// 20 480 sessions, 7200 seconds: OpenSSL's defaults.
     fn default() -> Self {
-        let Ok(cache) = Builder::new().build() else { std::alloc::handle_alloc_error(std::alloc::Layout::new::<Self>()) };
+        let Ok(cache) = Builder::new().build() else {
+            std::alloc::handle_alloc_error(std::alloc::Layout::new::<Self>())
+        };
         cache
     }
 }

@@ -18,7 +18,9 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
         let mut departures = Departures::none();
         let pin = self.domain.pin();
         let removed = loop {
-            let Some(spot) = self.chain(&pin).find(hash, |block| block == session.address()) else { break false };
+            let Some(spot) = self.chain(&pin).find(hash, |block| block == session.address()) else {
+                break false;
+            };
             // LINEARIZE: the removal, for the one whose exchange succeeds.
             if spot.exchange(Word::EMPTY) {
                 self.depart(&pin, &spot, RemovalCause::Removed, Permit::GivenBack, &mut departures);

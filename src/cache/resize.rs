@@ -43,15 +43,17 @@ const GROW_ABOVE_PERCENT: usize = 70;
 
 /// The buckets for a capacity.
 ///
-/// One set up to 14 sessions: exact. Above that the slots are twice the sessions up to 4096, where chance is rough, and
-/// 1.4 times beyond: two choices of seven then overflow for one session in a hundred thousand (1.33: one in ten thousand,
-/// 1.15: one in two hundred; simulated, see DESIGN.md).
+/// One set up to 14 sessions: exact. Above that 1.5 slots a session up to 4096 sessions, where chance is rough, and 1.33
+/// beyond: two choices of seven then overflow for one session in ten thousand (1.25: one in 1500, 1.15: one in 200;
+/// simulated). More slots would hold more sessions and offer fewer of them as victims: with twice the slots a set has
+/// seven members to choose from instead of ten.
 pub(super) fn buckets_for(capacity: usize) -> usize {
     let sessions = if capacity == usize::MAX { UNBOUNDED_START } else { capacity };
     if sessions <= 2 * SLOTS {
         return Table::<Block<()>>::BUCKETS_MIN;
     }
-    let slots = if sessions <= 4096 { sessions.saturating_mul(2) } else { sessions.saturating_add(sessions / 5 * 2) };
+    let slots =
+        if sessions <= 4096 { sessions.saturating_mul(2) } else { sessions.saturating_add(sessions / 5 * 2) };
     slots.div_ceil(SLOTS)
 }
 
@@ -165,7 +167,8 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
                 expires: Some(block.expires()),
             };
             // Equal ranks are told apart by chance: survivors that were neighbours would share few new sets.
-            let chance = self.hash.of(&block.id()).wrapping_mul(SCRAMBLE).rotate_left(32).wrapping_mul(SCRAMBLE);
+            let chance =
+                self.hash.of(&block.id()).wrapping_mul(SCRAMBLE).rotate_left(32).wrapping_mul(SCRAMBLE);
             let rank = (block.is_expired(now), self.policy.rank(&candidate), chance);
             // SAFETY: the block is alive under the guard; the clone is a count of its own.
             ranked.push((rank, Session::clone(&*unsafe { Session::lend(address) })));
@@ -244,7 +247,11 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
         Progress::More
     }
 
-    fn begin_migration(&self, table: &Table<Block<T>>, prepared: &mut Option<Box<Table<Block<T>>>>) -> Progress {
+    fn begin_migration(
+        &self,
+        table: &Table<Block<T>>,
+        prepared: &mut Option<Box<Table<Block<T>>>>,
+    ) -> Progress {
         let wanted = self.wanted_buckets();
         if wanted == table.len() {
             return Progress::Done;

@@ -237,7 +237,13 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
     }
 
     /// What is in the newcomer's set; the empty slot is of the emptier bucket, the home on a tie.
-    fn survey_set<'p>(&self, pin: &'p Guard<'_, T>, table: &'p Table<Block<T>>, hash: u64, now: u64) -> Survey<'p, T> {
+    fn survey_set<'p>(
+        &self,
+        pin: &'p Guard<'_, T>,
+        table: &'p Table<Block<T>>,
+        hash: u64,
+        now: u64,
+    ) -> Survey<'p, T> {
         let mut survey = self.survey(pin, table.set_spots(hash), now);
         let home = table.home_of(hash);
         let (mut in_home, mut in_other) = ((0, None), (0, None));
@@ -291,8 +297,7 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
         keep: Option<NonNull<Block<T>>>,
     ) -> Option<At<'p, T>> {
         let mut spots: [Option<At<'p, T>>; 2 * SLOTS] = [const { None }; 2 * SLOTS];
-        let mut candidates =
-            [const { Candidate { age: 0, is_touched: false, expires: None } }; 2 * SLOTS];
+        let mut candidates = [const { Candidate { age: 0, is_touched: false, expires: None } }; 2 * SLOTS];
         let mut len = 0;
         for (spot, candidate) in survey.members[..survey.len].iter().flatten() {
             if keep.is_none_or(|keep| !spot.word.holds(keep)) {
@@ -305,13 +310,13 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
         spots[index]
     }
 
-    /// The next tick of a table of one set, where every placement and use ticks and the order is exact.
-    pub(super) fn advance_one_set(&self, table: &Table<Block<T>>) -> Stamp {
-        let tick = self.recency.advance();
+    /// Renumbers a table of one set before ages wrap. There every placement and use has a tick of its own, so the order
+    /// is exact. `tick` is the one just used, and its member is stamped already.
+    #[inline]
+    pub(super) fn renumber_if_due(&self, table: &Table<Block<T>>, tick: usize) {
         if tick % (Stamp::PERIOD / 4) == 0 {
             self.renumber(table, tick);
         }
-        Stamp::of_tick(tick)
     }
 
     /// Gives the members of a one-set table the ages 1, 2, 3 … in their order, so that no age ever wraps.

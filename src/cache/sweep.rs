@@ -130,7 +130,8 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
             let end = table.len().min(bucket + BUCKETS_PER_PIN);
             self.walk_buckets(&pin, table, bucket..end, |spot| visit(&pin, spot, &mut departures));
             bucket = end;
-            let next = if bucket == table.len() { table.next().map(Table::number) } else { Some(table_number) };
+            let next =
+                if bucket == table.len() { table.next().map(Table::number) } else { Some(table_number) };
             drop(pin);
             self.announce(departures);
             match next {

@@ -93,7 +93,8 @@ impl<B> Table<B> {
         let [home, other] = self.set_of(hash).buckets;
         let used = |bucket| self.bucket_spots(bucket).filter(|spot| !spot.word.is_empty()).count();
         let order = if used(other) < used(home) { [other, home] } else { [home, other] };
-        let mut slots = order.into_iter().flat_map(|bucket| (0..SLOTS).map(move |slot| Position { bucket, slot }));
+        let mut slots =
+            order.into_iter().flat_map(|bucket| (0..SLOTS).map(move |slot| Position { bucket, slot }));
         slots.find_map(|position| {
             let spot = self.at(position);
             let placed = spot.word.state() == State::Empty && spot.exchange(shadow);

@@ -177,7 +177,13 @@ impl<'t, B> Spot<'t, B> {
     /// # Errors
     /// The word changed meanwhile.
     #[inline]
-    pub(crate) fn claim(&self, block: NonNull<B>, tag: Tag, claimant: usize, home: Home) -> Option<Claim<'t, B>> {
+    pub(crate) fn claim(
+        &self,
+        block: NonNull<B>,
+        tag: Tag,
+        claimant: usize,
+        home: Home,
+    ) -> Option<Claim<'t, B>> {
         let nonce = Nonce::new(claimant, (home.publication + 1) & VERSION);
         let word = Word::claim(block, nonce);
         // LINEARIZE: an eviction, when `self.word` is a member.

@@ -113,7 +113,11 @@ impl<'t, B> Chain<'t, B> {
     /// Tables are read oldest first, the direction in which sessions move, so a session that moves meanwhile is met in
     /// one or the other.
     #[inline]
-    pub(crate) fn find(&self, hash: u64, mut is_wanted: impl FnMut(NonNull<B>) -> bool) -> Option<Spot<'t, B>> {
+    pub(crate) fn find(
+        &self,
+        hash: u64,
+        mut is_wanted: impl FnMut(NonNull<B>) -> bool,
+    ) -> Option<Spot<'t, B>> {
         let tag = Tag::of_hash(hash);
         let oldest = self.oldest;
         oldest.prefetch(hash);

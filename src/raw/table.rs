@@ -24,6 +24,7 @@ pub(crate) struct Table<B> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum TableError {
     TooLarge,
+    #[cfg_attr(sessile_loom, allow(dead_code, reason = "models allocate with `Vec`"))]
     OutOfMemory,
 }
 

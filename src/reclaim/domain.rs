@@ -6,8 +6,8 @@ use super::limbo::{BATCH, Limbo, Occupied};
 use super::local::{self, Entered, Landlord, Lease, Local};
 use super::registry::{Node, Registry};
 use super::stray::Strays;
-use crate::sync::untracked::{AtomicBool, AtomicU64, Ordering};
 use crate::sync::Arc;
+use crate::sync::untracked::{AtomicBool, AtomicU64, Ordering};
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr::NonNull;
@@ -354,4 +354,3 @@ impl<B> SendBlock<B> {
         self.0
     }
 }
-

@@ -3,11 +3,12 @@
 //! Shipped: a private crossbeam-epoch collector, so that no foreign destructor runs in our calls and no foreign
 //! stalled thread holds our sessions. Models: either that, or the *contract* reclaimer, which runs a deferred
 //! function at the earliest moment the contract allows and so finds premature frees that a lazy collector hides.
+#![allow(clippy::disallowed_types, reason = "this is the file that owns them")]
 
-#[cfg(not(sessile_loom))]
-pub(crate) use self::epoch::{Grace, Guard, Handle};
 #[cfg(sessile_loom)]
 pub(crate) use self::either::{Grace, Guard, Handle};
+#[cfg(not(sessile_loom))]
+pub(crate) use self::epoch::{Grace, Guard, Handle};
 
 mod epoch {
     use crossbeam_epoch::{Collector, LocalHandle};

@@ -125,7 +125,12 @@ impl Leases {
 impl Lease {
     /// # Safety
     /// `node` belongs to the registry of `landlord`, which is the domain `domain`, and is owned by the caller.
-    pub(crate) unsafe fn new(domain: u64, node: *const (), grace: &Grace, landlord: Arc<dyn Landlord>) -> Self {
+    pub(crate) unsafe fn new(
+        domain: u64,
+        node: *const (),
+        grace: &Grace,
+        landlord: Arc<dyn Landlord>,
+    ) -> Self {
         Self { domain, node, handle: Box::new(grace.register()), landlord }
     }
 

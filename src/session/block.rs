@@ -1,8 +1,9 @@
 //! The one block of memory that a session is: head, key, dates, payload.
+#![forbid(unsafe_code)]
 
 use super::{Context, Protocol, SessionId};
-use crate::sync::AtomicUsize;
 use crate::sync::untracked::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use crate::sync::{AtomicUsize, Lifetime};
 
 /// Seconds, with [`UNSET`](Self::UNSET) for "not given".
 #[derive(Clone, Copy, Debug)]
@@ -60,6 +61,8 @@ pub(crate) struct Block<T> {
     context: Context,
     timeout: AtomicU64,
     deadline: u64,
+    /// Nothing but in a model.
+    pub(crate) lifetime: Lifetime,
     pub(crate) payload: T,
 }
 
@@ -92,6 +95,7 @@ impl<T> Block<T> {
             context: draft.context,
             timeout: AtomicU64::new(draft.dates.timeout),
             deadline: draft.dates.deadline,
+            lifetime: Lifetime::begin(),
             payload,
         }
     }
@@ -114,9 +118,9 @@ impl<T> Block<T> {
     /// Compares the full key, id first.
     #[inline]
     pub(crate) fn match_key(&self, id: &SessionId, context: &Context, protocol: Protocol) -> KeyMatch {
-        let same_id = self.id == *id.padded()
-            && usize::from(self.id_len) == id.len()
-            && self.protocol == protocol;
+        self.lifetime.touch();
+        let same_id =
+            self.id == *id.padded() && usize::from(self.id_len) == id.len() && self.protocol == protocol;
         match same_id {
             false => KeyMatch::Different,
             true if self.context == *context => KeyMatch::Same,

@@ -185,6 +185,7 @@ impl<T> Clone for Session<T> {
     fn clone(&self) -> Self {
         // ORDERING: Relaxed: whoever clones already holds a count or a guard under which the block was reached, so
         // the block is visible and cannot go. Model: `replace_and_get` shows that a guard is enough.
+        self.block().lifetime.touch();
         let before = self.block().count.fetch_add(1, Ordering::Relaxed);
         if before > isize::MAX as usize {
             std::process::abort();
@@ -196,12 +197,14 @@ impl<T> Clone for Session<T> {
 impl<T> Drop for Session<T> {
     #[inline]
     fn drop(&mut self) {
+        self.block().lifetime.touch();
         // ORDERING: Release: what this holder did with the session happens before its destruction; pairs with
         // `acquire_count` of the last holder. Model: `count_last_drop`.
         if self.block().count.fetch_sub(1, Ordering::Release) != 1 {
             return;
         }
         acquire_count(&self.block().count);
+        self.block().lifetime.end();
         // SAFETY: the count went from one to zero, so nobody else holds the block, and no table does. The box gives
         // the memory back even when the payload's drop panics.
         drop(unsafe { Box::from_raw(self.block.as_ptr()) });
@@ -213,6 +216,7 @@ impl<T> Deref for Session<T> {
 
     #[inline]
     fn deref(&self) -> &T {
+        self.block().lifetime.touch();
         &self.block().payload
     }
 }

@@ -4,6 +4,29 @@ pub(crate) use ::loom::cell::UnsafeCell;
 pub(crate) use ::loom::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, AtomicUsize, Ordering};
 pub(crate) use ::std::sync::Arc;
 
+/// The life of a piece of memory: a touch that is not ordered before its end fails the model.
+#[derive(Debug)]
+pub(crate) struct Lifetime {
+    cell: UnsafeCell<()>,
+    ended: ::std::sync::atomic::AtomicBool,
+}
+
+impl Lifetime {
+    pub(crate) fn begin() -> Self {
+        Self { cell: UnsafeCell::new(()), ended: ::std::sync::atomic::AtomicBool::new(false) }
+    }
+
+    pub(crate) fn touch(&self) {
+        assert!(!self.ended.load(Ordering::SeqCst), "memory is used after its end");
+        self.cell.with(|_| ());
+    }
+
+    pub(crate) fn end(&self) {
+        assert!(!self.ended.swap(true, Ordering::SeqCst), "memory ends twice");
+        self.cell.with_mut(|_| ());
+    }
+}
+
 /// loom needs to be told that a retry loop waits for another thread.
 pub(crate) fn relax() {
     ::loom::thread::yield_now();

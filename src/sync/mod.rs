@@ -4,6 +4,7 @@
 //! private cfg `sessile_loom`. Both backends offer the same list, so the source that is model-checked is the source
 //! that ships. Data that no proof rests on (counters, dates, hints) uses [`untracked`], which is `std` in both: loom
 //! would spend its search on reorderings that cannot matter.
+#![allow(clippy::disallowed_types, reason = "this is the module that owns them")]
 
 #[cfg(not(sessile_loom))]
 mod std;

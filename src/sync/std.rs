@@ -17,6 +17,22 @@ impl<T> UnsafeCell<T> {
     }
 }
 
+/// The life of a piece of memory, told to the model. Here it is nothing.
+#[derive(Debug)]
+pub(crate) struct Lifetime;
+
+impl Lifetime {
+    pub(crate) fn begin() -> Self {
+        Self
+    }
+
+    #[inline]
+    pub(crate) fn touch(&self) {}
+
+    #[inline]
+    pub(crate) fn end(&self) {}
+}
+
 /// A pause between two attempts of a retry loop.
 #[inline]
 pub(crate) fn relax() {

@@ -1,0 +1,28 @@
+//! How the models run.
+//!
+//! A scenario is a plain function that starts a few threads on the public API and asserts what must hold. [`Model`] runs
+//! it: under the private cfg `sessile_loom` loom explores every schedule up to a preemption bound; without it the
+//! same function runs a few thousand times on real threads, so that no build ever counts a scenario it did not run.
+//!
+//! An incomplete search fails. loom ends a search silently, and as a pass, when its own limits of time or permutations are
+//! reached, so neither is used; [`Model`] counts and panics instead.
+
+#![forbid(unsafe_code)]
+
+pub mod ledger;
+mod model;
+
+pub use model::Model;
+
+/// The threads of a scenario: loom's in a model.
+#[cfg(sessile_loom)]
+pub use loom::thread;
+#[cfg(not(sessile_loom))]
+pub use std::thread;
+
+use sessile::SessionId;
+
+/// The `n`th session id.
+pub fn id(n: u8) -> SessionId {
+    SessionId::from([n; 32])
+}
