@@ -1,0 +1,196 @@
+//! Adding: a new key is stored, the same object is left alone, what may not be resumed is refused.
+
+mod common;
+
+use common::{START, assert_whole, clocked, id, numbers, reclaim, session};
+use sessile::{Added, Mode, Policy, Protocol, Rejection, RemovalCause, Session, SessionCache};
+use std::time::Duration;
+
+#[test]
+fn a_new_key_is_inserted_and_visible_at_once() {
+    let cache = SessionCache::new(100).unwrap();
+    for n in 0..100 {
+        assert!(cache.get(&id(n)).is_none());
+        assert!(matches!(cache.add(session(n)), Added::Inserted));
+        assert_eq!(*cache.get(&id(n)).unwrap(), n);
+        assert_eq!(cache.len() as u64, n + 1);
+    }
+    assert_whole(&cache);
+}
+
+#[test]
+fn the_cache_holds_exactly_one_count() {
+    let cache = SessionCache::new(100).unwrap();
+    let mine = session(1);
+    assert!(cache.add(mine.clone()).changed());
+    assert_eq!(Session::handle_count(&mine), 2);
+    let found = cache.get(&id(1)).unwrap();
+    assert!(Session::ptr_eq(&mine, &found));
+    assert_eq!(Session::handle_count(&mine), 3);
+    drop(found);
+    drop(cache);
+    assert_eq!(Session::handle_count(&mine), 1);
+}
+
+#[test]
+fn changed_is_the_one_and_zero_of_openssl() {
+    let cache = SessionCache::new(4).unwrap();
+    let first = session(1);
+    assert!(cache.add(first.clone()).changed());
+    assert!(!cache.add(first.clone()).changed());
+    assert!(cache.add(session(1)).changed());
+    first.set_not_resumable();
+    assert!(!cache.add(first).changed());
+}
+
+#[test]
+fn the_identical_object_changes_nothing_but_one_counter() {
+    let (builder, clock) = clocked(3);
+    let removals = common::Removals::default();
+    let cache = builder.policy(Policy::Fifo).on_removed(removals.hook()).on_added(|_| {}).build().unwrap();
+    let all: Vec<_> = (0..3).map(session).collect();
+    for one in &all {
+        assert!(cache.add(one.clone()).changed());
+    }
+    clock.advance(5);
+    let before = cache.stats();
+    let count = Session::handle_count(&all[0]);
+    assert!(matches!(cache.add(all[0].clone()), Added::Identical));
+    let mut after = cache.stats();
+    assert_eq!((before.identical, after.identical), (0, 1));
+    after.identical = before.identical;
+    assert_eq!(before, after);
+    assert_eq!(Session::handle_count(&all[0]), count);
+    assert_eq!(all[0].created_at(), Some(START));
+    assert!(removals.take().is_empty());
+    // The order is unchanged: the first that came is still the first to go.
+    assert!(cache.add(session(3)).changed());
+    assert_eq!(removals.take(), [(0, RemovalCause::Evicted)]);
+}
+
+#[test]
+fn the_identical_object_does_not_become_younger_under_lru() {
+    let cache = SessionCache::new(3).unwrap();
+    let first = session(0);
+    assert!(cache.add(first.clone()).changed());
+    assert!(cache.add(session(1)).changed());
+    assert!(cache.add(session(2)).changed());
+    assert!(matches!(cache.add(first), Added::Identical));
+    assert!(cache.add(session(3)).changed());
+    assert_eq!(numbers(&cache), [1, 2, 3]);
+}
+
+#[test]
+fn the_added_hook_is_silent_about_the_identical_object() {
+    let calls = std::sync::Arc::new(std::sync::atomic::AtomicUsize::new(0));
+    let counter = std::sync::Arc::clone(&calls);
+    let cache = SessionCache::builder()
+        .on_added(move |_: &Session<u64>| {
+            counter.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        })
+        .build()
+        .unwrap();
+    let one = session(1);
+    assert!(cache.add(one.clone()).changed());
+    for _ in 0..10 {
+        assert!(matches!(cache.add(one.clone()), Added::Identical));
+    }
+    assert_eq!(calls.load(std::sync::atomic::Ordering::Relaxed), 1);
+}
+
+#[test]
+fn an_object_that_was_removed_by_id_can_be_added_again() {
+    let cache = SessionCache::new(10).unwrap();
+    let one = session(1);
+    for _ in 0..100 {
+        assert!(matches!(cache.add(one.clone()), Added::Inserted));
+        assert!(cache.remove_id(&id(1)));
+        assert!(!cache.remove_id(&id(1)));
+        assert!(matches!(cache.add(one.clone()), Added::Inserted));
+        assert!(Session::ptr_eq(&cache.take(&id(1)).unwrap(), &one));
+        assert!(cache.take(&id(1)).is_none());
+    }
+    reclaim(&cache);
+    assert_eq!(Session::handle_count(&one), 1);
+    assert_whole(&cache);
+}
+
+#[test]
+fn an_object_that_was_removed_by_identity_is_not_resumable_and_refused() {
+    let cache = SessionCache::new(10).unwrap();
+    let one = session(1);
+    assert!(cache.add(one.clone()).changed());
+    assert!(cache.remove(&one));
+    assert!(matches!(cache.add(one.clone()), Added::Rejected(Rejection::NotResumable)));
+    assert!(!cache.remove(&one));
+    assert!(matches!(cache.add(session(1)), Added::Inserted));
+}
+
+#[test]
+fn a_refusal_changes_nothing_but_one_counter() {
+    let (builder, _clock) = clocked(2);
+    let cache = builder.build().unwrap();
+    assert!(cache.add(session(1)).changed());
+    assert!(cache.add(session(2)).changed());
+    let before = cache.stats();
+    let expired =
+        Session::<u64>::builder(id(3)).created_at(START - 10).timeout(Duration::from_secs(9)).build(3);
+    let dead = Session::<u64>::builder(id(1)).resumable(false).build(1);
+    assert!(matches!(cache.add(expired.clone()), Added::Rejected(Rejection::Expired)));
+    assert!(matches!(cache.add(dead.clone()), Added::Rejected(Rejection::NotResumable)));
+    cache.set_mode(Mode { store: false, ..Mode::default() });
+    assert!(matches!(cache.add(session(1)), Added::Rejected(Rejection::StoreDisabled)));
+    let mut after = cache.stats();
+    assert_eq!(after.rejected, 3);
+    after.rejected = before.rejected;
+    assert_eq!(before, after);
+    assert_eq!(numbers(&cache), [1, 2]);
+    for refused in [expired, dead] {
+        assert_eq!(Session::handle_count(&refused), 1, "the count is given back");
+    }
+}
+
+#[test]
+fn one_object_may_be_in_two_caches() {
+    let (one, other) = (SessionCache::new(10).unwrap(), SessionCache::new(10).unwrap());
+    let shared = session(1);
+    assert!(matches!(one.add(shared.clone()), Added::Inserted));
+    assert!(matches!(other.add(shared.clone()), Added::Inserted));
+    assert_eq!(Session::handle_count(&shared), 3);
+    assert!(one.remove_id(&id(1)));
+    assert!(Session::ptr_eq(&other.get(&id(1)).unwrap(), &shared));
+    drop(one);
+    assert!(other.remove(&shared));
+    drop(other);
+    assert_eq!(Session::handle_count(&shared), 1);
+}
+
+#[test]
+fn one_id_under_two_protocols_is_two_sessions() {
+    let cache = SessionCache::new(10).unwrap();
+    let of = |protocol, n| Session::<u64>::builder(id(1)).protocol(protocol).build(n);
+    assert!(matches!(cache.add(of(Protocol::TLS1_2, 12)), Added::Inserted));
+    assert!(matches!(cache.add(of(Protocol::TLS1_3, 13)), Added::Inserted));
+    assert_eq!(cache.len(), 2);
+    let view = cache.view(sessile::Context::NONE);
+    assert_eq!(*view.protocol(Protocol::TLS1_2).get(&id(1)).unwrap(), 12);
+    assert_eq!(*view.protocol(Protocol::TLS1_3).get(&id(1)).unwrap(), 13);
+    assert!(cache.get(&id(1)).is_none(), "unspecified is a tag of its own, not a wildcard");
+}
+
+#[test]
+fn the_first_cache_dates_an_undated_session() {
+    let (builder, clock) = clocked(10);
+    let cache = builder.timeout(Duration::from_secs(60)).build().unwrap();
+    let one = session(1);
+    assert_eq!((one.created_at(), one.timeout(), one.expires_at()), (None, None, None));
+    assert!(cache.add(one.clone()).changed());
+    assert_eq!(one.created_at(), Some(START));
+    assert_eq!(one.timeout(), Some(Duration::from_secs(60)));
+    assert_eq!(one.expires_at(), Some(START + 60));
+    clock.advance(7);
+    let (builder, _) = clocked(10);
+    let later = builder.timeout(Duration::from_secs(1)).build().unwrap();
+    assert!(later.add(one.clone()).changed());
+    assert_eq!(one.expires_at(), Some(START + 60), "the second cache does not date it again");
+}

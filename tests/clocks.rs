@@ -1,0 +1,171 @@
+//! Clocks: the default, the one for tests, and those that jump.
+
+mod common;
+
+use common::{Random, START, assert_whole, clocked, id, numbers, scaled, session};
+use sessile::{Clock, CoarseClock, ManualClock, Session, SessionCache};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+#[test]
+fn the_default_clock_shows_unix_time_and_never_goes_back() {
+    let unix = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
+    let mut last = CoarseClock.now();
+    assert!(last.abs_diff(unix) <= 2, "{last} is not {unix}");
+    for _ in 0..100_000 {
+        let now = CoarseClock.now();
+        assert!(now >= last && now - last <= 60);
+        last = now;
+    }
+    let cache = SessionCache::<u64>::default();
+    let one = session(1);
+    assert!(cache.add(one.clone()).changed());
+    assert!(one.created_at().unwrap().abs_diff(unix) <= 60);
+    assert!(cache.get(&id(1)).is_some());
+}
+
+#[test]
+fn a_manual_clock_stands_where_it_is_put() {
+    let clock = Arc::new(ManualClock::new(5));
+    clock.advance(7);
+    assert_eq!(clock.now(), 12);
+    clock.set(3);
+    assert_eq!(Clock::now(&clock), 3);
+    clock.advance(u64::MAX);
+    assert_eq!(clock.now(), u64::MAX, "saturating");
+}
+
+#[test]
+fn a_clock_that_goes_backwards_loses_nothing() {
+    let (builder, clock) = clocked(100);
+    let cache = builder.build().unwrap();
+    for n in 0..50 {
+        assert!(cache.add(session(n)).changed());
+    }
+    clock.set(START - 5000);
+    assert!((0..50).all(|n| cache.get(&id(n)).is_none()), "dated in the future");
+    assert_eq!(cache.flush_expired(clock.now()), 0);
+    for n in 50..60 {
+        assert!(cache.add(session(n)).changed());
+    }
+    assert!((50..60).all(|n| cache.get(&id(n)).is_some()));
+    assert_eq!(numbers(&cache), (0..60).collect::<Vec<_>>());
+    clock.set(START);
+    assert!((0..60).all(|n| cache.get(&id(n)).is_some()));
+    assert_eq!((cache.stats().expired, cache.stats().timeouts), (0, 0));
+    assert_whole(&cache);
+}
+
+#[test]
+fn a_clock_that_goes_backwards_resurrects_nothing() {
+    let (builder, clock) = clocked(100);
+    let cache = builder.build().unwrap();
+    for n in 0..50 {
+        assert!(cache.add(session(n)).changed());
+    }
+    clock.advance(7201);
+    assert!((0..25).all(|n| cache.get(&id(n)).is_none()));
+    assert_eq!(cache.flush_expired(clock.now()), 25);
+    clock.set(START);
+    assert!((0..50).all(|n| cache.get(&id(n)).is_none()));
+    assert!(cache.is_empty());
+    assert_whole(&cache);
+}
+
+#[test]
+fn a_jump_to_the_end_of_time_and_back_is_survived() {
+    for far in [u64::MAX, u64::MAX - 1, u64::MAX / 2, 0] {
+        for capacity in [3, 14, 100] {
+            let (builder, clock) = clocked(capacity);
+            let cache = builder.build().unwrap();
+            for n in 0..capacity as u64 {
+                assert!(cache.add(session(n)).changed());
+            }
+            clock.set(far);
+            for n in 1000..1200 {
+                assert!(cache.add(session(n)).changed());
+                assert_eq!(cache.get(&id(n)).map(|found| *found), Some(n), "at {far}");
+                assert!(cache.len() <= capacity);
+            }
+            clock.set(START);
+            for n in 2000..2200 {
+                assert!(cache.add(session(n)).changed());
+                assert_eq!(cache.get(&id(n)).map(|found| *found), Some(n), "back from {far}");
+            }
+            assert_whole(&cache);
+        }
+    }
+}
+
+#[test]
+fn a_clock_that_jumps_at_random_breaks_nothing() {
+    let (builder, clock) = clocked(50);
+    let cache = builder.build().unwrap();
+    let mut random = Random::new(1);
+    for _ in 0..scaled(100_000, 10_000) {
+        let n = random.below(200);
+        match random.below(10) {
+            0 => clock.set(START + random.below(20_000)),
+            1 => clock.set(START - random.below(20_000)),
+            2..=4 => assert!(cache.add(session(n)).changed()),
+            5 => drop(cache.take(&id(n))),
+            _ => {
+                let now = clock.now();
+                if let Some(found) = cache.get(&id(n)) {
+                    assert!(found.created_at().is_some_and(|created| created <= now));
+                    assert!(found.expires_at().is_some_and(|last| now <= last));
+                }
+            }
+        }
+        assert!(cache.len() <= 50);
+    }
+    assert_whole(&cache);
+}
+
+/// A clock that counts how often it is asked.
+struct Counting(Arc<AtomicU64>);
+
+impl Clock for Counting {
+    fn now(&self) -> u64 {
+        self.0.fetch_add(1, Ordering::Relaxed);
+        START
+    }
+}
+
+#[test]
+fn an_operation_asks_the_clock_once() {
+    let asked = Arc::new(AtomicU64::new(0));
+    let cache = SessionCache::builder().capacity(2).clock(Counting(Arc::clone(&asked))).build().unwrap();
+    let once = |what: &str, operation: &dyn Fn()| {
+        let before = asked.load(Ordering::Relaxed);
+        operation();
+        assert_eq!(asked.load(Ordering::Relaxed) - before, 1, "{what}");
+    };
+    once("insert", &|| assert!(cache.add(session(1)).changed()));
+    once("replace", &|| assert!(cache.add(session(1)).changed()));
+    once("insert", &|| assert!(cache.add(session(2)).changed()));
+    once("evict", &|| assert!(cache.add(session(3)).changed()));
+    once("hit", &|| assert!(cache.get(&id(3)).is_some()));
+    once("read", &|| assert!(cache.read(&id(3), |_| ()).is_some()));
+    once("miss", &|| assert!(cache.get(&id(9)).is_none()));
+    once("take", &|| assert!(cache.take(&id(3)).is_some()));
+    once("take of nothing", &|| assert!(cache.take(&id(3)).is_none()));
+}
+
+#[test]
+fn the_timeout_of_the_cache_is_changed_for_later_sessions_only() {
+    let (builder, clock) = clocked(10);
+    let cache = builder.timeout(Duration::from_millis(10_900)).build().unwrap();
+    assert_eq!(cache.timeout(), Duration::from_secs(10), "whole seconds");
+    let (before, after) = (session(1), session(2));
+    assert!(cache.add(before.clone()).changed());
+    cache.set_timeout(Duration::from_secs(100));
+    assert!(cache.add(after.clone()).changed());
+    assert_eq!((before.expires_at(), after.expires_at()), (Some(START + 10), Some(START + 100)));
+    let own = Session::<u64>::builder(id(3)).timeout(Duration::from_secs(5)).build(3);
+    assert!(cache.add(own.clone()).changed());
+    assert_eq!(own.expires_at(), Some(START + 5), "a session's own timeout goes before the cache's");
+    clock.advance(11);
+    assert_eq!(numbers(&cache).iter().filter(|&&n| cache.get(&id(n)).is_some()).count(), 1);
+}

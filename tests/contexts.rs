@@ -1,0 +1,177 @@
+//! Contexts: a session stored for one does not exist for another.
+
+mod common;
+
+use common::{Random, START, assert_whole, clocked, id, race};
+use sessile::{Added, Context, Protocol, Rejection, Session, SessionCache};
+
+fn context(n: u8) -> Context {
+    Context::from_bytes([n; 32])
+}
+
+fn of(context: Context, n: u64) -> Session<u64> {
+    Session::<u64>::builder(id(n)).context(context).build(n)
+}
+
+#[test]
+fn the_same_context_resumes_and_a_changed_one_does_not() {
+    let cache = SessionCache::new(10).unwrap();
+    let (first, changed) = (context(1), context(2));
+    assert!(cache.add(of(first, 1)).changed());
+    assert!(cache.view(first).get(&id(1)).is_some());
+    assert!(cache.view(changed).get(&id(1)).is_none());
+    assert!(cache.view(changed).take(&id(1)).is_none());
+    assert!(cache.view(changed).read(&id(1), |_| ()).is_none());
+    assert!(cache.get(&id(1)).is_none(), "no context is a context too");
+    assert!(cache.view(first).get(&id(1)).is_some(), "the entry stays stored");
+    let stats = cache.stats();
+    assert_eq!((stats.hits, stats.context_misses, stats.misses), (2, 4, 0));
+}
+
+#[test]
+fn a_mismatch_is_counted_apart_from_a_miss_and_from_a_timeout() {
+    let (builder, clock) = clocked(10);
+    let cache = builder.build().unwrap();
+    assert!(cache.add(of(context(1), 1)).changed());
+    assert!(cache.add(of(context(2), 1)).changed());
+    assert!(cache.view(context(3)).get(&id(1)).is_none());
+    assert!(cache.view(context(3)).get(&id(2)).is_none());
+    clock.advance(10_000);
+    assert!(cache.view(context(1)).get(&id(1)).is_none());
+    let stats = cache.stats();
+    assert_eq!((stats.context_misses, stats.misses, stats.timeouts), (1, 1, 1));
+    assert_eq!(cache.len(), 1, "the other context's is not touched");
+}
+
+#[test]
+fn one_id_in_many_contexts_is_many_sessions() {
+    let cache = SessionCache::new(14).unwrap();
+    for n in 0..14 {
+        let one = Session::<u64>::builder(id(1)).context(context(n)).build(u64::from(n));
+        assert!(matches!(cache.add(one), Added::Inserted));
+    }
+    for n in 0..14 {
+        assert_eq!(*cache.view(context(n)).get(&id(1)).unwrap(), u64::from(n));
+    }
+    assert_eq!(*cache.get(&id(1)).unwrap(), 0, "all zero is no context");
+    assert!(cache.view(context(7)).remove_id(&id(1)));
+    assert_eq!(cache.len(), 13);
+    assert_whole(&cache);
+}
+
+#[test]
+fn a_million_lookups_across_contexts_hit_nothing() {
+    let cache = SessionCache::new(4000).unwrap();
+    let contexts: Vec<Context> = (0..8).map(context).collect();
+    for n in 0..2000 {
+        assert!(cache.add(of(contexts[n as usize % 8], n)).changed());
+    }
+    assert_eq!(cache.len(), 2000);
+    let lookups_each = 500_000;
+    race(2, |thread| {
+        let mut random = Random::new(thread as u64);
+        for lookup in 0..lookups_each {
+            let n = random.below(2000);
+            let other = (n + 1 + random.below(7)) % 8;
+            let view = cache.view(contexts[other as usize]);
+            let found = match lookup % 3 {
+                0 => view.get(&id(n)).is_some(),
+                1 => view.read(&id(n), |_| ()).is_some(),
+                _ => view.take(&id(n)).is_some(),
+            };
+            assert!(!found, "session {n} was seen from context {other}");
+        }
+    });
+    let stats = cache.stats();
+    assert_eq!((stats.hits, stats.context_misses), (0, 2 * lookups_each));
+    assert_eq!(cache.len(), 2000);
+    for n in 0..2000 {
+        assert!(cache.view(contexts[n as usize % 8]).get(&id(n)).is_some());
+    }
+}
+
+#[test]
+fn no_version_is_taken_for_another() {
+    let cache = SessionCache::new(10).unwrap();
+    let thirteen = Session::<u64>::builder(id(1)).protocol(Protocol::TLS1_3).build(1);
+    assert!(cache.add(thirteen).changed());
+    let view = cache.view(Context::NONE);
+    for protocol in [Protocol::TLS1_2, Protocol::ANY, Protocol(0xFEFD)] {
+        assert!(view.protocol(protocol).get(&id(1)).is_none());
+        assert!(!view.protocol(protocol).remove_id(&id(1)));
+    }
+    assert!(view.protocol(Protocol::TLS1_3).take(&id(1)).is_some());
+}
+
+#[test]
+fn a_view_refuses_what_belongs_elsewhere() {
+    let cache = SessionCache::new(10).unwrap();
+    let view = cache.view(context(1));
+    let stranger = of(context(2), 1);
+    assert!(matches!(view.add(stranger.clone()), Added::Rejected(Rejection::Context)));
+    assert_eq!(Session::handle_count(&stranger), 1);
+    assert!(matches!(view.add(of(context(1), 1)), Added::Inserted));
+    let narrow = view.protocol(Protocol::TLS1_3);
+    assert!(matches!(narrow.add(of(context(1), 2)), Added::Rejected(Rejection::Context)));
+    let stats = cache.stats();
+    assert_eq!((stats.added, stats.rejected, stats.number), (1, 2, 1));
+    assert_whole(&cache);
+}
+
+#[test]
+fn a_view_walks_over_its_own_sessions_only() {
+    let (builder, clock) = clocked(1000);
+    let cache = builder.build().unwrap();
+    for n in 0..300 {
+        let protocol = if n % 2 == 0 { Protocol::TLS1_2 } else { Protocol::TLS1_3 };
+        let of_context = context((n % 3) as u8);
+        let one = Session::<u64>::builder(id(n)).context(of_context).protocol(protocol);
+        let lifetime = std::time::Duration::from_secs(100 + n % 5);
+        assert!(cache.add(one.timeout(lifetime).build(n)).changed());
+    }
+    let view = cache.view(context(1));
+    assert_eq!((view.len(), view.is_empty(), view.context()), (100, false, context(1)));
+    assert!(view.iter().all(|one| one.context() == context(1)));
+    assert_eq!(view.protocol(Protocol::TLS1_2).snapshot().len(), 50);
+    clock.advance(103);
+    assert_eq!(view.flush_expired(START + 103), 60);
+    assert_eq!((view.len(), cache.len()), (40, 240));
+    assert_eq!(view.protocol(Protocol::TLS1_3).clear(), 20);
+    assert_eq!(view.clear(), 20);
+    assert!(view.is_empty());
+    assert_eq!((cache.len(), view.cache().len()), (200, 200));
+    assert_whole(&cache);
+}
+
+#[cfg(feature = "digest")]
+#[test]
+fn a_digest_separates_its_parts() {
+    let digest = |parts: &[&str]| Context::digest(parts);
+    let all = [
+        digest(&[]),
+        digest(&[""]),
+        digest(&["", ""]),
+        digest(&["ab", "c"]),
+        digest(&["a", "bc"]),
+        digest(&["abc"]),
+        digest(&["c", "ab"]),
+    ];
+    for (n, one) in all.iter().enumerate() {
+        assert!(!one.is_none());
+        assert!(all.iter().skip(n + 1).all(|other| one != other));
+    }
+    assert_eq!(digest(&["web", "mtls"]), Context::digest([b"web".to_vec(), b"mtls".to_vec()]));
+    assert!(Context::NONE.is_none() && Context::from_bytes([0; 32]).is_none());
+    assert_eq!(Context::default(), Context::NONE);
+}
+
+/// A digest that changed between releases would orphan every session of a shared store.
+#[cfg(feature = "digest")]
+#[test]
+fn a_digest_is_sha256_over_lengths_and_parts() {
+    let hex = "d7bb699f2fc0470ecb7fdd7164c849bae62dc48411a9a3df73fece56bcae43de";
+    let bytes: Vec<u8> =
+        (0..64).step_by(2).map(|at| u8::from_str_radix(&hex[at..at + 2], 16).unwrap()).collect();
+    let expected = Context::from_bytes(bytes.try_into().unwrap());
+    assert_eq!(Context::digest(["web", ""]), expected);
+}

@@ -1,0 +1,34 @@
+//! The parts of continuous integration.
+
+use crate::command::{self, cargo};
+use crate::{loom, miri, readme};
+use anyhow::Result;
+
+/// Everything, in the order in which a failure is cheapest.
+pub(crate) fn run() -> Result<()> {
+    fmt()?;
+    clippy()?;
+    docs()?;
+    test()?;
+    loom::run(None, None)?;
+    readme::run()?;
+    miri::run()
+}
+
+pub(crate) fn fmt() -> Result<()> {
+    command::run(&mut cargo(&["fmt", "--all", "--check"]))
+}
+
+pub(crate) fn clippy() -> Result<()> {
+    command::run(&mut cargo(&["clippy", "--workspace", "--all-targets", "--", "--deny", "warnings"]))
+}
+
+pub(crate) fn docs() -> Result<()> {
+    let mut doc = cargo(&["doc", "--workspace", "--no-deps", "--document-private-items"]);
+    command::run(doc.env("RUSTDOCFLAGS", "--deny warnings"))
+}
+
+/// The command of the README; the optimized build is the one whose races are worth running.
+pub(crate) fn test() -> Result<()> {
+    command::run(&mut cargo(&["test", "--workspace", "--release"]))
+}
