@@ -2,19 +2,19 @@
 //!
 //! Each stored session holds a permit. A placement takes one first, a removal gives one back, and an eviction passes the
 //! victim's to the newcomer, so that a full cache touches no shared counter in steady state. Threads keep a few spare
-//! permits; they count as used, hence the number of sessions can be read too low for a moment and never too high.
+//! permits, which count as out.
 #![forbid(unsafe_code)]
 
-use crate::sync::{AtomicUsize, Ordering};
+use crate::sync::{AtomicU64, AtomicUsize, Ordering};
 use crossbeam_utils::CachePadded;
 
-/// A bounded number of permits: sessions, or bytes.
-pub(crate) struct Budget {
-    /// Permits handed out, to sessions or as spares.
-    used: CachePadded<AtomicUsize>,
-    limit: AtomicUsize,
-    /// The limit that is shown. Lowered only when `used` is down.
-    announced: AtomicUsize,
+/// A number of permits that can be changed while some are out.
+///
+/// Limit and permits out are one word, so that a limit cannot be lowered behind the back of a thread that is about to take
+/// a permit, and an observer never sees more out than the capacity it is shown.
+pub(crate) struct Permits {
+    /// The limit in the upper half, the permits out in the lower.
+    state: CachePadded<AtomicU64>,
     /// Spares that one thread may keep.
     spare_max: AtomicUsize,
 }
@@ -23,105 +23,108 @@ pub(crate) struct Budget {
 #[derive(Default)]
 pub(crate) struct Spare(AtomicUsize);
 
-// ORDERING: Relaxed throughout this file: permits are counted, and a count publishes nothing. The bound follows from the
-// modification order of `used` alone, the table's words carry their own edges. Model: `capacity_bound`.
+#[derive(Clone, Copy)]
+struct State {
+    limit: u32,
+    out: u32,
+}
 
-impl Budget {
+impl State {
+    fn unpack(bits: u64) -> Self {
+        Self { limit: (bits >> 32) as u32, out: bits as u32 }
+    }
+
+    fn pack(self) -> u64 {
+        u64::from(self.limit) << 32 | u64::from(self.out)
+    }
+}
+
+// ORDERING: Taking acquires and giving releases, in `Permits`, `Spare` and `Bytes` alike: whoever places a session with a
+// permit has seen what was counted before it was given back, so that the sums of `stats::number` never exceed the limit.
+// Everything else is Relaxed: the bound itself follows from the modification order of `state` alone, and the table's words
+// carry their own edges. Model: `capacity_bound`.
+
+impl Permits {
+    /// The largest bound; the next number means none.
+    pub(crate) const LIMIT_MAX: usize = u32::MAX as usize - 1;
+
     pub(crate) fn new(limit: usize, spare_max: usize) -> Self {
-        Self {
-            used: CachePadded::new(AtomicUsize::new(0)),
-            limit: AtomicUsize::new(limit),
-            announced: AtomicUsize::new(limit),
-            spare_max: AtomicUsize::new(spare_max),
+        let state = State { limit: Self::clamp(limit), out: 0 };
+        Self { state: CachePadded::new(AtomicU64::new(state.pack())), spare_max: AtomicUsize::new(spare_max) }
+    }
+
+    fn clamp(limit: usize) -> u32 {
+        u32::try_from(limit).unwrap_or(u32::MAX)
+    }
+
+    fn load(&self) -> State {
+        State::unpack(self.state.load(Ordering::Relaxed))
+    }
+
+    /// The limit for new permits; `usize::MAX` for none.
+    pub(crate) fn limit(&self) -> usize {
+        match self.load().limit {
+            u32::MAX => usize::MAX,
+            limit => limit as usize,
         }
     }
 
-    /// The limit as it may be shown: never below what is stored.
-    pub(crate) fn announced(&self) -> usize {
-        self.announced.load(Ordering::Relaxed)
-    }
-
-    pub(crate) fn used(&self) -> usize {
-        self.used.load(Ordering::Relaxed)
-    }
-
-    /// The limit in force for new permits.
-    pub(crate) fn limit(&self) -> usize {
-        self.limit.load(Ordering::Relaxed)
-    }
-
     pub(crate) fn is_unlimited(&self) -> bool {
-        self.limit() == usize::MAX
+        self.load().limit == u32::MAX
     }
 
-    /// Whether threads may keep spares.
-    pub(crate) fn has_spares(&self) -> bool {
-        self.spare_max.load(Ordering::Relaxed) > 0
+    /// The limit as it may be shown: never below what is out.
+    pub(crate) fn shown(&self) -> usize {
+        match self.load() {
+            State { limit: u32::MAX, .. } => usize::MAX,
+            State { limit, out } => limit.max(out) as usize,
+        }
     }
 
-    /// Permits that the limit in force does not cover any more.
+    /// Permits out, spares included.
+    pub(crate) fn out(&self) -> usize {
+        self.load().out as usize
+    }
+
+    /// Permits that a lowered limit does not cover any more.
+    #[inline]
     pub(crate) fn excess(&self) -> usize {
-        self.used().saturating_sub(self.limit())
+        let State { limit, out } = self.load();
+        out.saturating_sub(limit) as usize
     }
 
-    /// Permits held by sessions: never above the announced limit.
-    pub(crate) fn held<'s>(&self, spares: impl Iterator<Item = &'s Spare>) -> usize {
-        let used = self.used();
-        let spare: usize = spares.map(|spare| spare.0.load(Ordering::Relaxed)).sum();
-        used.saturating_sub(spare).min(self.announced())
-    }
-
-    /// Sets the limit for new permits; a higher one is announced at once.
     pub(crate) fn set_limit(&self, limit: usize, spare_max: usize) {
         self.spare_max.store(spare_max, Ordering::Relaxed);
-        self.limit.store(limit, Ordering::Relaxed);
-        self.announced.fetch_max(limit, Ordering::Relaxed);
-    }
-
-    /// Announces the limit in force, after the excess has gone.
-    pub(crate) fn announce(&self) {
-        self.announced.store(self.limit.load(Ordering::Relaxed), Ordering::Relaxed);
-    }
-
-    /// Takes `n` permits. All or nothing.
-    pub(crate) fn try_take(&self, n: usize) -> bool {
-        self.take_between(n, n) == n
-    }
-
-    /// Gives `n` permits back.
-    pub(crate) fn give(&self, n: usize) {
-        self.used.fetch_sub(n, Ordering::Relaxed);
+        let limit = Self::clamp(limit);
+        let with_limit = |bits| Some(State { limit, ..State::unpack(bits) }.pack());
+        let _ = self.state.fetch_update(Ordering::Relaxed, Ordering::Relaxed, with_limit);
     }
 
     /// Takes one permit, from this thread's spares if it has any.
     #[inline]
-    pub(crate) fn take_one(&self, spare: &Spare) -> bool {
+    pub(crate) fn take(&self, spare: &Spare) -> bool {
         if spare.take() {
             return true;
         }
         let batch = (self.spare_max.load(Ordering::Relaxed) / 2).max(1);
-        match self.take_between(1, batch) {
-            0 => false,
-            taken => {
-                if taken > 1 {
-                    spare.put(taken - 1);
-                }
-                true
-            }
+        let taken = self.take_up_to(batch as u32);
+        if taken > 1 {
+            spare.put(taken as usize - 1);
         }
+        taken > 0
     }
 
     /// Gives one permit back, as a spare of this thread while it has few.
     #[inline]
-    pub(crate) fn give_one(&self, spare: &Spare) {
+    pub(crate) fn give(&self, spare: &Spare) {
         let max = self.spare_max.load(Ordering::Relaxed);
         if max == 0 {
-            return self.give(1);
+            return self.give_many(1);
         }
         spare.put(1);
         if spare.0.load(Ordering::Relaxed) > max {
             let half = spare.drain(max / 2);
-            self.give(half);
+            self.give_many(half);
         }
     }
 
@@ -129,22 +132,27 @@ impl Budget {
     pub(crate) fn reclaim(&self, spare: &Spare) {
         let spares = spare.drain(0);
         if spares > 0 {
-            self.give(spares);
+            self.give_many(spares);
         }
     }
 
-    /// Takes as many permits as there are, from `least` to `most`, or none.
-    fn take_between(&self, least: usize, most: usize) -> usize {
-        let mut used = self.used.load(Ordering::Relaxed);
+    fn give_many(&self, n: usize) {
+        self.state.fetch_sub(n as u64, Ordering::Release);
+    }
+
+    /// Takes as many permits as there are, at most `most`.
+    fn take_up_to(&self, most: u32) -> u32 {
+        let mut bits = self.state.load(Ordering::Relaxed);
         loop {
-            let free = self.limit.load(Ordering::Relaxed).saturating_sub(used);
-            if free < least {
+            let state = State::unpack(bits);
+            let taken = state.limit.saturating_sub(state.out).min(most);
+            if taken == 0 {
                 return 0;
             }
-            let taken = most.min(free);
-            match self.used.compare_exchange(used, used + taken, Ordering::Relaxed, Ordering::Relaxed) {
+            let next = State { out: state.out + taken, ..state }.pack();
+            match self.state.compare_exchange(bits, next, Ordering::Acquire, Ordering::Relaxed) {
                 Ok(_) => return taken,
-                Err(now) => used = now,
+                Err(now) => bits = now,
             }
         }
     }
@@ -154,7 +162,7 @@ impl Spare {
     fn take(&self) -> bool {
         let mut spare = self.0.load(Ordering::Relaxed);
         while spare > 0 {
-            match self.0.compare_exchange(spare, spare - 1, Ordering::Relaxed, Ordering::Relaxed) {
+            match self.0.compare_exchange(spare, spare - 1, Ordering::Acquire, Ordering::Relaxed) {
                 Ok(_) => return true,
                 Err(now) => spare = now,
             }
@@ -163,18 +171,40 @@ impl Spare {
     }
 
     fn put(&self, n: usize) {
-        self.0.fetch_add(n, Ordering::Relaxed);
+        self.0.fetch_add(n, Ordering::Release);
     }
 
     /// Takes all but `keep` spares out.
     fn drain(&self, keep: usize) -> usize {
         let mut spare = self.0.load(Ordering::Relaxed);
         while spare > keep {
-            match self.0.compare_exchange(spare, keep, Ordering::Relaxed, Ordering::Relaxed) {
+            match self.0.compare_exchange(spare, keep, Ordering::Acquire, Ordering::Relaxed) {
                 Ok(_) => return spare - keep,
                 Err(now) => spare = now,
             }
         }
         0
+    }
+}
+
+/// A bounded number of bytes.
+pub(crate) struct Bytes {
+    used: CachePadded<AtomicUsize>,
+    limit: usize,
+}
+
+impl Bytes {
+    pub(crate) fn new(limit: usize) -> Self {
+        Self { used: CachePadded::new(AtomicUsize::new(0)), limit }
+    }
+
+    /// Takes `n` bytes, all or nothing.
+    pub(crate) fn try_take(&self, n: usize) -> bool {
+        let add = |used: usize| used.checked_add(n).filter(|&used| used <= self.limit);
+        self.used.fetch_update(Ordering::Acquire, Ordering::Relaxed, add).is_ok()
+    }
+
+    pub(crate) fn give(&self, n: usize) {
+        self.used.fetch_sub(n, Ordering::Release);
     }
 }

@@ -1,7 +1,7 @@
 //! Building a cache with more than a capacity.
 #![forbid(unsafe_code)]
 
-use crate::budget::Budget;
+use crate::budget::{Bytes, Permits};
 use crate::cache::SessionCache;
 use crate::clock::{Clock, Time};
 use crate::error::{BuildError, Rejection, RemovalCause};
@@ -31,7 +31,7 @@ impl Capacity {
     pub(crate) fn sessions(self) -> Result<usize, BuildError> {
         match self {
             Self::Sessions(0) => Err(BuildError::ZeroCapacity),
-            Self::Sessions(usize::MAX) => Err(BuildError::CapacityTooLarge),
+            Self::Sessions(sessions) if sessions > Permits::LIMIT_MAX => Err(BuildError::CapacityTooLarge),
             Self::Sessions(sessions) => Ok(sessions),
             Self::Unbounded => Ok(usize::MAX),
         }
@@ -217,7 +217,7 @@ impl<T: Send + Sync + 'static> Builder<T> {
         let weigher = self.weigher.take()?;
         let total = self.max_weight.unwrap_or(usize::MAX);
         let entry = self.max_entry_weight.unwrap_or(total).min(Block::<T>::WEIGHT_MAX as usize);
-        Some(Weighing { weigher, max_entry: entry, budget: Budget::new(total, 0) })
+        Some(Weighing { weigher, max_entry: entry, budget: Bytes::new(total) })
     }
 }
 
@@ -238,7 +238,7 @@ impl<T> fmt::Debug for Builder<T> {
 pub(crate) struct Weighing<T> {
     weigher: Box<Weigher<T>>,
     max_entry: usize,
-    pub(crate) budget: Budget,
+    pub(crate) budget: Bytes,
 }
 
 impl<T> Weighing<T> {

@@ -45,7 +45,6 @@ impl From<TableError> for BuildError {
 }
 
 /// What [`SessionCache::add`](crate::SessionCache::add) did.
-#[derive(Debug)]
 #[must_use = "a rejected session is not in the cache"]
 pub enum Added<T> {
     /// The key was absent; the session is stored.
@@ -62,6 +61,18 @@ impl<T> Added<T> {
     /// Whether the cache changed: the 1 and 0 of `SSL_CTX_add_session(3)`.
     pub fn changed(&self) -> bool {
         matches!(self, Self::Inserted | Self::Replaced(_))
+    }
+}
+
+/// Never shows a payload.
+impl<T> fmt::Debug for Added<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Inserted => f.write_str("Inserted"),
+            Self::Replaced(old) => f.debug_tuple("Replaced").field(old).finish(),
+            Self::Identical => f.write_str("Identical"),
+            Self::Rejected(rejection) => f.debug_tuple("Rejected").field(rejection).finish(),
+        }
     }
 }
 

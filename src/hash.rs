@@ -2,7 +2,7 @@
 #![forbid(unsafe_code)]
 #![allow(clippy::disallowed_types, reason = "this is the file that owns them")]
 
-use crate::session::SessionId;
+use crate::session::{Protocol, SessionId};
 use ahash::RandomState;
 use std::fmt;
 
@@ -19,11 +19,11 @@ impl KeyedHash {
         Self(if cfg!(sessile_loom) { RandomState::with_seeds(1, 2, 3, 4) } else { RandomState::new() })
     }
 
-    /// Hashes the id alone. The context is compared, not hashed, so that an id that is known in another context is
+    /// Hashes id and protocol. The context is compared, not hashed, so that an id that is known in another context is
     /// found in its set and counted.
     #[inline]
-    pub(crate) fn of(&self, id: &SessionId) -> u64 {
-        self.0.hash_one((id.padded(), id.len() as u8))
+    pub(crate) fn of(&self, id: &SessionId, protocol: Protocol) -> u64 {
+        self.0.hash_one((id.padded(), id.len() as u8, protocol))
     }
 }
 

@@ -45,7 +45,8 @@ impl BareTable {
         let block = NonNull::from(mark);
         let table = self.table();
         loop {
-            let Some(home) = table.settle(hash, stamp) else { unreachable!("nothing closes this table") };
+            let finish = |block| Word::member(block, tag, stamp);
+            let Some(home) = table.settle(hash, &finish) else { unreachable!("nothing closes this table") };
             if let Some(spot) = self.find(hash, mark.key) {
                 if spot.exchange(Word::member(block, tag, stamp)) {
                     return false;

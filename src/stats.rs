@@ -150,6 +150,19 @@ impl Counters {
     }
 }
 
+/// The sessions stored, from what all threads counted.
+///
+/// Additions are summed up before removals, and every thread counts a removal before it gives the permit on, so the result
+/// is never above what was stored at the moment between the two sums.
+pub(crate) fn number<'c>(counters: impl Iterator<Item = &'c Counters> + Clone) -> usize {
+    use Counter::{Added, Evicted, Expired, Flushed, Removed, Taken};
+
+    let sum = |counter: Counter| counters.clone().map(|one| one.0[counter as usize].get()).sum::<u64>();
+    let added = sum(Added);
+    let left: u64 = [Removed, Taken, Evicted, Expired, Flushed].map(sum).iter().sum();
+    added.saturating_sub(left) as usize
+}
+
 impl From<RemovalCause> for Counter {
     fn from(cause: RemovalCause) -> Self {
         match cause {

@@ -64,8 +64,15 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
         let now = self.time.now();
         // Runs the weigher, which is user code: before the guard.
         let admitted = self.admit(&session, now);
-        let pin = self.domain.pin();
-        let placed = admitted.and_then(|()| self.place(&pin, &session, now, departures));
+        let mut pin = self.domain.pin();
+        let mut placed = admitted.and_then(|()| self.place(&pin, &session, now, departures));
+        if matches!(placed, Err(Rejection::Garbage)) {
+            // Perhaps only a backlog: work it off, outside of the guard, and try once more.
+            drop(pin);
+            self.domain.collect();
+            pin = self.domain.pin();
+            placed = self.place(&pin, &session, now, departures);
+        }
         let added = match placed {
             Ok(Placed::Inserted) => {
                 self.count(&pin, Counter::Added);
@@ -81,6 +88,9 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
                 return Added::Rejected(rejection);
             }
         };
+        if self.settings.mode().update_time {
+            session.block().set_created(now);
+        }
         self.sweeper.note_expiry(session.block().expires());
         // The table owns the count now.
         let _ = session.into_address();
@@ -104,17 +114,15 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
         if !Word::can_hold(session.address()) {
             return Err(Rejection::Address);
         }
-        block.date(now, self.settings.timeout_seconds());
-        if mode.update_time {
-            block.set_created(now);
-        }
-        if block.is_expired(now) {
+        let timeout = self.settings.timeout_seconds();
+        if block.would_be_expired(now, timeout) {
             return Err(Rejection::Expired);
         }
-        match &self.weighing {
-            Some(weighing) => weighing.weigh(session),
-            None => Ok(()),
+        if let Some(weighing) = &self.weighing {
+            weighing.weigh(session)?;
         }
+        block.date(now, timeout);
+        Ok(())
     }
 
     fn place(
@@ -128,7 +136,7 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
         let id = session.id();
         let context = session.context();
         let key = Key { id: &id, context: &context, protocol: session.protocol() };
-        let hash = self.hash.of(&id);
+        let hash = self.hash_of(session.block());
         let mut newcomer = Newcomer {
             block: session.address(),
             hash,
@@ -157,12 +165,12 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
         newcomer: &mut Newcomer<T>,
         departures: &mut Departures<T>,
     ) -> Result<Option<Placed<T>>, Rejection> {
-        let stamp = self.recency.stamp();
+        let finish = self.finish(pin);
         let chain = self.chain(pin);
         let newest = chain.newest();
-        let Some(home) = newest.settle(newcomer.hash, stamp) else { return Ok(None) };
+        let Some(home) = newest.settle(newcomer.hash, &finish) else { return Ok(None) };
         for older in chain.tables().take_while(|table| !std::ptr::eq(*table, newest)) {
-            older.close(newcomer.hash, stamp);
+            older.close(newcomer.hash, &finish);
         }
         match self.find(pin, key, newcomer.hash).spot {
             // LINEARIZE: the identical add, at the load of the word.
@@ -180,7 +188,7 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
         departures: &mut Departures<T>,
     ) -> Result<Option<Placed<T>>, Rejection> {
         let Some(old) = self.block(pin, spot) else { return Ok(None) };
-        self.check_garbage(pin, old)?;
+        self.check_garbage(old)?;
         let old_weight = if self.weighing.is_some() { old.weight() as usize } else { 0 };
         let more = newcomer.weight.saturating_sub(old_weight);
         if !self.reserve_weight(pin, newcomer, more, spot.block(), departures)? {
@@ -226,7 +234,8 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
         self.placed(table, tick);
         newcomer.holding.session = false;
         newcomer.holding.weight -= newcomer.weight;
-        self.grow_if_unbounded(pin, table);
+        self.grow_if_unbounded(pin, table, departures);
+        self.trim_excess(pin, newcomer, departures);
         Ok(Some(Placed::Inserted))
     }
 

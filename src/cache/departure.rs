@@ -39,7 +39,7 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
         let Some(address) = spot.block() else { return };
         self.count(pin, cause.into());
         if permit == Permit::GivenBack {
-            self.sessions.give_one(&pin.state().spare);
+            self.sessions.give(&pin.state().spare);
         }
         // SAFETY: the stay's count is given up below, after the grace period of this guard at the earliest.
         let block: &Block<T> = unsafe { address.as_ref() };

@@ -86,7 +86,7 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
             return None;
         }
         let now = self.time.now();
-        let hash = self.hash.of(key.id);
+        let hash = self.hash.of(key.id, key.protocol);
         let pin = self.domain.pin();
         let found = self.find(&pin, key, hash);
         if let Some(spot) = &found.spot {
@@ -167,10 +167,10 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
 
     pub(super) fn take_key(&self, key: Key<'_>) -> Option<Session<T>> {
         if !self.settings.mode().lookup {
-            return self.ask_tier(key, Some);
+            return self.take_from_tier(key);
         }
         let now = self.time.now();
-        let hash = self.hash.of(key.id);
+        let hash = self.hash.of(key.id, key.protocol);
         let mut departures = Departures::none();
         let pin = self.domain.pin();
         let taken = loop {

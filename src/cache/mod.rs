@@ -16,18 +16,18 @@ mod view;
 
 pub use self::view::View;
 
-use crate::budget::{Budget, Spare};
+use crate::budget::{Permits, Spare};
 use crate::builder::{Builder, Capacity, Weighing};
 use crate::clock::Time;
 use crate::error::BuildError;
 use crate::hash::KeyedHash;
 use crate::policy::Policy;
-use crate::raw::{Chain, Claimants, Root, Spot, Table};
+use crate::raw::{Chain, Claimants, Root, Spot, Table, Tag, Word};
 use crate::recency::Recency;
 use crate::reclaim::{Domain, Pin, Reclaim};
 use crate::session::{Block, Context, KeyMatch, Protocol, Session, SessionId};
 use crate::settings::{Hooks, Mode, Settings};
-use crate::stats::{Counter, Counters, Garbage, Handshake, Stats};
+use crate::stats::{self, Counter, Counters, Garbage, Handshake, Stats};
 use crate::sync::Tally;
 use crossbeam_utils::CachePadded;
 use resize::Mover;
@@ -51,7 +51,7 @@ pub struct SessionCache<T: Send + Sync + 'static> {
     hash: KeyedHash,
     time: Time,
     settings: Settings<T>,
-    sessions: Budget,
+    sessions: Permits,
     weighing: Option<Weighing<T>>,
     recency: Recency,
     policy: Policy,
@@ -134,7 +134,7 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
             hash: KeyedHash::new(),
             time: builder.time,
             settings: Settings::new(builder.mode, builder.timeout.as_secs(), builder.hooks),
-            sessions: Budget::new(capacity, resize::spares_for(capacity)),
+            sessions: Permits::new(capacity, resize::spares_for(capacity)),
             weighing,
             recency: Recency::new(capacity),
             policy: builder.policy,
@@ -153,10 +153,10 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
 
     /// The number of sessions stored: never above [`capacity`](Self::capacity), at any moment, for any thread.
     ///
-    /// While other threads add and remove it may be read too low by the few permits that each thread keeps in hand.
-    /// Cost: one load per thread that ever used the cache.
+    /// While other threads add and remove it may be read too low by what they remove meanwhile. Cost: six loads per
+    /// thread that ever used the cache at a time.
     pub fn len(&self) -> usize {
-        self.sessions.held(self.domain.states().map(|state| &state.spare))
+        stats::number(self.domain.states().map(|state| &state.counters))
     }
 
     /// Whether no session is stored.
@@ -164,9 +164,10 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
         self.len() == 0
     }
 
-    /// The largest number of sessions; `usize::MAX` when unbounded.
+    /// The largest number of sessions; `usize::MAX` when unbounded. While a smaller capacity is taking effect, what is
+    /// stored still.
     pub fn capacity(&self) -> usize {
-        self.sessions.announced()
+        self.sessions.shown()
     }
 
     /// A snapshot of all counters. Adds up one set of counters per thread; never contends with lookups.
@@ -257,6 +258,23 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
     }
 
     #[inline]
+    fn hash_of(&self, block: &Block<T>) -> u64 {
+        self.hash.of(&block.id(), block.protocol())
+    }
+
+    /// How to open another thread's claim.
+    fn finish<'p>(
+        &'p self,
+        _pin: &'p Guard<'_, T>,
+    ) -> impl Fn(NonNull<Block<T>>) -> Word<Block<T>> + use<'p, T> {
+        |address| {
+            // SAFETY: `Finish` asks for a block that is alive under the guard.
+            let hash = self.hash_of(unsafe { address.as_ref() });
+            Word::member(address, Tag::of_hash(hash), self.recency.stamp())
+        }
+    }
+
+    #[inline]
     fn count(&self, pin: &Guard<'_, T>, counter: Counter) {
         pin.state().counters.count(counter);
     }
@@ -280,11 +298,10 @@ impl<T: Send + Sync + 'static> Drop for SessionCache<T> {
         for table in chain.tables() {
             for bucket in 0..table.len() {
                 for spot in table.bucket_spots(bucket) {
-                    let owns = spot.word.is_member();
-                    if let (true, Some(block)) = (owns, spot.block()) {
+                    if let (true, Some(block)) = (spot.word.is_member(), spot.block()) {
                         // SAFETY: a member owns one count (INVARIANT STAYS), and nobody reads it any more. No claim and
                         // no shadow outlives the operation that made it.
-                        drop(unsafe { Session::from_address(block) });
+                        unsafe { self.domain.release(block) };
                     }
                 }
             }

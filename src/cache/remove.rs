@@ -14,7 +14,7 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
     /// remove, take or replace one stay, one succeeds. Lock-free.
     pub fn remove(&self, session: &Session<T>) -> bool {
         session.set_not_resumable();
-        let hash = self.hash.of(&session.id());
+        let hash = self.hash_of(session.block());
         let mut departures = Departures::none();
         let pin = self.domain.pin();
         let removed = loop {
@@ -39,7 +39,7 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
     }
 
     pub(super) fn remove_key(&self, key: Key<'_>) -> bool {
-        let hash = self.hash.of(key.id);
+        let hash = self.hash.of(key.id, key.protocol);
         let mut departures = Departures::none();
         let pin = self.domain.pin();
         let removed = loop {

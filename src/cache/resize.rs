@@ -1,13 +1,14 @@
 //! Capacity at run time: permits at once, slots by migration.
 
 use super::departure::{Departures, Permit};
+use super::room::SCRAMBLE;
 use super::{At, Guard, SessionCache};
 use crate::builder::Capacity;
 use crate::error::{BuildError, Rejection};
 use crate::policy::Candidate;
 use crate::raw::{Move, SLOTS, Table};
 use crate::session::{Block, Session};
-use crate::sync::untracked::{AtomicUsize as Untracked, Ordering as Order};
+use crate::sync::untracked::{AtomicBool as Flag, AtomicUsize as Untracked, Ordering as Order};
 use crate::sync::{AtomicBool, Ordering};
 use std::ptr::NonNull;
 
@@ -16,6 +17,8 @@ pub(super) struct Mover {
     is_moving: AtomicBool,
     /// Buckets that an unbounded cache wants; a bounded one derives them from its limit.
     wanted: Untracked,
+    /// A migration is under way, or a size may be wanted that no mover has looked at: what every add asks.
+    is_wanted: Flag,
 }
 
 /// What is left to do after a slice of a migration.
@@ -32,14 +35,17 @@ enum Progress {
 /// Buckets moved under one guard.
 const BUCKETS_PER_SLICE: usize = 32;
 
-/// An odd multiplier (the golden section in 64 bits).
-const SCRAMBLE: u64 = 0x9E37_79B9_7F4A_7C15;
+/// Rounds that a shrinking `set_capacity` waits for permits in other hands.
+const PATIENCE: u32 = 64;
 
 /// The first size of an unbounded cache, in sessions.
 const UNBOUNDED_START: usize = 1024;
 
 /// An unbounded table grows when it is fuller than this.
 const GROW_ABOVE_PERCENT: usize = 70;
+
+/// And never below this, even if one of its sets is full.
+const GROW_NEVER_BELOW_PERCENT: usize = 40;
 
 /// The buckets for a capacity.
 ///
@@ -68,7 +74,27 @@ pub(super) fn spares_for(capacity: usize) -> usize {
 
 impl Mover {
     pub(super) fn new(buckets: usize) -> Self {
-        Self { is_moving: AtomicBool::new(false), wanted: Untracked::new(buckets) }
+        Self {
+            is_moving: AtomicBool::new(false),
+            wanted: Untracked::new(buckets),
+            is_wanted: Flag::new(false),
+        }
+    }
+
+    #[inline]
+    fn is_wanted(&self) -> bool {
+        // ORDERING: Relaxed: a hint to those who could help.
+        self.is_wanted.load(Order::Relaxed)
+    }
+
+    fn want(&self) {
+        // ORDERING: Release: the wanted size is visible to the mover that takes the flag down; pairs with `unwant`.
+        self.is_wanted.store(true, Order::Release);
+    }
+
+    fn unwant(&self) {
+        // ORDERING: AcqRel: see `want`.
+        self.is_wanted.swap(false, Order::AcqRel);
     }
 
     fn try_begin(&self) -> bool {
@@ -95,13 +121,16 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
     pub fn set_capacity(&self, capacity: impl Into<Capacity>) -> Result<(), BuildError> {
         let sessions = capacity.into().sessions()?;
         let buckets = buckets_for(sessions);
-        let mut prepared = Some(Table::new(buckets)?);
+        let prepared = Table::new(buckets)?;
         self.mover.wanted.fetch_max(buckets, Order::Relaxed);
         self.sessions.set_limit(sessions, spares_for(sessions));
         self.recency.set_capacity(sessions);
-        self.evict_excess();
-        self.sessions.announce();
-        while self.migrate(BUCKETS_PER_SLICE, &mut prepared) == Progress::More {}
+        // Hooks are called at the end: one that panics finds the resize done.
+        let mut departures = Departures::none();
+        self.evict_excess(&mut departures);
+        self.mover.want();
+        self.migrate_all(Some(prepared), &mut departures);
+        self.announce(departures);
         Ok(())
     }
 
@@ -119,24 +148,38 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
     }
 
     /// Evicts until no more permits are out than the limit covers.
-    fn evict_excess(&self) {
-        self.domain.states().for_each(|state| self.sessions.reclaim(&state.spare));
-        while self.sessions.excess() > 0 {
+    ///
+    /// Permits in the hands of adds under way are waited for a bounded time; those adds evict for themselves
+    /// (`trim_excess`).
+    fn evict_excess(&self, departures: &mut Departures<T>) {
+        let mut patience = PATIENCE;
+        while self.sessions.excess() > 0 && patience > 0 {
+            self.domain.states().for_each(|state| self.sessions.reclaim(&state.spare));
             let oldest = self.oldest_members(self.sessions.excess());
             if oldest.is_empty() {
-                // The excess is in the hands of adds under way, which give it back or place it.
+                patience -= 1;
                 crate::sync::yield_now();
             }
-            for address in oldest {
-                let mut departures = Departures::none();
+            for session in oldest {
                 let pin = self.domain.pin();
-                if let Some(spot) = self.spot_of(&pin, &address) {
-                    // A refusal for garbage is not for this: what is over the limit must go.
-                    let _ = self.evict_now(&pin, &spot, &mut departures);
+                if let Some(spot) = self.spot_of(&pin, &session) {
+                    self.evict_now(&pin, &spot, departures);
                 }
-                drop(pin);
-                self.announce(departures);
             }
+        }
+    }
+
+    /// Evicts one session if the capacity was lowered while this add held a permit.
+    #[inline]
+    pub(super) fn trim_excess(
+        &self,
+        pin: &Guard<'_, T>,
+        newcomer: &super::add::Newcomer<T>,
+        departures: &mut Departures<T>,
+    ) {
+        if self.sessions.excess() > 0 {
+            let keep = Some(newcomer.block);
+            let _ = self.evict_elsewhere(pin, newcomer, Permit::GivenBack, keep, departures);
         }
     }
 
@@ -150,7 +193,7 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
     }
 
     fn spot_of<'p>(&self, pin: &'p Guard<'_, T>, session: &Session<T>) -> Option<At<'p, T>> {
-        let hash = self.hash.of(&session.id());
+        let hash = self.hash_of(session.block());
         self.chain(pin).find(hash, |block| block == session.address())
     }
 
@@ -167,8 +210,7 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
                 expires: Some(block.expires()),
             };
             // Equal ranks are told apart by chance: survivors that were neighbours would share few new sets.
-            let chance =
-                self.hash.of(&block.id()).wrapping_mul(SCRAMBLE).rotate_left(32).wrapping_mul(SCRAMBLE);
+            let chance = self.hash_of(block).wrapping_mul(SCRAMBLE).rotate_left(32).wrapping_mul(SCRAMBLE);
             let rank = (block.is_expired(now), self.policy.rank(&candidate), chance);
             // SAFETY: the block is alive under the guard; the clone is a count of its own.
             ranked.push((rank, Session::clone(&*unsafe { Session::lend(address) })));
@@ -180,45 +222,72 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
 
     /// Lets an unbounded table grow in time, and moves a few buckets while one does.
     #[inline]
-    pub(super) fn grow_if_unbounded(&self, pin: &Guard<'_, T>, table: &Table<Block<T>>) {
-        let is_migrating = self.chain(pin).oldest().next().is_some();
-        if is_migrating {
-            self.migrate_slice();
-        } else if self.is_unbounded() && self.sessions.used() > table.slots() / 100 * GROW_ABOVE_PERCENT {
-            let _ = self.grow(pin, table);
+    pub(super) fn grow_if_unbounded(
+        &self,
+        pin: &Guard<'_, T>,
+        table: &Table<Block<T>>,
+        departures: &mut Departures<T>,
+    ) {
+        if self.mover.is_wanted() {
+            self.migrate(pin, BUCKETS_PER_SLICE / 4, &mut None, departures);
+        } else if self.is_unbounded() && self.is_fuller_than(table, GROW_ABOVE_PERCENT) {
+            let _ = self.grow(pin, table, departures);
         }
     }
 
-    /// Wants a table of twice the size of `table`, and begins or continues the migration to it.
+    fn is_fuller_than(&self, table: &Table<Block<T>>, percent: usize) -> bool {
+        self.sessions.out() > table.slots() / 100 * percent
+    }
+
+    /// Wants a table of twice the size of `table`, and begins or continues the migration to it. False when it will not.
+    ///
+    /// A table that is mostly empty does not grow, however full one of its sets is: more than fourteen sessions with one id
+    /// (in as many contexts) share a set in every table.
     #[cold]
-    pub(super) fn grow(&self, _pin: &Guard<'_, T>, table: &Table<Block<T>>) -> Result<(), Rejection> {
+    pub(super) fn grow(
+        &self,
+        pin: &Guard<'_, T>,
+        table: &Table<Block<T>>,
+        departures: &mut Departures<T>,
+    ) -> Result<bool, Rejection> {
         if table.next().is_none() {
+            if !self.is_fuller_than(table, GROW_NEVER_BELOW_PERCENT) {
+                return Ok(false);
+            }
             // ORDERING: Relaxed, as in `wanted_buckets`.
             self.mover.wanted.fetch_max(table.len().saturating_mul(2), Order::Relaxed);
+            self.mover.want();
         }
-        match self.migrate(BUCKETS_PER_SLICE, &mut None) {
+        match self.migrate(pin, BUCKETS_PER_SLICE, &mut None, departures) {
             Progress::Stuck => Err(Rejection::Allocation),
-            _ => Ok(()),
+            _ => Ok(true),
         }
     }
 
-    #[cold]
-    fn migrate_slice(&self) {
-        self.migrate(BUCKETS_PER_SLICE / 4, &mut None);
-    }
-
-    /// Brings the tables one slice closer to the size that is wanted.
-    fn migrate(&self, buckets: usize, prepared: &mut Option<Box<Table<Block<T>>>>) -> Progress {
+    /// Brings the tables one slice closer to the size that is wanted. Runs no user code: what it evicts goes to
+    /// `departures`.
+    fn migrate(
+        &self,
+        pin: &Guard<'_, T>,
+        buckets: usize,
+        prepared: &mut Option<Box<Table<Block<T>>>>,
+        departures: &mut Departures<T>,
+    ) -> Progress {
         if !self.mover.try_begin() {
             return Progress::Busy;
         }
-        let mut departures = Departures::none();
-        let pin = self.domain.pin();
-        let progress = self.migrate_as_mover(&pin, buckets, prepared, &mut departures);
+        let progress = self.migrate_as_mover(pin, buckets, prepared, departures);
         self.mover.end();
-        drop(pin);
-        self.announce(departures);
         progress
+    }
+
+    /// Migrates to the end, one guard a slice, unless another thread does.
+    fn migrate_all(&self, mut prepared: Option<Box<Table<Block<T>>>>, departures: &mut Departures<T>) {
+        let mut progress = Progress::More;
+        while progress == Progress::More || (progress == Progress::Done && self.mover.is_wanted()) {
+            let pin = self.domain.pin();
+            progress = self.migrate(&pin, BUCKETS_PER_SLICE, &mut prepared, departures);
+        }
     }
 
     fn migrate_as_mover(
@@ -232,7 +301,7 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
         let Some(newer) = oldest.next() else {
             return self.begin_migration(oldest, prepared);
         };
-        if !oldest.close_some(buckets, self.recency.stamp()) {
+        if !oldest.close_some(buckets, &self.finish(pin)) {
             return Progress::More;
         }
         for _ in 0..buckets {
@@ -252,10 +321,13 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
         table: &Table<Block<T>>,
         prepared: &mut Option<Box<Table<Block<T>>>>,
     ) -> Progress {
+        // Before the size is looked at: whoever wants another size afterwards sets the flag again.
+        self.mover.unwant();
         let wanted = self.wanted_buckets();
         if wanted == table.len() {
             return Progress::Done;
         }
+        self.mover.want();
         let ready = prepared.take().filter(|ready| ready.len() == wanted);
         let Ok(next) = ready.map_or_else(|| Table::new(wanted), Ok) else { return Progress::Stuck };
         table.succeed(next);
@@ -279,7 +351,7 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
         departures: &mut Departures<T>,
     ) {
         let (Some(block), Some(address)) = (self.block(pin, spot), spot.block()) else { return };
-        let hash = self.hash.of(&block.id());
+        let hash = self.hash_of(block);
         // SAFETY: the block is alive under the guard. The clone's count is the shadow's.
         let count = Session::clone(&*unsafe { Session::lend(address) });
         match spot.move_to(newer, hash) {
@@ -289,7 +361,11 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
                 // met the shadow. Either word is gone, and the guard is older.
                 unsafe { pin.retire(block) };
             }
-            Some(Move::NoRoom) | None => {
+            None => {
+                // Nothing that is known to happen: the count stays with the shadow, which somebody took for a member.
+                let _ = count.into_address();
+            }
+            Some(Move::NoRoom) => {
                 // The count was never in the table.
                 drop(count);
                 self.make_room_for_move(pin, spot, newer, hash, departures);

@@ -28,6 +28,20 @@ const ATTEMPTS_MAX: u32 = 64;
 /// A full cache looks for other threads' spare permits once in so many adds of a thread.
 const ADDS_PER_SCAVENGE: u64 = 16;
 
+/// Buckets beside the newcomer's own that are looked at for a victim. Measured on single-use tickets, share of the hits of
+/// an exact list: none 99.0 to 99.5 %, one 99.6 to 99.8 %, two 99.7 to 99.9 %.
+fn samples_for(buckets: usize) -> usize {
+    match buckets {
+        0..=2 => 0,
+        3..=1024 => 6,
+        1025..=65_536 => 2,
+        _ => 0,
+    }
+}
+
+/// An odd multiplier (the golden section in 64 bits).
+pub(super) const SCRAMBLE: u64 = 0x9E37_79B9_7F4A_7C15;
+
 /// The members of a few slots, with what decides which goes.
 struct Survey<'t, T> {
     members: [Option<(At<'t, T>, Candidate)>; 2 * SLOTS],
@@ -38,13 +52,9 @@ struct Survey<'t, T> {
 impl<T: Send + Sync + 'static> SessionCache<T> {
     /// Refuses what would retire another session while too many are retired already.
     #[inline]
-    pub(super) fn check_garbage(&self, pin: &Guard<'_, T>, block: &Block<T>) -> Result<(), Rejection> {
-        let bytes = block.footprint() as u64;
-        if !self.domain.is_over(self.garbage_limit, bytes) {
-            return Ok(());
-        }
-        pin.catch_up();
-        if self.domain.is_over(self.garbage_limit, bytes) { Err(Rejection::Garbage) } else { Ok(()) }
+    pub(super) fn check_garbage(&self, block: &Block<T>) -> Result<(), Rejection> {
+        let is_over = self.domain.is_over(self.garbage_limit, block.footprint() as u64);
+        if is_over { Err(Rejection::Garbage) } else { Ok(()) }
     }
 
     /// A slot that may be claimed: empty if a permit is held, else a victim, whose permit passes on.
@@ -65,12 +75,22 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
             return Ok(survey.empty);
         }
         if newcomer.holding.session && self.is_unbounded() {
-            return self.wait_for_growth(pin, table, newcomer);
+            if let Some(wait) = self.grow_for(pin, table, newcomer, departures)? {
+                return wait;
+            }
+        }
+        if survey.empty.is_some() {
+            let elsewhere = self.older_victim(pin, table, &survey, newcomer);
+            if let Some(victim) = elsewhere {
+                newcomer.holding.session =
+                    self.evict(pin, &victim, newcomer.now, Permit::Kept, departures)?;
+                return Ok(if newcomer.holding.session { survey.empty } else { None });
+            }
         }
         let victim = self.victim_of(&survey, newcomer.now, None);
         if let Some(victim) = victim {
             if let Some(block) = self.block(pin, &victim) {
-                self.check_garbage(pin, block)?;
+                self.check_garbage(block)?;
             }
             return Ok(Some(victim));
         }
@@ -79,6 +99,8 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
             if newcomer.holding.session {
                 return Ok(None);
             }
+            // Nothing to evict and no permit: threads that are idle now may keep some.
+            self.domain.states().for_each(|state| self.sessions.reclaim(&state.spare));
         }
         self.back_off(newcomer)
     }
@@ -93,16 +115,18 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
         Ok(None)
     }
 
-    /// The set is full in a cache that evicts nothing: the next table has room, or will have.
+    /// The set is full in a cache without a bound: the next table has room, or will have. `None` when the table is too
+    /// empty to grow for one crowded set, which then evicts after all.
     #[cold]
-    fn wait_for_growth<R>(
+    fn grow_for<R>(
         &self,
         pin: &Guard<'_, T>,
         table: &Table<Block<T>>,
         newcomer: &mut Newcomer<T>,
-    ) -> Result<Option<R>, Rejection> {
-        self.grow(pin, table)?;
-        self.back_off(newcomer)
+        departures: &mut Departures<T>,
+    ) -> Result<Option<Result<Option<R>, Rejection>>, Rejection> {
+        let grows = self.grow(pin, table, departures)?;
+        Ok(grows.then(|| self.back_off(newcomer)))
     }
 
     /// Settles the eviction of the member that a claim has displaced.
@@ -129,19 +153,19 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
     #[inline]
     fn take_permit(&self, pin: &Guard<'_, T>) -> bool {
         let state = pin.state();
-        if self.sessions.take_one(&state.spare) {
+        if self.sessions.take(&state.spare) {
             return true;
         }
-        if !self.sessions.has_spares() || state.starved.add(1) % ADDS_PER_SCAVENGE != 0 {
+        if state.starved.add(1) % ADDS_PER_SCAVENGE != 0 {
             return false;
         }
         self.domain.states().for_each(|state| self.sessions.reclaim(&state.spare));
-        self.sessions.take_one(&state.spare)
+        self.sessions.take(&state.spare)
     }
 
     pub(super) fn give_back(&self, pin: &Guard<'_, T>, holding: Holding) {
         if holding.session {
-            self.sessions.give_one(&pin.state().spare);
+            self.sessions.give(&pin.state().spare);
         }
         if let Some(weighing) = &self.weighing {
             weighing.budget.give(holding.weight);
@@ -195,7 +219,7 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
 
     /// Evicts from the first bucket that has something to evict. Bounded by the size of the tables.
     #[cold]
-    fn evict_elsewhere(
+    pub(super) fn evict_elsewhere(
         &self,
         pin: &Guard<'_, T>,
         newcomer: &Newcomer<T>,
@@ -225,7 +249,7 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
         departures: &mut Departures<T>,
     ) -> Result<bool, Rejection> {
         if let Some(block) = self.block(pin, victim) {
-            self.check_garbage(pin, block)?;
+            self.check_garbage(block)?;
         }
         // LINEARIZE: the eviction.
         let evicted = victim.exchange(Word::EMPTY);
@@ -266,19 +290,22 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
         spots: impl Iterator<Item = At<'p, T>>,
         now: u64,
     ) -> Survey<'p, T> {
-        let tick = self.recency.tick();
         let mut survey = Survey { members: [const { None }; 2 * SLOTS], len: 0, empty: None };
         for spot in spots.filter(|spot| spot.word.state() == State::Member) {
             let with_dates =
                 self.policy.needs_expiry() || spot.table.is_one_set() || self.sweeper.may_have_expired(now);
             let expires = if with_dates { self.block(pin, &spot).map(Block::expires) } else { None };
-            let age = spot.word.stamp().age(tick);
-            if age > AGE_MAX {
-                self.rejuvenate(&spot, tick);
-            }
-            let candidate = Candidate { age, is_touched: spot.word.is_touched(), expires };
+            let candidate = Candidate { age: 0, is_touched: spot.word.is_touched(), expires };
             survey.members[survey.len] = Some((spot, candidate));
             survey.len += 1;
+        }
+        // After the words: a stamp newer than the tick would look old.
+        let tick = self.recency.tick();
+        for (spot, candidate) in survey.members[..survey.len].iter_mut().flatten() {
+            candidate.age = spot.word.stamp().age(tick);
+            if candidate.age > AGE_MAX {
+                self.rejuvenate(spot, tick);
+            }
         }
         survey
     }
@@ -288,6 +315,46 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
     fn rejuvenate(&self, spot: &At<'_, T>, tick: usize) {
         // LINEARIZE: nothing: only the age changes.
         spot.exchange(spot.word.restamped(Stamp::of_tick(tick.wrapping_sub(AGE_MAX - 8))));
+    }
+
+    /// A member of a few other buckets that should go before the victim of the newcomer's own set.
+    ///
+    /// Fourteen slots, a quarter of them empty, are a small sample of a cache. More buckets cost their cache lines and bring
+    /// the order closer to that of one list; how many is a matter of what the table costs to read at random.
+    fn older_victim<'p>(
+        &self,
+        pin: &'p Guard<'_, T>,
+        table: &'p Table<Block<T>>,
+        own: &Survey<'p, T>,
+        newcomer: &Newcomer<T>,
+    ) -> Option<At<'p, T>> {
+        let mut best = self.victim_of(own, newcomer.now, None);
+        let mut is_elsewhere = false;
+        let mut chance = newcomer.hash;
+        for _ in 0..samples_for(table.len()) {
+            chance = chance.wrapping_mul(SCRAMBLE).rotate_left(29);
+            let survey = self.survey(pin, table.bucket_spots(table.bucket_at(chance)), newcomer.now);
+            let Some(other) = self.victim_of(&survey, newcomer.now, None) else { continue };
+            let is_older = best.is_none_or(|best| self.goes_before(pin, &other, &best, newcomer.now));
+            if is_older {
+                (best, is_elsewhere) = (Some(other), true);
+            }
+        }
+        best.filter(|_| is_elsewhere)
+    }
+
+    fn goes_before(&self, pin: &Guard<'_, T>, one: &At<'_, T>, other: &At<'_, T>, now: u64) -> bool {
+        let tick = self.recency.tick();
+        let rank = |spot: &At<'_, T>| {
+            let with_dates = self.policy.needs_expiry() || self.sweeper.may_have_expired(now);
+            let expires = if with_dates { self.block(pin, spot).map(Block::expires) } else { None };
+            let age = spot.word.stamp().age(tick);
+            let candidate = Candidate { age, is_touched: spot.word.is_touched(), expires };
+            let is_expired = expires.is_some_and(|expires| now > expires);
+            let is_protected = self.protect_reused && candidate.is_touched;
+            (is_expired, !is_protected, self.policy.rank(&candidate))
+        };
+        rank(one) > rank(other)
     }
 
     fn victim_of<'p>(

@@ -3,7 +3,7 @@
 use super::departure::{Departures, Permit};
 use super::{At, Guard, SessionCache};
 use crate::error::RemovalCause;
-use crate::raw::{Table, Word};
+use crate::raw::{State, Table, Word};
 use crate::session::{Block, Context, Protocol};
 use crate::sync::untracked::{AtomicU64, AtomicUsize, Ordering};
 
@@ -15,6 +15,9 @@ pub(super) struct Sweeper {
     pending: AtomicU64,
     cursor: AtomicUsize,
 }
+
+/// Adds per slot that is looked at although nothing can have expired.
+const ADDS_PER_IDLE_SWEEP: u64 = 16;
 
 /// Buckets that one guard covers while walking: short enough for reclamation, long enough to hide the pin.
 const BUCKETS_PER_PIN: usize = 16;
@@ -50,7 +53,7 @@ impl Sweeper {
 
     #[inline]
     pub(super) fn note_expiry(&self, expires: u64) {
-        for bound in [&self.soonest, &self.pending] {
+        for bound in [&self.pending, &self.soonest] {
             if expires < bound.load(Ordering::Relaxed) {
                 bound.fetch_min(expires, Ordering::Relaxed);
             }
@@ -66,6 +69,8 @@ impl Sweeper {
     fn end_round(&self) {
         let soonest = self.pending.swap(u64::MAX, Ordering::Relaxed);
         self.soonest.store(soonest, Ordering::Relaxed);
+        // What was noted between the two is in the new `pending`.
+        self.soonest.fetch_min(self.pending.load(Ordering::Relaxed), Ordering::Relaxed);
     }
 
     fn note_survivor(&self, expires: u64) {
@@ -80,7 +85,7 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
     ///
     /// A session whose last valid second is `now` stays. Each session is removed once and shown to the hook as
     /// [`Flushed`](RemovalCause::Flushed). Works through the table sixteen buckets at a time: neither lookups nor adds
-    /// wait for it. Never needed for correctness; an expired session is not returned either way.
+    /// wait for it. Ends with a [`collect`](Self::collect). Never needed for correctness; an expired session is not returned either way.
     pub fn flush_expired(&self, now: u64) -> usize {
         self.flush(Scope::ALL, |block| block.is_expired(now))
     }
@@ -96,8 +101,9 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
             let mut spot = spot;
             // A touch or a replacement changes the word: look at the slot again until what is there may stay.
             loop {
-                let due = self.block(pin, &spot).is_some_and(|block| scope.covers(block) && is_due(block));
-                if !spot.word.is_member() || !due {
+                // Only a member's block may be looked at: a claim's belongs to its claimant.
+                let block = if spot.word.is_member() { self.block(pin, &spot) } else { None };
+                if !block.is_some_and(|block| scope.covers(block) && is_due(block)) {
                     return;
                 }
                 // LINEARIZE: the removal.
@@ -109,6 +115,9 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
                 spot = spot.table.at(spot.position);
             }
         });
+        if flushed > 0 {
+            self.collect();
+        }
         flushed
     }
 
@@ -127,8 +136,10 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
             if known.is_none() {
                 (table_number, bucket) = (table.number(), 0);
             }
+            let older =
+                chain.tables().find(|older| older.next().is_some_and(|next| std::ptr::eq(next, table)));
             let end = table.len().min(bucket + BUCKETS_PER_PIN);
-            self.walk_buckets(&pin, table, bucket..end, |spot| visit(&pin, spot, &mut departures));
+            self.walk_buckets(&pin, table, older, bucket..end, |spot| visit(&pin, spot, &mut departures));
             bucket = end;
             let next =
                 if bucket == table.len() { table.next().map(Table::number) } else { Some(table_number) };
@@ -144,21 +155,47 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
 
     fn walk_buckets<'p>(
         &self,
-        _pin: &'p Guard<'_, T>,
+        pin: &'p Guard<'_, T>,
         table: &'p Table<Block<T>>,
+        older: Option<&'p Table<Block<T>>>,
         buckets: std::ops::Range<usize>,
         mut visit: impl FnMut(At<'p, T>),
     ) {
         for bucket in buckets {
-            table.bucket_spots(bucket).filter(|spot| spot.word.is_member()).for_each(&mut visit);
+            for spot in table.bucket_spots(bucket) {
+                match spot.word.state() {
+                    State::Member => visit(spot),
+                    State::Shadow => self.arrived(pin, spot, older).into_iter().for_each(&mut visit),
+                    State::Empty | State::Claim | State::Moved => {}
+                }
+            }
         }
     }
 
+    /// The member behind a shadow, if the session has left the older table; a walk would miss it in both otherwise.
+    #[cold]
+    fn arrived<'p>(
+        &self,
+        pin: &'p Guard<'_, T>,
+        shadow: At<'p, T>,
+        older: Option<&'p Table<Block<T>>>,
+    ) -> Option<At<'p, T>> {
+        let hash = self.hash_of(self.block(pin, &shadow)?);
+        let promoted = older.and_then(|older| shadow.promote(older.set_of(hash), older));
+        let now = promoted.unwrap_or_else(|| shadow.table.at(shadow.position));
+        now.word.is_member().then_some(now)
+    }
+
     /// Looks at one slot and removes what is expired there: the bounded work that keeps a cache without timers clean.
-    /// Free as long as nothing can have expired.
+    ///
+    /// As long as nothing can have expired, only one add in sixteen does, to find sessions whose dates were changed while
+    /// they were stored.
     #[inline]
     pub(super) fn sweep_a_slot(&self, pin: &Guard<'_, T>, now: u64, departures: &mut Departures<T>) {
-        if self.sweeper.may_have_expired(now) {
+        let is_due = self.sweeper.may_have_expired(now)
+            || pin.state().placements.get() % ADDS_PER_IDLE_SWEEP == 0
+            || self.chain(pin).oldest().is_one_set();
+        if is_due {
             self.sweep_next_slot(pin, now, departures);
         }
     }

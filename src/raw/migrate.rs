@@ -4,20 +4,24 @@
 //! lookups read the older one first, a key found in the older table is replaced, taken or removed there, and absent keys
 //! are inserted into the newer one (after closing their home in the older one, so that no insertion there is possible).
 //!
-//! A session moves in three steps, of which the second decides:
+//! A session moves in four steps under one guard, of which the second decides:
 //!
 //! 1. new table: `EMPTY -> SHADOW(X)`. The shadow owns a count of its own, so its block may be looked at.
 //! 2. old table: `MEMBER(X) -> MOVED(X)`. If it fails, X was taken or replaced: step 1 is undone.
 //! 3. new table: `SHADOW(X) -> MEMBER(X)`, by the mover or by whoever meets the shadow first.
+//! 4. old table: `MOVED(X) -> EMPTY`.
 //!
 //! A shadow counts as present exactly if the old table says MOVED for its block. Both never count at once, and at no
-//! moment neither does. `MOVED` words are compared and never dereferenced. There are no late copiers: a session is
+//! moment neither does. `MOVED` words are compared and never dereferenced. The last step keeps the comparison honest: a
+//! MOVED word exists only under the guard of its mover, which is older than any departure of X from the new table, so the
+//! block is not freed meanwhile and its address is nobody else's (`INVARIANT(MOVED-ALIVE)`). There are no late copiers: a session is
 //! moved by the one mover, and a table that was emptied is never entered again.
 
 use super::bucket::SLOTS;
+use super::publish::Finish;
 use super::set::{Position, Spot};
 use super::table::{Root, Table};
-use super::word::{Stamp, State, Word};
+use super::word::{State, Word};
 use crate::sync::Ordering;
 use std::ptr::NonNull;
 
@@ -25,7 +29,7 @@ use std::ptr::NonNull;
 pub(crate) enum Move<B> {
     /// It is in the new table. The old table's count is the caller's to retire.
     Moved(NonNull<B>),
-    /// It left the old table by other hands. The shadow's count is the caller's to retire.
+    /// It left the old table by other hands, and the shadow is undone. The shadow's count is the caller's to retire.
     Gone(NonNull<B>),
     /// The set in the new table is full. The member is still in the old one.
     NoRoom,
@@ -38,12 +42,12 @@ impl<B> Table<B> {
     }
 
     /// Closes up to `limit` homes; true when all are closed. The caller is the mover.
-    pub(crate) fn close_some(&self, limit: usize, stamp: Stamp) -> bool {
+    pub(crate) fn close_some(&self, limit: usize, finish: &impl Finish<B>) -> bool {
         // ORDERING: Relaxed: only the mover reads and writes the cursors; the right to move orders them.
         let start = self.closing.load(Ordering::Relaxed);
         let end = self.len().min(start + limit);
         for bucket in start..end {
-            self.close_bucket(bucket, stamp);
+            self.close_bucket(bucket, finish);
         }
         self.closing.store(end, Ordering::Relaxed);
         end == self.len()
@@ -68,22 +72,25 @@ impl<B> Table<B> {
 
 impl<B> Spot<'_, B> {
     /// Moves a member of the old table to `to`, where its hash is `hash`. The shadow takes over one count of the block,
-    /// which the caller raised for it.
+    /// which the caller raised for it; with [`Move::NoRoom`] the count is still the caller's.
     pub(crate) fn move_to(&self, to: &Table<B>, hash: u64) -> Option<Move<B>> {
         let block = self.block()?;
         let Some(shadow) = to.place_shadow(hash, self.word.to_shadow()) else {
             return Some(Move::NoRoom);
         };
         // LINEARIZE: nothing: the session is present before and after.
-        if self.exchange(Word::moved(block)) {
+        let moved = Word::moved(block);
+        if self.exchange(moved) {
             // A helper may have promoted it, and others may have ended its stay since.
             shadow.exchange(shadow.word.to_member());
+            let cleared = Self { word: moved, ..*self }.exchange(Word::EMPTY);
+            debug_assert!(cleared, "a MOVED word belongs to the mover");
             return Some(Move::Moved(block));
         }
         // The word never said MOVED for this block, so nobody took the shadow for a member.
         let undone = shadow.exchange(Word::EMPTY);
         debug_assert!(undone, "a shadow that is not valid belongs to the mover");
-        Some(Move::Gone(block))
+        undone.then_some(Move::Gone(block))
     }
 }
 

@@ -15,7 +15,7 @@
 //!     +--------------------------------------------------------+ remove, take, evict, expire, flush
 //!
 //!   MEMBER(V) -----> CLAIM(X, n)         an eviction: the victim's place, and permit, pass to the claim
-//!   MEMBER(X) -----> MOVED(X)            migration, in the old table
+//!   MEMBER(X) -----> MOVED(X) -----> EMPTY               migration, in the old table
 //!   EMPTY -----> SHADOW(X) -----> MEMBER(X) or EMPTY     migration, in the new table
 //! ```
 //!

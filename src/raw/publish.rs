@@ -25,11 +25,14 @@
 //! A bucket of a table that is being emptied has its word *closed*: no publication succeeds any more.
 //!
 //! ```text
-//!   63     62      61   59 58        35 34     25 24      15 14      0
-//!  +------+-------+-------+------------+---------+----------+---------+
-//!  |closed|pending| slot  |   bucket   |   tag   | claimant | version |
-//!  +------+-------+-------+------------+---------+----------+---------+
+//!   63     62      61   59 58        35 34      25 24                0
+//!  +------+-------+-------+------------+----------+--------------------+
+//!  |closed|pending| slot  |   bucket   | claimant |      version       |
+//!  +------+-------+-------+------------+----------+--------------------+
 //! ```
+//!
+//! The version wraps after 33 million publications of one home. An adder that sleeps for exactly a multiple of that between
+//! its search and its publication, and then finds the same claimant and slot, would not notice.
 
 use super::set::{Position, Spot};
 use super::table::Table;
@@ -48,8 +51,7 @@ const PENDING: u64 = 1 << 62;
 const SLOT_SHIFT: u32 = 59;
 const BUCKET_BITS: u32 = 24;
 const BUCKET_SHIFT: u32 = SLOT_SHIFT - BUCKET_BITS;
-const TAG_SHIFT: u32 = BUCKET_SHIFT - Tag::BITS;
-const CLAIMANT_SHIFT: u32 = TAG_SHIFT - Nonce::CLAIMANT_BITS;
+const CLAIMANT_SHIFT: u32 = BUCKET_SHIFT - Nonce::CLAIMANT_BITS;
 const VERSION: u64 = (1 << CLAIMANT_SHIFT) - 1;
 
 const _: () = assert!(super::SLOTS <= 1 << (62 - SLOT_SHIFT));
@@ -74,7 +76,6 @@ pub(crate) struct Claim<'t, B> {
 /// What a pending publication names.
 struct Pending {
     position: Position,
-    tag: Tag,
     nonce: Nonce,
 }
 
@@ -86,7 +87,6 @@ impl Pending {
                 bucket: field(BUCKET_SHIFT, BUCKET_BITS) as usize,
                 slot: field(SLOT_SHIFT, 3) as usize,
             },
-            tag: Tag::from_bits(field(TAG_SHIFT, Tag::BITS)),
             nonce: Nonce::new(field(CLAIMANT_SHIFT, Nonce::CLAIMANT_BITS) as usize, publication & VERSION),
         }
     }
@@ -95,26 +95,37 @@ impl Pending {
         PENDING
             | (self.position.slot as u64) << SLOT_SHIFT
             | (self.position.bucket as u64) << BUCKET_SHIFT
-            | self.tag.bits() << TAG_SHIFT
             | u64::from(self.nonce.claimant) << CLAIMANT_SHIFT
             | (version & VERSION)
     }
 }
 
+/// Makes the member word of a block that another thread claims a slot for.
+pub(crate) trait Finish<B> {
+    /// `block` is alive under the guard of the caller.
+    fn member(&self, block: NonNull<B>) -> Word<B>;
+}
+
+impl<B, F: Fn(NonNull<B>) -> Word<B>> Finish<B> for F {
+    fn member(&self, block: NonNull<B>) -> Word<B> {
+        self(block)
+    }
+}
+
 impl<B> Table<B> {
     /// Step 1 for a key with this hash. `None` when the home is closed: there is a newer table to insert into.
-    pub(crate) fn settle(&self, hash: u64, stamp: Stamp) -> Option<Home> {
+    pub(crate) fn settle(&self, hash: u64, finish: &impl Finish<B>) -> Option<Home> {
         let bucket = self.set_of(hash).buckets[0];
-        let publication = self.settle_bucket(bucket, stamp);
+        let publication = self.settle_bucket(bucket, finish);
         (publication & CLOSED == 0).then_some(Home { bucket, publication })
     }
 
     /// Forbids every further publication in the home of this hash, and finishes the last one.
-    pub(crate) fn close(&self, hash: u64, stamp: Stamp) {
-        self.close_bucket(self.set_of(hash).buckets[0], stamp);
+    pub(crate) fn close(&self, hash: u64, finish: &impl Finish<B>) {
+        self.close_bucket(self.set_of(hash).buckets[0], finish);
     }
 
-    pub(super) fn close_bucket(&self, bucket: usize, stamp: Stamp) {
+    pub(super) fn close_bucket(&self, bucket: usize, finish: &impl Finish<B>) {
         let word = &self.bucket(bucket).publication;
         // ORDERING: Relaxed: a hint that spares the write; `settle_bucket` reads it again.
         if word.load(Ordering::Relaxed) & CLOSED == 0 {
@@ -122,11 +133,11 @@ impl<B> Table<B> {
             // from earlier publications. Model: `migrate_and_add`.
             word.fetch_or(CLOSED, Ordering::AcqRel);
         }
-        self.settle_bucket(bucket, stamp);
+        self.settle_bucket(bucket, finish);
     }
 
     /// Opens what is pending and returns the word once nothing is.
-    fn settle_bucket(&self, bucket: usize, stamp: Stamp) -> u64 {
+    fn settle_bucket(&self, bucket: usize, finish: &impl Finish<B>) -> u64 {
         let word = &self.bucket(bucket).publication;
         loop {
             // ORDERING: Acquire: the claim that the word names is visible, and so is every earlier one of this home;
@@ -135,14 +146,14 @@ impl<B> Table<B> {
             if publication & PENDING == 0 {
                 return publication;
             }
-            self.help(word, publication, stamp);
+            self.help(word, publication, finish);
         }
     }
 
     /// Opens the claim that `publication` names and marks it settled.
     #[cold]
-    fn help(&self, word: &AtomicU64, publication: u64, stamp: Stamp) {
-        let Pending { position, tag, nonce } = Pending::decode(publication);
+    fn help(&self, word: &AtomicU64, publication: u64, finish: &impl Finish<B>) {
+        let Pending { position, nonce } = Pending::decode(publication);
         let seen = self.bucket(position.bucket).load(position.slot);
         // ORDERING: Acquire: keeps this load behind the slot's. The second look of CLAIM-IDENTITY: the same pending
         // word before and after means that its claimant had no other claim in between. Model: `add_stale_helper`.
@@ -150,8 +161,11 @@ impl<B> Table<B> {
             return;
         }
         if let (true, Some(block)) = (seen.is_claim(nonce), seen.address()) {
+            // The claim was the published one at the second look, so its block is stored or will be: its count is given up
+            // through `retire`, after the guard of this helper.
+            let member = finish.member(block);
             // LINEARIZE: the insertion, when a helper performs it.
-            Spot { table: self, position, word: seen }.exchange(Word::member(block, tag, stamp));
+            Spot { table: self, position, word: seen }.exchange(member);
         }
         mark_settled(word, publication);
     }
@@ -193,12 +207,12 @@ impl<'t, B> Spot<'t, B> {
 }
 
 impl<B> Claim<'_, B> {
-    /// Steps 4 and 5. True when the block is stored; false when the claim had to be withdrawn.
+    /// Steps 4 and 5. True when the block is stored; false when the claim was withdrawn.
     #[inline]
     pub(crate) fn publish(self, stamp: Stamp) -> bool {
         let Self { spot, block, tag, nonce, home } = self;
         let word = &spot.table.bucket(home.bucket).publication;
-        let pending = Pending { position: spot.position, tag, nonce };
+        let pending = Pending { position: spot.position, nonce };
         let publication = pending.encode((home.publication + 1) & VERSION);
         // ORDERING: AcqRel: Release publishes the claim and, through the chain of exchanges, every earlier insertion
         // of this home; pairs with the Acquire in `settle_bucket`. Acquire continues that chain. Relaxed on failure:
@@ -206,10 +220,9 @@ impl<B> Claim<'_, B> {
         let published =
             word.compare_exchange(home.publication, publication, Ordering::AcqRel, Ordering::Relaxed);
         if published.is_err() {
-            // Nobody else touches an unpublished claim.
-            let withdrawn = spot.exchange(Word::EMPTY);
-            debug_assert!(withdrawn, "an unpublished claim belongs to its claimant");
-            return false;
+            // Nobody else touches an unpublished claim. Should a helper ever be fooled by a nonce that wrapped, the block is
+            // stored, and must count as stored.
+            return !spot.exchange(Word::EMPTY);
         }
         // LINEARIZE: the insertion. If a helper opened the claim first, it did this; somebody may even have replaced or
         // taken the session since.

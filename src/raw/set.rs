@@ -58,7 +58,7 @@ impl Set {
 
 /// Maps 32 random bits to `0..n` by multiplication, for any `n`.
 #[inline]
-fn scale(bits: u32, n: usize) -> usize {
+pub(super) fn scale(bits: u32, n: usize) -> usize {
     ((u64::from(bits) * n as u64) >> 32) as usize
 }
 
@@ -178,7 +178,7 @@ impl<B> Spot<'_, B> {
     /// Turns a shadow into a member if the session has left the older table for it.
     ///
     /// Returns the member, or nothing when the session is (or was, and is gone) in the older table.
-    fn promote(&self, set: Set, older: &Table<B>) -> Option<Self> {
+    pub(crate) fn promote(&self, set: Set, older: &Table<B>) -> Option<Self> {
         let moved = Word::moved(self.block()?);
         let has_left = set.positions().any(|at| older.bucket(at.bucket).load(at.slot) == moved);
         if !has_left {

@@ -69,6 +69,11 @@ impl<B> Table<B> {
         self.set_of(hash).buckets[0]
     }
 
+    /// A bucket by chance.
+    pub(crate) fn bucket_at(&self, chance: u64) -> usize {
+        super::set::scale(chance as u32, self.len())
+    }
+
     /// The slots in one row.
     pub(crate) fn nth_slot(&self, n: usize) -> Position {
         Position { bucket: n / SLOTS, slot: n % SLOTS }
@@ -169,10 +174,14 @@ impl<B> Root<B> {
     ///
     /// The caller is the mover, `emptied` is the oldest table and has a successor.
     pub(super) fn advance(&self, emptied: &Table<B>) -> Option<NonNull<Table<B>>> {
-        let next: *const Table<B> = emptied.next()?;
-        // ORDERING: AcqRel: Release so that whoever loads the root sees the new table, pairs with `chain`; Acquire is
-        // not needed, the mover made the table. Model: `migrate_and_get`.
-        let old = self.0.swap(next.cast_mut(), Ordering::AcqRel);
+        // ORDERING: Acquire, as in `next`. The pointer itself is taken, not one made from a reference: it will be freed by.
+        let next = emptied.next.load(Ordering::Acquire);
+        if next.is_null() {
+            return None;
+        }
+        // ORDERING: Release so that whoever loads the root sees the new table, pairs with `chain`. Model:
+        // `migrate_and_get`.
+        let old = self.0.swap(next, Ordering::Release);
         debug_assert!(ptr::eq(old, emptied));
         NonNull::new(old)
     }

@@ -2,10 +2,9 @@
 
 use super::Reclaim;
 use super::grace::Grace;
-use super::limbo::{BATCH, Limbo, Occupied};
+use super::limbo::{Limbo, Occupied};
 use super::local::{self, Entered, Landlord, Lease, Local};
 use super::registry::{Node, Registry};
-use super::stray::Strays;
 use crate::sync::Arc;
 use crate::sync::untracked::{AtomicBool, AtomicU64, Ordering};
 use std::cell::Cell;
@@ -22,10 +21,11 @@ struct Shared<B, L> {
     number: u64,
     grace: Grace,
     locals: Registry<Local<B, L>>,
-    strays: Arc<Strays<B>>,
     /// Bytes retired and not yet released, as far as the limbos have published them.
     garbage_bytes: AtomicU64,
     closed: AtomicBool,
+    /// Batches sealed, which choose whose leftovers are looked after.
+    adoptions: AtomicU64,
     /// Payload drops that panicked inside the domain; a tally of rare events, so contention is no matter.
     drop_panics: AtomicU64,
 }
@@ -54,8 +54,14 @@ struct Ripe<B> {
     len: usize,
 }
 
-/// Sentinels, and what a neighbour left, that one sealing of a batch looks after.
+/// Ripe blocks of another thread that one sealing of a batch looks after.
 const ADOPTED_PER_BATCH: usize = 4;
+
+/// Flushes that may bring nothing before a guard elsewhere is held responsible.
+const ROUNDS_WITHOUT_PROGRESS: u32 = 4;
+
+/// Bytes that a thread may retire before it adds them to the domain's total.
+const UNPUBLISHED_MAX: u64 = 64 << 10;
 
 impl<B: Reclaim, L: Default + Send + Sync + 'static> Domain<B, L> {
     pub(crate) fn new() -> Self {
@@ -66,9 +72,9 @@ impl<B: Reclaim, L: Default + Send + Sync + 'static> Domain<B, L> {
             number,
             grace: Grace::new(),
             locals: Registry::new(),
-            strays: Arc::new(Strays::new()),
             garbage_bytes: AtomicU64::new(0),
             closed: AtomicBool::new(false),
+            adoptions: AtomicU64::new(0),
             drop_panics: AtomicU64::new(0),
         };
         Self { shared: Arc::new(shared) }
@@ -102,16 +108,28 @@ impl<B: Reclaim, L: Default + Send + Sync + 'static> Domain<B, L> {
                 pin.seal(&mut limbo, true);
             }
         }
-        // A bag sealed at epoch e is freed at e + 2; each round advances at most one epoch.
-        for _ in 0..3 {
-            self.pin().flush();
-        }
+        self.ripen();
         for node in self.shared.locals.iter() {
             while let Some(block) = self.shared.pop_from(&node.value.limbo) {
                 self.shared.release(block);
             }
         }
-        self.shared.release_strays();
+    }
+
+    /// Lets time pass until everything sealed is ripe, or nothing ripens any more because a guard is held.
+    ///
+    /// A bag sealed at epoch e is freed at e + 2 and each round advances at most one epoch, so a few rounds without
+    /// progress say nothing; a backlog ripens by eight batches a round.
+    fn ripen(&self) {
+        let unripe = || self.shared.locals.iter().map(|node| node.value.limbo.unripe()).sum::<u64>();
+        let mut left = unripe();
+        let mut patience = ROUNDS_WITHOUT_PROGRESS;
+        while left > 0 && patience > 0 {
+            self.pin().flush();
+            let now = unripe();
+            patience = if now < left { ROUNDS_WITHOUT_PROGRESS } else { patience - 1 };
+            left = now;
+        }
     }
 
     /// Retired and not yet released: sessions and bytes.
@@ -120,14 +138,24 @@ impl<B: Reclaim, L: Default + Send + Sync + 'static> Domain<B, L> {
         pending.fold((0, 0), |sum, one| (sum.0 + one.0, sum.1 + one.1))
     }
 
-    /// Whether one more retirement of `bytes` could pass `limit`. Reads one line that is written once per batch; the
-    /// part of each thread's open batch is assumed full.
+    /// Whether one more retirement of `bytes` would pass `limit`.
+    ///
+    /// Usually reads one line that is written once per batch; near the limit, the exact sum over all threads.
     #[inline]
     pub(crate) fn is_over(&self, limit: u64, bytes: u64) -> bool {
         // ORDERING: Relaxed: a statistic with a margin.
         let published = self.shared.garbage_bytes.load(Ordering::Relaxed);
-        let open = BATCH * bytes * (self.shared.locals.len() as u64);
-        published > 0 && published.saturating_add(open) > limit
+        let unpublished = UNPUBLISHED_MAX * self.shared.locals.len() as u64;
+        let is_clear = published.saturating_add(unpublished).saturating_add(bytes) <= limit;
+        !is_clear && self.garbage().1.saturating_add(bytes) > limit
+    }
+
+    /// Gives a count back at once.
+    ///
+    /// # Safety
+    /// The caller owns the count, and no guard of this domain exists that could see the block through it.
+    pub(crate) unsafe fn release(&self, block: NonNull<B>) {
+        self.shared.release(block);
     }
 
     pub(crate) fn drop_panics(&self) -> u64 {
@@ -136,7 +164,7 @@ impl<B: Reclaim, L: Default + Send + Sync + 'static> Domain<B, L> {
     }
 
     /// The owner's part of every thread's `Local`.
-    pub(crate) fn states(&self) -> impl Iterator<Item = &L> {
+    pub(crate) fn states(&self) -> impl Iterator<Item = &L> + Clone {
         self.shared.locals.iter().map(|node| &node.value.state)
     }
 }
@@ -152,7 +180,6 @@ impl<B: Reclaim, L: Send + Sync + 'static> Drop for Domain<B, L> {
             drop(limbo);
             blocks.into_iter().for_each(|block| self.shared.release(block));
         }
-        self.shared.release_strays();
     }
 }
 
@@ -167,10 +194,6 @@ impl<B: Reclaim, L: Send + Sync + 'static> Shared<B, L> {
             // A panic payload may panic in its own drop; there is nothing sensible to do about a second one.
             let _ = catch_unwind(AssertUnwindSafe(|| drop(payload)));
         }
-    }
-
-    fn release_strays(&self) {
-        self.strays.take_all().into_iter().for_each(|block| self.release(block));
     }
 
     fn pop_from(&self, limbo: &Limbo<B>) -> Option<NonNull<B>> {
@@ -234,15 +257,17 @@ impl<'d, B: Reclaim, L: Send + Sync + 'static> Pin<'d, B, L> {
             entered.guard.defer(move || unsafe { B::release(block.into_inner()) });
             return;
         }
-        let limbo = entered.node.value.limbo.try_occupy();
-        let Some(mut limbo) = limbo else { return self.retire_stray(block) };
-        if !limbo.push(block) {
-            drop(limbo);
-            return self.retire_stray(block);
+        let Some(mut limbo) = entered.node.value.limbo.retire(block) else { return };
+        // A payload's drop may come back here: what it retires stays in limbo, or the recursion would be as deep as the
+        // backlog.
+        if !local::is_releasing() {
+            for _ in 0..limbo.quota() {
+                let Some(block) = self.take_ripe(&mut limbo) else { break };
+                self.hold(block);
+            }
         }
-        for _ in 0..limbo.quota() {
-            let Some(block) = self.take_ripe(&mut limbo) else { break };
-            self.hold(block);
+        if limbo.is_unpublished_above(UNPUBLISHED_MAX) {
+            self.shared.publish(&mut limbo);
         }
         if self.seal(&mut limbo, false) {
             drop(limbo);
@@ -259,19 +284,6 @@ impl<'d, B: Reclaim, L: Send + Sync + 'static> Pin<'d, B, L> {
 
     pub(crate) fn flush(&self) {
         self.entered().guard.flush();
-    }
-
-    /// Works a backlog off without retiring anything: what a refused `add` does, so that refusal ends.
-    pub(crate) fn catch_up(&self) {
-        self.flush();
-        if let Some(mut limbo) = self.entered().node.value.limbo.try_occupy() {
-            self.seal(&mut limbo, true);
-            while let Some(block) = self.take_ripe(&mut limbo) {
-                self.hold(block);
-            }
-            self.shared.publish(&mut limbo);
-        }
-        self.adopt();
     }
 
     /// Defers the sentinel of a complete batch.
@@ -300,14 +312,14 @@ impl<'d, B: Reclaim, L: Send + Sync + 'static> Pin<'d, B, L> {
 
     /// Looks after the leftovers of one other thread: seals its open batch, takes a few ripe blocks.
     ///
-    /// The neighbour is the next one in registration order, so every limbo has one that looks after it, and an idle
-    /// thread's secrets go as long as anyone works.
+    /// The threads take turns, counted by the domain, so that idle and exited threads' secrets go as long as anyone works.
     #[cold]
     fn adopt(&self) {
-        let mine: *const Node<Local<B, L>> = self.entered().node;
-        let mut nodes = self.shared.locals.iter().skip_while(|node| !std::ptr::eq(*node, mine)).skip(1);
-        let Some(neighbour) = nodes.next().or_else(|| self.shared.locals.iter().next()) else { return };
-        if std::ptr::eq(neighbour, mine) {
+        let threads = self.shared.locals.len().max(1);
+        // ORDERING: Relaxed: a turn.
+        let turn = self.shared.adoptions.fetch_add(1, Ordering::Relaxed) as usize % threads;
+        let Some(neighbour) = self.shared.locals.iter().nth(turn) else { return };
+        if std::ptr::eq(neighbour, self.entered().node) {
             return;
         }
         let Some(mut limbo) = neighbour.value.limbo.try_occupy() else { return };
@@ -316,14 +328,7 @@ impl<'d, B: Reclaim, L: Send + Sync + 'static> Pin<'d, B, L> {
             let Some(block) = self.take_ripe(&mut limbo) else { break };
             self.hold(block);
         }
-    }
-
-    /// Retires without limbo, because a collector is in it or memory is short.
-    #[cold]
-    fn retire_stray(&self, block: NonNull<B>) {
-        let strays = Arc::clone(&self.shared.strays);
-        let block = SendBlock(block);
-        self.defer(move || strays.push(block.into_inner()));
+        self.shared.publish(&mut limbo);
     }
 }
 
@@ -333,8 +338,11 @@ impl<B: Reclaim, L: Send + Sync + 'static> Drop for Pin<'_, B, L> {
         let is_last_use = self.entered.take();
         drop(is_last_use);
         let ripe = self.ripe.replace(Ripe::NONE);
-        for block in ripe.blocks.into_iter().take(ripe.len).flatten() {
-            self.shared.release(block);
+        if ripe.len > 0 {
+            let _releasing = local::Releasing::begin();
+            for block in ripe.blocks.into_iter().take(ripe.len).flatten() {
+                self.shared.release(block);
+            }
         }
     }
 }

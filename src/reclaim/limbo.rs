@@ -11,6 +11,7 @@
 //! active at t is gone. A block is pushed after its unlinking and before the sentinel that covers it, so a reader of
 //! the block was pinned before the sentinel was deferred.
 
+use super::stray::Strays;
 use crate::sync::untracked::AtomicU64 as Untracked;
 use crate::sync::{Arc, AtomicBool, AtomicU64, Ordering, UnsafeCell};
 use std::collections::VecDeque;
@@ -20,11 +21,15 @@ pub(crate) struct Limbo<B> {
     /// Whoever set it may touch `queue`. Tried, never waited for.
     occupied: AtomicBool,
     queue: UnsafeCell<Queue<B>>,
+    /// Retired while the queue was occupied by somebody else.
+    strays: Strays<B>,
     /// Shared with the sentinels, which may outlive the domain.
     ripe: Arc<AtomicU64>,
-    /// The retired and not yet released, for `stats`. Written under `occupied`.
+    /// The retired and not yet released, for `stats`.
     pending_sessions: Untracked,
     pending_bytes: Untracked,
+    /// The queue's `sealed`, to be seen from outside.
+    sealed_end: Untracked,
 }
 
 struct Queue<B> {
@@ -41,7 +46,7 @@ pub(crate) struct Occupied<'l, B> {
 }
 
 /// Retirements covered by one sentinel. A larger batch holds more garbage, a smaller one pays in flushes (about 250 ns).
-pub(crate) const BATCH: u64 = if cfg!(sessile_loom) {
+const BATCH: u64 = if cfg!(sessile_loom) {
     1
 } else if cfg!(crossbeam_sanitize) {
     4
@@ -64,9 +69,11 @@ impl<B: super::Reclaim> Limbo<B> {
         Self {
             occupied: AtomicBool::new(false),
             queue: UnsafeCell::new(queue),
+            strays: Strays::new(),
             ripe: Arc::new(AtomicU64::new(0)),
             pending_sessions: Untracked::new(0),
             pending_bytes: Untracked::new(0),
+            sealed_end: Untracked::new(0),
         }
     }
 
@@ -75,7 +82,31 @@ impl<B: super::Reclaim> Limbo<B> {
         // ORDERING: Acquire on success: sees the queue as the last occupant left it, pairs with `Occupied::drop`.
         // Relaxed on failure: nothing is read. Model: `limbo_occupied`.
         self.occupied.compare_exchange(false, true, Ordering::Acquire, Ordering::Relaxed).ok()?;
-        Some(Occupied { limbo: self })
+        let mut occupied = Occupied { limbo: self };
+        self.strays.take_all().into_iter().for_each(|block| occupied.enqueue(block));
+        Some(occupied)
+    }
+
+    /// Retires a block: into the queue if nobody is inside, else by the side entrance. Returns the queue if it is ours.
+    pub(crate) fn retire(&self, block: NonNull<B>) -> Option<Occupied<'_, B>> {
+        // SAFETY: the block is retired, not freed: its count has not been given up.
+        let bytes = unsafe { block.as_ref() }.footprint() as u64;
+        // ORDERING: Relaxed: statistics.
+        self.pending_sessions.fetch_add(1, Ordering::Relaxed);
+        self.pending_bytes.fetch_add(bytes, Ordering::Relaxed);
+        let Some(mut occupied) = self.try_occupy() else {
+            self.strays.push(block);
+            return None;
+        };
+        occupied.enqueue(block);
+        Some(occupied)
+    }
+
+    /// Blocks that wait for a sentinel to run, as far as can be told from outside.
+    pub(crate) fn unripe(&self) -> u64 {
+        // ORDERING: Relaxed twice: a hint to `collect`.
+        let sealed = self.sealed_end.load(Ordering::Relaxed);
+        sealed.saturating_sub(self.ripe.load(Ordering::Relaxed))
     }
 
     /// Retired and not yet released: sessions and bytes.
@@ -86,23 +117,10 @@ impl<B: super::Reclaim> Limbo<B> {
 }
 
 impl<B: super::Reclaim> Occupied<'_, B> {
-    /// Appends a retired block. False when memory is exhausted; the block is then still the caller's.
-    pub(crate) fn push(&mut self, block: NonNull<B>) -> bool {
-        // SAFETY: `Occupied` is the only access to the queue; the block is retired, not freed.
-        let (pushed, bytes) = self.limbo.queue.with_mut(|queue| unsafe {
-            let queue = &mut *queue;
-            if queue.blocks.try_reserve(1).is_err() {
-                return (false, 0);
-            }
-            queue.blocks.push_back(block);
-            (true, block.as_ref().footprint())
-        });
-        if pushed {
-            // ORDERING: Relaxed: statistics, written by one occupant at a time.
-            self.limbo.pending_sessions.fetch_add(1, Ordering::Relaxed);
-            self.limbo.pending_bytes.fetch_add(bytes as u64, Ordering::Relaxed);
-        }
-        pushed
+    /// Appends a retired block. Aborts when memory for its address is exhausted, as crossbeam-epoch does for its own.
+    fn enqueue(&mut self, block: NonNull<B>) {
+        // SAFETY: `Occupied` is the only access to the queue.
+        self.limbo.queue.with_mut(|queue| unsafe { (*queue).blocks.push_back(block) });
     }
 
     /// Whether a batch is complete, or `force` and anything is open; if so marks it sealed and returns the function
@@ -118,6 +136,8 @@ impl<B: super::Reclaim> Occupied<'_, B> {
                 end
             })
         })?;
+        // ORDERING: Relaxed: a hint to `collect`.
+        self.limbo.sealed_end.store(sealed, Ordering::Relaxed);
         let ripe = Arc::clone(&self.limbo.ripe);
         // ORDERING: Release: the end of the guards that the sentinel waited for happens before the release of the
         // blocks; pairs with the Acquire load in `pop`. A maximum, because sentinels may run out of order.
@@ -142,12 +162,12 @@ impl<B: super::Reclaim> Occupied<'_, B> {
             queue.popped += 1;
             Some((block, block.as_ref().footprint()))
         })?;
-        // ORDERING: Relaxed: statistics, written by one occupant at a time.
+        // ORDERING: Relaxed: statistics.
         self.limbo.pending_sessions.fetch_sub(1, Ordering::Relaxed);
-        let pending = &self.limbo.pending_bytes;
         // The footprint may have grown by a first weighing since the push: never below zero.
-        let left = pending.load(Ordering::Relaxed).saturating_sub(bytes as u64);
-        pending.store(left, Ordering::Relaxed);
+        let _ = self.limbo.pending_bytes.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |pending| {
+            Some(pending.saturating_sub(bytes as u64))
+        });
         Some(block)
     }
 
@@ -160,9 +180,18 @@ impl<B: super::Reclaim> Occupied<'_, B> {
         if ripe.saturating_sub(popped) > BACKLOG { 2 } else { 1 }
     }
 
+    /// Whether more than `bytes` were retired since the total was told last.
+    pub(crate) fn is_unpublished_above(&self, bytes: u64) -> bool {
+        // ORDERING: Relaxed: a statistic.
+        let pending = self.limbo.pending_bytes.load(Ordering::Relaxed);
+        // SAFETY: `Occupied` is the only access to the queue.
+        let published = self.limbo.queue.with_mut(|queue| unsafe { (*queue).published_bytes });
+        pending > published.saturating_add(bytes)
+    }
+
     /// The change of the pending bytes since the last call, for the domain's total.
     pub(crate) fn unpublished_bytes(&mut self) -> i64 {
-        // ORDERING: Relaxed: written by one occupant at a time.
+        // ORDERING: Relaxed: a statistic.
         let pending = self.limbo.pending_bytes.load(Ordering::Relaxed);
         // SAFETY: `Occupied` is the only access to the queue.
         self.limbo.queue.with_mut(|queue| unsafe {

@@ -58,6 +58,31 @@ thread_local_value! {
     static LEASES: RefCell<Leases> = RefCell::new(Leases(Vec::new()));
 }
 
+thread_local_value! {
+    static RELEASING: Cell<bool> = Cell::new(false);
+}
+
+/// This thread is releasing ripe blocks, perhaps inside a payload's drop.
+pub(crate) struct Releasing {
+    before: bool,
+}
+
+impl Releasing {
+    pub(crate) fn begin() -> Self {
+        Self { before: RELEASING.with(|releasing| releasing.replace(true)) }
+    }
+}
+
+impl Drop for Releasing {
+    fn drop(&mut self) {
+        RELEASING.with(|releasing| releasing.set(self.before));
+    }
+}
+
+pub(crate) fn is_releasing() -> bool {
+    RELEASING.with(Cell::get)
+}
+
 struct Leases(Vec<Lease>);
 
 /// A guard with the `Local` of its thread.

@@ -55,7 +55,7 @@ impl<N> Registry<N> {
     }
 
     /// All nodes, owned or not, newest first.
-    pub(crate) fn iter(&self) -> impl Iterator<Item = &Node<N>> {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Node<N>> + Clone {
         // ORDERING: Acquire: pairs with the Release exchange in `push`. Model: `registry_hands_over`.
         let mut next = self.head.load(Ordering::Acquire).cast_const();
         std::iter::from_fn(move || {

@@ -1,7 +1,7 @@
-//! Ripe blocks without a limbo: a stack that anyone pushes to and anyone empties.
+//! The side entrance of a limbo: a stack that its owner pushes to while somebody else is inside.
 //!
-//! A thread that finds its own limbo occupied by a collector does not wait: it defers the block by itself, and the
-//! deferred function pushes it here once it is ripe. No user code runs in a deferred function.
+//! A thread that finds its own limbo occupied by a collector does not wait: it leaves the block here. Whoever occupies the
+//! limbo next moves what is here into the queue, where it is sealed like everything else.
 
 use crate::sync::{AtomicPtr, Ordering};
 use std::ptr::{self, NonNull};

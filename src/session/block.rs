@@ -2,7 +2,7 @@
 #![forbid(unsafe_code)]
 
 use super::{Context, Protocol, SessionId};
-use crate::sync::untracked::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use crate::sync::untracked::{AtomicBool, AtomicU32, AtomicU64, Ordering, fence};
 use crate::sync::{AtomicUsize, Lifetime};
 
 /// Seconds, with [`UNSET`](Self::UNSET) for "not given".
@@ -173,9 +173,9 @@ impl<T> Block<T> {
 
     /// Gives an undated session its date and its timeout: what the first cache does.
     pub(crate) fn date(&self, now: u64, timeout: u64) {
-        let dated = self.created.load(Ordering::Relaxed) != Dates::UNSET;
-        let timed = self.timeout.load(Ordering::Relaxed) != Dates::UNSET;
-        if dated && timed {
+        let dates = self.dates();
+        let is_computed = self.expires() == dates.expires();
+        if dates.created != Dates::UNSET && dates.timeout != Dates::UNSET && is_computed {
             return;
         }
         let _ = self.created.compare_exchange(Dates::UNSET, now, Ordering::Relaxed, Ordering::Relaxed);
@@ -193,13 +193,35 @@ impl<T> Block<T> {
         self.recompute_expiry();
     }
 
-    fn recompute_expiry(&self) {
-        let dates = Dates {
+    fn dates(&self) -> Dates {
+        Dates {
             created: self.created.load(Ordering::Relaxed),
             timeout: self.timeout.load(Ordering::Relaxed),
             deadline: self.deadline,
-        };
-        self.expires.store(dates.expires(), Ordering::Relaxed);
+        }
+    }
+
+    /// Whether the session would be expired if it were dated as [`date`](Self::date) does.
+    pub(crate) fn would_be_expired(&self, now: u64, timeout: u64) -> bool {
+        let dates = self.dates();
+        let or = |date: u64, default: u64| if date == Dates::UNSET { default } else { date };
+        let dated = Dates { created: or(dates.created, now), timeout: or(dates.timeout, timeout), ..dates };
+        now > dates.expires() || now > dated.expires()
+    }
+
+    /// Recomputes until the inputs stand still, so that of two setters the last one to look has seen both.
+    fn recompute_expiry(&self) {
+        let mut dates = self.dates();
+        loop {
+            self.expires.store(dates.expires(), Ordering::Relaxed);
+            // ORDERING: SeqCst fence: of two threads that store an input, an expiry, and look again, one sees the other.
+            fence(Ordering::SeqCst);
+            let now = self.dates();
+            if (now.created, now.timeout) == (dates.created, dates.timeout) {
+                return;
+            }
+            dates = now;
+        }
     }
 
     /// The weight fixed at the first weighing, in bytes; 0 when the session was never weighed.

@@ -24,5 +24,5 @@ pub(crate) use self::settings_cell::ArcCell;
 
 /// Atomics that carry no proof: each use says why.
 pub(crate) mod untracked {
-    pub(crate) use ::std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
+    pub(crate) use ::std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering, fence};
 }

@@ -12,14 +12,15 @@ pub(crate) struct Tally(AtomicU64);
 impl Tally {
     #[inline]
     pub(crate) fn add(&self, n: u64) -> u64 {
-        // ORDERING: Relaxed twice: a statistic with one writer, nothing is published by it.
+        // ORDERING: Relaxed load: one writer, which reads its own store. Release store: whoever sees this count sees the
+        // counts that came before it, so that a sum of additions read before a sum of removals is never too high.
         let sum = self.0.load(Ordering::Relaxed).wrapping_add(n);
-        self.0.store(sum, Ordering::Relaxed);
+        self.0.store(sum, Ordering::Release);
         sum
     }
 
     pub(crate) fn get(&self) -> u64 {
-        // ORDERING: Relaxed: a statistic.
-        self.0.load(Ordering::Relaxed)
+        // ORDERING: Acquire: pairs with the Release in `add`.
+        self.0.load(Ordering::Acquire)
     }
 }
