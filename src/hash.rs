@@ -5,6 +5,7 @@
 use crate::session::{Protocol, SessionId};
 use ahash::RandomState;
 use std::fmt;
+use std::hash::{Hash, Hasher};
 
 /// A hash with a key of its own for each cache.
 ///
@@ -23,7 +24,20 @@ impl KeyedHash {
     /// found in its set and counted.
     #[inline]
     pub(crate) fn of(&self, id: &SessionId, protocol: Protocol) -> u64 {
-        self.0.hash_one((id.padded(), id.len() as u8, protocol))
+        self.0.hash_one(Words(id, protocol))
+    }
+}
+
+/// An id and a protocol as whole words, which hash in a quarter of the instructions of bytes.
+struct Words<'k>(&'k SessionId, Protocol);
+
+impl Hash for Words<'_> {
+    #[inline]
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        for half in self.0.halves() {
+            state.write_u128(half);
+        }
+        state.write_u64(self.0.len() as u64 | u64::from(self.1.0) << 8);
     }
 }
 

@@ -129,6 +129,10 @@ pub(crate) struct Settings<T> {
     hooks: ArcCell<Hooks<T>>,
 }
 
+/// Bits of `Mode::to_bits`.
+const LOOKUP: usize = 1 << 1;
+const UPDATE_TIME: usize = 1 << 3;
+
 const ON_ADDED: usize = 1;
 const ON_REMOVED: usize = 2;
 const ON_MISS: usize = 4;
@@ -151,6 +155,18 @@ impl<T> Settings<T> {
     #[inline]
     pub(crate) fn mode(&self) -> Mode {
         Mode::from_bits(self.mode.load(Ordering::Relaxed))
+    }
+
+    /// [`Mode::lookup`] alone, for the paths that count instructions.
+    #[inline]
+    pub(crate) fn looks_up(&self) -> bool {
+        self.mode.load(Ordering::Relaxed) & LOOKUP != 0
+    }
+
+    /// [`Mode::update_time`] alone.
+    #[inline]
+    pub(crate) fn updates_time(&self) -> bool {
+        self.mode.load(Ordering::Relaxed) & UPDATE_TIME != 0
     }
 
     pub(crate) fn set_mode(&self, mode: Mode) {

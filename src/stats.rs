@@ -131,7 +131,6 @@ impl Counters {
         stats.timeouts += get(Counter::Timeouts);
         stats.context_misses += get(Counter::ContextMisses);
         stats.tier_hits += get(Counter::TierHits);
-        stats.cache_full += get(Counter::Evicted);
         stats.connect += get(Counter::Connect);
         stats.connect_good += get(Counter::ConnectGood);
         stats.connect_renegotiate += get(Counter::ConnectRenegotiate);
@@ -145,6 +144,7 @@ impl Counters {
         stats.removed += get(Counter::Removed);
         stats.taken += get(Counter::Taken);
         stats.evicted += get(Counter::Evicted);
+        stats.cache_full = stats.evicted;
         stats.expired += get(Counter::Expired);
         stats.flushed += get(Counter::Flushed);
     }

@@ -88,7 +88,7 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
                 return Added::Rejected(rejection);
             }
         };
-        if self.settings.mode().update_time {
+        if self.settings.updates_time() {
             session.block().set_created(now);
         }
         self.sweeper.note_expiry(session.block().expires());
@@ -133,9 +133,8 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
         departures: &mut Departures<T>,
     ) -> Result<Placed<T>, Rejection> {
         let claimant = self.claimants.number(pin.index()).ok_or(Rejection::Contention)?;
-        let id = session.id();
-        let context = session.context();
-        let key = Key { id: &id, context: &context, protocol: session.protocol() };
+        let block = session.block();
+        let key = Key { id: block.id(), context: block.context(), protocol: block.protocol() };
         let hash = self.hash_of(session.block());
         let mut newcomer = Newcomer {
             block: session.address(),

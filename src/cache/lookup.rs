@@ -82,7 +82,7 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
     /// and removed where it must be, before this returns.
     #[inline]
     fn look<R>(&self, key: Key<'_>, lend: impl FnOnce(&Guard<'_, T>, &At<'_, T>) -> R) -> Option<R> {
-        if !self.settings.mode().lookup {
+        if !self.settings.looks_up() {
             return None;
         }
         let now = self.time.now();
@@ -120,7 +120,7 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
     /// Makes the session younger, as far as mode and policy want it.
     #[inline]
     fn use_session(&self, block: &Block<T>, spot: &At<'_, T>, now: u64) {
-        if self.settings.mode().update_time {
+        if self.settings.updates_time() {
             block.set_created(now);
         }
         if !self.policy.ages_by_use() {
@@ -166,7 +166,7 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
     }
 
     pub(super) fn take_key(&self, key: Key<'_>) -> Option<Session<T>> {
-        if !self.settings.mode().lookup {
+        if !self.settings.looks_up() {
             return self.take_from_tier(key);
         }
         let now = self.time.now();

@@ -259,7 +259,7 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
 
     #[inline]
     fn hash_of(&self, block: &Block<T>) -> u64 {
-        self.hash.of(&block.id(), block.protocol())
+        self.hash.of(block.id(), block.protocol())
     }
 
     /// How to open another thread's claim.

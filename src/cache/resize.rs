@@ -35,7 +35,7 @@ enum Progress {
 /// Buckets moved under one guard.
 const BUCKETS_PER_SLICE: usize = 32;
 
-/// Rounds that a shrinking `set_capacity` waits for permits in other hands.
+/// Rounds that are waited for what other threads have in hand: permits, or the right to move.
 const PATIENCE: u32 = 64;
 
 /// The first size of an unbounded cache, in sessions.
@@ -211,7 +211,7 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
             };
             // Equal ranks are told apart by chance: survivors that were neighbours would share few new sets.
             let chance = self.hash_of(block).wrapping_mul(SCRAMBLE).rotate_left(32).wrapping_mul(SCRAMBLE);
-            let rank = (block.is_expired(now), self.policy.rank(&candidate), chance);
+            let rank = (self.policy.rank(&candidate, now), chance);
             // SAFETY: the block is alive under the guard; the clone is a count of its own.
             ranked.push((rank, Session::clone(&*unsafe { Session::lend(address) })));
         });
@@ -229,9 +229,22 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
         departures: &mut Departures<T>,
     ) {
         if self.mover.is_wanted() {
-            self.migrate(pin, BUCKETS_PER_SLICE / 4, &mut None, departures);
+            self.help_migration(pin, table, departures);
         } else if self.is_unbounded() && self.is_fuller_than(table, GROW_ABOVE_PERCENT) {
             let _ = self.grow(pin, table, departures);
+        }
+    }
+
+    /// Moves a few buckets. In a cache without a bound, where the mover may find its way blocked by what others add, an add
+    /// waits a bounded time for its turn once the new table is half full.
+    #[cold]
+    fn help_migration(&self, pin: &Guard<'_, T>, table: &Table<Block<T>>, departures: &mut Departures<T>) {
+        for _ in 0..PATIENCE {
+            let progress = self.migrate(pin, BUCKETS_PER_SLICE / 4, &mut None, departures);
+            if progress != Progress::Busy || !self.is_unbounded() || !self.is_fuller_than(table, 50) {
+                return;
+            }
+            crate::sync::yield_now();
         }
     }
 

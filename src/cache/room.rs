@@ -4,8 +4,8 @@ use super::add::Newcomer;
 use super::departure::{Departures, Permit};
 use super::{At, Guard, SessionCache};
 use crate::error::{Rejection, RemovalCause};
-use crate::policy::Candidate;
-use crate::raw::{SLOTS, Stamp, State, Table, Word};
+use crate::policy::{Candidate, Hunt};
+use crate::raw::{Stamp, Table, Word};
 use crate::recency::AGE_MAX;
 use crate::session::Block;
 use std::ptr::NonNull;
@@ -42,10 +42,10 @@ fn samples_for(buckets: usize) -> usize {
 /// An odd multiplier (the golden section in 64 bits).
 pub(super) const SCRAMBLE: u64 = 0x9E37_79B9_7F4A_7C15;
 
-/// The members of a few slots, with what decides which goes.
+/// What a look at the newcomer's set found.
 struct Survey<'t, T> {
-    members: [Option<(At<'t, T>, Candidate)>; 2 * SLOTS],
-    len: usize,
+    hunt: Hunt<At<'t, T>>,
+    /// An empty slot of the emptier bucket, of the home on a tie.
     empty: Option<At<'t, T>>,
 }
 
@@ -55,6 +55,10 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
     pub(super) fn check_garbage(&self, block: &Block<T>) -> Result<(), Rejection> {
         let is_over = self.domain.is_over(self.garbage_limit, block.footprint() as u64);
         if is_over { Err(Rejection::Garbage) } else { Ok(()) }
+    }
+
+    fn check_garbage_at(&self, pin: &Guard<'_, T>, victim: &At<'_, T>) -> Result<(), Rejection> {
+        self.block(pin, victim).map_or(Ok(()), |block| self.check_garbage(block))
     }
 
     /// A slot that may be claimed: empty if a permit is held, else a victim, whose permit passes on.
@@ -70,7 +74,7 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
         if !newcomer.holding.session {
             newcomer.holding.session = self.take_permit(pin);
         }
-        let survey = self.survey_set(pin, table, newcomer.hash, newcomer.now);
+        let mut survey = self.survey(pin, table, newcomer);
         if newcomer.holding.session && survey.empty.is_some() {
             return Ok(survey.empty);
         }
@@ -80,19 +84,16 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
             }
         }
         if survey.empty.is_some() {
-            let elsewhere = self.older_victim(pin, table, &survey, newcomer);
-            if let Some(victim) = elsewhere {
-                newcomer.holding.session =
-                    self.evict(pin, &victim, newcomer.now, Permit::Kept, departures)?;
-                return Ok(if newcomer.holding.session { survey.empty } else { None });
-            }
+            self.survey_elsewhere(pin, table, newcomer, &mut survey.hunt);
         }
-        let victim = self.victim_of(&survey, newcomer.now, None);
-        if let Some(victim) = victim {
-            if let Some(block) = self.block(pin, &victim) {
-                self.check_garbage(block)?;
+        if let Some(victim) = survey.hunt.victim(self.protect_reused) {
+            let is_own = table.is_in_set(victim.position, newcomer.hash);
+            if is_own || survey.empty.is_none() {
+                self.check_garbage_at(pin, &victim)?;
+                return Ok(Some(victim));
             }
-            return Ok(Some(victim));
+            newcomer.holding.session = self.evict(pin, &victim, newcomer.now, Permit::Kept, departures)?;
+            return Ok(if newcomer.holding.session { survey.empty } else { None });
         }
         if !newcomer.holding.session {
             newcomer.holding.session = self.evict_elsewhere(pin, newcomer, Permit::Kept, None, departures)?;
@@ -210,8 +211,15 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
         departures: &mut Departures<T>,
     ) -> Result<bool, Rejection> {
         let table = self.chain(pin).newest();
-        let survey = self.survey_set(pin, table, newcomer.hash, newcomer.now);
-        match self.victim_of(&survey, newcomer.now, keep) {
+        let mut hunt = Hunt::new();
+        let spots = table.set_spots(newcomer.hash);
+        self.hunt(
+            pin,
+            &mut hunt,
+            spots.filter(|spot| keep.is_none_or(|keep| !spot.word.holds(keep))),
+            newcomer.now,
+        );
+        match hunt.victim(self.protect_reused) {
             Some(victim) => self.evict(pin, &victim, newcomer.now, Permit::GivenBack, departures),
             None => Ok(false),
         }
@@ -228,10 +236,13 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
         departures: &mut Departures<T>,
     ) -> Result<bool, Rejection> {
         for table in self.chain(pin).tables() {
-            let start = (newcomer.hash >> 16) as usize % table.len();
+            let start = table.bucket_at(newcomer.hash.wrapping_mul(SCRAMBLE));
             for bucket in (start..table.len()).chain(0..start) {
-                let survey = self.survey(pin, table.bucket_spots(bucket), newcomer.now);
-                let Some(victim) = self.victim_of(&survey, newcomer.now, keep) else { continue };
+                let mut hunt = Hunt::new();
+                let spots = table.bucket_spots(bucket);
+                let spots = spots.filter(|spot| keep.is_none_or(|keep| !spot.word.holds(keep)));
+                self.hunt(pin, &mut hunt, spots, newcomer.now);
+                let Some(victim) = hunt.victim(self.protect_reused) else { continue };
                 if self.evict(pin, &victim, newcomer.now, permit, departures)? {
                     return Ok(true);
                 }
@@ -248,9 +259,7 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
         permit: Permit,
         departures: &mut Departures<T>,
     ) -> Result<bool, Rejection> {
-        if let Some(block) = self.block(pin, victim) {
-            self.check_garbage(block)?;
-        }
+        self.check_garbage_at(pin, victim)?;
         // LINEARIZE: the eviction.
         let evicted = victim.exchange(Word::EMPTY);
         if evicted {
@@ -260,54 +269,67 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
         Ok(evicted)
     }
 
-    /// What is in the newcomer's set; the empty slot is of the emptier bucket, the home on a tie.
-    fn survey_set<'p>(
-        &self,
-        pin: &'p Guard<'_, T>,
-        table: &'p Table<Block<T>>,
-        hash: u64,
-        now: u64,
-    ) -> Survey<'p, T> {
-        let mut survey = self.survey(pin, table.set_spots(hash), now);
-        let home = table.home_of(hash);
-        let (mut in_home, mut in_other) = ((0, None), (0, None));
-        for spot in table.set_spots(hash) {
-            let side = if spot.position.bucket == home { &mut in_home } else { &mut in_other };
-            if spot.word.is_empty() {
-                side.1.get_or_insert(spot);
-            } else {
-                side.0 += 1;
-            }
-        }
-        let preferred = if in_other.0 < in_home.0 { in_other } else { in_home };
-        survey.empty = preferred.1;
-        survey
-    }
-
     fn survey<'p>(
         &self,
         pin: &'p Guard<'_, T>,
+        table: &'p Table<Block<T>>,
+        newcomer: &Newcomer<T>,
+    ) -> Survey<'p, T> {
+        let mut hunt = Hunt::new();
+        let mut sides = [(0, None), (0, None)];
+        for (side, bucket) in sides.iter_mut().zip(table.buckets_of(newcomer.hash)) {
+            hunt.enter_bucket();
+            let spots = table.bucket_spots(bucket).inspect(|spot| match spot.word.is_empty() {
+                true => side.1 = side.1.or(Some(*spot)),
+                false => side.0 += 1,
+            });
+            self.hunt(pin, &mut hunt, spots, newcomer.now);
+        }
+        let [home, other] = sides;
+        Survey { hunt, empty: if other.0 < home.0 { other.1 } else { home.1 } }
+    }
+
+    /// Goes on with the hunt in a few other buckets.
+    ///
+    /// Fourteen slots, a quarter of them empty, are a small sample of a cache. More buckets cost their cache lines and bring
+    /// the order closer to that of one list; how many is a matter of what the table costs to read at random.
+    fn survey_elsewhere<'p>(
+        &self,
+        pin: &'p Guard<'_, T>,
+        table: &'p Table<Block<T>>,
+        newcomer: &Newcomer<T>,
+        hunt: &mut Hunt<At<'p, T>>,
+    ) {
+        let mut chance = newcomer.hash;
+        for _ in 0..samples_for(table.len()) {
+            chance = chance.wrapping_mul(SCRAMBLE).rotate_left(29);
+            hunt.enter_bucket();
+            self.hunt(pin, hunt, table.bucket_spots(table.bucket_at(chance)), newcomer.now);
+        }
+    }
+
+    /// Ranks the members among `spots`.
+    #[inline]
+    fn hunt<'p>(
+        &self,
+        pin: &'p Guard<'_, T>,
+        hunt: &mut Hunt<At<'p, T>>,
         spots: impl Iterator<Item = At<'p, T>>,
         now: u64,
-    ) -> Survey<'p, T> {
-        let mut survey = Survey { members: [const { None }; 2 * SLOTS], len: 0, empty: None };
-        for spot in spots.filter(|spot| spot.word.state() == State::Member) {
-            let with_dates =
-                self.policy.needs_expiry() || spot.table.is_one_set() || self.sweeper.may_have_expired(now);
+    ) {
+        let with_dates = self.policy.needs_expiry() || self.sweeper.may_have_expired(now);
+        for spot in spots.filter(|spot| spot.word.is_member()) {
+            let with_dates = with_dates || spot.table.is_one_set();
             let expires = if with_dates { self.block(pin, &spot).map(Block::expires) } else { None };
-            let candidate = Candidate { age: 0, is_touched: spot.word.is_touched(), expires };
-            survey.members[survey.len] = Some((spot, candidate));
-            survey.len += 1;
-        }
-        // After the words: a stamp newer than the tick would look old.
-        let tick = self.recency.tick();
-        for (spot, candidate) in survey.members[..survey.len].iter_mut().flatten() {
-            candidate.age = spot.word.stamp().age(tick);
-            if candidate.age > AGE_MAX {
-                self.rejuvenate(spot, tick);
+            // After the word: a stamp newer than the tick would look old.
+            let tick = self.recency.tick();
+            let age = spot.word.stamp().age(tick);
+            if age > AGE_MAX {
+                self.rejuvenate(&spot, tick);
             }
+            let is_touched = spot.word.is_touched();
+            hunt.see(spot, self.policy.rank(&Candidate { age, is_touched, expires }, now), is_touched);
         }
-        survey
     }
 
     /// Lowers an age that is about to wrap. The word changes, so this spot will not be evicted in this attempt.
@@ -315,66 +337,6 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
     fn rejuvenate(&self, spot: &At<'_, T>, tick: usize) {
         // LINEARIZE: nothing: only the age changes.
         spot.exchange(spot.word.restamped(Stamp::of_tick(tick.wrapping_sub(AGE_MAX - 8))));
-    }
-
-    /// A member of a few other buckets that should go before the victim of the newcomer's own set.
-    ///
-    /// Fourteen slots, a quarter of them empty, are a small sample of a cache. More buckets cost their cache lines and bring
-    /// the order closer to that of one list; how many is a matter of what the table costs to read at random.
-    fn older_victim<'p>(
-        &self,
-        pin: &'p Guard<'_, T>,
-        table: &'p Table<Block<T>>,
-        own: &Survey<'p, T>,
-        newcomer: &Newcomer<T>,
-    ) -> Option<At<'p, T>> {
-        let mut best = self.victim_of(own, newcomer.now, None);
-        let mut is_elsewhere = false;
-        let mut chance = newcomer.hash;
-        for _ in 0..samples_for(table.len()) {
-            chance = chance.wrapping_mul(SCRAMBLE).rotate_left(29);
-            let survey = self.survey(pin, table.bucket_spots(table.bucket_at(chance)), newcomer.now);
-            let Some(other) = self.victim_of(&survey, newcomer.now, None) else { continue };
-            let is_older = best.is_none_or(|best| self.goes_before(pin, &other, &best, newcomer.now));
-            if is_older {
-                (best, is_elsewhere) = (Some(other), true);
-            }
-        }
-        best.filter(|_| is_elsewhere)
-    }
-
-    fn goes_before(&self, pin: &Guard<'_, T>, one: &At<'_, T>, other: &At<'_, T>, now: u64) -> bool {
-        let tick = self.recency.tick();
-        let rank = |spot: &At<'_, T>| {
-            let with_dates = self.policy.needs_expiry() || self.sweeper.may_have_expired(now);
-            let expires = if with_dates { self.block(pin, spot).map(Block::expires) } else { None };
-            let age = spot.word.stamp().age(tick);
-            let candidate = Candidate { age, is_touched: spot.word.is_touched(), expires };
-            let is_expired = expires.is_some_and(|expires| now > expires);
-            let is_protected = self.protect_reused && candidate.is_touched;
-            (is_expired, !is_protected, self.policy.rank(&candidate))
-        };
-        rank(one) > rank(other)
-    }
-
-    fn victim_of<'p>(
-        &self,
-        survey: &Survey<'p, T>,
-        now: u64,
-        keep: Option<NonNull<Block<T>>>,
-    ) -> Option<At<'p, T>> {
-        let mut spots: [Option<At<'p, T>>; 2 * SLOTS] = [const { None }; 2 * SLOTS];
-        let mut candidates = [const { Candidate { age: 0, is_touched: false, expires: None } }; 2 * SLOTS];
-        let mut len = 0;
-        for (spot, candidate) in survey.members[..survey.len].iter().flatten() {
-            if keep.is_none_or(|keep| !spot.word.holds(keep)) {
-                spots[len] = Some(*spot);
-                candidates[len] = *candidate;
-                len += 1;
-            }
-        }
-        let index = self.policy.victim(&candidates[..len], now, self.protect_reused)?;
-        spots[index]
     }
 
     /// Renumbers a table of one set before ages wrap. There every placement and use has a tick of its own, so the order

@@ -1,6 +1,6 @@
 //! A bucket: one cache line of a publication word and the slots.
 
-use super::word::{State, Tag, Word};
+use super::word::{Pattern, Word};
 use crate::sync::{AtomicPtr, AtomicU64, Ordering};
 
 /// Slots of a bucket: what fits a cache line beside the publication word. Two in a model, which keeps its search small
@@ -42,14 +42,9 @@ impl<B> Bucket<B> {
         exchanged.map(|_| ()).map_err(Word::from_raw)
     }
 
-    /// The slots whose word has this state and tag, one bit each; no branch per slot.
+    /// The slots whose word fits, one bit each; no branch per slot.
     #[inline]
-    pub(super) fn candidates(&self, tag: Tag, state: State) -> (u32, [Word<B>; SLOTS]) {
-        let words: [Word<B>; SLOTS] = std::array::from_fn(|slot| self.load(slot));
-        let mut mask = 0;
-        for (slot, word) in words.iter().enumerate() {
-            mask |= u32::from(word.may_be(tag, state)) << slot;
-        }
-        (mask, words)
+    pub(super) fn candidates(&self, pattern: Pattern) -> u32 {
+        (0..SLOTS).fold(0, |mask, slot| mask | u32::from(self.load(slot).fits(pattern)) << slot)
     }
 }

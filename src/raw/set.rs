@@ -1,8 +1,8 @@
 //! Sets, positions in them, and the search through the chain of tables.
 
-use super::bucket::{Bucket, SLOTS};
+use super::bucket::SLOTS;
 use super::table::Table;
-use super::word::{State, Tag, Word};
+use super::word::{Pattern, Tag, Word};
 use std::ptr::NonNull;
 
 /// The two buckets of a key, always different. `buckets[0]` is the home.
@@ -83,24 +83,27 @@ impl<B> Table<B> {
         Set::of_hash(hash, self.len())
     }
 
-    /// Looks for a word with the given state whose block `is_wanted`.
+    /// Looks for a word that fits and whose block `is_wanted`. One branch for both buckets.
     #[inline]
-    fn find_state(
+    fn find_word(
         &self,
         set: Set,
-        tag: Tag,
-        state: State,
+        pattern: Pattern,
         is_wanted: &mut impl FnMut(NonNull<B>) -> bool,
     ) -> Option<Spot<'_, B>> {
-        for bucket in set.buckets {
-            let (mut mask, words) = self.bucket(bucket).candidates(tag, state);
-            while mask != 0 {
-                let slot = mask.trailing_zeros() as usize;
-                mask &= mask - 1;
-                let word = words[slot];
-                if word.address().is_some_and(&mut *is_wanted) {
-                    return Some(Spot { table: self, position: Position { bucket, slot }, word });
-                }
+        let buckets = set.buckets.map(|bucket| self.bucket(bucket));
+        let mut mask = buckets[0].candidates(pattern) | buckets[1].candidates(pattern) << SLOTS;
+        while mask != 0 {
+            let nth = mask.trailing_zeros() as usize;
+            mask &= mask - 1;
+            let (side, slot) = if nth < SLOTS { (0, nth) } else { (1, nth - SLOTS) };
+            let word = buckets[side].load(slot);
+            if word.fits(pattern) && word.address().is_some_and(&mut *is_wanted) {
+                return Some(Spot {
+                    table: self,
+                    position: Position { bucket: set.buckets[side], slot },
+                    word,
+                });
             }
         }
         None
@@ -120,8 +123,7 @@ impl<'t, B> Chain<'t, B> {
     ) -> Option<Spot<'t, B>> {
         let tag = Tag::of_hash(hash);
         let oldest = self.oldest;
-        oldest.prefetch(hash);
-        if let Some(spot) = oldest.find_state(oldest.set_of(hash), tag, State::Member, &mut is_wanted) {
+        if let Some(spot) = oldest.find_word(oldest.set_of(hash), Pattern::member(tag), &mut is_wanted) {
             return Some(spot);
         }
         match oldest.next() {
@@ -141,12 +143,12 @@ impl<'t, B> Chain<'t, B> {
         let tag = Tag::of_hash(hash);
         let set = newer.set_of(hash);
         // A shadow turns into a member in place, so members are looked for last.
-        if let Some(shadow) = newer.find_state(set, tag, State::Shadow, is_wanted) {
+        if let Some(shadow) = newer.find_word(set, Pattern::shadow(tag), is_wanted) {
             if let Some(spot) = shadow.promote(older.set_of(hash), older) {
                 return Some(spot);
             }
         }
-        if let Some(spot) = newer.find_state(set, tag, State::Member, is_wanted) {
+        if let Some(spot) = newer.find_word(set, Pattern::member(tag), is_wanted) {
             return Some(spot);
         }
         // A migration that ended and another that began since the chain was read.
@@ -189,16 +191,5 @@ impl<B> Spot<'_, B> {
         // helper, was faster; the caller finds the member, or finds that it is gone.
         let promoted = self.exchange(member);
         promoted.then_some(Self { word: member, ..*self })
-    }
-}
-
-/// Asks the processor for a set's lines ahead of their use.
-#[inline]
-pub(super) fn prefetch<B>(_bucket: &Bucket<B>) {
-    #[cfg(target_arch = "x86_64")]
-    // SAFETY: a prefetch has no effect that a program could observe.
-    unsafe {
-        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
-        _mm_prefetch::<_MM_HINT_T0>((&raw const *_bucket).cast());
     }
 }

@@ -2,7 +2,7 @@
 
 use super::bucket::{Bucket, SLOTS};
 use super::publish::BUCKETS_MAX;
-use super::set::{Chain, Position, Spot, prefetch};
+use super::set::{Chain, Position, Spot};
 use crate::sync::untracked::{AtomicU64 as Untracked, Ordering as Order};
 use crate::sync::{AtomicPtr, AtomicUsize, Ordering};
 use std::alloc::Layout;
@@ -63,10 +63,15 @@ impl<B> Table<B> {
         self.number
     }
 
-    /// The home bucket of a hash.
+    /// The two buckets of a hash, home first.
     #[inline]
-    pub(crate) fn home_of(&self, hash: u64) -> usize {
-        self.set_of(hash).buckets[0]
+    pub(crate) fn buckets_of(&self, hash: u64) -> [usize; 2] {
+        self.set_of(hash).buckets
+    }
+
+    #[inline]
+    pub(crate) fn is_in_set(&self, position: Position, hash: u64) -> bool {
+        self.buckets_of(hash).contains(&position.bucket)
     }
 
     /// A bucket by chance.
@@ -104,14 +109,6 @@ impl<B> Table<B> {
     /// What is in the slots of a set, one after another, home first.
     pub(crate) fn set_spots(&self, hash: u64) -> impl Iterator<Item = Spot<'_, B>> {
         self.set_of(hash).positions().map(move |position| self.at(position))
-    }
-
-    /// Starts loading the lines of a set.
-    #[inline]
-    pub(crate) fn prefetch(&self, hash: u64) {
-        let [home, other] = self.set_of(hash).buckets;
-        prefetch(self.bucket(home));
-        prefetch(self.bucket(other));
     }
 
     #[inline]

@@ -26,10 +26,10 @@ pub(crate) struct Tag(usize);
 impl Tag {
     pub(crate) const BITS: u32 = 10;
 
-    /// Mixes both halves, of which the bucket choices use mostly the high bits.
+    /// Mixes both halves, of which the bucket choices use mostly the high bits. Never zero, which is what EMPTY shows.
     #[inline]
     pub(crate) fn of_hash(hash: u64) -> Self {
-        Self((hash ^ (hash >> 32)) as usize & ((1 << Self::BITS) - 1))
+        Self(((hash ^ (hash >> 32)) as usize & ((1 << Self::BITS) - 1)).max(1))
     }
 }
 
@@ -84,6 +84,24 @@ pub(crate) enum State {
     Claim,
     Moved,
     Shadow,
+}
+
+/// The tag and state bits of the words that a search stops at. One exclusive or and one mask tell.
+#[derive(Clone, Copy)]
+pub(crate) struct Pattern(usize);
+
+impl Pattern {
+    const MASK: usize = (((1 << Tag::BITS) - 1) << TAG_SHIFT) | STATE;
+
+    #[inline]
+    pub(crate) fn member(tag: Tag) -> Self {
+        Self(tag.0 << TAG_SHIFT | STATE_MEMBER)
+    }
+
+    #[inline]
+    pub(crate) fn shadow(tag: Tag) -> Self {
+        Self(tag.0 << TAG_SHIFT | STATE_SHADOW)
+    }
 }
 
 /// The value of a slot.
@@ -209,12 +227,10 @@ impl<B> Word<B> {
         self.state() == State::Member
     }
 
-    /// A member, or a shadow, with this tag: worth a look at the block.
+    /// Whether tag and state are those of the pattern: worth a look at the block.
     #[inline]
-    pub(crate) fn may_be(self, tag: Tag, state: State) -> bool {
-        let bits = self.raw.addr();
-        let wanted = if matches!(state, State::Shadow) { STATE_SHADOW } else { STATE_MEMBER };
-        (bits >> TAG_SHIFT == tag.0) & (bits & STATE == wanted) & (bits != 0)
+    pub(crate) fn fits(self, pattern: Pattern) -> bool {
+        (self.raw.addr() ^ pattern.0) & Pattern::MASK == 0
     }
 
     /// Whether this is the claim that `nonce` names.
@@ -275,7 +291,7 @@ mod tests {
         let mut block = Block;
         let address = NonNull::from(&mut block);
         for tick in 0..Stamp::PERIOD {
-            for tag in [0, 1, 511, 1023] {
+            for tag in [1, 2, 511, 1023] {
                 let word = Word::member(address, Tag(tag), Stamp::of_tick(tick));
                 assert_eq!(word.state(), State::Member);
                 assert_eq!(word.stamp(), Stamp::of_tick(tick));
@@ -284,7 +300,11 @@ mod tests {
                 assert_eq!(word.touched(Stamp::of_tick(3)).stamp(), Stamp::of_tick(3));
                 assert_eq!(word.to_shadow().state(), State::Shadow);
                 assert!(word.to_shadow().to_member() == word);
-                assert!(word.may_be(Tag(tag), State::Member) && !word.may_be(Tag(tag ^ 1), State::Member));
+                assert!(word.fits(Pattern::member(Tag(tag))) && !word.fits(Pattern::member(Tag(tag ^ 4))));
+                assert!(
+                    word.to_shadow().fits(Pattern::shadow(Tag(tag))) && !word.fits(Pattern::shadow(Tag(tag)))
+                );
+                assert!(!Word::<Block>::EMPTY.fits(Pattern::member(Tag(tag))));
             }
         }
         for version in 0..1u64 << Nonce::VERSION_BITS {

@@ -1,13 +1,14 @@
 //! One cache's reclamation: pins, retirements, and the bound on garbage.
 
 use super::Reclaim;
-use super::grace::Grace;
+use super::grace::{Grace, Guard};
 use super::limbo::{Limbo, Occupied};
 use super::local::{self, Entered, Landlord, Lease, Local};
 use super::registry::{Node, Registry};
 use crate::sync::Arc;
 use crate::sync::untracked::{AtomicBool, AtomicU64, Ordering};
 use std::cell::Cell;
+use std::mem::ManuallyDrop;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr::NonNull;
 
@@ -40,19 +41,17 @@ unsafe impl<B, L: Send + Sync> Sync for Shared<B, L> {}
 ///
 /// Dropping it releases, outside of the guard, the ripe blocks that its retirements took from limbo.
 pub(crate) struct Pin<'d, B: Reclaim, L: Send + Sync + 'static> {
-    entered: Option<Entered<'d, B, L>>,
+    guard: ManuallyDrop<Guard>,
+    node: &'d Node<Local<B, L>>,
     shared: &'d Shared<B, L>,
-    ripe: Cell<Ripe<B>>,
+    ripe: Cell<[Option<NonNull<B>>; RIPE_MAX]>,
+    /// Whose ripe blocks are looked after once the guard is gone.
+    neighbour: Cell<Option<&'d Node<Local<B, L>>>>,
+    lease: Option<Box<Lease>>,
 }
 
-/// Ripe blocks that one operation may carry out.
-const RIPE_MAX: usize = 8;
-
-/// Ripe blocks on their way out.
-struct Ripe<B> {
-    blocks: [Option<NonNull<B>>; RIPE_MAX],
-    len: usize,
-}
+/// Ripe blocks that the retirements under one guard take out.
+const RIPE_MAX: usize = 2;
 
 /// Ripe blocks of another thread that one sealing of a batch looks after.
 const ADOPTED_PER_BATCH: usize = 4;
@@ -84,8 +83,15 @@ impl<B: Reclaim, L: Default + Send + Sync + 'static> Domain<B, L> {
     #[inline]
     pub(crate) fn pin(&self) -> Pin<'_, B, L> {
         // SAFETY: the lease is from this very domain, which lives as long as `&self`.
-        let entered = unsafe { local::enter(self.shared.number, || self.lease()) };
-        Pin { entered: Some(entered), shared: &self.shared, ripe: Cell::new(Ripe::NONE) }
+        let entered: Entered<'_, B, L> = unsafe { local::enter(self.shared.number, || self.lease()) };
+        Pin {
+            guard: ManuallyDrop::new(entered.guard),
+            node: entered.node,
+            shared: &self.shared,
+            ripe: Cell::new([None; RIPE_MAX]),
+            neighbour: Cell::new(None),
+            lease: entered.lease,
+        }
     }
 
     #[cold]
@@ -226,22 +232,16 @@ impl<B: Reclaim, L: Send + Sync + 'static> Landlord for Shared<B, L> {
 }
 
 impl<'d, B: Reclaim, L: Send + Sync + 'static> Pin<'d, B, L> {
-    #[inline]
-    fn entered(&self) -> &Entered<'d, B, L> {
-        let Some(entered) = &self.entered else { unreachable!("taken by drop alone") };
-        entered
-    }
-
     /// The owner's part of this thread's `Local`.
     #[inline]
     pub(crate) fn state(&self) -> &'d L {
-        &self.entered().node.value.state
+        &self.node.value.state
     }
 
     /// The index of this thread's `Local`, unique among the threads that use the domain now.
     #[inline]
     pub(crate) fn index(&self) -> usize {
-        self.entered().node.value.index
+        self.node.value.index
     }
 
     /// Gives up one count of `block` after the grace period, and takes a ripe one from limbo for it.
@@ -250,21 +250,22 @@ impl<'d, B: Reclaim, L: Send + Sync + 'static> Pin<'d, B, L> {
     /// The caller owns one count of `block`, no new reader can reach the block through what the count stood for, and
     /// this pin has existed since before the block was unlinked.
     pub(crate) unsafe fn retire(&self, block: NonNull<B>) {
-        let entered = self.entered();
-        if !entered.guard.is_lazy() {
+        if !self.guard.is_lazy() {
             let block = SendBlock(block);
             // SAFETY: the count is ours by contract, and the grace period is over when the function runs.
-            entered.guard.defer(move || unsafe { B::release(block.into_inner()) });
+            self.guard.defer(move || unsafe { B::release(block.into_inner()) });
             return;
         }
-        let Some(mut limbo) = entered.node.value.limbo.retire(block) else { return };
+        let Some(mut limbo) = self.node.value.limbo.retire(block) else { return };
         // A payload's drop may come back here: what it retires stays in limbo, or the recursion would be as deep as the
         // backlog.
         if !local::is_releasing() {
-            for _ in 0..limbo.quota() {
-                let Some(block) = self.take_ripe(&mut limbo) else { break };
-                self.hold(block);
+            let mut ripe = self.ripe.get();
+            let free = ripe.iter_mut().filter(|place| place.is_none());
+            for place in free.take(limbo.quota()) {
+                *place = limbo.pop();
             }
+            self.ripe.set(ripe);
         }
         if limbo.is_unpublished_above(UNPUBLISHED_MAX) {
             self.shared.publish(&mut limbo);
@@ -277,40 +278,24 @@ impl<'d, B: Reclaim, L: Send + Sync + 'static> Pin<'d, B, L> {
 
     /// Defers `f`, which must run no user code, until every guard that exists now is gone.
     pub(crate) fn defer(&self, f: impl FnOnce() + Send + 'static) {
-        let guard = &self.entered().guard;
-        guard.defer(f);
-        guard.flush();
+        self.guard.defer(f);
+        self.guard.flush();
     }
 
     pub(crate) fn flush(&self) {
-        self.entered().guard.flush();
+        self.guard.flush();
     }
 
     /// Defers the sentinel of a complete batch.
     fn seal(&self, limbo: &mut Occupied<'_, B>, force: bool) -> bool {
         let Some(sentinel) = limbo.seal(force) else { return false };
-        let guard = &self.entered().guard;
-        guard.defer(sentinel);
-        guard.flush();
+        self.guard.defer(sentinel);
+        self.guard.flush();
         self.shared.publish(limbo);
         true
     }
 
-    fn take_ripe(&self, limbo: &mut Occupied<'_, B>) -> Option<NonNull<B>> {
-        let ripe = self.ripe.replace(Ripe::NONE);
-        let has_room = ripe.len < RIPE_MAX;
-        self.ripe.set(ripe);
-        if has_room { limbo.pop() } else { None }
-    }
-
-    fn hold(&self, block: NonNull<B>) {
-        let mut ripe = self.ripe.replace(Ripe::NONE);
-        ripe.blocks[ripe.len] = Some(block);
-        ripe.len += 1;
-        self.ripe.set(ripe);
-    }
-
-    /// Looks after the leftovers of one other thread: seals its open batch, takes a few ripe blocks.
+    /// Looks after the leftovers of one other thread: seals its open batch; the drop of the pin releases a few ripe blocks.
     ///
     /// The threads take turns, counted by the domain, so that idle and exited threads' secrets go as long as anyone works.
     #[cold]
@@ -319,36 +304,40 @@ impl<'d, B: Reclaim, L: Send + Sync + 'static> Pin<'d, B, L> {
         // ORDERING: Relaxed: a turn.
         let turn = self.shared.adoptions.fetch_add(1, Ordering::Relaxed) as usize % threads;
         let Some(neighbour) = self.shared.locals.iter().nth(turn) else { return };
-        if std::ptr::eq(neighbour, self.entered().node) {
+        if std::ptr::eq(neighbour, self.node) {
             return;
         }
-        let Some(mut limbo) = neighbour.value.limbo.try_occupy() else { return };
-        self.seal(&mut limbo, true);
-        for _ in 0..ADOPTED_PER_BATCH {
-            let Some(block) = self.take_ripe(&mut limbo) else { break };
-            self.hold(block);
+        if let Some(mut limbo) = neighbour.value.limbo.try_occupy() {
+            self.seal(&mut limbo, true);
+            self.neighbour.set(Some(neighbour));
         }
-        self.shared.publish(&mut limbo);
     }
 }
 
 impl<B: Reclaim, L: Send + Sync + 'static> Drop for Pin<'_, B, L> {
     #[inline]
     fn drop(&mut self) {
-        let is_last_use = self.entered.take();
-        drop(is_last_use);
-        let ripe = self.ripe.replace(Ripe::NONE);
-        if ripe.len > 0 {
-            let _releasing = local::Releasing::begin();
-            for block in ripe.blocks.into_iter().take(ripe.len).flatten() {
-                self.shared.release(block);
-            }
+        // SAFETY: the guard is not used again.
+        unsafe { ManuallyDrop::drop(&mut self.guard) };
+        let ripe = self.ripe.get();
+        if ripe[0].is_some() || self.neighbour.get().is_some() {
+            self.release_ripe(ripe);
         }
+        drop(self.lease.take());
     }
 }
 
-impl<B> Ripe<B> {
-    const NONE: Self = Self { blocks: [None; RIPE_MAX], len: 0 };
+impl<B: Reclaim, L: Send + Sync + 'static> Pin<'_, B, L> {
+    /// Releases what was taken out, and some of the neighbour's. The guard is gone.
+    fn release_ripe(&self, ripe: [Option<NonNull<B>>; RIPE_MAX]) {
+        let _releasing = local::Releasing::begin();
+        ripe.into_iter().flatten().for_each(|block| self.shared.release(block));
+        let Some(neighbour) = self.neighbour.get() else { return };
+        for _ in 0..ADOPTED_PER_BATCH {
+            let Some(block) = self.shared.pop_from(&neighbour.value.limbo) else { break };
+            self.shared.release(block);
+        }
+    }
 }
 
 /// A block address on its way through a deferred function.

@@ -87,11 +87,10 @@ struct Leases(Vec<Lease>);
 
 /// A guard with the `Local` of its thread.
 pub(crate) struct Entered<'d, B, L> {
-    // Declared first: the guard goes before the lease that its registration belongs to.
     pub(crate) guard: Guard,
     pub(crate) node: &'d Node<Local<B, L>>,
-    /// Set when thread-local storage is already gone: the lease ends with the guard.
-    _lease: Option<Lease>,
+    /// Set when thread-local storage is already gone: the lease must end after the guard.
+    pub(crate) lease: Option<Box<Lease>>,
 }
 
 /// Pins this thread in the domain `domain`, leasing a `Local` when it has none.
@@ -108,7 +107,7 @@ pub(crate) unsafe fn enter<'d, B, L>(domain: u64, lease: impl FnOnce() -> Lease)
     // SAFETY: `CURRENT` names a lease of this thread that has not ended (`Lease::drop` clears it), so handle and node
     // are alive and the node is of this domain's type.
     let (guard, node) = unsafe { ((*current.handle).pin(), &*current.node.cast()) };
-    Entered { guard, node, _lease: None }
+    Entered { guard, node, lease: None }
 }
 
 #[cold]
@@ -123,14 +122,14 @@ unsafe fn enter_slow<'d, B, L>(domain: u64, lease: impl FnOnce() -> Lease) -> En
         CURRENT.with(|cell| cell.set(current));
         // SAFETY: `current` names a lease in `LEASES`.
         let (guard, node) = unsafe { ((*current.handle).pin(), &*current.node.cast()) };
-        return Entered { guard, node, _lease: None };
+        return Entered { guard, node, lease: None };
     }
     // The thread is being torn down: lease for this one operation. `lease` is unused, since `select` did not run.
     let lease = lease.take().map(|lease| lease());
     let Some(lease) = lease else { unreachable!("`select` returns what it leased") };
     // SAFETY: the lease lives in the value that is returned.
     let (guard, node) = unsafe { (lease.handle.pin(), &*lease.node.cast()) };
-    Entered { guard, node, _lease: Some(lease) }
+    Entered { guard, node, lease: Some(Box::new(lease)) }
 }
 
 impl Leases {

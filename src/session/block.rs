@@ -53,11 +53,10 @@ pub(crate) struct Block<T> {
     pub(crate) count: AtomicUsize,
     created: AtomicU64,
     expires: AtomicU64,
-    id: [u8; SessionId::MAX_LEN],
-    weight: AtomicU32,
-    protocol: Protocol,
-    id_len: u8,
+    id: SessionId,
     resumable: AtomicBool,
+    protocol: Protocol,
+    weight: AtomicU32,
     context: Context,
     timeout: AtomicU64,
     deadline: u64,
@@ -87,10 +86,9 @@ impl<T> Block<T> {
             count: AtomicUsize::new(1),
             created: AtomicU64::new(draft.dates.created),
             expires: AtomicU64::new(draft.dates.expires()),
-            id: *draft.id.padded(),
+            id: draft.id,
             weight: AtomicU32::new(Self::WEIGHT_UNSET),
             protocol: draft.protocol,
-            id_len: draft.id.len() as u8,
             resumable: AtomicBool::new(draft.resumable),
             context: draft.context,
             timeout: AtomicU64::new(draft.dates.timeout),
@@ -101,8 +99,8 @@ impl<T> Block<T> {
     }
 
     #[inline]
-    pub(crate) fn id(&self) -> SessionId {
-        SessionId::from_padded(self.id, self.id_len)
+    pub(crate) fn id(&self) -> &SessionId {
+        &self.id
     }
 
     #[inline]
@@ -119,8 +117,7 @@ impl<T> Block<T> {
     #[inline]
     pub(crate) fn match_key(&self, id: &SessionId, context: &Context, protocol: Protocol) -> KeyMatch {
         self.lifetime.touch();
-        let same_id =
-            self.id == *id.padded() && usize::from(self.id_len) == id.len() && self.protocol == protocol;
+        let same_id = self.id == *id && self.protocol == protocol;
         match same_id {
             false => KeyMatch::Different,
             true if self.context == *context => KeyMatch::Same,

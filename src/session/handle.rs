@@ -70,7 +70,7 @@ impl<T> Session<T> {
 
     /// The session id.
     pub fn id(&self) -> SessionId {
-        self.block().id()
+        *self.block().id()
     }
 
     /// The isolation domain.

@@ -19,6 +19,7 @@ use std::hash::{Hash, Hasher};
 /// assert!(SessionId::try_from(&[0; 33][..]).is_err());
 /// ```
 #[derive(Clone, Copy)]
+#[repr(C)]
 pub struct SessionId {
     /// Bytes behind `len` are zero, so that two ids are equal exactly when all fields are.
     bytes: [u8; Self::MAX_LEN],
@@ -53,15 +54,15 @@ impl SessionId {
         usize::from(self.len)
     }
 
-    /// The zero-padded bytes; with [`len`](Self::len) they are the identity.
+    /// The zero-padded bytes as two words; with [`len`](Self::len) they are the identity.
     #[inline]
-    pub(crate) fn padded(&self) -> &[u8; Self::MAX_LEN] {
-        &self.bytes
-    }
-
-    #[inline]
-    pub(crate) fn from_padded(bytes: [u8; Self::MAX_LEN], len: u8) -> Self {
-        Self { bytes, len }
+    pub(crate) fn halves(&self) -> [u128; 2] {
+        let half = |from: usize| {
+            let mut bytes = [0; 16];
+            bytes.copy_from_slice(&self.bytes[from..from + 16]);
+            u128::from_ne_bytes(bytes)
+        };
+        [half(0), half(16)]
     }
 }
 
