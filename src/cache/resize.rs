@@ -68,7 +68,9 @@ pub(super) fn spares_for(capacity: usize) -> usize {
     if cfg!(sessile_loom) {
         return 0;
     }
-    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    // Asked once per process: the answer comes from files.
+    static THREADS: std::sync::OnceLock<usize> = std::sync::OnceLock::new();
+    let threads = *THREADS.get_or_init(|| std::thread::available_parallelism().map_or(1, usize::from));
     (capacity / 2048 / threads).min(32)
 }
 

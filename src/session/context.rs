@@ -29,6 +29,11 @@ impl Context {
         Self(bytes)
     }
 
+    /// The 32 bytes.
+    pub const fn as_bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+
     /// Digests the parts of a security configuration with SHA-256.
     ///
     /// Each part is preceded by its length as eight little-endian bytes, so no two lists of parts run together.

@@ -1,0 +1,160 @@
+//! The figures as an SVG of three bar charts: what was resumed, how long handshakes took, what the store cost.
+
+use anyhow::{Result, anyhow};
+use plotters::coord::Shift;
+use plotters::prelude::*;
+use plotters::style::text_anchor::{HPos, Pos, VPos};
+
+use crate::report::Run;
+use crate::stores::Kind;
+
+const SIZE: (u32, u32) = (1280, 460);
+const HEADER: u32 = 50;
+
+/// Where the second and the third panel begin.
+const PANEL_EDGES: [u32; 2] = [350, 900];
+
+/// Part of a group's width that is left between groups.
+const GAP: f64 = 0.25;
+
+type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
+
+/// One bar chart: groups of bars, one bar for each store that was run.
+struct Panel {
+    title: &'static str,
+    groups: Vec<(String, Vec<(Kind, f64)>)>,
+    label: fn(f64) -> String,
+}
+
+/// Draws the runs; answers the text of the SVG.
+pub(crate) fn draw(runs: &[Run]) -> Result<String> {
+    let mut text = String::new();
+    {
+        let root = SVGBackend::with_string(&mut text, SIZE).into_drawing_area();
+        root.fill(&WHITE).map_err(failed)?;
+        let (header, body) = root.split_vertically(HEADER);
+        legend(&header, runs)?;
+        for (area, panel) in body.split_by_breakpoints(PANEL_EDGES, [0; 0]).iter().zip(panels(runs)) {
+            bars(area, &panel)?;
+        }
+        root.present().map_err(failed)?;
+    }
+    Ok(text)
+}
+
+fn panels(runs: &[Run]) -> [Panel; 3] {
+    let by_version = |value: &dyn Fn(&Run) -> f64| grouped(runs, "", value);
+    let latency = |name: &str, value: &dyn Fn(&Run) -> f64| grouped(runs, name, &|run| value(run) / 1e3);
+    let quantiles = [
+        latency("p50", &|run| run.latency_us.p50),
+        latency("p99", &|run| run.latency_us.p99),
+        latency("p99.9", &|run| run.latency_us.p999),
+    ];
+    [
+        Panel {
+            title: "Handshakes resumed, %",
+            groups: by_version(&|run| run.resumption_ratio() * 100.0),
+            label: |value| format!("{value:.1}"),
+        },
+        Panel {
+            title: "Handshake latency, ms",
+            groups: quantiles.into_iter().flatten().collect(),
+            label: |value| format!("{value:.1}"),
+        },
+        Panel {
+            title: "Time in the store, ns per handshake",
+            groups: by_version(&|run| run.store_ns_per_handshake),
+            label: |value| format!("{value:.0}"),
+        },
+    ]
+}
+
+/// The runs' values by protocol version.
+fn grouped(runs: &[Run], name: &str, value: &dyn Fn(&Run) -> f64) -> Vec<(String, Vec<(Kind, f64)>)> {
+    let mut groups: Vec<(String, Vec<(Kind, f64)>)> = Vec::new();
+    for run in runs {
+        let group = if name.is_empty() {
+            format!("TLS {}", run.tls.name())
+        } else {
+            format!("{} {name}", run.tls.name())
+        };
+        let bar = (run.store, value(run));
+        match groups.iter_mut().find(|(known, _)| *known == group) {
+            Some((_, bars)) => bars.push(bar),
+            None => groups.push((group, vec![bar])),
+        }
+    }
+    groups
+}
+
+fn legend(area: &Area<'_>, runs: &[Run]) -> Result<()> {
+    let mut kinds: Vec<Kind> = Vec::new();
+    for run in runs {
+        if !kinds.contains(&run.store) {
+            kinds.push(run.store);
+        }
+    }
+    let capacity = runs.first().map_or(0, |run| run.cache.capacity);
+    let title = format!("TLS handshakes over loopback, capacity {capacity} sessions");
+    area.draw(&Text::new(title, (20, 18), ("sans-serif", 20).into_font())).map_err(failed)?;
+    for (kind, left) in kinds.iter().zip((0..).map(|index| 700 + index * 130)) {
+        area.draw(&Rectangle::new([(left, 20), (left + 14, 34)], colour(*kind).filled())).map_err(failed)?;
+        area.draw(&Text::new(kind.to_string(), (left + 20, 20), ("sans-serif", 16).into_font()))
+            .map_err(failed)?;
+    }
+    Ok(())
+}
+
+fn bars(area: &Area<'_>, panel: &Panel) -> Result<()> {
+    let values = panel.groups.iter().flat_map(|(_, bars)| bars).map(|(_, value)| *value);
+    let top = values.fold(0.0, f64::max).max(1e-9) * 1.12;
+    let mut chart = ChartBuilder::on(area)
+        .caption(panel.title, ("sans-serif", 17))
+        .margin(12)
+        .x_label_area_size(30)
+        .y_label_area_size(58)
+        .build_cartesian_2d(0.0..panel.groups.len() as f64, 0.0..top)
+        .map_err(failed)?;
+    let name = |position: &f64| group_at(&panel.groups, *position);
+    chart
+        .configure_mesh()
+        .disable_x_mesh()
+        .max_light_lines(0)
+        .x_labels(2 * panel.groups.len() + 1)
+        .x_label_formatter(&name)
+        .y_label_formatter(&|value| (panel.label)(*value))
+        .label_style(("sans-serif", 12))
+        .draw()
+        .map_err(failed)?;
+    for (index, (_, group)) in panel.groups.iter().enumerate() {
+        let width = (1.0 - GAP) / group.len() as f64;
+        for (place, (kind, value)) in group.iter().enumerate() {
+            let left = index as f64 + GAP / 2.0 + place as f64 * width;
+            let bar = Rectangle::new([(left, 0.0), (left + width, *value)], colour(*kind).filled());
+            chart.draw_series([bar]).map_err(failed)?;
+            let style = ("sans-serif", 10).into_text_style(area).pos(Pos::new(HPos::Center, VPos::Bottom));
+            let number = Text::new((panel.label)(*value), (left + width / 2.0, *value), style);
+            chart.draw_series([number]).map_err(failed)?;
+        }
+    }
+    Ok(())
+}
+
+/// Labels stand below the middle of their group, the axis' other marks stay bare.
+fn group_at(groups: &[(String, Vec<(Kind, f64)>)], position: f64) -> String {
+    let middle = (position.fract() - 0.5).abs() < 0.01;
+    groups.get(position as usize).filter(|_| middle).map_or_else(String::new, |(name, _)| name.clone())
+}
+
+fn colour(kind: Kind) -> RGBColor {
+    match kind {
+        Kind::Sessile => RGBColor(0x1b, 0x7f, 0x79),
+        Kind::Rustls => RGBColor(0xc8, 0x55, 0x3d),
+        Kind::Moka => RGBColor(0x8d, 0x86, 0x5c),
+        Kind::MokaLru => RGBColor(0x5b, 0x6c, 0x9d),
+    }
+}
+
+fn failed(error: impl std::fmt::Display) -> anyhow::Error {
+    anyhow!("cannot draw the chart: {error}")
+}

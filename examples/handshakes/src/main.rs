@@ -1,0 +1,244 @@
+//! Real TLS handshakes over loopback, resumed through Sessile and through its peers.
+//!
+//! A server with stateful resumption is driven by many client identities, once for each session store and each
+//! protocol version, by one and the same schedule. `--serve` runs the server alone, for clients from outside.
+
+mod chart;
+mod driver;
+mod report;
+mod server;
+mod stores;
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, Write};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::{Context, Result, bail};
+use clap::{Parser, ValueEnum};
+
+use crate::driver::Load;
+use crate::report::Run;
+use crate::server::Tls;
+use crate::stores::Kind;
+
+/// Drives a TLS server over loopback and compares the session stores that its handshakes resume from.
+#[derive(Debug, Parser)]
+#[command(version)]
+struct Options {
+    /// How long one run takes, about; the number of handshakes is fixed from it beforehand, and the same for
+    /// each store
+    #[arg(long, default_value_t = 4, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=3600))]
+    seconds: u64,
+
+    /// Client identities that come back, some often and most of them rarely
+    #[arg(long, default_value_t = 2000, value_name = "N", value_parser = clap::value_parser!(u64).range(8..=100_000))]
+    clients: u64,
+
+    /// Sessions that a store may hold
+    #[arg(long, default_value_t = 1024, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=10_000_000))]
+    capacity: u64,
+
+    /// Protocol versions, in a run each
+    #[arg(long, value_enum, default_value_t = Versions::Both)]
+    tls: Versions,
+
+    /// Session stores, in a run each [default: all; with --serve: sessile]
+    #[arg(long, value_enum)]
+    store: Option<Stores>,
+
+    /// Seed of the clients' schedule
+    #[arg(long, default_value_t = 1, value_name = "N")]
+    seed: u64,
+
+    /// Write the figures as JSON
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+
+    /// Write a chart of the figures as SVG
+    #[arg(long, value_name = "FILE")]
+    report: Option<PathBuf>,
+
+    /// Only serve, until Ctrl-C, and print the statistics then; port 0 takes any free one
+    #[arg(long, value_name = "ADDR", conflicts_with_all = ["seconds", "clients", "seed", "json", "report"])]
+    serve: Option<SocketAddr>,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Versions {
+    #[value(name = "1.2")]
+    Tls12,
+    #[value(name = "1.3")]
+    Tls13,
+    Both,
+}
+
+impl Versions {
+    fn list(self) -> &'static [Tls] {
+        match self {
+            Self::Tls12 => &[Tls::V1_2],
+            Self::Tls13 => &[Tls::V1_3],
+            Self::Both => &[Tls::V1_2, Tls::V1_3],
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Stores {
+    /// The lock-free cache
+    Sessile,
+    /// rustls's own ServerSessionMemoryCache
+    Rustls,
+    /// moka's sync cache with its default policy, TinyLFU
+    Moka,
+    /// moka's sync cache with its LRU policy
+    MokaLru,
+    /// Sessile, rustls and moka in turn
+    All,
+}
+
+impl Stores {
+    fn list(self) -> &'static [Kind] {
+        match self {
+            Self::Sessile => &[Kind::Sessile],
+            Self::Rustls => &[Kind::Rustls],
+            Self::Moka => &[Kind::Moka],
+            Self::MokaLru => &[Kind::MokaLru],
+            Self::All => &[Kind::Sessile, Kind::Rustls, Kind::Moka],
+        }
+    }
+}
+
+fn main() -> ExitCode {
+    let job = match Options::try_parse() {
+        Ok(options) => Job::prepare(options),
+        Err(error) if error.use_stderr() => Err(anyhow::Error::msg(one_line(&error))),
+        Err(help) => {
+            // Nobody reads on, perhaps; that is no failure.
+            let _ = help.print();
+            return ExitCode::SUCCESS;
+        }
+    };
+    let (outcome, code) = match job {
+        Ok(job) => (job.run(), 1),
+        Err(error) => (Err(error), 2),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::from(code)
+        }
+    }
+}
+
+/// What is wrong and what was allowed, without the usage text below it.
+fn one_line(error: &clap::Error) -> String {
+    let text = error.to_string();
+    let lines: Vec<&str> = text.lines().map(str::trim).take_while(|line| !line.is_empty()).collect();
+    lines.join(" ").trim_start_matches("error: ").to_owned()
+}
+
+/// Checked options, with every file and address already open.
+enum Job {
+    Serve {
+        listener: std::net::TcpListener,
+        kind: Kind,
+        capacity: usize,
+        versions: &'static [Tls],
+    },
+    Measure {
+        load: Load,
+        kinds: &'static [Kind],
+        versions: &'static [Tls],
+        json: Option<Output>,
+        chart: Option<Output>,
+    },
+}
+
+impl Job {
+    fn prepare(options: Options) -> Result<Self> {
+        let capacity = usize::try_from(options.capacity).context("--capacity is too large")?;
+        let versions = options.tls.list();
+        if let Some(address) = options.serve {
+            let [kind] = options.store.unwrap_or(Stores::Sessile).list() else {
+                bail!("--serve takes one store, not all of them");
+            };
+            let listener =
+                server::bind(address).with_context(|| format!("cannot listen on --serve {address}"))?;
+            return Ok(Self::Serve { listener, kind: *kind, capacity, versions });
+        }
+        if options.json.is_some() && options.json == options.report {
+            bail!("--json and --report name the same file");
+        }
+        let clients = usize::try_from(options.clients).context("--clients is too many")?;
+        Ok(Self::Measure {
+            load: Load { seconds: options.seconds, clients, capacity, seed: options.seed },
+            kinds: options.store.unwrap_or(Stores::All).list(),
+            versions,
+            json: options.json.map(|path| Output::open("--json", path)).transpose()?,
+            chart: options.report.map(|path| Output::open("--report", path)).transpose()?,
+        })
+    }
+
+    fn run(self) -> Result<()> {
+        let runtime = tokio::runtime::Runtime::new().context("cannot start the runtime")?;
+        match self {
+            Self::Serve { listener, kind, capacity, versions } => {
+                runtime.block_on(server::until_interrupted(listener, kind, capacity, versions))
+            }
+            Self::Measure { load, kinds, versions, json, chart } => {
+                let runs = runtime.block_on(driver::measure(&load, kinds, versions))?;
+                io::stdout()
+                    .write_all(report::table(&load, &runs).as_bytes())
+                    .context("cannot write the table")?;
+                if let Some(json) = json {
+                    json.write(report::json(&runs)?.as_bytes())?;
+                }
+                if let Some(chart) = chart {
+                    chart.write(chart::draw(&runs)?.as_bytes())?;
+                }
+                complete(&runs)
+            }
+        }
+    }
+}
+
+/// A comparison of runs in which handshakes failed would compare nothing.
+fn complete(runs: &[Run]) -> Result<()> {
+    let failed: u64 = runs.iter().map(|run| run.failed).sum();
+    if failed > 0 {
+        let reason = runs.iter().find_map(|run| run.first_failure.as_deref()).unwrap_or("unknown");
+        bail!("{failed} handshakes failed, the first one with: {reason}");
+    }
+    Ok(())
+}
+
+/// A file that is known to be writable before the run, and keeps its old content until the run is over.
+struct Output {
+    option: &'static str,
+    path: PathBuf,
+    file: File,
+}
+
+impl Output {
+    fn open(option: &'static str, path: PathBuf) -> Result<Self> {
+        let file = OpenOptions::new().create(true).truncate(false).write(true).open(&path);
+        let file = file.with_context(|| cannot_write(option, &path))?;
+        Ok(Self { option, path, file })
+    }
+
+    fn write(mut self, content: &[u8]) -> Result<()> {
+        let mut write = || -> io::Result<()> {
+            self.file.set_len(0)?;
+            self.file.write_all(content)?;
+            self.file.flush()
+        };
+        write().with_context(|| cannot_write(self.option, &self.path))
+    }
+}
+
+fn cannot_write(option: &str, path: &Path) -> String {
+    format!("cannot write {option} {}", path.display())
+}

@@ -1,0 +1,129 @@
+//! The command line: a small run with its JSON and chart, and what bad options are answered.
+
+use std::path::PathBuf;
+use std::process::{Command, Output};
+
+use serde_json::Value;
+
+fn handshakes(arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_handshakes")).args(arguments).output().unwrap()
+}
+
+fn scratch(name: &str) -> PathBuf {
+    PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(name)
+}
+
+/// Asserts that the options are refused with exit code 2 and one line that mentions `what`.
+fn refused(arguments: &[&str], what: &str) {
+    let output = handshakes(arguments);
+    let message = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(2), "{arguments:?}: {message}");
+    assert_eq!(message.lines().count(), 1, "{arguments:?}: {message}");
+    assert!(message.starts_with("error: ") && message.contains(what), "{arguments:?}: {message}");
+    assert!(output.stdout.is_empty());
+}
+
+#[test]
+fn bad_options_are_refused_in_one_line() {
+    refused(&["--seconds", "0"], "--seconds");
+    refused(&["--seconds", "soon"], "--seconds");
+    refused(&["--seconds"], "--seconds");
+    refused(&["--clients", "1"], "--clients");
+    refused(&["--capacity", "0"], "--capacity");
+    refused(&["--tls", "1.1"], "1.2, 1.3, both");
+    refused(&["--store", "redis"], "sessile, rustls, moka");
+    refused(&["--frobnicate"], "--frobnicate");
+    refused(&["surplus"], "surplus");
+    refused(&["--serve", "nowhere"], "--serve");
+    refused(&["--serve", "127.0.0.1:0", "--json", "x.json"], "--json");
+    refused(&["--serve", "127.0.0.1:0", "--store", "all"], "--serve");
+}
+
+#[test]
+fn files_that_cannot_be_written_are_refused_before_the_run() {
+    refused(&["--json", "/nonexistent/figures.json"], "/nonexistent/figures.json");
+    refused(&["--report", "/nonexistent/chart.svg"], "/nonexistent/chart.svg");
+    refused(&["--json", env!("CARGO_TARGET_TMPDIR")], "--json");
+    let same = scratch("same");
+    let same = same.to_str().unwrap();
+    refused(&["--json", same, "--report", same], "same file");
+}
+
+#[test]
+fn an_address_in_use_is_refused() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    refused(&["--serve", &taken.local_addr().unwrap().to_string()], "--serve");
+}
+
+#[test]
+fn help_is_no_error() {
+    let output = handshakes(&["--help"]);
+    assert!(output.status.success());
+    let help = String::from_utf8(output.stdout).unwrap();
+    for option in
+        ["--seconds", "--clients", "--capacity", "--tls", "--store", "--json", "--report", "--serve"]
+    {
+        assert!(help.contains(option), "{help}");
+    }
+}
+
+#[test]
+fn a_small_run_writes_its_figures() {
+    let (json, svg) = (scratch("figures.json"), scratch("chart.svg"));
+    let output = handshakes(&[
+        "--seconds",
+        "1",
+        "--clients",
+        "200",
+        "--capacity",
+        "128",
+        "--json",
+        json.to_str().unwrap(),
+        "--report",
+        svg.to_str().unwrap(),
+    ]);
+    let (table, message) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "{message}");
+    assert!(message.is_empty(), "no progress bar without a terminal: {message}");
+    assert!(table.contains("sessile") && table.contains("p99.9"), "{table}");
+
+    let document: Value = serde_json::from_slice(&std::fs::read(&json).unwrap()).unwrap();
+    let runs = document["runs"].as_array().unwrap();
+    let names: Vec<_> =
+        runs.iter().map(|run| (run["store"].as_str().unwrap(), run["tls"].as_str().unwrap())).collect();
+    let stores = ["sessile", "rustls", "moka"];
+    let expected: Vec<_> = ["1.2", "1.3"].iter().flat_map(|tls| stores.map(|store| (store, *tls))).collect();
+    assert_eq!(names, expected);
+    runs.iter().for_each(assert_plausible);
+    for version in runs.chunks(3) {
+        assert_eq!(version[0]["handshakes"], version[1]["handshakes"], "the same schedule");
+        assert_eq!(version[0]["handshakes"], version[2]["handshakes"], "the same schedule");
+    }
+    let chart = std::fs::read_to_string(svg).unwrap();
+    assert!(chart.starts_with("<svg") && chart.contains("Time in the store"), "{chart}");
+}
+
+fn assert_plausible(run: &Value) {
+    let count = |field: &str| run[field].as_u64().unwrap_or_else(|| panic!("{field} in {run}"));
+    let figure = |field: &str| run[field].as_f64().unwrap_or_else(|| panic!("{field} in {run}"));
+    let latency =
+        |field: &str| run["latency_us"][field].as_f64().unwrap_or_else(|| panic!("{field} in {run}"));
+    assert_eq!(count("failed"), 0);
+    assert_eq!(count("full") + count("resumed"), count("handshakes"));
+    assert!(count("full") > 0 && count("resumed") > 0);
+    let rate = count("handshakes") as f64 / figure("seconds");
+    assert!((figure("handshakes_per_second") - rate).abs() < 1.0);
+    assert!(figure("store_ns_per_handshake") > 0.0);
+    assert!(0.0 < latency("p50") && latency("p50") <= latency("p99"));
+    assert!(latency("p99") <= latency("p999") && latency("p999") <= latency("max"));
+
+    let cache = &run["cache"];
+    assert_eq!(cache["capacity"], 128);
+    assert_eq!(cache["refused"], 0);
+    assert_eq!(cache["hits"], run["resumed"], "each hit is a resumption");
+    if run["store"] == "sessile" {
+        assert!(cache["sessions"].as_u64().unwrap() <= 128);
+        assert!(cache["evicted"].as_u64().unwrap() > 0);
+        assert_eq!(cache["accepted"], cache["accepted_good"]);
+    }
+}
