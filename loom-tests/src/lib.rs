@@ -20,7 +20,14 @@ pub use loom::thread;
 #[cfg(not(sessile_loom))]
 pub use std::thread;
 
-use sessile::SessionId;
+use sessile::{Mode, SessionCache, SessionId};
+use std::sync::Arc;
+
+/// A cache that does nothing on the side: a model's schedules are spent on what it is about.
+pub fn cache<T: Send + Sync + 'static>(capacity: usize) -> Arc<SessionCache<T>> {
+    let mode = Mode { auto_flush: false, ..Mode::default() };
+    Arc::new(SessionCache::builder().capacity(capacity).mode(mode).build().expect("a valid capacity"))
+}
 
 /// The `n`th session id.
 pub fn id(n: u8) -> SessionId {

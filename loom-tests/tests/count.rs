@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 fn stored(capacity: usize) -> (Arc<SessionCache<Entry>>, Arc<Ledger>) {
     let ledger = Ledger::new();
-    let cache = Arc::new(SessionCache::new(capacity).unwrap());
+    let cache = loom_tests::cache(capacity);
     assert!(cache.add(Session::new(id(1), ledger.entry(1))).changed());
     (cache, ledger)
 }
@@ -57,7 +57,9 @@ fn replace_and_read() {
         let (cache, ledger) = stored(4);
         let reader = {
             let cache = Arc::clone(&cache);
-            thread::spawn(move || cache.read(&id(1), |session| assert!([1, 2].contains(&session.number()))).unwrap())
+            thread::spawn(move || {
+                cache.read(&id(1), |session| assert!([1, 2].contains(&session.number()))).unwrap()
+            })
         };
         assert!(cache.add(Session::new(id(1), ledger.entry(2))).changed());
         reader.join().unwrap();
@@ -113,7 +115,7 @@ fn evict_and_replace() {
 fn capacity_bound() {
     Model::new("capacity_bound").check(|| {
         let ledger = Ledger::new();
-        let cache = Arc::new(SessionCache::new(1).unwrap());
+        let cache = loom_tests::cache(1);
         let threads = [1, 2].map(|n| {
             let (cache, ledger) = (Arc::clone(&cache), Arc::clone(&ledger));
             thread::spawn(move || {

@@ -12,7 +12,7 @@ const LARGE: usize = 6;
 
 fn stored() -> (Arc<SessionCache<Entry>>, Arc<Ledger>) {
     let ledger = Ledger::new();
-    let cache = Arc::new(SessionCache::new(SMALL).unwrap());
+    let cache = loom_tests::cache(SMALL);
     assert!(cache.add(Session::new(id(1), ledger.entry(1))).changed());
     (cache, ledger)
 }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 fn stored() -> (Arc<SessionCache<Entry>>, Arc<Ledger>, Session<Entry>) {
     let ledger = Ledger::new();
-    let cache = Arc::new(SessionCache::new(4).unwrap());
+    let cache = loom_tests::cache(4);
     let session = Session::new(id(1), ledger.entry(1));
     assert!(cache.add(session.clone()).changed());
     (cache, ledger, session)
