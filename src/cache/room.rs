@@ -5,7 +5,7 @@ use super::departure::{Departures, Permit};
 use super::{At, Guard, SessionCache};
 use crate::error::{Rejection, RemovalCause};
 use crate::policy::{Candidate, Hunt};
-use crate::raw::{Stamp, Table, Word};
+use crate::raw::{SLOTS, Stamp, Table, Word};
 use crate::recency::AGE_MAX;
 use crate::session::Block;
 use std::ptr::NonNull;
@@ -351,14 +351,15 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
     /// Gives the members of a one-set table the ages 1, 2, 3 … in their order, so that no age ever wraps.
     #[cold]
     fn renumber(&self, table: &Table<Block<T>>, tick: usize) {
-        let mut members: Vec<At<'_, T>> = Vec::new();
-        if members.try_reserve(table.slots()).is_err() {
-            return;
-        }
+        let mut members = [None; 2 * SLOTS];
         let spots = (0..table.len()).flat_map(|bucket| table.bucket_spots(bucket));
-        members.extend(spots.filter(|spot| spot.word.is_member()));
-        members.sort_by_key(|spot| (spot.word.stamp().age(tick), !spot.word.is_touched()));
-        for (rank, spot) in members.iter().enumerate() {
+        for (place, spot) in members.iter_mut().zip(spots) {
+            *place = Some(spot).filter(|spot| spot.word.is_member());
+        }
+        members.sort_unstable_by_key(|spot| {
+            spot.map(|spot| (spot.word.stamp().age(tick), !spot.word.is_touched()))
+        });
+        for (rank, spot) in members.iter().flatten().enumerate() {
             // LINEARIZE: nothing: only the age changes.
             spot.exchange(spot.word.restamped(Stamp::of_tick(tick.wrapping_sub(rank + 1))));
         }
