@@ -58,7 +58,7 @@ fn replace_and_read() {
         let reader = {
             let cache = Arc::clone(&cache);
             thread::spawn(move || {
-                cache.read(&id(1), |session| assert!([1, 2].contains(&session.number()))).unwrap()
+                cache.read(&id(1), |session| assert!([1, 2].contains(&session.number()))).unwrap();
             })
         };
         assert!(cache.add(Session::new(id(1), ledger.entry(2))).changed());

@@ -55,7 +55,9 @@ fn registry_hands_over() {
         let (cache, ledger) = stored();
         let threads = [2, 3].map(|n| {
             let (cache, ledger) = (Arc::clone(&cache), Arc::clone(&ledger));
-            thread::spawn(move || assert!(cache.add(Session::new(id(n), ledger.entry(usize::from(n)))).changed()))
+            thread::spawn(move || {
+                assert!(cache.add(Session::new(id(n), ledger.entry(usize::from(n)))).changed())
+            })
         });
         threads.into_iter().for_each(|thread| thread.join().unwrap());
         assert_eq!(cache.stats().added, 3);

@@ -127,7 +127,10 @@ impl<B: Reclaim, L: Default + Send + Sync + 'static> Domain<B, L> {
     /// A bag sealed at epoch e is freed at e + 2 and each round advances at most one epoch, so a few rounds without
     /// progress say nothing; a backlog ripens by eight batches a round.
     fn ripen(&self) {
-        let unripe = || self.shared.locals.iter().map(|node| node.value.limbo.unripe()).sum::<u64>();
+        // What is sealed later is not waited for.
+        let limbos = || self.shared.locals.iter().map(|node| &node.value.limbo);
+        let goals: Vec<_> = limbos().map(|limbo| (limbo, limbo.sealed_end())).collect();
+        let unripe = || goals.iter().map(|(limbo, goal)| limbo.unripe_below(*goal)).sum::<u64>();
         let mut left = unripe();
         let mut patience = ROUNDS_WITHOUT_PROGRESS;
         while left > 0 && patience > 0 {

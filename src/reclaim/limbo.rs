@@ -102,11 +102,16 @@ impl<B: super::Reclaim> Limbo<B> {
         Some(occupied)
     }
 
-    /// Blocks that wait for a sentinel to run, as far as can be told from outside.
-    pub(crate) fn unripe(&self) -> u64 {
-        // ORDERING: Relaxed twice: a hint to `collect`.
-        let sealed = self.sealed_end.load(Ordering::Relaxed);
-        sealed.saturating_sub(self.ripe.load(Ordering::Relaxed))
+    /// The index up to which a sentinel has been deferred, as far as can be told from outside.
+    pub(crate) fn sealed_end(&self) -> u64 {
+        // ORDERING: Relaxed: a hint to `collect`.
+        self.sealed_end.load(Ordering::Relaxed)
+    }
+
+    /// Blocks before the index `goal` that are not ripe yet.
+    pub(crate) fn unripe_below(&self, goal: u64) -> u64 {
+        // ORDERING: Relaxed: a hint to `collect`.
+        goal.saturating_sub(self.ripe.load(Ordering::Relaxed))
     }
 
     /// Retired and not yet released: sessions and bytes.

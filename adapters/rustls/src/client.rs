@@ -244,7 +244,9 @@ impl ClientSessionStore for ClientContextStore {
     }
 
     fn set_tls12_session(&self, server_name: ServerName<'static>, value: Tls12ClientSessionValue) {
-        if let Some(entry) = self.entry(id_of(self.context, &server_name), Protocol::TLS1_2, Memory::Tls12(value)) {
+        if let Some(entry) =
+            self.entry(id_of(self.context, &server_name), Protocol::TLS1_2, Memory::Tls12(value))
+        {
             // A session that the cache refuses is one full handshake more.
             let _ = self.view(Protocol::TLS1_2).add(entry);
         }
@@ -263,7 +265,9 @@ impl ClientSessionStore for ClientContextStore {
     }
 
     fn take_tls13_ticket(&self, server_name: &ServerName<'static>) -> Option<Tls13ClientSessionValue> {
-        let ticket = self.view(Protocol::TLS1_3).read(&id_of(self.context, server_name), |entry| entry.shelf()?.take())?;
+        let ticket = self
+            .view(Protocol::TLS1_3)
+            .read(&id_of(self.context, server_name), |entry| entry.shelf()?.take())?;
         ticket.map(|ticket| *ticket)
     }
 }
