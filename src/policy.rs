@@ -6,7 +6,7 @@
 #[non_exhaustive]
 pub enum Policy {
     /// The least recently used. Exact in a cache of up to 14 sessions; above that the oldest of the newcomer's fourteen
-    /// slots, by ages of a sixteenth of the capacity in adds, which keeps 99 % of the hits of an exact list.
+    /// slots, by ages of a 32nd of the capacity in adds, which keeps 99 % of the hits of an exact list.
     #[default]
     Lru,
     /// The first that came in (BoringSSL, OpenSSL 1.1.1). As exact as `Lru`; lookups write nothing.

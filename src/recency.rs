@@ -5,13 +5,16 @@ use crate::raw::Stamp;
 use crate::sync::untracked::{AtomicUsize, Ordering};
 use crossbeam_utils::CachePadded;
 
-/// A clock of adds: it ticks once per sixteenth of the capacity, so that six bits span four times the cache.
+/// A clock of adds: it ticks 32 times per capacity, so that six bits span twice the cache. What is older goes next.
 ///
 /// A stamp read or written a tick too early or late costs at most one bad victim, hence `untracked`.
 pub(crate) struct Recency {
     tick: CachePadded<AtomicUsize>,
     adds_per_tick: AtomicUsize,
 }
+
+/// Ticks in as many adds as the cache holds sessions.
+const TICKS_PER_CAPACITY: usize = 32;
 
 /// What counts as the capacity of a cache without one, in sessions.
 const UNBOUNDED: usize = 1 << 16;
@@ -34,7 +37,7 @@ impl Recency {
     pub(crate) fn set_capacity(&self, capacity: usize) {
         // Without a bound nothing is evicted, until one is set.
         let capacity = if capacity == usize::MAX { UNBOUNDED } else { capacity };
-        self.adds_per_tick.store((capacity / 16).max(1), Ordering::Relaxed);
+        self.adds_per_tick.store((capacity / TICKS_PER_CAPACITY).max(1), Ordering::Relaxed);
     }
 
     #[inline]

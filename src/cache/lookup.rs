@@ -37,7 +37,7 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
 
     /// Looks a session up and lends it to `f`, without touching its count.
     ///
-    /// On a hit no shared cache line is written, except once per session and tick (a sixteenth of the capacity in adds)
+    /// On a hit no shared cache line is written, except once per session and tick (a 32nd of the capacity in adds)
     /// the age that eviction needs. `f` runs under a short guard: while it runs, nothing that is removed from the cache
     /// can be freed, so it should not block. It may use the cache.
     pub fn read<R>(&self, id: &SessionId, f: impl FnOnce(&Session<T>) -> R) -> Option<R> {
