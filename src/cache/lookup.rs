@@ -17,6 +17,23 @@ enum Standing {
     Early,
 }
 
+/// How one look at the table ended.
+enum Looked<R> {
+    Hit(R),
+    Missed,
+    /// Found, but dated after the reading of the clock that the look was made with.
+    TooEarly,
+}
+
+impl<R> Looked<R> {
+    fn hit(self) -> Option<R> {
+        match self {
+            Self::Hit(hit) => Some(hit),
+            Self::Missed | Self::TooEarly => None,
+        }
+    }
+}
+
 impl<T: Send + Sync + 'static> SessionCache<T> {
     /// Looks a session up and returns a counted handle.
     ///
@@ -85,23 +102,41 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
         if !self.settings.looks_up() {
             return None;
         }
-        let now = self.time.now();
         let hash = self.hash.of(key.id, key.protocol);
+        let mut lend = Some(lend);
+        match self.look_at(key, hash, self.time.now(), true, &mut lend) {
+            // Stored since the clock was read, perhaps: by a newer reading it may be of the present.
+            Looked::TooEarly => self.look_at(key, hash, self.time.now(), false, &mut lend).hit(),
+            looked => looked.hit(),
+        }
+    }
+
+    #[inline]
+    fn look_at<R>(
+        &self,
+        key: Key<'_>,
+        hash: u64,
+        now: u64,
+        may_retry: bool,
+        lend: &mut Option<impl FnOnce(&Guard<'_, T>, &At<'_, T>) -> R>,
+    ) -> Looked<R> {
         let pin = self.domain.pin();
         let found = self.find(&pin, key, hash);
-        if let Some(spot) = &found.spot {
-            if let Some(block) = self.block(&pin, spot) {
-                if self.standing(block, now) == Standing::Usable {
+        if let Some((spot, block)) = found.spot.and_then(|spot| Some((spot, self.block(&pin, &spot)?))) {
+            match self.standing(block, now) {
+                Standing::Usable => {
                     self.count(&pin, Counter::Hits);
-                    self.use_session(block, spot, now);
-                    return Some(lend(&pin, spot));
+                    self.use_session(block, &spot, now);
+                    return lend.take().map_or(Looked::Missed, |lend| Looked::Hit(lend(&pin, &spot)));
                 }
+                Standing::Early if may_retry => return Looked::TooEarly,
+                _ => {}
             }
         }
         let departures = self.look_failed(&pin, found, now);
         drop(pin);
         self.announce(departures);
-        None
+        Looked::Missed
     }
 
     #[inline]
@@ -169,17 +204,29 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
         if !self.settings.looks_up() {
             return self.take_from_tier(key);
         }
-        let now = self.time.now();
         let hash = self.hash.of(key.id, key.protocol);
+        let taken = match self.take_at(key, hash, self.time.now(), true) {
+            // As in `look`.
+            Looked::TooEarly => self.take_at(key, hash, self.time.now(), false).hit(),
+            looked => looked.hit(),
+        };
+        taken.or_else(|| self.take_from_tier(key))
+    }
+
+    fn take_at(&self, key: Key<'_>, hash: u64, now: u64, may_retry: bool) -> Looked<Session<T>> {
         let mut departures = Departures::none();
         let pin = self.domain.pin();
         let taken = loop {
             let found = self.find(&pin, key, hash);
             let standing =
                 found.spot.and_then(|spot| Some((spot, self.standing(self.block(&pin, &spot)?, now))));
-            let Some((spot, Standing::Usable)) = standing else {
-                departures = self.look_failed(&pin, found, now);
-                break None;
+            let spot = match standing {
+                Some((spot, Standing::Usable)) => spot,
+                Some((_, Standing::Early)) if may_retry => return Looked::TooEarly,
+                _ => {
+                    departures = self.look_failed(&pin, found, now);
+                    break None;
+                }
             };
             // LINEARIZE: the take, for the one whose exchange succeeds. A failure is somebody else's progress.
             if spot.exchange(Word::EMPTY) {
@@ -194,7 +241,7 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
         };
         drop(pin);
         self.announce(departures);
-        taken.or_else(|| self.take_from_tier(key))
+        taken.map_or(Looked::Missed, Looked::Hit)
     }
 
     /// Asks the miss hook. What it supplies is checked like a stored session, counted, and kept unless the mode says
