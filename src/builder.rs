@@ -43,12 +43,12 @@ type Weigher<T> = dyn Fn(&Session<T>) -> usize + Send + Sync;
 /// Builds a [`SessionCache`]: [`SessionCache::builder`].
 ///
 /// ```
-/// use sessile::{Policy, RemovalCause, SessionCache};
+/// use sessile::{Policy, RemovalCause, Session, SessionCache};
 /// use std::time::Duration;
 ///
 /// let cache: SessionCache<Vec<u8>> = SessionCache::builder()
 ///     .capacity(100_000)
-///     .weigher(|session| session.len())
+///     .weigher(|session: &Session<Vec<u8>>| session.len())
 ///     .max_weight(64 << 20)
 ///     .max_entry_weight(16 << 10)
 ///     .timeout(Duration::from_secs(3600))

@@ -2,10 +2,10 @@
 
 mod common;
 
-use common::{Random, START, assert_whole, clocked, id, numbers, scaled, session};
-use sessile::{Clock, CoarseClock, ManualClock, Session, SessionCache};
+use common::{Own, Random, START, assert_whole, clocked, id, numbers, scaled, session};
+use sessile::{Added, Clock, CoarseClock, ManualClock, Session, SessionCache};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 #[test]
@@ -151,6 +151,47 @@ fn an_operation_asks_the_clock_once() {
     once("miss", &|| assert!(cache.get(&id(9)).is_none()));
     once("take", &|| assert!(cache.take(&id(3)).is_some()));
     once("take of nothing", &|| assert!(cache.take(&id(3)).is_none()));
+}
+
+/// A clock that ticks right after it was read, and replaces the session in that second.
+struct Ticking {
+    seconds: AtomicU64,
+    own: Own,
+    is_armed: AtomicBool,
+}
+
+impl Clock for Ticking {
+    fn now(&self) -> u64 {
+        let now = self.seconds.load(Ordering::Relaxed);
+        if self.is_armed.swap(false, Ordering::Relaxed) {
+            self.seconds.fetch_add(1, Ordering::Relaxed);
+            assert!(matches!(self.own.cache().add(session(1)), Added::Replaced(_)));
+        }
+        now
+    }
+}
+
+#[test]
+fn a_lookup_finds_what_was_stored_while_the_second_ticked() {
+    type Lookup = fn(&SessionCache<u64>) -> Option<u64>;
+    let lookups: [Lookup; 3] = [
+        |cache| cache.get(&id(1)).map(|found| *found),
+        |cache| cache.read(&id(1), |found| **found),
+        |cache| cache.take(&id(1)).map(|found| *found),
+    ];
+    for lookup in lookups {
+        let clock = Arc::new(Ticking {
+            seconds: AtomicU64::new(START),
+            own: Own::default(),
+            is_armed: AtomicBool::new(false),
+        });
+        let cache = SessionCache::builder().capacity(10).clock(Arc::clone(&clock)).build().unwrap();
+        let cache = clock.own.is(cache);
+        assert!(cache.add(session(1)).changed());
+        clock.is_armed.store(true, Ordering::Relaxed);
+        assert_eq!(lookup(&cache), Some(1), "a session was there at every moment");
+        assert_eq!((cache.stats().hits, cache.stats().misses), (1, 0));
+    }
 }
 
 #[test]

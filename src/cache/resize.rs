@@ -124,12 +124,14 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
         let sessions = capacity.into().sessions()?;
         let buckets = buckets_for(sessions);
         let prepared = Table::new(buckets)?;
+        // Before anything is changed: a clock is user code.
+        let now = self.time.now();
         self.mover.wanted.fetch_max(buckets, Order::Relaxed);
         self.sessions.set_limit(sessions, spares_for(sessions));
         self.recency.set_capacity(sessions);
         // Hooks are called at the end: one that panics finds the resize done.
         let mut departures = Departures::none();
-        self.evict_excess(&mut departures);
+        self.evict_excess(now, &mut departures);
         self.mover.want();
         self.migrate_all(Some(prepared), &mut departures);
         self.announce(departures);
@@ -153,11 +155,11 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
     ///
     /// Permits in the hands of adds under way are waited for a bounded time; those adds evict for themselves
     /// (`trim_excess`).
-    fn evict_excess(&self, departures: &mut Departures<T>) {
+    fn evict_excess(&self, now: u64, departures: &mut Departures<T>) {
         let mut patience = PATIENCE;
         while self.sessions.excess() > 0 && patience > 0 {
             self.domain.states().for_each(|state| self.sessions.reclaim(&state.spare));
-            let oldest = self.oldest_members(self.sessions.excess());
+            let oldest = self.oldest_members(self.sessions.excess(), now);
             if oldest.is_empty() {
                 patience -= 1;
                 crate::sync::yield_now();
@@ -200,8 +202,7 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
     }
 
     /// Up to `n` sessions in the order in which the policy would evict them.
-    fn oldest_members(&self, n: usize) -> Vec<Session<T>> {
-        let now = self.time.now();
+    fn oldest_members(&self, n: usize, now: u64) -> Vec<Session<T>> {
         let tick = self.recency.tick();
         let mut ranked = Vec::new();
         self.walk(|pin, spot, _| {

@@ -3,7 +3,7 @@
 
 use sessile::{Builder, ManualClock, RemovalCause, Session, SessionCache, SessionId};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Barrier, Mutex, PoisonError};
+use std::sync::{Arc, Barrier, Mutex, OnceLock, PoisonError, Weak};
 
 /// The moment at which a test's clock starts, in seconds.
 pub(crate) const START: u64 = 1_000_000;
@@ -175,6 +175,22 @@ impl Removals {
     /// What was told since the last call.
     pub(crate) fn take(&self) -> Vec<(u64, RemovalCause)> {
         std::mem::take(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+/// A cache by the name that its own hooks and clock know it by. Weak, so that the two do not keep each other.
+#[derive(Clone, Default)]
+pub(crate) struct Own(Arc<OnceLock<Weak<SessionCache<u64>>>>);
+
+impl Own {
+    pub(crate) fn cache(&self) -> Arc<SessionCache<u64>> {
+        self.0.get().and_then(Weak::upgrade).expect("the cache is built and in use")
+    }
+
+    pub(crate) fn is(&self, cache: SessionCache<u64>) -> Arc<SessionCache<u64>> {
+        let cache = Arc::new(cache);
+        assert!(self.0.set(Arc::downgrade(&cache)).is_ok(), "named once");
+        cache
     }
 }
 

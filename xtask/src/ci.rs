@@ -10,6 +10,7 @@ pub(crate) fn run() -> Result<()> {
     clippy()?;
     docs()?;
     test()?;
+    stress()?;
     loom::run(None, None)?;
     readme::run()?;
     miri::run()
@@ -28,7 +29,21 @@ pub(crate) fn docs() -> Result<()> {
     command::run(doc.env("RUSTDOCFLAGS", "--deny warnings"))
 }
 
-/// The command of the README; the optimized build is the one whose races are worth running.
+/// The command of the README.
 pub(crate) fn test() -> Result<()> {
-    command::run(&mut cargo(&["test", "--workspace", "--release"]))
+    command::run(&mut cargo(&["test", "--workspace"]))
+}
+
+/// The state machine and the races, optimized: there they run their full length.
+pub(crate) fn stress() -> Result<()> {
+    command::run(&mut cargo(&[
+        "test",
+        "--release",
+        "--package",
+        "sessile",
+        "--test",
+        "model",
+        "--test",
+        "threads",
+    ]))
 }

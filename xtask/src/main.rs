@@ -27,8 +27,10 @@ enum Task {
     Clippy,
     /// The documentation, warnings denied.
     Docs,
-    /// The README's test command, optimized: every test and doctest of the workspace.
+    /// The README's test command: every test and doctest of the workspace.
     Test,
+    /// The state machine and the races, optimized and at full length.
+    Stress,
     /// The concurrency models, by the command that the README gives.
     Loom {
         /// Only models whose name contains this.
@@ -50,6 +52,7 @@ fn main() -> Result<()> {
         Task::Clippy => ci::clippy(),
         Task::Docs => ci::docs(),
         Task::Test => ci::test(),
+        Task::Stress => ci::stress(),
         Task::Loom { filter, preemptions } => loom::run(filter.as_deref(), preemptions),
         Task::Readme => readme::run(),
         Task::Miri => miri::run(),

@@ -1,2 +1,58 @@
-//! Comparison.
-fn main() {}
+//! Sessile beside every cache it is measured against, in one process.
+//!
+//! `store` says what a peer must do, `peers` and `floors` are those who do it, `workloads` is what is done to them,
+//! `measure` runs it in interleaved rounds on the threads of `crew`, `figures` makes medians and ratios of it, `report`
+//! and `chart` write them down. `traces` compares hit ratios. `plan` is the order of it all, `cli` what one can ask for.
+
+mod allocator;
+mod chart;
+mod cli;
+mod crew;
+mod figures;
+mod floors;
+mod ids;
+mod machine;
+mod measure;
+mod memory;
+mod pace;
+mod peers;
+mod plan;
+mod report;
+mod stand;
+mod store;
+mod table;
+mod traces;
+mod workloads;
+
+use allocator::Scale;
+use anyhow::Result;
+use cli::{Options, refuse};
+use plan::Plan;
+use std::process::ExitCode;
+
+#[global_allocator]
+static ALLOCATOR: Scale = Scale::new();
+
+fn main() -> ExitCode {
+    let options = Options::read();
+    let plan = Plan::new(&options, peers::all()).unwrap_or_else(|error| refuse(&format!("{error:#}")));
+    peers::missing().for_each(|missing| eprintln!("compare: {missing}"));
+    match run(&options, &plan) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("compare: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(options: &Options, plan: &Plan) -> Result<()> {
+    let results = plan.run();
+    if let Some(path) = &options.json {
+        results.write_json(path)?;
+    }
+    if let Some(directory) = &options.report {
+        results.write_report(directory)?;
+    }
+    Ok(())
+}

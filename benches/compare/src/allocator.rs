@@ -1,0 +1,79 @@
+//! The allocator of the process, with a scale.
+
+use std::alloc::{GlobalAlloc, Layout};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+
+#[cfg(feature = "mimalloc")]
+type Inner = mimalloc::MiMalloc;
+#[cfg(feature = "mimalloc")]
+const INNER: Inner = mimalloc::MiMalloc;
+#[cfg(not(feature = "mimalloc"))]
+type Inner = std::alloc::System;
+#[cfg(not(feature = "mimalloc"))]
+const INNER: Inner = std::alloc::System;
+
+/// The label of the figures.
+pub(crate) const NAME: &str = if cfg!(feature = "mimalloc") {
+    "mimalloc"
+} else if cfg!(target_env = "gnu") {
+    "glibc malloc"
+} else {
+    "system malloc"
+};
+
+/// Passes everything on; while it weighs, it counts the bytes that are asked for. Otherwise it costs the load of a flag.
+pub(crate) struct Scale(Inner);
+
+static IS_WEIGHING: AtomicBool = AtomicBool::new(false);
+static BYTES: AtomicI64 = AtomicI64::new(0);
+
+// ORDERING: Relaxed throughout: what is weighed is done by one thread, which reads the result.
+
+#[inline]
+fn weigh(bytes: i64) {
+    if IS_WEIGHING.load(Ordering::Relaxed) {
+        BYTES.fetch_add(bytes, Ordering::Relaxed);
+    }
+}
+
+impl Scale {
+    pub(crate) const fn new() -> Self {
+        Self(INNER)
+    }
+}
+
+/// What `work` returns, and by how many bytes more are allocated after it.
+pub(crate) fn bytes_kept<R>(work: impl FnOnce() -> R) -> (R, i64) {
+    let before = BYTES.load(Ordering::Relaxed);
+    IS_WEIGHING.store(true, Ordering::Relaxed);
+    let result = work();
+    IS_WEIGHING.store(false, Ordering::Relaxed);
+    (result, BYTES.load(Ordering::Relaxed) - before)
+}
+
+// SAFETY: every call is passed on as it came.
+unsafe impl GlobalAlloc for Scale {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        weigh(layout.size() as i64);
+        // SAFETY: passed on.
+        unsafe { self.0.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, address: *mut u8, layout: Layout) {
+        weigh(-(layout.size() as i64));
+        // SAFETY: passed on.
+        unsafe { self.0.dealloc(address, layout) }
+    }
+
+    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
+        weigh(layout.size() as i64);
+        // SAFETY: passed on.
+        unsafe { self.0.alloc_zeroed(layout) }
+    }
+
+    unsafe fn realloc(&self, address: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        weigh(size as i64 - layout.size() as i64);
+        // SAFETY: passed on.
+        unsafe { self.0.realloc(address, layout, size) }
+    }
+}

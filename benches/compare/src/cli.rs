@@ -1,0 +1,147 @@
+//! The command line.
+
+use crate::stand::{Entrant, Role};
+use crate::traces::Format;
+use crate::workloads::Workload;
+use anyhow::{Result, bail};
+use clap::error::ErrorKind;
+use clap::{Parser, ValueEnum};
+use std::path::PathBuf;
+use std::process::exit;
+
+/// Runs Sessile beside every cache it is measured against, round by round, and prints a table per workload.
+///
+/// Times are nanoseconds per operation and thread. "x best peer" is how many times faster a store is than the fastest real
+/// one, "of floor" how many times slower than a table whose ids name their slots. Compare within one table only.
+#[derive(Debug, Parser)]
+#[command(name = "compare", version)]
+pub(crate) struct Options {
+    /// About two minutes instead of about ten: fewer rounds, and the large stores in the three main workloads only
+    #[arg(long)]
+    pub(crate) quick: bool,
+    /// Workloads, by name; `hot` is hot-get and hot-read, `traces` the hit ratios [default: all]
+    #[arg(long, value_name = "NAMES", value_delimiter = ',', value_parser = parse_selection)]
+    pub(crate) workload: Vec<Selection>,
+    /// Peers, by name or the beginning of it; `none` for the floors alone [default: all]
+    #[arg(long, value_name = "NAMES", value_delimiter = ',')]
+    pub(crate) peers: Vec<String>,
+    /// Threads; more than there are processors is labelled
+    #[arg(long, value_name = "NUMBERS", value_delimiter = ',', default_value = "1,2", value_parser = parse_threads)]
+    pub(crate) threads: Vec<usize>,
+    /// Sessions that the stores hold; the first is the capacity of the traces
+    #[arg(long, value_name = "NUMBERS", value_delimiter = ',', default_value = "20480,1048576", value_parser = parse_entries)]
+    pub(crate) entries: Vec<u64>,
+    /// Writes one row per store and workload
+    #[arg(long, value_name = "FILE")]
+    pub(crate) json: Option<PathBuf>,
+    /// Writes tables.md and an SVG chart per workload and size
+    #[arg(long, value_name = "DIR")]
+    pub(crate) report: Option<PathBuf>,
+    /// Replays a public trace file as well; may be repeated
+    #[arg(long, value_name = "FILE")]
+    pub(crate) trace: Vec<PathBuf>,
+    /// How the trace files are written [default: by extension: .lis is ARC, .trc LIRS, else one id per line]
+    #[arg(long, value_name = "FORMAT", value_enum)]
+    pub(crate) trace_format: Option<Format>,
+}
+
+/// What `--workload` names.
+#[derive(Clone, Debug)]
+pub(crate) enum Selection {
+    Workloads(Vec<Workload>),
+    Traces,
+}
+
+/// More lanes than this do not fit a popularity list.
+const THREADS_MAX: usize = 15;
+const ENTRIES_MIN: u64 = 1024;
+const ENTRIES_MAX: u64 = 1 << 26;
+
+fn parse_selection(name: &str) -> Result<Selection, String> {
+    match name {
+        "hot" => Ok(Selection::Workloads(vec![Workload::HotGet, Workload::HotRead])),
+        "traces" => Ok(Selection::Traces),
+        _ => match Workload::from_str(name, false) {
+            Ok(workload) => Ok(Selection::Workloads(vec![workload])),
+            Err(_) => Err(format!("known are {}, hot, traces", names(Workload::value_variants()))),
+        },
+    }
+}
+
+fn names(workloads: &[Workload]) -> String {
+    workloads.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+}
+
+fn parse_threads(text: &str) -> Result<usize, String> {
+    let threads = text.parse().ok().filter(|threads| (1..=THREADS_MAX).contains(threads));
+    threads.ok_or_else(|| format!("a number from 1 to {THREADS_MAX} is needed"))
+}
+
+fn parse_entries(text: &str) -> Result<u64, String> {
+    let entries = text.parse().ok().filter(|entries| (ENTRIES_MIN..=ENTRIES_MAX).contains(entries));
+    entries.ok_or_else(|| format!("a number from {ENTRIES_MIN} to {ENTRIES_MAX} is needed"))
+}
+
+impl Options {
+    /// Reads the command line. A bad one ends the process with one line and status 2.
+    pub(crate) fn read() -> Self {
+        Self::try_parse().unwrap_or_else(|error| match error.kind() {
+            ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => error.exit(),
+            _ => refuse(&one_line(&error.to_string())),
+        })
+    }
+
+    /// The workloads asked for, each once, in the order of the tables.
+    pub(crate) fn workloads(&self) -> Vec<Workload> {
+        if self.workload.is_empty() && self.trace.is_empty() {
+            return Workload::value_variants().to_vec();
+        }
+        let asked = |workload: &Workload| {
+            self.workload.iter().any(|selection| match selection {
+                Selection::Workloads(workloads) => workloads.contains(workload),
+                Selection::Traces => false,
+            })
+        };
+        Workload::value_variants().iter().copied().filter(asked).collect()
+    }
+
+    /// Whether the synthetic traces are asked for.
+    pub(crate) fn wants_traces(&self) -> bool {
+        let is_everything = self.workload.is_empty() && self.trace.is_empty();
+        is_everything || self.workload.iter().any(|selection| matches!(selection, Selection::Traces))
+    }
+
+    /// Of all entrants, those asked for. The subject, the floors and the harness always take part.
+    pub(crate) fn entrants(&self, all: Vec<Entrant>) -> Result<Vec<Entrant>> {
+        for name in self.peers.iter().filter(|name| *name != "none") {
+            if !all.iter().any(|entrant| is_named(entrant, name)) {
+                let peers = all.iter().filter(|entrant| entrant.role == Role::Peer);
+                let known: Vec<_> = peers.map(|entrant| entrant.name).collect();
+                bail!("no peer is named '{name}'; known are {}", known.join(", "));
+            }
+        }
+        let is_asked = |entrant: &Entrant| {
+            entrant.role != Role::Peer
+                || self.peers.is_empty()
+                || self.peers.iter().any(|name| is_named(entrant, name))
+        };
+        Ok(all.into_iter().filter(is_asked).collect())
+    }
+}
+
+fn is_named(entrant: &Entrant, name: &str) -> bool {
+    entrant.role == Role::Peer && !name.is_empty() && entrant.name.starts_with(name)
+}
+
+/// The message of an error without its hints and usage.
+fn one_line(message: &str) -> String {
+    let paragraph: Vec<_> =
+        message.lines().take_while(|line| !line.trim().is_empty()).map(str::trim).collect();
+    paragraph.join(" ").trim_start_matches("error: ").to_owned()
+}
+
+/// Ends the process for what the user asked.
+pub(crate) fn refuse(reason: &str) -> ! {
+    eprintln!("compare: {reason}");
+    exit(2)
+}

@@ -1,0 +1,125 @@
+//! The threads that do the work, and the distance between them.
+
+use crate::stand::{Job, Lap, Stand};
+use quanta::Instant;
+use std::hint::spin_loop;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::thread;
+
+type Task = Arc<dyn Fn(u64) -> Lap + Send + Sync>;
+
+/// Persistent threads, each on a processor of its own where there are enough.
+pub(crate) struct Crew {
+    workers: Vec<Worker>,
+}
+
+struct Worker {
+    tasks: Sender<Task>,
+    laps: Receiver<Lap>,
+}
+
+impl Crew {
+    pub(crate) fn new(lanes: usize) -> Self {
+        let processors = core_affinity::get_core_ids().unwrap_or_default();
+        // One lane goes where the scheduler finds room; several must not share a processor.
+        let pins = lanes > 1 && lanes <= processors.len();
+        let workers = (0..lanes).map(|lane| {
+            let processor = pins.then(|| processors[lane]);
+            Worker::hire(lane as u64, processor)
+        });
+        Self { workers: workers.collect() }
+    }
+
+    pub(crate) fn lanes(&self) -> u64 {
+        self.workers.len() as u64
+    }
+
+    /// Whether there are more lanes than processors.
+    pub(crate) fn is_oversubscribed(&self) -> bool {
+        thread::available_parallelism().is_ok_and(|processors| self.workers.len() > processors.get())
+    }
+
+    /// Runs a job on all lanes, started together.
+    pub(crate) fn run(&self, stand: &Arc<dyn Stand>, job: Job) -> Vec<Lap> {
+        let stand = Arc::clone(stand);
+        self.run_task(move |lane| stand.lap(&job, lane))
+    }
+
+    fn run_task(&self, work: impl Fn(u64) -> Lap + Send + Sync + 'static) -> Vec<Lap> {
+        let lanes = self.workers.len();
+        let arrived = AtomicUsize::new(0);
+        let task: Task = Arc::new(move |lane| {
+            // ORDERING: Relaxed: a gate, it publishes nothing.
+            arrived.fetch_add(1, Ordering::Relaxed);
+            let mut spins = 0_u32;
+            while arrived.load(Ordering::Relaxed) < lanes {
+                spins += 1;
+                if spins.is_multiple_of(1024) { thread::yield_now() } else { spin_loop() }
+            }
+            work(lane)
+        });
+        for worker in &self.workers {
+            worker.tasks.send(Arc::clone(&task)).expect("the worker lives as long as the crew");
+        }
+        self.workers.iter().map(|worker| worker.laps.recv().expect("no lap panics")).collect()
+    }
+
+    /// The median round trip of a cache line between the first two lanes, in nanoseconds.
+    pub(crate) fn round_trip_nanos(&self) -> Option<f64> {
+        const TRIPS: u64 = 500;
+        const BATCHES: u64 = 15;
+        if self.workers.len() < 2 || self.is_oversubscribed() {
+            return None;
+        }
+        let ball = AtomicU64::new(0);
+        let laps = self.run_task(move |lane| {
+            let mut batches = Vec::new();
+            for batch in 0..BATCHES {
+                let start = Instant::now();
+                for trip in batch * TRIPS..(batch + 1) * TRIPS {
+                    match lane {
+                        0 => exchange(&ball, 2 * trip, 2 * trip + 1),
+                        1 => exchange(&ball, 2 * trip + 1, 2 * trip + 2),
+                        _ => {}
+                    }
+                }
+                batches.push(start.elapsed().as_nanos() as u64);
+            }
+            batches.sort_unstable();
+            Lap { nanos: batches[batches.len() / 2], ops: TRIPS, ..Lap::default() }
+        });
+        laps.first().map(|lap| lap.nanos as f64 / lap.ops as f64)
+    }
+}
+
+/// Waits for `from`, answers with `to`.
+fn exchange(ball: &AtomicU64, from: u64, to: u64) {
+    // ORDERING: Relaxed: only the transfer of the line matters.
+    while ball.load(Ordering::Relaxed) != from {
+        spin_loop();
+    }
+    ball.store(to, Ordering::Relaxed);
+}
+
+impl Worker {
+    fn hire(lane: u64, processor: Option<core_affinity::CoreId>) -> Self {
+        let (tasks, inbox) = channel::<Task>();
+        let (outbox, laps) = channel();
+        thread::spawn(move || {
+            if let Some(processor) = processor {
+                core_affinity::set_for_current(processor);
+            }
+            for task in inbox {
+                let lap = task(lane);
+                // The store must not die on a worker in the middle of the next lap.
+                drop(task);
+                if outbox.send(lap).is_err() {
+                    break;
+                }
+            }
+        });
+        Self { tasks, laps }
+    }
+}

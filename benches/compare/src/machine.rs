@@ -1,0 +1,89 @@
+//! What the figures were taken on.
+
+use crate::allocator;
+use std::fmt::{self, Display, Formatter};
+use std::fs;
+use std::thread;
+use std::time::Duration;
+
+/// The machine, the build and the command.
+pub(crate) struct Machine {
+    processor: String,
+    processors: usize,
+    system: String,
+    rustc: &'static str,
+    commit: &'static str,
+    pub(crate) allocator: &'static str,
+    command: String,
+    load: Option<String>,
+}
+
+impl Machine {
+    pub(crate) fn look() -> Self {
+        let command: Vec<_> = std::env::args().skip(1).collect();
+        Self {
+            processor: processor().unwrap_or_else(|| std::env::consts::ARCH.into()),
+            processors: thread::available_parallelism().map_or(1, usize::from),
+            system: system().unwrap_or_else(|| std::env::consts::OS.into()),
+            rustc: env!("COMPARE_RUSTC"),
+            commit: env!("COMPARE_COMMIT"),
+            allocator: allocator::NAME,
+            command: format!("cargo run --release -p compare -- {}", command.join(" ")).trim_end().to_owned(),
+            load: load(),
+        }
+    }
+}
+
+fn processor() -> Option<String> {
+    let text = fs::read_to_string("/proc/cpuinfo").ok()?;
+    let line = text.lines().find(|line| line.starts_with("model name"))?;
+    Some(line.split_once(": ")?.1.trim().to_owned())
+}
+
+fn system() -> Option<String> {
+    let release = fs::read_to_string("/proc/sys/kernel/osrelease").ok()?;
+    Some(format!("Linux {}", release.trim()))
+}
+
+/// Who else is running.
+fn load() -> Option<String> {
+    let text = fs::read_to_string("/proc/loadavg").ok()?;
+    text.split_whitespace().next().map(str::to_owned)
+}
+
+/// How long the calling thread could have run and was not let, since it started. Zero where the system does not tell.
+pub(crate) fn time_delayed() -> Duration {
+    let delayed = || {
+        let text = fs::read_to_string("/proc/thread-self/schedstat").ok()?;
+        text.split_whitespace().nth(1)?.parse().ok()
+    };
+    Duration::from_nanos(delayed().unwrap_or(0))
+}
+
+/// Bytes of memory that may be used, where the system tells.
+pub(crate) fn memory_available() -> Option<u64> {
+    let text = fs::read_to_string("/proc/meminfo").ok()?;
+    let line = text.lines().find(|line| line.starts_with("MemAvailable:"))?;
+    let kibibytes: u64 = line.split_whitespace().nth(1)?.parse().ok()?;
+    Some(kibibytes * 1024)
+}
+
+impl Display for Machine {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{}, {} processors, {}; {}; commit {}; {}; `{}`",
+            self.processor,
+            self.processors,
+            self.system,
+            self.rustc,
+            self.commit,
+            self.allocator,
+            self.command
+        )?;
+        match &self.load {
+            Some(load) => write!(f, "; load average at the start {load}"),
+            None => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,314 @@
+//! Interleaved rounds.
+//!
+//! All stores of a table are alive together, and each round runs one lap of each, in an order that rotates: whatever
+//! disturbs the machine disturbs all of them. Where stores are filled and emptied, a round is the whole life of one
+//! store after the other, interleaved in the same way.
+
+use crate::crew::Crew;
+use crate::figures::{Quantiles, Record, Round, Table};
+use crate::pace::Pace;
+use crate::stand::{Entrant, Job, Lap, Stand, Start};
+use crate::workloads::latency::histogram;
+use crate::workloads::{self, Kernel, Preparation, Workload};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// How long to measure.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Effort {
+    /// Rounds of a table.
+    pub(crate) rounds: usize,
+    /// Rounds of a table whose stores live for one round.
+    pub(crate) lives: usize,
+    pub(crate) lap: Duration,
+}
+
+/// Which workloads share the life of a store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Life {
+    /// Told its capacity; filled, then emptied one by one.
+    Sized,
+    /// Not told, where it need not be; filled with sessions of which half expire, then swept.
+    Growing,
+}
+
+impl Life {
+    pub(crate) const ALL: [Self; 2] = [Self::Sized, Self::Growing];
+
+    pub(crate) fn workloads(self) -> [Workload; 2] {
+        match self {
+            Self::Sized => [Workload::Fill, Workload::Remove],
+            Self::Growing => [Workload::Grow, Workload::Flush],
+        }
+    }
+
+    fn start(self) -> Start {
+        match self {
+            Self::Sized => Start::Sized,
+            Self::Growing => Start::Growing,
+        }
+    }
+
+    /// Whether a store can be emptied in this way, and within minutes.
+    fn can_end(self, entrant: &Entrant, entries: u64) -> bool {
+        /// Entries above which a removal that searches takes milliseconds.
+        const SEARCHABLE: u64 = 100_000;
+        match self {
+            Self::Sized => !(entrant.searches && entries > SEARCHABLE),
+            Self::Growing => entrant.flushes,
+        }
+    }
+}
+
+/// Lookups of each lane beside no sweep.
+const QUIET_LOOKUPS: u64 = 100_000;
+
+/// A store that is alive, with what was done to it.
+struct Contestant {
+    entrant: Entrant,
+    stand: Arc<dyn Stand>,
+    /// Sessions (pairs) that each lane has added.
+    added: u64,
+}
+
+/// Stores of one size and who runs on them.
+pub(crate) struct Stage {
+    crew: Crew,
+    capacity: u64,
+    popularity: Arc<[u32]>,
+    contestants: Vec<Contestant>,
+}
+
+impl Stage {
+    /// Nobody but the threads.
+    pub(crate) fn new(entries: u64, lanes: usize) -> Self {
+        let crew = Crew::new(lanes);
+        // Each lane has the same share.
+        let capacity = entries / crew.lanes() * crew.lanes();
+        let popularity = workloads::popularity(capacity, crew.lanes());
+        Self { crew, capacity, popularity, contestants: Vec::new() }
+    }
+
+    /// Builds and prepares a store of each entrant in place of those before; `tick` is called after each.
+    pub(crate) fn prepare(&mut self, entrants: &[Entrant], preparation: Preparation, tick: &dyn Fn()) {
+        self.contestants.clear();
+        for &entrant in entrants {
+            let mut contestant = self.build(entrant, Start::Sized);
+            self.prepare_one(&mut contestant, preparation);
+            self.contestants.push(contestant);
+            tick();
+        }
+    }
+
+    /// Gives the memory of the stores back.
+    pub(crate) fn clear(&mut self) {
+        self.contestants.clear();
+    }
+
+    /// Whether somebody is missing.
+    pub(crate) fn is_without(&self, entrants: &[Entrant]) -> bool {
+        let is_there =
+            |entrant: &Entrant| self.contestants.iter().any(|one| one.entrant.name == entrant.name);
+        !entrants.iter().all(is_there)
+    }
+
+    /// How many sessions each store holds.
+    #[cfg(test)]
+    pub(crate) fn stored(&self) -> impl Iterator<Item = (Entrant, Option<usize>)> {
+        self.contestants.iter().map(|one| (one.entrant, one.stand.stored()))
+    }
+
+    fn build(&self, entrant: Entrant, start: Start) -> Contestant {
+        Contestant { entrant, stand: entrant.build(self.capacity as usize, start), added: 0 }
+    }
+
+    fn share(&self) -> u64 {
+        self.capacity / self.crew.lanes()
+    }
+
+    fn prepare_one(&self, contestant: &mut Contestant, preparation: Preparation) {
+        let share = self.share();
+        match preparation {
+            Preparation::Filled => {
+                self.lap(contestant, Kernel::Prefill, share, 0);
+            }
+            Preparation::Renewed => {
+                self.lap(contestant, Kernel::Prefill, share, 0);
+                self.lap(contestant, Kernel::Renew, share, 0);
+            }
+            // Until the window of one and a half capacities is full and has moved on by a capacity.
+            Preparation::ByItself => {
+                let kernel = match contestant.entrant.searches {
+                    true => Kernel::AddPairs,
+                    false => Kernel::Measured(Workload::Tls13),
+                };
+                self.lap(contestant, kernel, share * 5 / 4, 0);
+            }
+            Preparation::Newborn => {}
+        }
+    }
+
+    fn lap(&self, contestant: &mut Contestant, kernel: Kernel, ops: u64, seed: u64) -> Vec<Lap> {
+        let job = Job {
+            kernel,
+            capacity: self.capacity,
+            lanes: self.crew.lanes(),
+            first: contestant.added,
+            ops,
+            seed,
+            popularity: Arc::clone(&self.popularity),
+            pace: Arc::new(Pace::new(self.crew.lanes())),
+        };
+        contestant.added += kernel.advance(ops);
+        self.crew.run(&contestant.stand, job)
+    }
+
+    /// How many operations fill a lap.
+    fn calibrate(&self, contestant: &mut Contestant, kernel: Kernel, lap: Duration) -> u64 {
+        const ENOUGH: Duration = Duration::from_millis(2);
+        let grain = kernel.grain();
+        let mut ops = grain;
+        loop {
+            let nanos = nanos_per_op(&self.lap(contestant, kernel, ops, 1)) * ops as f64;
+            if nanos >= ENOUGH.as_nanos() as f64 {
+                let wanted = ops as f64 * lap.as_nanos() as f64 / nanos;
+                return (wanted as u64).max(1).next_multiple_of(grain);
+            }
+            ops *= 2;
+        }
+    }
+
+    /// Measures a workload on the stores that are prepared, as far as they take part; `tick` is called after each lap.
+    pub(crate) fn measure(
+        &mut self,
+        workload: Workload,
+        entrants: &[Entrant],
+        effort: Effort,
+        tick: &dyn Fn(),
+    ) -> Table {
+        let kernel = Kernel::Measured(workload);
+        let mut all = std::mem::take(&mut self.contestants);
+        let takes_part =
+            |one: &&mut Contestant| entrants.iter().any(|entrant| entrant.name == one.entrant.name);
+        let mut contestants: Vec<_> = all.iter_mut().filter(takes_part).collect();
+        let ops: Vec<_> = contestants.iter_mut().map(|one| self.calibrate(one, kernel, effort.lap)).collect();
+        let mut table = self.table(workload, entrants.iter().copied());
+        for round in 0..effort.rounds {
+            table.round_trips.extend(self.crew.round_trip_nanos());
+            for turn in 0..contestants.len() {
+                let at = (round + turn) % contestants.len();
+                let seed = 2 * round as u64;
+                // The other stores have pushed this one out of the caches.
+                self.lap(contestants[at], kernel, (ops[at] / 3).next_multiple_of(kernel.grain()), seed);
+                let laps = self.lap(contestants[at], kernel, ops[at], seed + 1);
+                table.records[at].note(Round::of(workload, &laps), &laps);
+                tick();
+            }
+        }
+        self.contestants = all;
+        table
+    }
+
+    /// Measures the two workloads that share a store's life; `tick` is called after each life.
+    pub(crate) fn measure_lives(
+        &self,
+        entrants: &[Entrant],
+        life: Life,
+        effort: Effort,
+        tick: &dyn Fn(),
+    ) -> [Table; 2] {
+        let [up, down] = life.workloads();
+        let can_end = |entrant: &Entrant| life.can_end(entrant, self.capacity);
+        let mut ups = self.table(up, entrants.iter().copied());
+        let mut downs = self.table(down, entrants.iter().copied().filter(can_end));
+        for round in 0..effort.lives {
+            let trip = self.crew.round_trip_nanos();
+            ups.round_trips.extend(trip);
+            downs.round_trips.extend(trip);
+            for turn in 0..entrants.len() {
+                let at = (round + turn) % entrants.len();
+                let mut contestant = self.build(entrants[at], life.start());
+                ups.records[at].note_life(self.grow_up(&mut contestant, up));
+                let record = downs.records.iter_mut().find(|record| record.entrant.name == entrants[at].name);
+                if let Some(record) = record {
+                    record.note_life(self.pass_away(&mut contestant, down, round as u64));
+                }
+                tick();
+            }
+        }
+        [ups, downs]
+    }
+
+    /// Fills a new store.
+    fn grow_up(&self, contestant: &mut Contestant, workload: Workload) -> (Round, Vec<Lap>) {
+        let laps = self.lap(contestant, Kernel::Measured(workload), self.share(), 0);
+        (Round::of(workload, &laps), laps)
+    }
+
+    /// Removes or sweeps what is in a full one.
+    fn pass_away(&self, contestant: &mut Contestant, workload: Workload, seed: u64) -> (Round, Vec<Lap>) {
+        let quiet_p99 = (workload == Workload::Flush)
+            .then(|| self.lap(contestant, Kernel::Quiet, QUIET_LOOKUPS, seed))
+            .and_then(|laps| Quantiles::of(&laps))
+            .map(|quantiles| quantiles.p99);
+        let laps = self.lap(contestant, Kernel::Measured(workload), self.share(), seed);
+        (Round { quiet_p99, ..Round::of(workload, &laps) }, laps)
+    }
+
+    fn table(&self, workload: Workload, entrants: impl Iterator<Item = Entrant>) -> Table {
+        Table {
+            workload,
+            entries: self.capacity,
+            lanes: self.crew.lanes(),
+            is_oversubscribed: self.crew.is_oversubscribed(),
+            round_trips: Vec::new(),
+            records: entrants.map(Record::new).collect(),
+        }
+    }
+}
+
+/// The mean over lanes of the time of one operation.
+fn nanos_per_op(laps: &[Lap]) -> f64 {
+    let sum: f64 = laps.iter().map(|lap| lap.nanos as f64 / lap.ops as f64).sum();
+    sum / laps.len() as f64
+}
+
+impl Round {
+    fn of(workload: Workload, laps: &[Lap]) -> Self {
+        let quantiles = Quantiles::of(laps);
+        let nanos = match (workload, quantiles) {
+            (Workload::Tail, Some(quantiles)) => quantiles.p50,
+            // The first lane sweeps.
+            (Workload::Flush, _) => nanos_per_op(&laps[..1]),
+            _ => nanos_per_op(laps),
+        };
+        Self { nanos, quantiles, quiet_p99: None }
+    }
+}
+
+impl Quantiles {
+    /// Of the single operations of all lanes.
+    fn of(laps: &[Lap]) -> Option<Self> {
+        let mut all = histogram();
+        for latency in laps.iter().filter_map(|lap| lap.latency.as_ref()) {
+            all.add(latency).expect("the bounds are the same");
+        }
+        let at = |quantile| all.value_at_quantile(quantile) as f64;
+        let is_any = !all.is_empty();
+        is_any.then(|| Self { p50: at(0.5), p99: at(0.99), p999: at(0.999), worst: all.max() as f64 })
+    }
+}
+
+impl Record {
+    fn note_life(&mut self, (round, laps): (Round, Vec<Lap>)) {
+        self.note(round, &laps);
+    }
+
+    fn note(&mut self, round: Round, laps: &[Lap]) {
+        self.rounds.push(round);
+        self.lookups += laps.iter().map(|lap| lap.lookups).sum::<u64>();
+        self.hits += laps.iter().map(|lap| lap.hits).sum::<u64>();
+        self.nanos += laps.iter().map(|lap| lap.nanos).sum::<u64>();
+        self.delayed_nanos += laps.iter().map(|lap| lap.delayed_nanos).sum::<u64>();
+    }
+}

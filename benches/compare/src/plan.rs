@@ -1,0 +1,266 @@
+//! What is run, in which order, and how long it may take.
+
+use crate::cli::Options;
+use crate::figures::Table;
+use crate::machine::{Machine, memory_available};
+use crate::measure::{Effort, Life, Stage};
+use crate::memory;
+use crate::report::Results;
+use crate::stand::{Entrant, Role};
+use crate::table::{text_of, text_of_trace};
+use crate::traces::{self, Event, Scenario};
+use crate::workloads::{Preparation, Workload};
+use anyhow::{Result, bail};
+use indicatif::{ProgressBar, ProgressStyle};
+use std::collections::HashMap;
+use std::time::Duration;
+
+/// A run.
+pub(crate) struct Plan {
+    entrants: Vec<Entrant>,
+    workloads: Vec<Workload>,
+    entries: Vec<u64>,
+    threads: Vec<usize>,
+    is_quick: bool,
+    /// Which workloads to run.
+    is_told: bool,
+    /// Synthetic traces first.
+    traces: Vec<(String, Source)>,
+    trace_events: usize,
+    bar: ProgressBar,
+}
+
+enum Source {
+    Scenario(Scenario),
+    File(Vec<Event>),
+}
+
+/// Above this many sessions, building a store takes longer than a lap.
+const LARGE: u64 = 100_000;
+/// Of a session with its part of the store, roughly, for the estimate of memory.
+const BYTES_PER_SESSION: u64 = 480;
+/// A request of a trace, in nanoseconds, for the progress bar.
+const NANOS_PER_EVENT: usize = 400;
+
+impl Plan {
+    /// Checks what was asked for.
+    pub(crate) fn new(options: &Options, all: Vec<Entrant>) -> Result<Self> {
+        let mut traces = Vec::new();
+        if options.wants_traces() {
+            traces.extend(
+                Scenario::ALL.map(|scenario| (scenario.name().to_owned(), Source::Scenario(scenario))),
+            );
+        }
+        for path in &options.trace {
+            let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned();
+            traces.push((name, Source::File(traces::read(path, options.trace_format)?)));
+        }
+        let plan = Self {
+            entrants: options.entrants(all)?,
+            workloads: options.workloads(),
+            entries: options.entries.clone(),
+            threads: options.threads.clone(),
+            is_quick: options.quick,
+            is_told: !options.workload.is_empty(),
+            traces,
+            trace_events: if options.quick { 400_000 } else { 1_600_000 },
+            bar: ProgressBar::new(0),
+        };
+        plan.check_memory()?;
+        Ok(plan)
+    }
+
+    fn check_memory(&self) -> Result<()> {
+        let Some(available) = memory_available() else { return Ok(()) };
+        let most = self.entries.iter().max().copied().unwrap_or(0);
+        let needed = most * BYTES_PER_SESSION * self.entrants.len() as u64;
+        if needed > available {
+            let gigabytes = |bytes: u64| bytes.div_ceil(1 << 30);
+            bail!(
+                "{} stores of {most} sessions need about {} GB of memory, {} are available; choose fewer with --peers or --entries",
+                self.entrants.len(),
+                gigabytes(needed),
+                gigabytes(available)
+            );
+        }
+        Ok(())
+    }
+
+    /// Measures everything, and prints each table when it is done.
+    pub(crate) fn run(&self) -> Results {
+        let mut results = Results {
+            machine: Machine::look(),
+            tables: Vec::new(),
+            traces: Vec::new(),
+            bytes: HashMap::new(),
+        };
+        println!("{}\n", results.machine);
+        self.start_bar();
+        for &entries in &self.entries {
+            if self.workloads_at(entries).is_empty() {
+                continue;
+            }
+            self.bar.set_message(format!("weighing stores of {entries}"));
+            let bytes = memory::weigh(&self.entrants, entries, &|| self.tick(Self::build_millis(entries)));
+            results.bytes.insert(entries, bytes);
+            for &threads in &self.threads {
+                self.run_leg(entries, threads, &mut results);
+            }
+        }
+        self.run_traces(&mut results);
+        self.bar.finish_and_clear();
+        results
+    }
+
+    /// What is measured at one size. A quick run that was not told otherwise keeps large stores to the lookups.
+    fn workloads_at(&self, entries: u64) -> Vec<Workload> {
+        let is_run = |workload: &Workload| {
+            !self.is_quick || self.is_told || entries <= LARGE || *workload == Workload::Hit
+        };
+        self.workloads.iter().copied().filter(is_run).collect()
+    }
+
+    fn run_leg(&self, entries: u64, threads: usize, results: &mut Results) {
+        let workloads = self.workloads_at(entries);
+        let mut stage = Stage::new(entries, threads);
+        let effort = self.effort(entries);
+        let mut prepared = Preparation::Newborn;
+        let is_lasting = |workload: &&Workload| workload.preparation() != Preparation::Newborn;
+        for &workload in workloads.iter().filter(is_lasting) {
+            let entrants = self.entrants_of(workload);
+            self.bar.set_message(format!("{workload}, {entries} sessions, {threads} thread(s)"));
+            if workload.preparation() != prepared || stage.is_without(&entrants) {
+                prepared = workload.preparation();
+                stage.prepare(&entrants, prepared, &|| self.tick(Self::prepare_millis(prepared, entries)));
+            }
+            let tick = || self.tick(Self::lap_millis(effort));
+            let table = stage.measure(workload, &entrants, effort, &tick);
+            self.publish(results, table);
+        }
+        stage.clear();
+        for life in Life::ALL.into_iter().filter(|life| Self::is_lived(*life, &workloads)) {
+            let [up, down] = life.workloads();
+            self.bar.set_message(format!("{up} and {down}, {entries} sessions, {threads} thread(s)"));
+            let tick = || self.tick(Self::life_millis(entries));
+            let tables = stage.measure_lives(&self.entrants_of(up), life, effort, &tick);
+            tables.into_iter().filter(|table| workloads.contains(&table.workload)).for_each(|table| {
+                self.publish(results, table);
+            });
+        }
+    }
+
+    fn is_lived(life: Life, workloads: &[Workload]) -> bool {
+        life.workloads().iter().any(|workload| workloads.contains(workload))
+    }
+
+    fn publish(&self, results: &mut Results, table: Table) {
+        self.bar.suspend(|| println!("{}", text_of(results, &table)));
+        results.tables.push(table);
+    }
+
+    fn run_traces(&self, results: &mut Results) {
+        let capacity = self.entries.first().copied().unwrap_or(0);
+        for (name, source) in &self.traces {
+            self.bar.set_message(name.clone());
+            let generated;
+            let trace = match source {
+                Source::File(trace) => trace,
+                Source::Scenario(scenario) => {
+                    generated = scenario.generate(capacity as usize, self.trace_events);
+                    &generated
+                }
+            };
+            let tick = || self.tick(self.trace_millis());
+            let ratios = traces::compare(name.clone(), trace, capacity, &self.entrants, &tick);
+            self.bar.suspend(|| println!("{}", text_of_trace(&ratios)));
+            results.traces.push(ratios);
+        }
+    }
+
+    /// Who takes part in a workload.
+    fn entrants_of(&self, workload: Workload) -> Vec<Entrant> {
+        let takes_part = |entrant: &&Entrant| match entrant.role {
+            Role::Variant => false,
+            Role::LookupFloor => workload == Workload::Hit,
+            _ => true,
+        };
+        self.entrants.iter().filter(takes_part).copied().collect()
+    }
+
+    fn effort(&self, entries: u64) -> Effort {
+        let (rounds, lap) = if self.is_quick { (5, 10) } else { (9, 20) };
+        let lives = match (self.is_quick, entries > LARGE) {
+            (true, true) => 1,
+            (false, true) => 2,
+            (true, false) => 5,
+            (false, false) => 9,
+        };
+        Effort { rounds, lives, lap: Duration::from_millis(lap) }
+    }
+
+    fn start_bar(&self) {
+        let style = ProgressStyle::with_template("{wide_bar} {percent:>3} %, {eta} left: {msg}");
+        self.bar.set_style(style.expect("the template is valid"));
+        self.bar.set_length(self.total_millis());
+    }
+
+    fn tick(&self, millis: u64) {
+        self.bar.inc(millis);
+    }
+
+    fn build_millis(entries: u64) -> u64 {
+        entries / 2_500 + 1
+    }
+
+    fn prepare_millis(preparation: Preparation, entries: u64) -> u64 {
+        let times = match preparation {
+            Preparation::Filled => 1,
+            Preparation::Renewed => 2,
+            Preparation::ByItself => 4,
+            Preparation::Newborn => 0,
+        };
+        times * Self::build_millis(entries)
+    }
+
+    /// With a third of it as a warm-up.
+    fn lap_millis(effort: Effort) -> u64 {
+        effort.lap.as_millis() as u64 * 4 / 3
+    }
+
+    fn life_millis(entries: u64) -> u64 {
+        2 * Self::build_millis(entries)
+    }
+
+    fn trace_millis(&self) -> u64 {
+        (self.trace_events * NANOS_PER_EVENT / 1_000_000) as u64
+    }
+
+    fn total_millis(&self) -> u64 {
+        let legs = self.entries.iter().map(|&entries| {
+            let leg = self.leg_millis(entries) * self.threads.len() as u64;
+            leg + self.entrants.len() as u64 * Self::build_millis(entries)
+        });
+        let caches = self.entrants.iter().filter(|entrant| traces::takes_part(entrant)).count() + 3;
+        legs.sum::<u64>() + (self.traces.len() * caches) as u64 * self.trace_millis()
+    }
+
+    fn leg_millis(&self, entries: u64) -> u64 {
+        let effort = self.effort(entries);
+        let workloads = self.workloads_at(entries);
+        let mut total = 0;
+        let mut prepared = Preparation::Newborn;
+        for &workload in &workloads {
+            let preparation = workload.preparation();
+            let count = self.entrants_of(workload).len() as u64;
+            if preparation != Preparation::Newborn {
+                total += count * effort.rounds as u64 * Self::lap_millis(effort);
+            }
+            if preparation != prepared {
+                total += count * Self::prepare_millis(preparation, entries);
+                prepared = preparation;
+            }
+        }
+        let lives = Life::ALL.into_iter().filter(|life| Self::is_lived(*life, &workloads)).count();
+        total + (lives * effort.lives * self.entrants.len()) as u64 * Self::life_millis(entries)
+    }
+}

@@ -1,0 +1,137 @@
+//! A store without its type, and what is asked of it.
+
+use crate::allocator::bytes_kept;
+use crate::ids::Id;
+use crate::pace::Pace;
+use crate::store::{Lifetime, Store, Value};
+use crate::traces::{Event, Tally};
+use crate::workloads::{self, Kernel};
+use hdrhistogram::Histogram;
+use std::sync::Arc;
+
+/// What an entrant is there for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Role {
+    /// Sessile as it comes.
+    Subject,
+    /// Sessile in another setting: in the traces only.
+    Variant,
+    /// A real store.
+    Peer,
+    /// A direct-index table that does what a store must: protect what it returns, free what it removes.
+    Floor,
+    /// The same without a count on what it returns.
+    UncountedFloor,
+    /// Memory alone; lookups only.
+    LookupFloor,
+    /// The cost of the measurement.
+    Harness,
+}
+
+/// How a store starts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Start {
+    /// Prepared for its capacity.
+    Sized,
+    /// As small as it can be.
+    Growing,
+}
+
+/// A store that takes part.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Entrant {
+    pub(crate) name: &'static str,
+    pub(crate) role: Role,
+    /// See [`Store::EVICTS`].
+    pub(crate) evicts: bool,
+    /// See [`Store::SEARCHES`].
+    pub(crate) searches: bool,
+    /// Whether it can sweep.
+    pub(crate) flushes: bool,
+    build: fn(usize, Start) -> Arc<dyn Stand>,
+}
+
+impl Entrant {
+    pub(crate) fn new<S: Store>(name: &'static str, role: Role) -> Self {
+        let build = |capacity, start| -> Arc<dyn Stand> {
+            match start {
+                Start::Sized => Arc::new(S::with_capacity(capacity)),
+                Start::Growing => Arc::new(S::growing(capacity)),
+            }
+        };
+        let flushes = S::with_capacity(64).flush(0).is_some();
+        Self { name, role, evicts: S::EVICTS, searches: S::SEARCHES, flushes, build }
+    }
+
+    /// An empty store.
+    pub(crate) fn build(&self, capacity: usize, start: Start) -> Arc<dyn Stand> {
+        (self.build)(capacity, start)
+    }
+}
+
+/// One lap of all lanes over one store.
+#[derive(Clone)]
+pub(crate) struct Job {
+    pub(crate) kernel: Kernel,
+    pub(crate) capacity: u64,
+    pub(crate) lanes: u64,
+    /// Sessions (pairs of sessions under `Tls13`) that each lane has added before.
+    pub(crate) first: u64,
+    /// Operations for each lane.
+    pub(crate) ops: u64,
+    pub(crate) seed: u64,
+    /// The clients of the zipf lookups, see `workloads::popularity`.
+    pub(crate) popularity: Arc<[u32]>,
+    pub(crate) pace: Arc<Pace>,
+}
+
+/// What one lane did in one lap.
+#[derive(Clone, Default)]
+pub(crate) struct Lap {
+    /// Without the time that the lane was kept from its processor.
+    pub(crate) nanos: u64,
+    pub(crate) delayed_nanos: u64,
+    pub(crate) ops: u64,
+    pub(crate) lookups: u64,
+    pub(crate) hits: u64,
+    /// Of the single operations, where the kernel takes their time.
+    pub(crate) latency: Option<Histogram<u64>>,
+}
+
+/// A store that laps are run on.
+pub(crate) trait Stand: Send + Sync {
+    fn lap(&self, job: &Job, lane: u64) -> Lap;
+
+    /// Replays a trace from one thread.
+    fn replay(&self, trace: &[Event]) -> Tally;
+
+    /// Adds the sessions with the numbers below `capacity`.
+    fn fill(&self, capacity: u64);
+
+    fn stored(&self) -> Option<usize>;
+
+    /// The bytes of a session of its kind.
+    fn session_bytes(&self) -> i64;
+}
+
+impl<S: Store> Stand for S {
+    fn lap(&self, job: &Job, lane: u64) -> Lap {
+        workloads::run(self, job, lane)
+    }
+
+    fn replay(&self, trace: &[Event]) -> Tally {
+        crate::traces::replay(self, trace)
+    }
+
+    fn fill(&self, capacity: u64) {
+        workloads::fill(self, capacity);
+    }
+
+    fn stored(&self) -> Option<usize> {
+        self.len()
+    }
+
+    fn session_bytes(&self) -> i64 {
+        bytes_kept(|| S::Value::make(&Id::of(0), Lifetime::Unset)).1
+    }
+}

@@ -1,0 +1,186 @@
+//! Hit ratios: the same requests to every policy, at equal capacity, from one thread.
+
+mod generate;
+mod read;
+mod simulate;
+
+pub(crate) use generate::Scenario;
+pub(crate) use read::{Format, read};
+
+use crate::ids::Id;
+use crate::stand::{Entrant, Role, Start};
+use crate::store::{Lifetime, Store, Value};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+
+/// What a request does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Op {
+    /// Stores a new session.
+    Add,
+    /// Looks a session up.
+    Get,
+    /// Looks up, and stores what is missing.
+    GetOrAdd,
+    /// Looks up and removes.
+    Take,
+}
+
+/// One request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Event {
+    pub(crate) op: Op,
+    pub(crate) id: u32,
+}
+
+/// Lookups and hits after the warm-up.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Tally {
+    lookups: u64,
+    hits: u64,
+}
+
+impl Tally {
+    pub(crate) fn ratio(self) -> f64 {
+        self.hits as f64 / self.lookups as f64
+    }
+}
+
+/// Runs a trace through a policy given as a function, which says whether a lookup hit. The first quarter warms up.
+fn run(trace: &[Event], mut request: impl FnMut(usize, Event) -> bool) -> Tally {
+    let mut tally = Tally::default();
+    for (at, &event) in trace.iter().enumerate() {
+        let is_hit = request(at, event);
+        if at >= trace.len() / 4 && event.op != Op::Add {
+            tally.lookups += 1;
+            tally.hits += u64::from(is_hit);
+        }
+    }
+    tally
+}
+
+/// Replays a trace to a store.
+pub(crate) fn replay<S: Store>(store: &S, trace: &[Event]) -> Tally {
+    run(trace, |_, event| {
+        let id = Id::of(u64::from(event.id));
+        let add = || store.add(&id, S::Value::make(&id, Lifetime::Unset));
+        match event.op {
+            Op::Add => {
+                add();
+                false
+            }
+            Op::Get => store.get(&id),
+            Op::GetOrAdd => {
+                let is_hit = store.get(&id);
+                if !is_hit {
+                    add();
+                }
+                is_hit
+            }
+            Op::Take => store.take(&id),
+        }
+    })
+}
+
+/// The hit ratios of one trace.
+#[derive(Clone, Debug)]
+pub(crate) struct HitRatios {
+    pub(crate) trace: String,
+    pub(crate) capacity: u64,
+    pub(crate) events: usize,
+    /// Simulated policies first.
+    pub(crate) policies: Vec<Outcome>,
+}
+
+/// One policy under one trace.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Outcome {
+    pub(crate) name: &'static str,
+    pub(crate) hit_ratio: f64,
+    /// Sessions that the store holds at the end, if it tells: some hold more than they are told to.
+    pub(crate) holds: Option<usize>,
+}
+
+/// Whether a trace is replayed to an entrant.
+pub(crate) fn takes_part(entrant: &Entrant) -> bool {
+    let is_cache = matches!(entrant.role, Role::Subject | Role::Variant | Role::Peer) && entrant.evicts;
+    is_cache && !entrant.searches
+}
+
+/// Replays a trace to the simulated policies and to all caches, several at a time; `tick` is called after each.
+pub(crate) fn compare(
+    name: String,
+    trace: &[Event],
+    capacity: u64,
+    entrants: &[Entrant],
+    tick: &(dyn Fn() + Sync),
+) -> HitRatios {
+    type Policy<'p> = Box<dyn Fn() -> (Tally, Option<usize>) + Send + Sync + 'p>;
+    let size = capacity as usize;
+    let mut policies: Vec<(&'static str, Policy<'_>)> = vec![
+        ("Belady", Box::new(|| (simulate::belady(trace, size), None))),
+        ("LRU", Box::new(|| (simulate::lru(trace, size), None))),
+        ("FIFO", Box::new(|| (simulate::fifo(trace, size), None))),
+    ];
+    for &entrant in entrants.iter().filter(|entrant| takes_part(entrant)) {
+        let replayed = move || {
+            let stand = entrant.build(size, Start::Sized);
+            (stand.replay(trace), stand.stored())
+        };
+        policies.push((entrant.name, Box::new(replayed)));
+    }
+    let next = AtomicUsize::new(0);
+    let outcomes = Mutex::new(vec![None; policies.len()]);
+    let work = || loop {
+        // ORDERING: Relaxed: only uniqueness matters.
+        let at = next.fetch_add(1, Ordering::Relaxed);
+        let Some((name, policy)) = policies.get(at) else { break };
+        let (tally, holds) = policy();
+        let outcome = Outcome { name, hit_ratio: tally.ratio(), holds };
+        outcomes.lock().expect("no panic inside")[at] = Some(outcome);
+        tick();
+    };
+    thread::scope(|scope| {
+        for _ in 0..thread::available_parallelism().map_or(1, usize::from) {
+            scope.spawn(work);
+        }
+    });
+    let outcomes = outcomes.into_inner().expect("no panic inside");
+    HitRatios {
+        trace: name,
+        capacity,
+        events: trace.len(),
+        policies: outcomes.into_iter().flatten().collect(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn events(ids: &[u32]) -> Vec<Event> {
+        ids.iter().map(|&id| Event { op: Op::GetOrAdd, id }).collect()
+    }
+
+    #[test]
+    fn policies_differ_where_they_should() {
+        // One hot id among newcomers: a cache of two that knows recency or the future keeps it, a queue does not.
+        let ids: Vec<u32> = (0..4000).map(|at| if at % 2 == 0 { 0 } else { at }).collect();
+        let trace = events(&ids);
+        let ratio = |tally: Tally| (tally.ratio() * 100.0).round();
+        assert_eq!(ratio(simulate::lru(&trace, 2)), 50.0);
+        assert_eq!(ratio(simulate::belady(&trace, 2)), 50.0);
+        assert!(ratio(simulate::fifo(&trace, 2)) < 40.0);
+    }
+
+    #[test]
+    fn belady_is_an_upper_bound() {
+        for scenario in Scenario::ALL {
+            let trace = scenario.generate(256, 20_000);
+            let best = simulate::belady(&trace, 256).ratio();
+            assert!(best >= simulate::lru(&trace, 256).ratio());
+            assert!(best >= simulate::fifo(&trace, 256).ratio());
+        }
+    }
+}

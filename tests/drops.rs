@@ -1,0 +1,239 @@
+//! Payloads: dropped exactly once, after the last handle, whatever happened to the session.
+
+mod common;
+
+use common::{Ledger, Payload, Random, assert_whole, id, race, reclaim, scaled};
+use sessile::{Session, SessionCache};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc;
+
+#[test]
+fn a_payload_lives_as_long_as_any_handle() {
+    let ledger = Ledger::new();
+    let cache = SessionCache::new(10).unwrap();
+    let mine = ledger.session(1);
+    assert!(cache.add(mine.clone()).changed());
+    assert!(cache.remove_id(&id(1)));
+    reclaim(&cache);
+    drop(cache);
+    assert_eq!((mine.number(), ledger.alive()), (1, 1));
+    let other = mine.clone();
+    drop(mine);
+    assert_eq!((other.number(), ledger.alive()), (1, 1));
+    drop(other);
+    assert_eq!(ledger.alive(), 0);
+}
+
+#[test]
+fn what_left_by_any_way_is_freed_by_collect() {
+    let ledger = Ledger::new();
+    let cache = SessionCache::new(100).unwrap();
+    for n in 0..100 {
+        assert!(cache.add(ledger.session(n)).changed());
+    }
+    for n in 0..20 {
+        drop(cache.take(&id(n)));
+        assert!(cache.remove_id(&id(20 + n)));
+        assert!(cache.add(ledger.session(40 + n)).changed());
+        assert!(cache.get(&id(60 + n)).is_some_and(|found| cache.remove(&found)));
+    }
+    cache.set_capacity(30).unwrap();
+    reclaim(&cache);
+    assert_eq!(ledger.alive(), cache.len());
+    cache.clear();
+    reclaim(&cache);
+    assert_eq!(ledger.alive(), 0);
+    assert_eq!(ledger.made(), 120);
+    assert_whole(&cache);
+}
+
+#[test]
+fn what_is_dropped_with_the_cache_is_freed_at_once() {
+    for retired in [0, 1, 63, 64, 65, 1000] {
+        let ledger = Ledger::new();
+        let cache = SessionCache::new(500).unwrap();
+        for n in 0..retired + 300 {
+            assert!(cache.add(ledger.session(n)).changed());
+        }
+        for n in 0..retired {
+            cache.remove_id(&id(n));
+        }
+        drop(cache);
+        assert_eq!(ledger.alive(), 0, "{retired} retired");
+    }
+}
+
+/// What a session was put through by one thread.
+fn work(cache: &SessionCache<Payload>, ledger: &std::sync::Arc<Ledger>, seed: u64, operations: u64) {
+    let mut random = Random::new(seed);
+    let keys = 2 * cache.capacity() as u64 + 2;
+    let mut kept = Vec::new();
+    for operation in 0..operations {
+        let key = random.below(keys);
+        match random.below(16) {
+            0..=6 => drop(cache.add(ledger.session(key))),
+            7..=9 => kept.extend(cache.take(&id(key))),
+            10 => drop(cache.remove_id(&id(key))),
+            11 => drop(cache.get(&id(key)).map(|found| cache.remove(&found))),
+            12 => kept.extend(cache.get(&id(key))),
+            13 => assert!(cache.read(&id(key), |found| found.number() == key) != Some(false)),
+            14 => kept.truncate(kept.len() / 2),
+            _ if operation % 64 == 0 => cache.collect(),
+            _ => drop(kept.first().map(|old| cache.add(old.clone()))),
+        }
+        assert!(kept.iter().all(|session| session.number() < keys));
+        kept.truncate(20);
+    }
+}
+
+#[test]
+fn under_stress_everything_that_was_made_is_freed() {
+    for threads in [2, 3, 4, 8] {
+        for capacity in [1, 14, 50, 2000] {
+            let ledger = Ledger::new();
+            let cache = SessionCache::new(capacity).unwrap();
+            let each = scaled(60_000, 6_000) / threads as u64;
+            race(threads, |thread| work(&cache, &ledger, thread as u64, each));
+            assert_whole(&cache);
+            reclaim(&cache);
+            assert_eq!(ledger.alive(), cache.len(), "what the threads left behind is freed by collect");
+            assert_eq!(cache.stats().garbage, sessile::Garbage::default());
+            drop(cache);
+            assert_eq!(ledger.alive(), 0);
+        }
+    }
+}
+
+#[test]
+fn under_stress_and_migrations_everything_that_was_made_is_freed() {
+    let ledger = Ledger::new();
+    let cache = SessionCache::new(500).unwrap();
+    let done = AtomicBool::new(false);
+    race(4, |thread| {
+        if thread == 0 {
+            for round in 0..scaled(500, 50) {
+                cache.set_capacity([500, 40, 1000, 14, 300][round as usize % 5]).unwrap();
+            }
+            done.store(true, Ordering::Release);
+        }
+        let mut seed = thread as u64;
+        while !done.load(Ordering::Acquire) {
+            work(&cache, &ledger, seed, 200);
+            seed += 4;
+        }
+    });
+    assert_whole(&cache);
+    reclaim(&cache);
+    assert_eq!(ledger.alive(), cache.len());
+    drop(cache);
+    assert_eq!(ledger.alive(), 0);
+}
+
+/// Collectors that meddle with what others retire, then the end: nothing may be left in between.
+#[test]
+fn a_cache_that_is_dropped_while_garbage_is_everywhere_frees_it() {
+    for round in 0..scaled(2_000, 200) {
+        let ledger = Ledger::new();
+        let cache = SessionCache::new(10).unwrap();
+        race(2, |thread| {
+            for n in 0..100 {
+                if thread == 0 {
+                    drop(cache.add(ledger.session(n % 3)));
+                } else {
+                    cache.collect();
+                }
+            }
+        });
+        drop(cache);
+        assert_eq!(ledger.alive(), 0, "in round {round}");
+    }
+}
+
+#[test]
+fn handles_outlive_the_cache_on_other_threads() {
+    for _ in 0..scaled(300, 30) {
+        let ledger = Ledger::new();
+        let cache = SessionCache::new(100).unwrap();
+        for n in 0..100 {
+            assert!(cache.add(ledger.session(n)).changed());
+        }
+        let handles: Vec<Session<Payload>> = cache.iter().collect();
+        let (send, receive) = mpsc::channel::<Session<Payload>>();
+        std::thread::scope(|scope| {
+            scope.spawn(move || {
+                for (n, handle) in receive.iter().enumerate() {
+                    assert!(handle.number() < 100, "read while the cache goes, handle {n}");
+                }
+            });
+            for (n, handle) in handles.iter().enumerate() {
+                send.send(handle.clone()).unwrap();
+                if n == 50 {
+                    drop(cache.take(&handle.id()));
+                }
+            }
+            drop(cache);
+            drop(send);
+        });
+        assert_eq!(ledger.alive(), 100);
+        assert!(handles.iter().all(|handle| Session::handle_count(handle) == 1));
+        drop(handles);
+        assert_eq!(ledger.alive(), 0);
+    }
+}
+
+#[test]
+fn a_thread_that_is_gone_leaves_nothing_behind_after_collect() {
+    let ledger = Ledger::new();
+    let cache = SessionCache::new(100).unwrap();
+    for batch in 1..50 {
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                for n in 0..batch {
+                    assert!(cache.add(ledger.session(n)).changed());
+                    assert!(cache.remove_id(&id(n)));
+                }
+            });
+        });
+        reclaim(&cache);
+        assert_eq!((ledger.alive(), cache.stats().garbage.sessions), (0, 0), "a batch of {batch}");
+    }
+}
+
+/// Without a collect too, as long as others work: what an exited thread retired goes by their hands.
+#[test]
+fn what_a_gone_thread_left_is_freed_by_the_work_of_others() {
+    let ledger = Ledger::new();
+    let cache = SessionCache::new(100).unwrap();
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            for n in 0..40 {
+                assert!(cache.add(ledger.session(n)).changed());
+                assert!(cache.remove_id(&id(n)));
+            }
+        });
+    });
+    let others = Ledger::new();
+    for n in 0..20_000 {
+        drop(cache.add(others.session(n % 10)));
+    }
+    assert_eq!(ledger.alive(), 0);
+    assert!(others.alive() <= 1000, "{} are waiting", others.alive());
+}
+
+/// A payload may hold another cache, a thread's last act may be on a cache: both end well.
+struct Nested(#[allow(dead_code, reason = "held")] SessionCache<Payload>);
+
+#[test]
+fn a_payload_may_own_a_cache() {
+    let ledger = Ledger::new();
+    let outer = SessionCache::new(5).unwrap();
+    for n in 0..20 {
+        let inner = SessionCache::new(10).unwrap();
+        assert!(inner.add(ledger.session(n)).changed());
+        assert!(outer.add(Session::new(id(n), Nested(inner))).changed());
+    }
+    reclaim(&outer);
+    assert_eq!(ledger.alive(), 5);
+    drop(outer);
+    assert_eq!(ledger.alive(), 0);
+}

@@ -1,0 +1,94 @@
+//! Memory: bounded whatever comes and goes. One test, because it measures the whole process.
+
+mod common;
+
+use common::{id, reclaim, scaled, session};
+use sessile::{Session, SessionCache};
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::sync::atomic::{AtomicIsize, Ordering};
+
+static LIVE_BYTES: AtomicIsize = AtomicIsize::new(0);
+
+struct Counting;
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+// SAFETY: every call is passed on to the system's allocator unchanged.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        LIVE_BYTES.fetch_add(layout.size() as isize, Ordering::Relaxed);
+        // SAFETY: passed on.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, memory: *mut u8, layout: Layout) {
+        LIVE_BYTES.fetch_sub(layout.size() as isize, Ordering::Relaxed);
+        // SAFETY: passed on.
+        unsafe { System.dealloc(memory, layout) }
+    }
+}
+
+/// By how many bytes the process has grown when `f` is through.
+fn growth(f: impl FnOnce()) -> isize {
+    let before = LIVE_BYTES.load(Ordering::SeqCst);
+    f();
+    LIVE_BYTES.load(Ordering::SeqCst) - before
+}
+
+fn many_caches_come_and_go(count: u64) {
+    for n in 0..count {
+        let cache = SessionCache::new(100).unwrap();
+        assert!(cache.add(session(n)).changed());
+        assert!(cache.remove_id(&id(n)));
+    }
+}
+
+fn many_threads_come_and_go(cache: &SessionCache<u64>, count: u64) {
+    for n in 0..count {
+        std::thread::scope(|scope| {
+            let thread = scope.spawn(|| {
+                for m in 0..20 {
+                    assert!(cache.add(session(n * 20 + m)).changed());
+                }
+            });
+            thread.join().unwrap();
+        });
+    }
+    reclaim(cache);
+}
+
+#[test]
+fn memory_stays_bounded() {
+    many_caches_come_and_go(10);
+    let grown = growth(|| many_caches_come_and_go(scaled(2000, 500)));
+    assert!(grown < 100_000, "caches that are gone left {grown} bytes with the thread");
+
+    let cache = SessionCache::new(100).unwrap();
+    many_threads_come_and_go(&cache, 10);
+    let grown = growth(|| many_threads_come_and_go(&cache, scaled(1000, 300)));
+    assert!(grown < 100_000, "threads that are gone left {grown} bytes with the cache");
+
+    let churn = |count: u64| (0..count).for_each(|n| assert!(cache.add(session(n)).changed()));
+    churn(10_000);
+    let grown = growth(|| churn(scaled(1_000_000, 200_000)));
+    assert!(grown < 200_000, "churn grew the process by {grown} bytes");
+
+    let resize = |count: u64| {
+        for round in 0..count {
+            cache.set_capacity(1000 + round as usize % 7 * 1000).unwrap();
+            churn(500);
+        }
+        cache.clear();
+        cache.set_capacity(100).unwrap();
+        reclaim(&cache);
+    };
+    resize(7);
+    let grown = growth(|| resize(scaled(700, 70)));
+    assert!(grown < 200_000, "resizing grew the process by {grown} bytes");
+
+    let all = growth(|| drop(cache));
+    assert!(all < 0, "what the cache had is given back");
+    let handles = growth(|| drop((0..1000).map(session).collect::<Vec<Session<u64>>>()));
+    assert_eq!(handles, 0);
+}

@@ -1,0 +1,289 @@
+//! Panics in user code: nothing is lost, the caller hears of it, table and counts are whole afterwards.
+
+mod common;
+
+use common::{START, assert_whole, id, numbers, reclaim, session};
+use sessile::{Added, Clock, Session, SessionCache};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+/// Runs `f` and checks that it panics.
+fn panics<R>(what: &str, f: impl FnOnce() -> R) {
+    assert!(catch_unwind(AssertUnwindSafe(f)).is_err(), "{what} did not panic");
+}
+
+/// A cache whose removal, arrival and miss hooks panic while armed.
+fn explosive(capacity: usize) -> (SessionCache<u64>, Arc<AtomicBool>) {
+    let armed = Arc::new(AtomicBool::new(false));
+    let fuse = |name: &'static str| {
+        let armed = Arc::clone(&armed);
+        move || assert!(!armed.load(Ordering::Relaxed), "{name}")
+    };
+    let (added, removed, missed) = (fuse("added"), fuse("removed"), fuse("missed"));
+    let cache = SessionCache::builder()
+        .capacity(capacity)
+        .clock(sessile::ManualClock::new(START))
+        .on_added(move |_: &Session<u64>| added())
+        .on_removed(move |_, _| removed())
+        .on_miss(move |_, _| {
+            missed();
+            None
+        })
+        .build()
+        .unwrap();
+    (cache, armed)
+}
+
+/// Runs `f` with the hooks armed: it panics and leaves the cache whole.
+fn explode<R>(cache: &SessionCache<u64>, armed: &AtomicBool, what: &str, f: impl FnOnce() -> R) {
+    armed.store(true, Ordering::Relaxed);
+    panics(what, f);
+    armed.store(false, Ordering::Relaxed);
+    assert_whole(cache);
+}
+
+#[test]
+fn a_hook_that_panics_leaves_the_operation_done() {
+    let (cache, armed) = &explosive(3);
+    explode(cache, armed, "insert", || cache.add(session(1)));
+    assert_eq!(numbers(cache), [1]);
+    explode(cache, armed, "replace", || cache.add(Session::new(id(1), 10)));
+    assert_eq!(numbers(cache), [10]);
+    assert!(cache.add(session(2)).changed() && cache.add(session(3)).changed());
+    explode(cache, armed, "evict", || cache.add(session(4)));
+    assert_eq!(numbers(cache), [2, 3, 4]);
+    explode(cache, armed, "take", || cache.take(&id(2)));
+    explode(cache, armed, "remove by id", || cache.remove_id(&id(3)));
+    assert_eq!(numbers(cache), [4]);
+    let stored = cache.get(&id(4)).unwrap();
+    explode(cache, armed, "remove", || cache.remove(&stored));
+    assert!(cache.is_empty());
+    explode(cache, armed, "miss", || cache.get(&id(9)));
+    explode(cache, armed, "miss of a take", || cache.take(&id(9)));
+    explode(cache, armed, "miss of a read", || cache.read(&id(9), |_| ()));
+    let brief = session(5);
+    assert!(cache.add(brief.clone()).changed());
+    brief.set_created_at(START - 10_000);
+    explode(cache, armed, "expiry at lookup", || cache.get(&id(5)));
+    assert!(cache.add(session(6)).changed());
+    explode(cache, armed, "clear", || cache.clear());
+    assert!(cache.is_empty());
+    assert!(cache.add(session(7)).changed() && cache.add(session(8)).changed());
+    explode(cache, armed, "shrink", || cache.set_capacity(1));
+    cache.set_capacity(1).unwrap();
+    assert_eq!(cache.len(), 1);
+    drop((brief, stored));
+    reclaim(cache);
+    assert_eq!((cache.stats().garbage.sessions, cache.stats().drop_panics), (0, 0));
+}
+
+#[test]
+fn every_departure_is_told_even_if_a_hook_panics() {
+    let told = Arc::new(AtomicUsize::new(0));
+    let counter = Arc::clone(&told);
+    let cache = SessionCache::builder()
+        .capacity(2000)
+        .on_removed(move |_: &Session<u64>, _| panic!("number {}", counter.fetch_add(1, Ordering::Relaxed)))
+        .build()
+        .unwrap();
+    for n in 0..1000 {
+        assert!(cache.add(session(n)).changed());
+    }
+    // The panic may end the walk early; each call goes on where the table is.
+    let mut calls = 0;
+    while !cache.is_empty() {
+        panics("clear", || cache.clear());
+        calls += 1;
+        assert!(calls <= 1000 && told.load(Ordering::Relaxed) == 1000 - cache.len());
+        assert_whole(&cache);
+    }
+    assert_eq!(cache.stats().flushed, 1000);
+}
+
+/// A shrinking that is interrupted by a panicking hook leaves a cache that holds what it says.
+#[test]
+fn a_hook_that_panics_while_the_capacity_falls_leaves_one_capacity() {
+    for (from, to) in [(10, 5), (2000, 100), (20, 14)] {
+        let (cache, armed) = explosive(from);
+        for n in 0..from as u64 {
+            assert!(cache.add(session(n)).changed());
+        }
+        armed.store(true, Ordering::Relaxed);
+        panics("shrink", || cache.set_capacity(to));
+        armed.store(false, Ordering::Relaxed);
+        assert_whole(&cache);
+        let capacity = cache.capacity();
+        assert!([from, to].contains(&capacity));
+        cache.clear();
+        for n in 0..capacity as u64 {
+            assert!(cache.add(session(n)).changed());
+        }
+        assert_eq!(cache.len(), capacity, "shrunk from {from} to {to}: it says {capacity}");
+        cache.set_capacity(to).unwrap();
+        assert_eq!((cache.len(), cache.capacity()), (to, to));
+    }
+}
+
+#[test]
+fn a_weigher_that_panics_changes_nothing() {
+    let armed = Arc::new(AtomicBool::new(true));
+    let fuse = Arc::clone(&armed);
+    let cache = SessionCache::builder()
+        .capacity(3)
+        .max_weight(30)
+        .weigher(move |_: &Session<u64>| if fuse.load(Ordering::Relaxed) { panic!("weigher") } else { 10 })
+        .build()
+        .unwrap();
+    let mine = session(1);
+    let before = cache.stats();
+    panics("add", || cache.add(mine.clone()));
+    assert_eq!(cache.stats(), before);
+    assert_eq!(Session::handle_count(&mine), 1);
+    armed.store(false, Ordering::Relaxed);
+    assert!(matches!(cache.add(mine), Added::Inserted));
+    for n in 2..4 {
+        assert!(cache.add(session(n)).changed());
+    }
+    armed.store(true, Ordering::Relaxed);
+    panics("replace", || cache.add(session(1)));
+    panics("evict", || cache.add(session(4)));
+    assert_eq!(numbers(&cache), [1, 2, 3]);
+    assert_whole(&cache);
+}
+
+#[test]
+fn a_reader_that_panics_holds_nothing_back() {
+    let cache = SessionCache::new(3).unwrap();
+    let mine = session(1);
+    assert!(cache.add(mine.clone()).changed());
+    panics("read", || cache.read(&id(1), |_| panic!("reader")));
+    assert!(cache.remove_id(&id(1)));
+    reclaim(&cache);
+    assert_eq!(Session::handle_count(&mine), 1);
+    assert_eq!(cache.stats().hits, 1);
+    assert_whole(&cache);
+}
+
+/// A clock that panics while armed.
+struct Explosive(Arc<AtomicBool>);
+
+impl Clock for Explosive {
+    fn now(&self) -> u64 {
+        assert!(!self.0.load(Ordering::Relaxed), "clock");
+        START
+    }
+}
+
+#[test]
+fn a_clock_that_panics_changes_nothing() {
+    let armed = Arc::new(AtomicBool::new(false));
+    let cache = SessionCache::builder().capacity(10).clock(Explosive(Arc::clone(&armed))).build().unwrap();
+    for n in 0..10 {
+        assert!(cache.add(session(n)).changed());
+    }
+    let (before, mine) = (cache.stats(), session(10));
+    armed.store(true, Ordering::Relaxed);
+    panics("add", || cache.add(mine.clone()));
+    panics("get", || cache.get(&id(1)));
+    panics("read", || cache.read(&id(1), |_| ()));
+    panics("take", || cache.take(&id(1)));
+    assert_eq!(cache.stats(), before);
+    assert_eq!(Session::handle_count(&mine), 1);
+    // A shrink needs the time too, if at all.
+    let shrunk = catch_unwind(AssertUnwindSafe(|| cache.set_capacity(5)));
+    armed.store(false, Ordering::Relaxed);
+    assert_whole(&cache);
+    let capacity = cache.capacity();
+    assert_eq!(capacity, if shrunk.is_ok() { 5 } else { 10 });
+    cache.clear();
+    for n in 20..40 {
+        assert!(cache.add(session(n)).changed());
+    }
+    assert_eq!(cache.len(), capacity);
+    assert_whole(&cache);
+}
+
+/// A payload whose drop panics if it is told to, and is counted either way.
+struct Bomb(bool, Arc<AtomicUsize>);
+
+impl Drop for Bomb {
+    fn drop(&mut self) {
+        self.1.fetch_add(1, Ordering::Relaxed);
+        assert!(!self.0, "a bomb");
+    }
+}
+
+#[test]
+fn a_deferred_drop_that_panics_is_counted_and_goes_no_further() {
+    let freed = Arc::new(AtomicUsize::new(0));
+    let cache = SessionCache::new(10).unwrap();
+    for n in 0..10 {
+        assert!(cache.add(Session::new(id(n), Bomb(n % 2 == 0, Arc::clone(&freed)))).changed());
+    }
+    assert_eq!(cache.clear(), 10);
+    reclaim(&cache);
+    assert_eq!(freed.load(Ordering::Relaxed), 10);
+    assert_eq!(cache.stats().drop_panics, 5);
+    assert_eq!(cache.stats().garbage.sessions, 0);
+    // In steady state too, where retirements free what was retired before.
+    for n in 0..1000 {
+        drop(cache.add(Session::new(id(n % 3), Bomb(false, Arc::clone(&freed)))));
+    }
+    for n in 0..1000 {
+        let bomb = Session::new(id(100 + n % 3), Bomb(n % 4 == 0, Arc::clone(&freed)));
+        let added = catch_unwind(AssertUnwindSafe(|| cache.add(bomb)));
+        if let Ok(Added::Replaced(old)) = added {
+            // The caller's own handle may be the last: then the panic is the caller's.
+            let _ = catch_unwind(AssertUnwindSafe(|| drop(old)));
+        }
+    }
+    assert_whole(&cache);
+    reclaim(&cache);
+    assert_eq!(freed.load(Ordering::Relaxed), 2010 - cache.len());
+}
+
+#[test]
+fn the_last_handle_of_a_caller_panics_at_the_caller() {
+    let freed = Arc::new(AtomicUsize::new(0));
+    let cache = SessionCache::new(10).unwrap();
+    assert!(cache.add(Session::new(id(1), Bomb(true, Arc::clone(&freed)))).changed());
+    let taken = cache.take(&id(1)).unwrap();
+    reclaim(&cache);
+    panics("the last drop", || drop(taken));
+    assert_eq!((freed.load(Ordering::Relaxed), cache.stats().drop_panics), (1, 0));
+    assert_whole(&cache);
+}
+
+#[test]
+fn a_drop_that_panics_when_the_cache_goes_costs_nobody_else_his() {
+    for capacity in [10, 100] {
+        let freed = Arc::new(AtomicUsize::new(0));
+        let cache = SessionCache::new(capacity).unwrap();
+        for n in 0..capacity as u64 {
+            assert!(cache.add(Session::new(id(n), Bomb(n == 3, Arc::clone(&freed)))).changed());
+        }
+        let all = cache.len();
+        let _ = catch_unwind(AssertUnwindSafe(|| drop(cache)));
+        assert_eq!(freed.load(Ordering::Relaxed), capacity, "all {all} are freed");
+    }
+}
+
+#[test]
+fn a_rejected_session_whose_drop_panics_changes_nothing() {
+    let freed = Arc::new(AtomicUsize::new(0));
+    let cache = SessionCache::new(10).unwrap();
+    let dead = Session::<Bomb>::builder(id(1)).resumable(false).build(Bomb(true, Arc::clone(&freed)));
+    panics("add", || cache.add(dead));
+    assert_eq!((freed.load(Ordering::Relaxed), cache.len(), cache.stats().rejected), (1, 0, 1));
+    assert_whole(&cache);
+}
+
+#[test]
+fn the_first_panic_is_the_one_that_is_heard() {
+    let (cache, armed) = explosive(1);
+    assert!(cache.add(session(1)).changed());
+    armed.store(true, Ordering::Relaxed);
+    let heard = catch_unwind(AssertUnwindSafe(|| cache.add(session(2)))).unwrap_err();
+    assert_eq!(heard.downcast_ref::<String>().map(String::as_str), Some("removed"));
+}
