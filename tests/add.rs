@@ -2,8 +2,10 @@
 
 mod common;
 
-use common::{START, assert_whole, clocked, id, numbers, reclaim, session};
+use common::{Gate, START, assert_whole, clocked, id, numbers, race, reclaim, scaled, session};
 use sessile::{Added, Mode, Policy, Protocol, Rejection, RemovalCause, Session, SessionCache};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 #[test]
@@ -82,11 +84,11 @@ fn the_identical_object_does_not_become_younger_under_lru() {
 
 #[test]
 fn the_added_hook_is_silent_about_the_identical_object() {
-    let calls = std::sync::Arc::new(std::sync::atomic::AtomicUsize::new(0));
-    let counter = std::sync::Arc::clone(&calls);
+    let calls = Arc::new(AtomicUsize::new(0));
+    let counter = Arc::clone(&calls);
     let cache = SessionCache::builder()
         .on_added(move |_: &Session<u64>| {
-            counter.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+            counter.fetch_add(1, Ordering::Relaxed);
         })
         .build()
         .unwrap();
@@ -95,7 +97,7 @@ fn the_added_hook_is_silent_about_the_identical_object() {
     for _ in 0..10 {
         assert!(matches!(cache.add(one.clone()), Added::Identical));
     }
-    assert_eq!(calls.load(std::sync::atomic::Ordering::Relaxed), 1);
+    assert_eq!(calls.load(Ordering::Relaxed), 1);
 }
 
 #[test]
@@ -193,4 +195,64 @@ fn the_first_cache_dates_an_undated_session() {
     let later = builder.timeout(Duration::from_secs(1)).build().unwrap();
     assert!(later.add(one.clone()).changed());
     assert_eq!(one.expires_at(), Some(START + 60), "the second cache does not date it again");
+}
+
+/// Threads that add one absent key at the same moment, each an object of its own.
+fn race_for_an_absent_key(threads: usize, capacity: usize, rounds: usize) {
+    let cache = SessionCache::new(capacity).unwrap();
+    let gate = Gate::new(threads);
+    let inserted = AtomicUsize::new(0);
+    race(threads, |thread| {
+        let member = gate.member();
+        for round in 0..rounds {
+            member.meet(3 * round);
+            match cache.add(Session::new(id(round as u64), thread as u64)) {
+                Added::Inserted => drop(inserted.fetch_add(1, Ordering::Relaxed)),
+                Added::Replaced(old) => assert_ne!(*old, thread as u64),
+                other => panic!("{other:?}"),
+            }
+            member.meet(3 * round + 1);
+            if thread == 0 {
+                assert_eq!(inserted.swap(0, Ordering::Relaxed), 1, "of all one inserts, round {round}");
+                assert_eq!(cache.snapshot().len(), 1, "a key was stored twice, round {round}");
+                assert!(cache.take(&id(round as u64)).is_some());
+                assert!(cache.take(&id(round as u64)).is_none());
+            }
+            member.meet(3 * round + 2);
+        }
+    });
+    assert_whole(&cache);
+}
+
+#[test]
+fn of_racing_adders_of_one_key_one_inserts_and_the_others_replace() {
+    for (threads, capacity) in [(2, 14), (2, 100), (3, 14), (4, 14)] {
+        race_for_an_absent_key(threads, capacity, scaled(10_000, 2_000) as usize / threads);
+    }
+}
+
+#[test]
+fn of_racing_adders_of_one_object_one_inserts_and_the_others_find_it() {
+    let cache = SessionCache::new(14).unwrap();
+    let (threads, rounds) = (2, scaled(10_000, 2_000) as usize);
+    let objects: Vec<_> = (0..rounds as u64).map(session).collect();
+    let gate = Gate::new(threads);
+    let inserted: usize = race(threads, |_| {
+        let (member, mut inserted) = (gate.member(), 0);
+        for (round, object) in objects.iter().enumerate() {
+            member.meet(round);
+            match cache.add(object.clone()) {
+                Added::Inserted => inserted += 1,
+                Added::Identical => {}
+                other => panic!("{other:?}"),
+            }
+        }
+        inserted
+    })
+    .into_iter()
+    .sum();
+    assert_eq!((inserted, cache.stats().identical as usize), (rounds, rounds));
+    assert_whole(&cache);
+    drop(cache);
+    assert!(objects.iter().all(|object| Session::handle_count(object) == 1));
 }

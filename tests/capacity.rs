@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{assert_whole, id, numbers, race, scaled, session, watched};
+use common::{Gate, assert_whole, id, numbers, race, scaled, session, watched};
 use sessile::{Added, BuildError, Capacity, Policy, SessionCache};
 use std::time::Duration;
 
@@ -157,10 +157,10 @@ fn four_threads_against_the_limit_end_exactly_at_it() {
 #[test]
 fn idle_threads_do_not_keep_capacity_to_themselves() {
     let cache = SessionCache::new(20_480).unwrap();
-    let (work, done) = (std::sync::Barrier::new(9), std::sync::Barrier::new(9));
+    let gate = Gate::new(9);
     std::thread::scope(|scope| {
         for thread in 0..8u64 {
-            let (cache, work, done) = (&cache, &work, &done);
+            let (cache, member) = (&cache, gate.member());
             scope.spawn(move || {
                 for n in 0..200 {
                     assert!(cache.add(session(1_000_000 * (thread + 1) + n)).changed());
@@ -168,11 +168,12 @@ fn idle_threads_do_not_keep_capacity_to_themselves() {
                 for n in 0..200 {
                     assert!(cache.take(&id(1_000_000 * (thread + 1) + n)).is_some());
                 }
-                work.wait();
-                done.wait();
+                member.meet(0);
+                member.meet(1);
             });
         }
-        work.wait();
+        let member = gate.member();
+        member.meet(0);
         assert!(cache.is_empty());
         race(4, |thread| {
             for n in (thread as u64..20_480).step_by(4) {
@@ -180,7 +181,7 @@ fn idle_threads_do_not_keep_capacity_to_themselves() {
             }
         });
         assert_holds(cache.len(), 20_480);
-        done.wait();
+        member.meet(1);
     });
     assert_whole(&cache);
 }

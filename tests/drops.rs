@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{Ledger, Payload, Random, assert_whole, id, race, reclaim, scaled};
+use common::{End, Ledger, Payload, Random, assert_whole, id, race, reclaim, scaled};
 use sessile::{Session, SessionCache};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc;
@@ -111,10 +111,10 @@ fn under_stress_and_migrations_everything_that_was_made_is_freed() {
     let done = AtomicBool::new(false);
     race(4, |thread| {
         if thread == 0 {
+            let _end = End(&done);
             for round in 0..scaled(500, 50) {
                 cache.set_capacity([500, 40, 1000, 14, 300][round as usize % 5]).unwrap();
             }
-            done.store(true, Ordering::Release);
         }
         let mut seed = thread as u64;
         while !done.load(Ordering::Acquire) {

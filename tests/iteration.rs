@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{Random, assert_whole, clocked, id, numbers, race, reclaim, scaled, session, watched};
+use common::{End, Random, assert_whole, clocked, id, numbers, race, reclaim, scaled, session, watched};
 use sessile::{Session, SessionCache};
 use std::collections::HashMap;
 
@@ -136,6 +136,7 @@ fn a_clear_leaves_nothing_behind_while_the_table_moves() {
     let done = std::sync::atomic::AtomicBool::new(false);
     race(3, |thread| {
         if thread == 0 {
+            let _end = End(&done);
             for round in 0..rounds {
                 for n in 0..300 {
                     assert!(cache.add(session(n)).changed());
@@ -144,7 +145,6 @@ fn a_clear_leaves_nothing_behind_while_the_table_moves() {
                 let left = (0..300).filter(|&n| cache.get(&id(n)).is_some()).count();
                 assert_eq!(left, 0, "in round {round}");
             }
-            done.store(true, std::sync::atomic::Ordering::Release);
         }
         let mut round = thread;
         while !done.load(std::sync::atomic::Ordering::Acquire) {

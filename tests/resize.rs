@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{Random, Removals, assert_whole, id, numbers, race, scaled, session, watched};
+use common::{End, Random, Removals, assert_whole, id, numbers, race, scaled, session, watched};
 use sessile::{Added, BuildError, Capacity, Policy, RemovalCause, SessionCache};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
@@ -152,10 +152,10 @@ fn nobody_ever_sees_more_than_the_capacity_while_it_falls() {
             || {
                 race(3, |thread| {
                     if thread == 0 {
+                        let _end = End(&done);
                         for capacity in (1..=2900).rev().step_by(100) {
                             cache.set_capacity(capacity).unwrap();
                         }
-                        done.store(true, Ordering::Release);
                     }
                     let mut random = Random::new(thread as u64);
                     while !done.load(Ordering::Acquire) {
@@ -210,10 +210,10 @@ fn lookups_and_adds_go_on_while_the_table_moves() {
     let done = AtomicBool::new(false);
     race(4, |thread| {
         if thread == 0 {
+            let _end = End(&done);
             for round in 0..scaled(600, 60) {
                 cache.set_capacity([4000, 2500, 8000, 2200][round as usize % 4]).unwrap();
             }
-            done.store(true, Ordering::Release);
         }
         let mut random = Random::new(thread as u64);
         while !done.load(Ordering::Acquire) {

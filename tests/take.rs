@@ -2,10 +2,12 @@
 
 mod common;
 
-use common::{Ledger, Payload, Random, Removals, assert_whole, clocked, id, race, reclaim, scaled, session};
+use common::{
+    Gate, Ledger, Payload, Random, Removals, assert_whole, clocked, id, race, reclaim, scaled, session,
+};
 use sessile::{Added, RemovalCause, Session, SessionCache};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Barrier};
 
 #[test]
 fn a_taken_session_is_gone() {
@@ -74,14 +76,15 @@ fn of_racing_takers_exactly_one_wins() {
         let cache = SessionCache::new(capacity).unwrap();
         let rounds = scaled(20_000, 2_000);
         let wins: Vec<AtomicUsize> = (0..rounds).map(|_| AtomicUsize::new(0)).collect();
-        let barrier = Barrier::new(4);
+        let gate = Gate::new(4);
         race(4, |thread| {
+            let member = gate.member();
             for round in 0..rounds {
                 if thread == 0 {
                     assert!(cache.add(session(round)).changed());
                 }
                 if round % 64 == 0 {
-                    barrier.wait();
+                    member.meet(round as usize / 64);
                 }
                 // Everybody goes for what was added last, and the round before, again.
                 for target in [round, round.saturating_sub(1)] {

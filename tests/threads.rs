@@ -238,8 +238,9 @@ fn more_threads_than_any_table_has_numbers_for() {
                 for n in 0..3 {
                     while !cache.add(session(thread * 3 + n)).changed() {}
                 }
-                assert!(cache.get(&id(thread * 3)).is_some());
+                let found = cache.get(&id(thread * 3)).is_some();
                 barrier.wait();
+                assert!(found);
             };
             builder.spawn_scoped(scope, run).unwrap();
         }

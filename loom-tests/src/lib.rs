@@ -9,8 +9,13 @@
 
 #![forbid(unsafe_code)]
 
+pub mod candidates;
+pub mod check;
+pub mod history;
 pub mod ledger;
 mod model;
+pub mod scenario;
+pub mod sync;
 
 pub use model::Model;
 

@@ -207,6 +207,48 @@ pub(crate) fn race<R: Send>(threads: usize, f: impl Fn(usize) -> R + Sync) -> Ve
     })
 }
 
+/// Lets threads start each round together, to within a few dozen nanoseconds: they spin.
+pub(crate) struct Gate {
+    threads: usize,
+    arrived: AtomicUsize,
+    is_broken: AtomicBool,
+}
+
+/// One of the threads that meet. When it panics the others do not wait for it.
+pub(crate) struct Member<'g>(&'g Gate);
+
+impl Gate {
+    pub(crate) fn new(threads: usize) -> Self {
+        Self { threads, arrived: AtomicUsize::new(0), is_broken: AtomicBool::new(false) }
+    }
+
+    pub(crate) fn member(&self) -> Member<'_> {
+        Member(self)
+    }
+}
+
+impl Member<'_> {
+    /// Waits for all threads to come to their `round`th meeting, counted from 0.
+    pub(crate) fn meet(&self, round: usize) {
+        let gate = self.0;
+        gate.arrived.fetch_add(1, Ordering::AcqRel);
+        let mut spins = 0u32;
+        while gate.arrived.load(Ordering::Acquire) < (round + 1) * gate.threads {
+            assert!(!gate.is_broken.load(Ordering::Relaxed), "another thread failed");
+            spins += 1;
+            if spins % 256 == 0 { std::thread::yield_now() } else { std::hint::spin_loop() }
+        }
+    }
+}
+
+impl Drop for Member<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.is_broken.store(true, Ordering::Relaxed);
+        }
+    }
+}
+
 /// Runs `look` over and over on a thread of its own while `work` runs.
 pub(crate) fn watched<R>(look: impl Fn() + Send + Sync, work: impl FnOnce() -> R) -> R {
     let done = AtomicBool::new(false);
@@ -218,7 +260,7 @@ pub(crate) fn watched<R>(look: impl Fn() + Send + Sync, work: impl FnOnce() -> R
                 looks += 1;
             }
         });
-        let end = EndWatch(&done);
+        let end = End(&done);
         let result = work();
         drop(end);
         watcher.join().expect("the watcher saw nothing wrong");
@@ -226,10 +268,10 @@ pub(crate) fn watched<R>(look: impl Fn() + Send + Sync, work: impl FnOnce() -> R
     })
 }
 
-/// Ends the watch even when the work panics.
-struct EndWatch<'d>(&'d AtomicBool);
+/// Says that the work is done, even if it ends in a panic.
+pub(crate) struct End<'d>(pub(crate) &'d AtomicBool);
 
-impl Drop for EndWatch<'_> {
+impl Drop for End<'_> {
     fn drop(&mut self) {
         self.0.store(true, Ordering::Release);
     }

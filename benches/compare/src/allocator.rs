@@ -1,7 +1,8 @@
 //! The allocator of the process, with a scale.
 
 use std::alloc::{GlobalAlloc, Layout};
-use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::cell::Cell;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 #[cfg(feature = "mimalloc")]
 type Inner = mimalloc::MiMalloc;
@@ -21,18 +22,23 @@ pub(crate) const NAME: &str = if cfg!(feature = "mimalloc") {
     "system malloc"
 };
 
-/// Passes everything on; while it weighs, it counts the bytes that are asked for. Otherwise it costs the load of a flag.
+/// Passes everything on; for a thread that weighs, it counts the bytes that are asked for. For all others it costs the
+/// load of a flag.
 pub(crate) struct Scale(Inner);
 
+/// Whether any thread weighs: what everybody has to load.
 static IS_WEIGHING: AtomicBool = AtomicBool::new(false);
-static BYTES: AtomicI64 = AtomicI64::new(0);
 
-// ORDERING: Relaxed throughout: what is weighed is done by one thread, which reads the result.
+thread_local! {
+    /// The bytes that this thread allocated and has not freed, while it weighs.
+    static BYTES: Cell<Option<i64>> = const { Cell::new(None) };
+}
 
 #[inline]
 fn weigh(bytes: i64) {
+    // ORDERING: Relaxed: a thread sees what it set itself.
     if IS_WEIGHING.load(Ordering::Relaxed) {
-        BYTES.fetch_add(bytes, Ordering::Relaxed);
+        let _ = BYTES.try_with(|sum| sum.set(sum.get().map(|sum| sum + bytes)));
     }
 }
 
@@ -42,13 +48,14 @@ impl Scale {
     }
 }
 
-/// What `work` returns, and by how many bytes more are allocated after it.
+/// What `work` returns, and by how many bytes more this thread has allocated after it.
 pub(crate) fn bytes_kept<R>(work: impl FnOnce() -> R) -> (R, i64) {
-    let before = BYTES.load(Ordering::Relaxed);
+    BYTES.set(Some(0));
+    // ORDERING: Relaxed, as in `weigh`.
     IS_WEIGHING.store(true, Ordering::Relaxed);
     let result = work();
     IS_WEIGHING.store(false, Ordering::Relaxed);
-    (result, BYTES.load(Ordering::Relaxed) - before)
+    (result, BYTES.take().unwrap_or(0))
 }
 
 // SAFETY: every call is passed on as it came.

@@ -6,7 +6,7 @@ use std::hint::spin_loop;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
-use std::thread;
+use std::thread::{self, JoinHandle};
 
 type Task = Arc<dyn Fn(u64) -> Lap + Send + Sync>;
 
@@ -16,8 +16,10 @@ pub(crate) struct Crew {
 }
 
 struct Worker {
-    tasks: Sender<Task>,
+    /// Taken when the crew is dismissed.
+    tasks: Option<Sender<Task>>,
     laps: Receiver<Lap>,
+    thread: Option<JoinHandle<()>>,
 }
 
 impl Crew {
@@ -61,7 +63,8 @@ impl Crew {
             work(lane)
         });
         for worker in &self.workers {
-            worker.tasks.send(Arc::clone(&task)).expect("the worker lives as long as the crew");
+            let sent = worker.tasks.as_ref().map(|tasks| tasks.send(Arc::clone(&task)));
+            assert!(matches!(sent, Some(Ok(()))), "the worker lives as long as the crew");
         }
         self.workers.iter().map(|worker| worker.laps.recv().expect("no lap panics")).collect()
     }
@@ -107,7 +110,7 @@ impl Worker {
     fn hire(lane: u64, processor: Option<core_affinity::CoreId>) -> Self {
         let (tasks, inbox) = channel::<Task>();
         let (outbox, laps) = channel();
-        thread::spawn(move || {
+        let thread = thread::spawn(move || {
             if let Some(processor) = processor {
                 core_affinity::set_for_current(processor);
             }
@@ -120,6 +123,16 @@ impl Worker {
                 }
             }
         });
-        Self { tasks, laps }
+        Self { tasks: Some(tasks), laps, thread: Some(thread) }
+    }
+}
+
+impl Drop for Worker {
+    /// Waits for the thread: what its thread-local storage holds back is freed before anything else is measured.
+    fn drop(&mut self) {
+        self.tasks = None;
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
     }
 }

@@ -123,7 +123,9 @@ fn assert_plausible(run: &Value) {
     assert_eq!(cache["hits"], run["resumed"], "each hit is a resumption");
     if run["store"] == "sessile" {
         assert!(cache["sessions"].as_u64().unwrap() <= 128);
-        assert!(cache["evicted"].as_u64().unwrap() > 0);
+        // How many handshakes a second brings is the machine's affair; where they must have gone is not.
+        let of = |field: &str| cache[field].as_u64().unwrap_or_else(|| panic!("{field} in {cache}"));
+        assert_eq!(of("evicted") + of("taken") + of("expired") + of("sessions"), of("puts"));
         assert_eq!(cache["accepted"], cache["accepted_good"]);
     }
 }

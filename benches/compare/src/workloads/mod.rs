@@ -175,11 +175,11 @@ impl Tally {
         self.hits += u64::from(is_hit);
     }
 
-    /// Lets lanes that fell behind catch up; the wait does not count.
+    /// Lets lanes catch up that have added less than `added`, this lane's count; the wait does not count.
     #[inline]
-    fn keep_pace(&mut self, job: &Job, lane: u64, done: u64) {
-        if done.is_multiple_of(PACE_OPS) && job.lanes > 1 {
-            self.waited += job.pace.wait(lane, done, (job.capacity / job.lanes / 16).max(2 * PACE_OPS));
+    fn keep_pace(&mut self, job: &Job, lane: u64, added: u64) {
+        if added.is_multiple_of(PACE) && job.lanes > 1 {
+            self.waited += job.pace.wait(lane, added, LEAD);
         }
     }
 
@@ -194,8 +194,9 @@ impl Tally {
     }
 }
 
-/// How often a lane looks whether it has run ahead.
-const PACE_OPS: u64 = 256;
+/// After so many adds a lane looks whether it has run ahead, and by how many it may.
+const PACE: u64 = 64;
+const LEAD: u64 = 2 * PACE;
 
 /// The random numbers of one lane in one lap.
 fn random(job: &Job, lane: u64) -> SmallRng {
