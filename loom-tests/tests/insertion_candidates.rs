@@ -3,6 +3,9 @@
 //!
 //! Guards the choice of the insertion protocol, and in each candidate the instruction that the mutant at the end of this
 //! file lacks.
+//!
+//! Under the model only: the state before and after a scenario is read as loom shows it, which plain threads do not.
+#![cfg(sessile_loom)]
 
 use loom_tests::candidates::claim_and_rescan::{self as rescan, ClaimAndRescan};
 use loom_tests::candidates::control_word::{self as control, ControlWord};
