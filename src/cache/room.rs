@@ -33,7 +33,7 @@ const ADDS_PER_SCAVENGE: u64 = 16;
 fn samples_for(buckets: usize) -> usize {
     match buckets {
         0..=2 => 0,
-        3..=1024 => 12,
+        3..=1024 => 24,
         1025..=65_536 => 2,
         _ => 0,
     }
