@@ -2,10 +2,10 @@
 
 mod common;
 
-use common::{Gate, START, assert_whole, clocked, id, numbers, race, reclaim, scaled, session};
+use common::{End, Gate, START, assert_whole, clocked, id, numbers, race, reclaim, scaled, session};
 use sessile::{Added, Mode, Policy, Protocol, Rejection, RemovalCause, Session, SessionCache};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 #[test]
@@ -198,8 +198,7 @@ fn the_first_cache_dates_an_undated_session() {
 }
 
 /// Threads that add one absent key at the same moment, each an object of its own.
-fn race_for_an_absent_key(threads: usize, capacity: usize, rounds: usize) {
-    let cache = SessionCache::new(capacity).unwrap();
+fn race_for_an_absent_key(cache: &SessionCache<u64>, threads: usize, rounds: usize) {
     let gate = Gate::new(threads);
     let inserted = AtomicUsize::new(0);
     race(threads, |thread| {
@@ -221,14 +220,33 @@ fn race_for_an_absent_key(threads: usize, capacity: usize, rounds: usize) {
             member.meet(3 * round + 2);
         }
     });
-    assert_whole(&cache);
+    assert_whole(cache);
 }
 
 #[test]
 fn of_racing_adders_of_one_key_one_inserts_and_the_others_replace() {
     for (threads, capacity) in [(2, 14), (2, 100), (3, 14), (4, 14)] {
-        race_for_an_absent_key(threads, capacity, scaled(10_000, 2_000) as usize / threads);
+        let cache = SessionCache::new(capacity).unwrap();
+        race_for_an_absent_key(&cache, threads, scaled(10_000, 2_000) as usize / threads);
     }
+}
+
+#[test]
+fn a_key_stays_unique_while_the_table_moves() {
+    let cache = SessionCache::new(100).unwrap();
+    let done = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            for capacity in
+                [20, 100, 40, 80].into_iter().cycle().take_while(|_| !done.load(Ordering::Acquire))
+            {
+                cache.set_capacity(capacity).unwrap();
+            }
+        });
+        let _end = End(&done);
+        race_for_an_absent_key(&cache, 2, scaled(4_000, 500) as usize);
+    });
+    assert_whole(&cache);
 }
 
 #[test]

@@ -59,6 +59,27 @@ fn one_id_in_many_contexts_is_many_sessions() {
     assert_whole(&cache);
 }
 
+/// A set holds fourteen of one id. What goes beyond is evicted, and costs no room for others.
+#[test]
+fn one_id_in_very_many_contexts_is_bounded_by_its_set() {
+    let cache = SessionCache::new(100).unwrap();
+    let mut bytes = [0; 32];
+    for n in 0..1000u64 {
+        bytes[..8].copy_from_slice(&n.to_le_bytes());
+        let one = Session::<u64>::builder(id(1)).context(Context::from_bytes(bytes)).build(n);
+        assert!(matches!(cache.add(one), Added::Inserted));
+        assert_eq!(cache.len() as u64, (n + 1).min(14));
+        assert!(cache.view(Context::from_bytes(bytes)).get(&id(1)).is_some());
+    }
+    assert_eq!(cache.stats().evicted, 986);
+    assert_whole(&cache);
+    assert_eq!(cache.clear(), 14);
+    for n in 0..100 {
+        assert!(cache.add(of(Context::NONE, n)).changed());
+    }
+    assert_eq!((cache.len(), cache.stats().evicted), (100, 986));
+}
+
 #[test]
 fn a_million_lookups_across_contexts_hit_nothing() {
     let cache = SessionCache::new(4000).unwrap();

@@ -250,29 +250,55 @@ fn a_hook_may_drop_another_cache() {
     assert_eq!(numbers(&cache), [3]);
 }
 
+/// A session that comes and goes: it is destroyed at once, unless somebody in this very thread holds a guard. The hooks of
+/// these operations themselves do not ask again.
+fn assert_no_guard(own: &Own) {
+    if DEPTH.get() > 0 {
+        return;
+    }
+    nested(|| {
+        let (cache, bystander) = (own.cache(), session(77));
+        assert!(cache.add(bystander.clone()).changed());
+        assert!(cache.remove_id(&id(77)));
+        reclaim(&cache);
+        assert_eq!(Session::handle_count(&bystander), 1, "the hook runs under a guard");
+    });
+}
+
 #[test]
 fn hooks_are_not_called_under_a_guard() {
-    // A hook that holds a session and waits for its destruction would wait for ever under a guard.
     let own = Own::default();
-    let inner = own.clone();
-    let built = SessionCache::builder()
-        .on_removed(move |_: &Session<u64>, _| {
-            let cache = inner.cache();
-            let bystander = session(77);
-            nested(|| {
-                assert!(cache.add(bystander.clone()).changed());
-                assert!(cache.remove_id(&id(77)));
-                reclaim(&cache);
-                assert_eq!(Session::handle_count(&bystander), 1);
-            });
+    let (added, removed, missed) = (own.clone(), own.clone(), own.clone());
+    let (builder, clock) = clocked(3);
+    let built = builder
+        .on_added(move |_: &Session<u64>| assert_no_guard(&added))
+        .on_removed(move |_, _| assert_no_guard(&removed))
+        .on_miss(move |_, _| {
+            assert_no_guard(&missed);
+            None
         })
         .build()
         .unwrap();
     let cache = own.is(built);
-    for n in 0..20 {
-        assert!(cache.add(session(n)).changed());
-        assert!(if n % 2 == 0 { cache.take(&id(n)).is_some() } else { cache.remove_id(&id(n)) });
-    }
-    assert!(cache.add(session(1)).changed());
+    let add = |n| assert!(cache.add(session(n)).changed());
+    (0..20).for_each(|n| add(n % 4));
+    (0..20).for_each(|n| add(n % 2));
+    assert!(cache.take(&id(1)).is_some() && cache.remove_id(&id(0)));
+    assert!(cache.get(&id(9)).is_none() && cache.take(&id(9)).is_none());
+    assert!(cache.read(&id(9), |_| ()).is_none());
+    let stored = session(5);
+    assert!(cache.add(stored.clone()).changed() && cache.remove(&stored));
+    let forbidden = session(6);
+    assert!(cache.add(forbidden.clone()).changed());
+    forbidden.set_not_resumable();
+    assert!(cache.get(&id(6)).is_none());
+    add(7);
+    clock.advance(7201);
+    assert!(cache.get(&id(7)).is_none());
+    (10..13).for_each(add);
+    cache.set_capacity(2).unwrap();
+    clock.advance(7201);
+    assert!(cache.flush_expired(sessile::Clock::now(&clock)) > 0);
+    add(13);
     assert_eq!(cache.clear(), 1);
 }

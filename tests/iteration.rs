@@ -23,6 +23,21 @@ fn every_session_is_shown_once() {
     }
 }
 
+/// Walks go through the table a few buckets at a time; every number of buckets must end well.
+#[test]
+fn a_walk_reaches_every_bucket_of_a_table_of_any_size() {
+    for capacity in 1..200 {
+        let cache = SessionCache::new(capacity).unwrap();
+        for n in 0..2 * capacity as u64 {
+            assert!(cache.add(session(n)).changed());
+        }
+        assert_eq!(cache.snapshot().len(), cache.len());
+        assert_eq!(cache.clear() as u64, cache.stats().flushed);
+        assert!(cache.is_empty() && cache.snapshot().is_empty(), "capacity {capacity}");
+        assert_whole(&cache);
+    }
+}
+
 #[test]
 fn an_expired_session_is_shown_until_it_goes() {
     let (builder, clock) = clocked(10);
