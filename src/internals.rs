@@ -8,6 +8,8 @@ use std::fmt;
 use std::ptr::NonNull;
 
 pub use crate::reclaim::choose_real_epoch;
+pub use crate::sync::marks::Marks;
+pub use crate::sync::weaken::sites;
 
 /// What a [`BareTable`] stores.
 #[derive(Debug)]

@@ -53,11 +53,13 @@ impl Model {
         let bound = self.explore(counted);
         let reclaimer = if self.real_epoch { "epoch" } else { "contract" };
         println!(
-            "model {} reclaimer={reclaimer} bound={bound} complete=true iterations={} seconds={:.2}",
+            "\nmodel {} reclaimer={reclaimer} bound={bound} complete=true iterations={} seconds={:.2}",
             self.name,
             iterations.load(Ordering::SeqCst),
             start.elapsed().as_secs_f64()
         );
+        #[cfg(sessile_loom)]
+        sessile::internals::sites().iter().for_each(|site| println!("site {site}"));
     }
 
     /// Returns the bound that was searched to.

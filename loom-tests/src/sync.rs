@@ -1,10 +1,6 @@
 //! Atomics and threads of the models: loom's under `sessile_loom`, else the standard library's.
 //!
-//! loom 0.7 looks for races with the *last* access to an atomic only. A thread that loads a word before it writes it
-//! thereby hides every earlier load of another thread: a search with a scan-then-exchange writer and a reader can end
-//! after one iteration (tokio-rs/loom issues 166 and 392). [`Watched`] makes those races visible: beside each word are
-//! marks, one for each thread, that a load of that thread touches and a write of any other thread touches. The marks
-//! carry no data and order nothing; the access and its touches are one step of the search.
+//! A [`Watched`] word carries the same marks as the atomics of the crate do in a model, so that the search sees every race.
 
 #[cfg(sessile_loom)]
 pub use loom::{
@@ -22,7 +18,7 @@ pub use std::{
 pub struct Watched {
     word: AtomicU64,
     #[cfg(sessile_loom)]
-    marks: marks::Marks,
+    marks: sessile::internals::Marks,
     #[cfg(sessile_loom)]
     newest: std::sync::atomic::AtomicU64,
 }
@@ -33,7 +29,7 @@ impl Watched {
         Self {
             word: AtomicU64::new(value),
             #[cfg(sessile_loom)]
-            marks: marks::Marks::new(),
+            marks: sessile::internals::Marks::new(),
             #[cfg(sessile_loom)]
             newest: std::sync::atomic::AtomicU64::new(value),
         }
@@ -83,74 +79,5 @@ impl Watched {
     fn note(&self, _value: u64) {
         #[cfg(sessile_loom)]
         self.newest.store(_value, Ordering::Relaxed);
-    }
-}
-
-#[cfg(sessile_loom)]
-mod marks {
-    use loom::sync::atomic::{AtomicU64, Ordering::Relaxed};
-    use std::array;
-    use std::sync::atomic::AtomicUsize;
-
-    /// Threads of a model, the first included.
-    const SEATS: usize = 4;
-
-    loom::lazy_static! {
-        static ref SEATED: AtomicUsize = AtomicUsize::new(0);
-    }
-
-    loom::thread_local! {
-        static SEAT: usize = SEATED.fetch_add(1, Relaxed);
-    }
-
-    fn seat() -> usize {
-        SEAT.with(|seat| *seat)
-    }
-
-    #[derive(Debug)]
-    pub(super) struct Marks([AtomicU64; SEATS]);
-
-    /// Part of a step that has begun: loom does not look for other orders until it ends.
-    pub(super) struct Step(());
-
-    impl Step {
-        fn begin() -> Self {
-            loom::stop_exploring();
-            Self(())
-        }
-    }
-
-    impl Drop for Step {
-        fn drop(&mut self) {
-            loom::explore();
-        }
-    }
-
-    impl Marks {
-        pub(super) fn new() -> Self {
-            // Seats the thread that builds the model first: no other thread may be ordered by the counter.
-            assert!(seat() < SEATS, "too many threads for the marks");
-            Self(array::from_fn(|_| AtomicU64::new(0)))
-        }
-
-        pub(super) fn after_load(&self) {
-            let mark = &self.0[seat()];
-            let _step = Step::begin();
-            mark.fetch_add(1, Relaxed);
-        }
-
-        pub(super) fn write(&self) -> Step {
-            let own = seat();
-            let mut others = self.0.iter().enumerate().filter(|&(seat, _)| seat != own).map(|(_, mark)| mark);
-            // Other orders are looked for at the first touch.
-            if let Some(mark) = others.next() {
-                mark.fetch_add(1, Relaxed);
-            }
-            let step = Step::begin();
-            others.for_each(|mark| {
-                mark.fetch_add(1, Relaxed);
-            });
-            step
-        }
     }
 }

@@ -22,6 +22,20 @@ pub(crate) use self::tally::Tally;
 mod settings_cell;
 pub(crate) use self::settings_cell::ArcCell;
 
+/// Makes every earlier `Release` decrement of a count visible before the memory it guards is freed.
+///
+/// ThreadSanitizer does not understand fences; under it an acquire load of the count does the same work.
+#[inline]
+pub(crate) fn acquire_count(count: &AtomicUsize) {
+    if cfg!(crossbeam_sanitize_thread) {
+        // ORDERING: Acquire, see the fence below. Invisible: this branch exists for ThreadSanitizer alone.
+        count.load(Ordering::Acquire);
+    } else {
+        // ORDERING: Acquire fence; pairs with the Release decrement in `Session::drop`. Model: `count_last_drop`.
+        fence(Ordering::Acquire);
+    }
+}
+
 /// Atomics that carry no proof: each use says why.
 pub(crate) mod untracked {
     pub(crate) use ::std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering, fence};

@@ -1,7 +1,7 @@
 //! The shipped backend: plain `std`.
 
 pub(crate) use std::sync::Arc;
-pub(crate) use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, AtomicUsize, Ordering};
+pub(crate) use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, AtomicUsize, Ordering, fence};
 
 /// `std::cell::UnsafeCell` with loom's closure interface.
 #[derive(Debug)]
@@ -43,20 +43,6 @@ pub(crate) fn relax() {
 #[inline]
 pub(crate) fn yield_now() {
     std::thread::yield_now();
-}
-
-/// Makes every earlier `Release` decrement of a count visible before the memory it guards is freed.
-///
-/// ThreadSanitizer does not understand fences; under it an acquire load of the count does the same work.
-#[inline]
-pub(crate) fn acquire_count(count: &AtomicUsize) {
-    if cfg!(crossbeam_sanitize_thread) {
-        // ORDERING: Acquire, see the fence below.
-        count.load(Ordering::Acquire);
-    } else {
-        // ORDERING: Acquire fence; pairs with the Release decrement in `Session::drop`. Model: `count_last_drop`.
-        std::sync::atomic::fence(Ordering::Acquire);
-    }
 }
 
 macro_rules! thread_local_value {

@@ -1,8 +1,16 @@
 //! The model's backend: the same names over loom.
+//!
+//! Every atomic is loom's with two things added: [`marks`], which let the search see all races, and [`weaken`], by which a
+//! run of a model can weaken the ordering of one operation, named by its place in the source.
 
+mod atomic;
+pub(crate) mod marks;
+pub(crate) mod weaken;
+
+pub(crate) use self::atomic::{AtomicBool, AtomicPtr, AtomicU64, AtomicUsize, fence};
 pub(crate) use ::loom::cell::UnsafeCell;
-pub(crate) use ::loom::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, AtomicUsize, Ordering};
 pub(crate) use ::std::sync::Arc;
+pub(crate) use ::std::sync::atomic::Ordering;
 
 /// The life of a piece of memory: a touch that is not ordered before its end fails the model.
 #[derive(Debug)]
@@ -34,11 +42,6 @@ pub(crate) fn relax() {
 
 pub(crate) fn yield_now() {
     ::loom::thread::yield_now();
-}
-
-pub(crate) fn acquire_count(_count: &AtomicUsize) {
-    // ORDERING: Acquire fence; pairs with the Release decrement in `Session::drop`. Model: `count_last_drop`.
-    ::loom::sync::atomic::fence(Ordering::Acquire);
 }
 
 macro_rules! thread_local_value {
