@@ -198,6 +198,10 @@ impl Bytes {
         Self { used: CachePadded::new(AtomicUsize::new(0)), limit }
     }
 
+    pub(crate) fn used(&self) -> usize {
+        self.used.load(Ordering::Relaxed)
+    }
+
     /// Takes `n` bytes, all or nothing.
     pub(crate) fn try_take(&self, n: usize) -> bool {
         let add = |used: usize| used.checked_add(n).filter(|&used| used <= self.limit);

@@ -157,10 +157,12 @@ impl<T: Send + Sync + 'static> Builder<T> {
         self
     }
 
-    /// Retired bytes beyond which `add` refuses what would retire more ([`Rejection::Garbage`]); 64 MiB unless set.
+    /// The most that retired sessions may hold back, in bytes, while a stalled reader keeps them from being freed; 64 MiB
+    /// unless set. Near it, `add` answers [`Rejection::Garbage`]; lookups and removals go on.
     ///
-    /// Lookups and removals go on; what removals alone retire comes on top, and was stored before. The check allows for
-    /// one open batch (64 retirements) of each thread.
+    /// Removals are never refused, and what they remove becomes garbage: `add` therefore counts what is stored as well, and
+    /// the limit holds at every moment if it is at least twice as much as what is stored. Of a larger cache, half the limit
+    /// and everything that was stored may wait. Bytes are those of the blocks, and of the weights where there is a weigher.
     pub fn garbage_limit(mut self, bytes: usize) -> Self {
         self.garbage_limit = bytes;
         self

@@ -172,9 +172,13 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
         for older in chain.tables().take_while(|table| !std::ptr::eq(*table, newest)) {
             older.close(newcomer.hash, &finish);
         }
-        match self.find(pin, key, newcomer.hash).spot {
-            // LINEARIZE: the identical add, at the load of the word.
-            Some(spot) if spot.word.holds(newcomer.block) => Ok(Some(Placed::Identical)),
+        let found = self.find(pin, key, newcomer.hash).spot;
+        // LINEARIZE: the identical add, at the load of the word.
+        if found.is_some_and(|spot| spot.word.holds(newcomer.block)) {
+            return Ok(Some(Placed::Identical));
+        }
+        self.check_garbage(newcomer)?;
+        match found {
             Some(spot) => self.replace(pin, &spot, newcomer, departures),
             None => self.insert(pin, newest, home, newcomer, departures),
         }
@@ -188,7 +192,6 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
         departures: &mut Departures<T>,
     ) -> Result<Option<Placed<T>>, Rejection> {
         let Some(old) = self.block(pin, spot) else { return Ok(None) };
-        self.check_garbage(old)?;
         let old_weight = if self.weighing.is_some() { old.weight() as usize } else { 0 };
         let more = newcomer.weight.saturating_sub(old_weight);
         if !self.reserve_weight(pin, newcomer, more, spot.block(), departures)? {

@@ -183,7 +183,7 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
     ) {
         if self.sessions.excess() > 0 {
             let keep = Some(newcomer.block);
-            let _ = self.evict_elsewhere(pin, newcomer, Permit::GivenBack, keep, departures);
+            self.evict_elsewhere(pin, newcomer, Permit::GivenBack, keep, departures);
         }
     }
 

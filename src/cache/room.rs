@@ -50,15 +50,18 @@ struct Survey<'t, T> {
 }
 
 impl<T: Send + Sync + 'static> SessionCache<T> {
-    /// Refuses what would retire another session while too many are retired already.
+    /// Refuses a session that could one day be more garbage than the limit allows.
+    ///
+    /// What is stored becomes garbage when it is removed, and removals are never refused. So what is stored counts too, as
+    /// far as it is no more than half of the limit.
     #[inline]
-    pub(super) fn check_garbage(&self, block: &Block<T>) -> Result<(), Rejection> {
-        let is_over = self.domain.is_over(self.garbage_limit, block.footprint() as u64);
-        if is_over { Err(Rejection::Garbage) } else { Ok(()) }
-    }
-
-    fn check_garbage_at(&self, pin: &Guard<'_, T>, victim: &At<'_, T>) -> Result<(), Rejection> {
-        self.block(pin, victim).map_or(Ok(()), |block| self.check_garbage(block))
+    pub(super) fn check_garbage(&self, newcomer: &Newcomer<T>) -> Result<(), Rejection> {
+        let head = size_of::<Block<T>>();
+        let sessions = self.sessions.out() + self.domain.threads();
+        let weight = self.weighing.as_ref().map_or(0, |weighing| weighing.budget.used() + newcomer.weight);
+        let stored = sessions.saturating_mul(head).saturating_add(weight) as u64;
+        let reserve = stored.min(self.garbage_limit / 2);
+        if self.domain.is_over(self.garbage_limit, reserve) { Err(Rejection::Garbage) } else { Ok(()) }
     }
 
     /// A slot that may be claimed: empty if a permit is held, else a victim, whose permit passes on.
@@ -89,14 +92,13 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
         if let Some(victim) = survey.hunt.victim(self.protect_reused) {
             let is_own = table.is_in_set(victim.position, newcomer.hash);
             if is_own || survey.empty.is_none() {
-                self.check_garbage_at(pin, &victim)?;
                 return Ok(Some(victim));
             }
-            newcomer.holding.session = self.evict(pin, &victim, newcomer.now, Permit::Kept, departures)?;
+            newcomer.holding.session = self.evict(pin, &victim, newcomer.now, Permit::Kept, departures);
             return Ok(if newcomer.holding.session { survey.empty } else { None });
         }
         if !newcomer.holding.session {
-            newcomer.holding.session = self.evict_elsewhere(pin, newcomer, Permit::Kept, None, departures)?;
+            newcomer.holding.session = self.evict_elsewhere(pin, newcomer, Permit::Kept, None, departures);
             if newcomer.holding.session {
                 return Ok(None);
             }
@@ -190,8 +192,8 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
             newcomer.holding.weight += missing;
             return Ok(true);
         }
-        let evicted = self.evict_nearby(pin, newcomer, keep, departures)?
-            || self.evict_elsewhere(pin, newcomer, Permit::GivenBack, keep, departures)?;
+        let evicted = self.evict_nearby(pin, newcomer, keep, departures)
+            || self.evict_elsewhere(pin, newcomer, Permit::GivenBack, keep, departures);
         if !evicted {
             newcomer.holding.starved += 1;
             if newcomer.holding.starved > ATTEMPTS_MAX {
@@ -209,7 +211,7 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
         newcomer: &Newcomer<T>,
         keep: Option<NonNull<Block<T>>>,
         departures: &mut Departures<T>,
-    ) -> Result<bool, Rejection> {
+    ) -> bool {
         let table = self.chain(pin).newest();
         let mut hunt = Hunt::new();
         let spots = table.set_spots(newcomer.hash);
@@ -221,7 +223,7 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
         );
         match hunt.victim(self.protect_reused) {
             Some(victim) => self.evict(pin, &victim, newcomer.now, Permit::GivenBack, departures),
-            None => Ok(false),
+            None => false,
         }
     }
 
@@ -234,7 +236,7 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
         permit: Permit,
         keep: Option<NonNull<Block<T>>>,
         departures: &mut Departures<T>,
-    ) -> Result<bool, Rejection> {
+    ) -> bool {
         for table in self.chain(pin).tables() {
             let start = table.bucket_at(newcomer.hash.wrapping_mul(SCRAMBLE));
             for bucket in (start..table.len()).chain(0..start) {
@@ -243,12 +245,12 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
                 let spots = spots.filter(|spot| keep.is_none_or(|keep| !spot.word.holds(keep)));
                 self.hunt(pin, &mut hunt, spots, newcomer.now);
                 let Some(victim) = hunt.victim(self.protect_reused) else { continue };
-                if self.evict(pin, &victim, newcomer.now, permit, departures)? {
-                    return Ok(true);
+                if self.evict(pin, &victim, newcomer.now, permit, departures) {
+                    return true;
                 }
             }
         }
-        Ok(false)
+        false
     }
 
     pub(super) fn evict(
@@ -258,15 +260,14 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
         now: u64,
         permit: Permit,
         departures: &mut Departures<T>,
-    ) -> Result<bool, Rejection> {
-        self.check_garbage_at(pin, victim)?;
+    ) -> bool {
         // LINEARIZE: the eviction.
         let evicted = victim.exchange(Word::EMPTY);
         if evicted {
             let cause = self.cause_of(pin, victim, now);
             self.depart(pin, victim, cause, permit, departures);
         }
-        Ok(evicted)
+        evicted
     }
 
     fn survey<'p>(

@@ -147,14 +147,20 @@ impl<B: Reclaim, L: Default + Send + Sync + 'static> Domain<B, L> {
         pending.fold((0, 0), |sum, one| (sum.0 + one.0, sum.1 + one.1))
     }
 
-    /// Whether one more retirement of `bytes` would pass `limit`.
+    /// Threads that use the domain, or have used it at one time.
+    #[inline]
+    pub(crate) fn threads(&self) -> usize {
+        self.shared.locals.len()
+    }
+
+    /// Whether `bytes` more garbage would pass `limit`.
     ///
     /// Usually reads one line that is written once per batch; near the limit, the exact sum over all threads.
     #[inline]
     pub(crate) fn is_over(&self, limit: u64, bytes: u64) -> bool {
         // ORDERING: Relaxed: a statistic with a margin.
         let published = self.shared.garbage_bytes.load(Ordering::Relaxed);
-        let unpublished = UNPUBLISHED_MAX * self.shared.locals.len() as u64;
+        let unpublished = UNPUBLISHED_MAX * self.threads() as u64;
         let is_clear = published.saturating_add(unpublished).saturating_add(bytes) <= limit;
         !is_clear && self.garbage().1.saturating_add(bytes) > limit
     }
