@@ -5,13 +5,15 @@
 //! permits, which count as out.
 #![forbid(unsafe_code)]
 
-use crate::sync::{AtomicU64, AtomicUsize, Ordering};
+use crate::sync::Ordering;
+use crate::sync::on_request::{AtomicU64, AtomicUsize};
 use crossbeam_utils::CachePadded;
 
 /// A number of permits that can be changed while some are out.
 ///
 /// Limit and permits out are one word, so that a limit cannot be lowered behind the back of a thread that is about to take
 /// a permit, and an observer never sees more out than the capacity it is shown.
+#[derive(Debug)]
 pub(crate) struct Permits {
     /// The limit in the upper half, the permits out in the lower.
     state: CachePadded<AtomicU64>,
@@ -20,7 +22,7 @@ pub(crate) struct Permits {
 }
 
 /// One thread's spare permits.
-#[derive(Default)]
+#[derive(Debug, Default)]
 pub(crate) struct Spare(AtomicUsize);
 
 #[derive(Clone, Copy)]
@@ -39,10 +41,9 @@ impl State {
     }
 }
 
-// ORDERING: Taking acquires and giving releases, in `Permits`, `Spare` and `Bytes` alike: whoever places a session with a
-// permit has seen what was counted before it was given back, so that the sums of `stats::number` never exceed the limit.
-// Everything else is Relaxed: the bound itself follows from the modification order of `state` alone, and the table's words
-// carry their own edges. Model: `capacity_bound`.
+// Taking acquires and giving releases, in `Permits` and `Spare` alike: whoever places a session with a permit has seen what was
+// counted before it was given back, so that the sums of `stats::number` never exceed the limit. The bound itself follows
+// from the modification order of `state` alone, and the table's words carry their own edges: everything else is Relaxed.
 
 impl Permits {
     /// The largest bound; the next number means none.
@@ -137,6 +138,7 @@ impl Permits {
     }
 
     fn give_many(&self, n: usize) {
+        // ORDERING: Release: the removal was counted before; pairs with `take_up_to`. Model: `capacity_counted`.
         self.state.fetch_sub(n as u64, Ordering::Release);
     }
 
@@ -150,6 +152,8 @@ impl Permits {
                 return 0;
             }
             let next = State { out: state.out + taken, ..state }.pack();
+            // ORDERING: Acquire: sees what was counted before the permits were given back, pairs with `give_many`. Relaxed on
+            // failure: only compared. Model: `capacity_counted`.
             match self.state.compare_exchange(bits, next, Ordering::Acquire, Ordering::Relaxed) {
                 Ok(_) => return taken,
                 Err(now) => bits = now,
@@ -162,7 +166,8 @@ impl Spare {
     fn take(&self) -> bool {
         let mut spare = self.0.load(Ordering::Relaxed);
         while spare > 0 {
-            match self.0.compare_exchange(spare, spare - 1, Ordering::Acquire, Ordering::Relaxed) {
+            // ORDERING: Relaxed: only this thread puts spares here, or the owner before, whose work the registry hands over.
+            match self.0.compare_exchange(spare, spare - 1, Ordering::Relaxed, Ordering::Relaxed) {
                 Ok(_) => return true,
                 Err(now) => spare = now,
             }
@@ -171,6 +176,8 @@ impl Spare {
     }
 
     fn put(&self, n: usize) {
+        // ORDERING: Release: the removal was counted before; pairs with `drain` by another thread. Model:
+        // `capacity_spares`.
         self.0.fetch_add(n, Ordering::Release);
     }
 
@@ -178,6 +185,8 @@ impl Spare {
     fn drain(&self, keep: usize) -> usize {
         let mut spare = self.0.load(Ordering::Relaxed);
         while spare > keep {
+            // ORDERING: Acquire: takes another thread's spares with what it counted, pairs with `put`. Relaxed on failure:
+            // only compared. Model: `capacity_spares`.
             match self.0.compare_exchange(spare, keep, Ordering::Acquire, Ordering::Relaxed) {
                 Ok(_) => return spare - keep,
                 Err(now) => spare = now,
@@ -187,7 +196,7 @@ impl Spare {
     }
 }
 
-/// A bounded number of bytes.
+/// A bounded number of bytes. One word, which orders nothing else: Relaxed throughout.
 pub(crate) struct Bytes {
     used: CachePadded<AtomicUsize>,
     limit: usize,
@@ -205,10 +214,10 @@ impl Bytes {
     /// Takes `n` bytes, all or nothing.
     pub(crate) fn try_take(&self, n: usize) -> bool {
         let add = |used: usize| used.checked_add(n).filter(|&used| used <= self.limit);
-        self.used.fetch_update(Ordering::Acquire, Ordering::Relaxed, add).is_ok()
+        self.used.fetch_update(Ordering::Relaxed, Ordering::Relaxed, add).is_ok()
     }
 
     pub(crate) fn give(&self, n: usize) {
-        self.used.fetch_sub(n, Ordering::Release);
+        self.used.fetch_sub(n, Ordering::Relaxed);
     }
 }

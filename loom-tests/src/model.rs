@@ -11,6 +11,8 @@ pub struct Model {
     #[cfg_attr(not(sessile_loom), allow(dead_code, reason = "plain threads have no bound"))]
     preemptions: usize,
     real_epoch: bool,
+    #[cfg_attr(not(sessile_loom), allow(dead_code, reason = "plain threads run what is there"))]
+    seen: &'static [&'static str],
 }
 
 /// More schedules than this count as an incomplete search.
@@ -23,7 +25,7 @@ const RUNS: usize = 2_000;
 impl Model {
     /// A model with preemption bound 3 and the contract reclaimer. `LOOM_MAX_PREEMPTIONS` overrides the bound.
     pub fn new(name: &'static str) -> Self {
-        Self { name, preemptions: 3, real_epoch: false }
+        Self { name, preemptions: 3, real_epoch: false, seen: &[] }
     }
 
     /// Another preemption bound.
@@ -36,6 +38,12 @@ impl Model {
     #[must_use]
     pub fn real_epoch(self) -> Self {
         Self { real_epoch: true, ..self }
+    }
+
+    /// Sees the statistics, dates, permits or threads' registry too: the words made in these files, `src/budget.rs`.
+    #[must_use]
+    pub fn sees(self, seen: &'static [&'static str]) -> Self {
+        Self { seen, ..self }
     }
 
     /// Runs the scenario and reports the search on standard output: one line, also read by `cargo xtask`.
@@ -66,6 +74,7 @@ impl Model {
     #[cfg(sessile_loom)]
     fn explore(self, scenario: impl Fn() + Send + Sync + 'static) -> usize {
         sessile::internals::choose_real_epoch(self.real_epoch);
+        sessile::internals::see(self.seen);
         let mut builder = loom::model::Builder::new();
         let bound = *builder.preemption_bound.get_or_insert(self.preemptions);
         builder.max_duration = None;

@@ -8,7 +8,7 @@ use crate::error::{BuildError, Rejection};
 use crate::policy::Candidate;
 use crate::raw::{Move, SLOTS, Table};
 use crate::session::{Block, Session};
-use crate::sync::untracked::{AtomicBool as Flag, AtomicUsize as Untracked, Ordering as Order};
+use crate::sync::untracked::AtomicUsize as Untracked;
 use crate::sync::{AtomicBool, Ordering};
 use std::ptr::NonNull;
 
@@ -18,7 +18,7 @@ pub(super) struct Mover {
     /// Buckets that an unbounded cache wants; a bounded one derives them from its limit.
     wanted: Untracked,
     /// A migration is under way, or a size may be wanted that no mover has looked at: what every add asks.
-    is_wanted: Flag,
+    is_wanted: AtomicBool,
 }
 
 /// What is left to do after a slice of a migration.
@@ -79,24 +79,26 @@ impl Mover {
         Self {
             is_moving: AtomicBool::new(false),
             wanted: Untracked::new(buckets),
-            is_wanted: Flag::new(false),
+            is_wanted: AtomicBool::new(false),
         }
     }
 
     #[inline]
     fn is_wanted(&self) -> bool {
         // ORDERING: Relaxed: a hint to those who could help.
-        self.is_wanted.load(Order::Relaxed)
+        self.is_wanted.load(Ordering::Relaxed)
     }
 
     fn want(&self) {
         // ORDERING: Release: the wanted size is visible to the mover that takes the flag down; pairs with `unwant`.
-        self.is_wanted.store(true, Order::Release);
+        // Model: `migrate_two_sizes`.
+        self.is_wanted.store(true, Ordering::Release);
     }
 
     fn unwant(&self) {
-        // ORDERING: AcqRel: see `want`.
-        self.is_wanted.swap(false, Order::AcqRel);
+        // ORDERING: Acquire: sees the size that was wanted when the flag was set, pairs with `want`. Model:
+        // `migrate_two_sizes`.
+        self.is_wanted.swap(false, Ordering::Acquire);
     }
 
     fn try_begin(&self) -> bool {
@@ -126,7 +128,7 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
         let prepared = Table::new(buckets)?;
         // Before anything is changed: a clock is user code.
         let now = self.time.now();
-        self.mover.wanted.fetch_max(buckets, Order::Relaxed);
+        self.mover.wanted.fetch_max(buckets, Ordering::Relaxed);
         self.sessions.set_limit(sessions, spares_for(sessions));
         self.recency.set_capacity(sessions);
         // Hooks are called at the end: one that panics finds the resize done.
@@ -146,7 +148,7 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
     fn wanted_buckets(&self) -> usize {
         match self.sessions.limit() {
             // ORDERING: Relaxed: a number; the mover's right orders the tables themselves.
-            usize::MAX => self.mover.wanted.load(Order::Relaxed),
+            usize::MAX => self.mover.wanted.load(Ordering::Relaxed),
             limit => buckets_for(limit),
         }
     }
@@ -271,7 +273,7 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
                 return Ok(false);
             }
             // ORDERING: Relaxed, as in `wanted_buckets`.
-            self.mover.wanted.fetch_max(table.len().saturating_mul(2), Order::Relaxed);
+            self.mover.wanted.fetch_max(table.len().saturating_mul(2), Ordering::Relaxed);
             self.mover.want();
         }
         match self.migrate(pin, BUCKETS_PER_SLICE, &mut None, departures) {
@@ -371,10 +373,12 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
         // SAFETY: the block is alive under the guard. The clone's count is the shadow's.
         let count = Session::clone(&*unsafe { Session::lend(address) });
         match spot.move_to(newer, hash) {
-            Some(Move::Moved(block) | Move::Gone(block)) => {
+            // The shadow owns a count and the old stay's is given up: one of the two goes at once. It is not the last: the
+            // new stay's is given up through `retire`, not before this guard is gone.
+            Some(Move::Moved) => drop(count),
+            Some(Move::Gone(block)) => {
                 let _ = count.into_address();
-                // SAFETY: Moved: the old stay's count, ended by our exchange. Gone: the shadow's count; a reader may have
-                // met the shadow. Either word is gone, and the guard is older.
+                // SAFETY: the shadow's count; a reader may have met the shadow. The word is gone, and the guard is older.
                 unsafe { pin.retire(block) };
             }
             None => {

@@ -31,15 +31,15 @@ impl<B> Bucket<B> {
         Word::from_raw(self.slots[slot].load(Ordering::Acquire))
     }
 
-    /// Replaces the word `from` by `to`; the one write to a slot that there is.
+    /// Replaces the word `from` by `to`; the one write to a slot that there is. True for exactly one of all who try.
     #[inline]
-    pub(super) fn exchange(&self, slot: usize, from: Word<B>, to: Word<B>) -> Result<(), Word<B>> {
-        // ORDERING: AcqRel: Release publishes the block that `to` names, pairs with `load`. Acquire: whoever ends a
-        // stay sees what was done to the slot before; Acquire on failure, because the caller goes on with that word.
+    pub(super) fn exchange(&self, slot: usize, from: Word<B>, to: Word<B>) -> bool {
+        // ORDERING: Release publishes the block that `to` names, pairs with `load`. Relaxed on failure: nothing is read.
         // Model: `add_and_get`, `replace_and_get`.
-        let exchanged =
-            self.slots[slot].compare_exchange(from.raw(), to.raw(), Ordering::AcqRel, Ordering::Acquire);
-        exchanged.map(|_| ()).map_err(Word::from_raw)
+        // ORDERING: Acquire: a block may have left and come back between the load of `from` and now, as the same word;
+        // whoever ends that stay must be ordered after its beginning, or the count could be lowered before it was raised.
+        // Invisible: loom's read-modify-writes always see the newest count.
+        self.slots[slot].compare_exchange(from.raw(), to.raw(), Ordering::AcqRel, Ordering::Relaxed).is_ok()
     }
 
     /// The slots whose word fits, one bit each; no branch per slot.

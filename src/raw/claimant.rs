@@ -1,7 +1,7 @@
 //! Numbers for claimants: no two threads that insert into one table at a time have the same.
 
 use super::publish::CLAIMANTS;
-use crate::sync::untracked::{AtomicU64, Ordering};
+use crate::sync::{AtomicU64, Ordering};
 
 /// Numbers lent for one `add` to threads whose index is too large to be one.
 pub(crate) struct Claimants(AtomicU64);
@@ -31,7 +31,8 @@ impl Claimants {
 
     #[cold]
     fn lend(&self) -> Option<Claimant<'_>> {
-        // ORDERING: Acquire and Release (in `drop`): a number's former use is over when it is lent again.
+        // ORDERING: Acquire: a number's former use is over when it is lent again; pairs with the Release in `drop`. Relaxed
+        // on failure: nothing is lent. Model: `claimants_lend`.
         let lent = self.0.fetch_update(Ordering::Acquire, Ordering::Relaxed, |bits| {
             let free = bits.trailing_ones();
             (free < u64::BITS).then(|| bits | (1 << free))
@@ -45,7 +46,7 @@ impl Drop for Claimant<'_> {
     #[inline]
     fn drop(&mut self) {
         if let Some(claimants) = self.lent_by {
-            // ORDERING: Release, see `lend`.
+            // ORDERING: Release: hands the number back, pairs with `lend`. Model: `claimants_lend`.
             claimants.0.fetch_and(!(1 << (self.number - OWNED)), Ordering::Release);
         }
     }

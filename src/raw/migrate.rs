@@ -27,8 +27,8 @@ use std::ptr::NonNull;
 
 /// What became of a member that the mover looked at.
 pub(crate) enum Move<B> {
-    /// It is in the new table. The old table's count is the caller's to retire.
-    Moved(NonNull<B>),
+    /// It is in the new table. The old table's count is the caller's to give up.
+    Moved,
     /// It left the old table by other hands, and the shadow is undone. The shadow's count is the caller's to retire.
     Gone(NonNull<B>),
     /// The set in the new table is full. The member is still in the old one.
@@ -106,7 +106,7 @@ impl<B> Spot<'_, B> {
             shadow.exchange(shadow.word.to_member());
             let cleared = Self { word: moved, ..*self }.exchange(Word::EMPTY);
             debug_assert!(cleared, "a MOVED word belongs to the mover");
-            return Some(Move::Moved(block));
+            return Some(Move::Moved);
         }
         // The word never said MOVED for this block, so nobody took the shadow for a member.
         let undone = shadow.exchange(Word::EMPTY);

@@ -129,9 +129,8 @@ impl<B> Table<B> {
         let word = &self.bucket(bucket).publication;
         // ORDERING: Relaxed: a hint that spares the write; `settle_bucket` reads it again.
         if word.load(Ordering::Relaxed) & CLOSED == 0 {
-            // ORDERING: AcqRel: Acquire: what was published before is visible; Release: keeps the chain of releases
-            // from earlier publications. Model: `migrate_and_add`.
-            word.fetch_or(CLOSED, Ordering::AcqRel);
+            // ORDERING: Relaxed: it goes on with the release sequence of the last publication, which `settle_bucket` acquires.
+            word.fetch_or(CLOSED, Ordering::Relaxed);
         }
         self.settle_bucket(bucket, finish);
     }
@@ -141,7 +140,7 @@ impl<B> Table<B> {
         let word = &self.bucket(bucket).publication;
         loop {
             // ORDERING: Acquire: the claim that the word names is visible, and so is every earlier one of this home;
-            // pairs with the Release in `publish` and `mark_settled`. Model: `add_and_add`.
+            // pairs with the Release in `publish` and `mark_settled`. Model: `publish_two`.
             let publication = word.load(Ordering::Acquire);
             if publication & PENDING == 0 {
                 return publication;
@@ -155,9 +154,10 @@ impl<B> Table<B> {
     fn help(&self, word: &AtomicU64, publication: u64, finish: &impl Finish<B>) {
         let Pending { position, nonce } = Pending::decode(publication);
         let seen = self.bucket(position.bucket).load(position.slot);
-        // ORDERING: Acquire: keeps this load behind the slot's. The second look of CLAIM-IDENTITY: the same pending
-        // word before and after means that its claimant had no other claim in between. Model: `add_stale_helper`.
-        if word.load(Ordering::Acquire) & !CLOSED != publication & !CLOSED {
+        // The second look of CLAIM-IDENTITY: the same pending word before and after means that its claimant had no other
+        // claim in between. ORDERING: Relaxed: whoever sees a later claim, by the Acquire load of the slot, sees that the
+        // claimant's earlier publication is settled.
+        if word.load(Ordering::Relaxed) & !CLOSED != publication & !CLOSED {
             return;
         }
         if let (true, Some(block)) = (seen.is_claim(nonce), seen.address()) {
@@ -178,7 +178,7 @@ fn mark_settled(word: &AtomicU64, publication: u64) {
         let from = publication | closed;
         // ORDERING: Release: the open happens before any insertion that builds on the settled word; pairs with the
         // Acquire in `settle_bucket`. Relaxed on failure: whoever changed the word has settled it, or closed it.
-        // Model: `add_and_add`.
+        // Model: `publish_two`.
         if word.compare_exchange(from, from & !PENDING, Ordering::Release, Ordering::Relaxed).is_ok() {
             return;
         }
@@ -214,11 +214,10 @@ impl<B> Claim<'_, B> {
         let word = &spot.table.bucket(home.bucket).publication;
         let pending = Pending { position: spot.position, nonce };
         let publication = pending.encode((home.publication + 1) & VERSION);
-        // ORDERING: AcqRel: Release publishes the claim and, through the chain of exchanges, every earlier insertion
-        // of this home; pairs with the Acquire in `settle_bucket`. Acquire continues that chain. Relaxed on failure:
-        // the caller starts over. Model: `add_and_add`, `add_three`.
+        // ORDERING: Release publishes the claim; pairs with the Acquire in `settle_bucket`. Relaxed on failure: the caller
+        // starts over. Model: `publish_two`, `add_and_add`.
         let published =
-            word.compare_exchange(home.publication, publication, Ordering::AcqRel, Ordering::Relaxed);
+            word.compare_exchange(home.publication, publication, Ordering::Release, Ordering::Relaxed);
         if published.is_err() {
             // Nobody else touches an unpublished claim. Should a helper ever be fooled by a nonce that wrapped, the block is
             // stored, and must count as stored.

@@ -73,7 +73,7 @@ impl<B> Spot<'_, B> {
     #[inline]
     pub(crate) fn exchange(&self, to: Word<B>) -> bool {
         let Position { bucket, slot } = self.position;
-        self.table.bucket(bucket).exchange(slot, self.word, to).is_ok()
+        self.table.bucket(bucket).exchange(slot, self.word, to)
     }
 }
 

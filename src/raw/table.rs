@@ -171,8 +171,9 @@ impl<B> Root<B> {
     ///
     /// The caller is the mover, `emptied` is the oldest table and has a successor.
     pub(super) fn advance(&self, emptied: &Table<B>) -> Option<NonNull<Table<B>>> {
-        // ORDERING: Acquire, as in `next`. The pointer itself is taken, not one made from a reference: it will be freed by.
-        let next = emptied.next.load(Ordering::Acquire);
+        // ORDERING: Relaxed: the mover linked it, or took the right to move over from who did. The pointer itself is taken,
+        // not one made from a reference: it will be freed by.
+        let next = emptied.next.load(Ordering::Relaxed);
         if next.is_null() {
             return None;
         }
@@ -186,14 +187,13 @@ impl<B> Root<B> {
 
 impl<B> Drop for Root<B> {
     fn drop(&mut self) {
-        // ORDERING: Acquire, as in `chain`; `&mut self` excludes every other user.
-        let mut table = self.0.load(Ordering::Acquire);
+        // ORDERING: Relaxed twice: `&mut self` is ordered after every other user.
+        let mut table = self.0.load(Ordering::Relaxed);
         while !table.is_null() {
             // SAFETY: the tables from the root on came from boxes and are freed here once; the blocks in them were
             // released by the owner of the root.
             let owned = unsafe { Box::from_raw(table) };
-            // ORDERING: Acquire, as above.
-            table = owned.next.load(Ordering::Acquire);
+            table = owned.next.load(Ordering::Relaxed);
         }
     }
 }

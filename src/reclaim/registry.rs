@@ -3,7 +3,8 @@
 //! Nodes are pushed at the head and live as long as the list. A thread acquires a free node or pushes a new one, and
 //! releases it when it exits; what is in the node passes to the next owner.
 
-use crate::sync::{AtomicBool, AtomicPtr, AtomicUsize, Ordering};
+use crate::sync::Ordering;
+use crate::sync::on_request::{AtomicBool, AtomicPtr, AtomicUsize};
 use std::ptr;
 
 pub(crate) struct Registry<N> {
@@ -89,8 +90,8 @@ impl<N> Node<N> {
 
 impl<N> Drop for Registry<N> {
     fn drop(&mut self) {
-        // ORDERING: Acquire, as in `iter`; `&mut self` excludes every other user.
-        let mut next = self.head.load(Ordering::Acquire);
+        // ORDERING: Relaxed: `&mut self` is ordered after every other user.
+        let mut next = self.head.load(Ordering::Relaxed);
         while !next.is_null() {
             // SAFETY: every node came from a box in `push` and is freed here once.
             let node = unsafe { Box::from_raw(next) };

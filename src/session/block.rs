@@ -2,8 +2,9 @@
 #![forbid(unsafe_code)]
 
 use super::{Context, Protocol, SessionId};
-use crate::sync::untracked::{AtomicBool, AtomicU32, AtomicU64, Ordering, fence};
-use crate::sync::{AtomicUsize, Lifetime};
+use crate::sync::on_request::AtomicU64;
+use crate::sync::untracked::{AtomicBool, AtomicU32};
+use crate::sync::{AtomicUsize, Lifetime, Ordering};
 
 /// Seconds, with [`UNSET`](Self::UNSET) for "not given".
 #[derive(Clone, Copy, Debug)]
@@ -46,7 +47,7 @@ impl Draft {
 /// `INVARIANT(KEY-FROZEN)`: id, context, protocol and payload never change after construction. A key that changed
 /// while it was cached is CVE-2024-2511.
 ///
-/// The dates and flags are `untracked`: each is one word, is validated by the lookup that reads it, and orders nothing.
+/// Dates and flags are words of their own: each is validated by the lookup that reads it, and orders nothing else.
 #[repr(C, align(16))]
 pub(crate) struct Block<T> {
     /// Handles, plus one for each stay in a slot of a table.
@@ -125,8 +126,8 @@ impl<T> Block<T> {
         }
     }
 
-    // ORDERING: Relaxed for every date and flag below: single words that publish nothing; the payload they speak of
-    // was published with the block's address.
+    // ORDERING: Relaxed for every date and flag below but where something else is said: single words that publish nothing;
+    // the payload they speak of was published with the block's address.
 
     #[inline]
     pub(crate) fn is_resumable(&self) -> bool {
@@ -206,13 +207,13 @@ impl<T> Block<T> {
         now > dates.expires() || now > dated.expires()
     }
 
-    /// Recomputes until the inputs stand still, so that of two setters the last one to look has seen both.
+    /// Recomputes until the inputs stand still, so that the last setter to write the expiry has seen what all others set.
     fn recompute_expiry(&self) {
         let mut dates = self.dates();
         loop {
-            self.expires.store(dates.expires(), Ordering::Relaxed);
-            // ORDERING: SeqCst fence: of two threads that store an input, an expiry, and look again, one sees the other.
-            fence(Ordering::SeqCst);
+            // ORDERING: AcqRel: Release: whoever writes the expiry after this thread sees what it set; Acquire: this thread
+            // sees what those before it set. A fence would order the looks, not the writes. Model: `dates_two_setters`.
+            self.expires.swap(dates.expires(), Ordering::AcqRel);
             let now = self.dates();
             if (now.created, now.timeout) == (dates.created, dates.timeout) {
                 return;

@@ -3,6 +3,11 @@
 pub(crate) use std::sync::Arc;
 pub(crate) use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, AtomicUsize, Ordering, fence};
 
+/// What models see only if they ask for it: statistics, dates, permits, the registry of threads.
+pub(crate) mod on_request {
+    pub(crate) use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, AtomicUsize};
+}
+
 /// `std::cell::UnsafeCell` with loom's closure interface.
 #[derive(Debug)]
 pub(crate) struct UnsafeCell<T>(std::cell::UnsafeCell<T>);

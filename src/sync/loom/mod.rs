@@ -5,6 +5,7 @@
 
 mod atomic;
 pub(crate) mod marks;
+pub(crate) mod on_request;
 pub(crate) mod weaken;
 
 pub(crate) use self::atomic::{AtomicBool, AtomicPtr, AtomicU64, AtomicUsize, fence};

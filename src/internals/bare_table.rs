@@ -7,10 +7,6 @@ use crate::raw::{Root, Spot, Stamp, Table, Tag, Word};
 use std::fmt;
 use std::ptr::NonNull;
 
-pub use crate::reclaim::choose_real_epoch;
-pub use crate::sync::marks::Marks;
-pub use crate::sync::weaken::sites;
-
 /// What a [`BareTable`] stores.
 #[derive(Debug)]
 #[repr(align(16))]

@@ -1,0 +1,14 @@
+//! What models need beside the public API: parts alone, for models that need more threads than the whole cache leaves room
+//! for, and the switches of the model's backend.
+
+mod bare_budget;
+mod bare_claimants;
+mod bare_table;
+
+pub use self::bare_budget::BareBudget;
+pub use self::bare_claimants::BareClaimants;
+pub use self::bare_table::{BareTable, Mark};
+pub use crate::reclaim::choose_real_epoch;
+pub use crate::sync::marks::Marks;
+pub use crate::sync::on_request::see;
+pub use crate::sync::weaken::sites;
