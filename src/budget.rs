@@ -17,9 +17,11 @@ use crossbeam_utils::CachePadded;
 pub(crate) struct Permits {
     /// The limit in the upper half, the permits out in the lower.
     state: CachePadded<AtomicU64>,
-    /// Spares that one thread may keep.
-    spare_max: AtomicUsize,
+    /// Spares that one thread may keep: the limit shifted by so many bits, at most [`SPARE_MAX`].
+    spare_shift: u32,
 }
+
+const SPARE_MAX: u32 = 32;
 
 /// One thread's spare permits.
 #[derive(Debug, Default)]
@@ -49,9 +51,9 @@ impl Permits {
     /// The largest bound; the next number means none.
     pub(crate) const LIMIT_MAX: usize = u32::MAX as usize - 1;
 
-    pub(crate) fn new(limit: usize, spare_max: usize) -> Self {
+    pub(crate) fn new(limit: usize, spare_shift: u32) -> Self {
         let state = State { limit: Self::clamp(limit), out: 0 };
-        Self { state: CachePadded::new(AtomicU64::new(state.pack())), spare_max: AtomicUsize::new(spare_max) }
+        Self { state: CachePadded::new(AtomicU64::new(state.pack())), spare_shift }
     }
 
     fn clamp(limit: usize) -> u32 {
@@ -94,8 +96,13 @@ impl Permits {
         out.saturating_sub(limit) as usize
     }
 
-    pub(crate) fn set_limit(&self, limit: usize, spare_max: usize) {
-        self.spare_max.store(spare_max, Ordering::Relaxed);
+    /// Derived from the limit, with which it changes.
+    #[inline]
+    fn spare_max(&self) -> usize {
+        self.load().limit.checked_shr(self.spare_shift).unwrap_or(0).min(SPARE_MAX) as usize
+    }
+
+    pub(crate) fn set_limit(&self, limit: usize) {
         let limit = Self::clamp(limit);
         let with_limit = |bits| Some(State { limit, ..State::unpack(bits) }.pack());
         let _ = self.state.fetch_update(Ordering::Relaxed, Ordering::Relaxed, with_limit);
@@ -107,7 +114,7 @@ impl Permits {
         if spare.take() {
             return true;
         }
-        let batch = (self.spare_max.load(Ordering::Relaxed) / 2).max(1);
+        let batch = (self.spare_max() / 2).max(1);
         let taken = self.take_up_to(batch as u32);
         if taken > 1 {
             spare.put(taken as usize - 1);
@@ -118,7 +125,7 @@ impl Permits {
     /// Gives one permit back, as a spare of this thread while it has few.
     #[inline]
     pub(crate) fn give(&self, spare: &Spare) {
-        let max = self.spare_max.load(Ordering::Relaxed);
+        let max = self.spare_max();
         if max == 0 {
             return self.give_many(1);
         }

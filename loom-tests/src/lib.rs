@@ -15,9 +15,11 @@ pub mod history;
 pub mod ledger;
 mod model;
 pub mod scenario;
+mod stage;
 pub mod sync;
 
 pub use model::Model;
+pub use stage::{Stage, replaced};
 
 /// The threads of a scenario: loom's in a model.
 #[cfg(sessile_loom)]
@@ -27,6 +29,10 @@ pub use std::thread;
 
 use sessile::{Mode, SessionCache, SessionId};
 use std::sync::Arc;
+
+/// The list of the threads' parts, which only models are about that reach into another thread's part: those that collect, and
+/// those on real crossbeam-epoch.
+pub const REGISTRY: &str = "src/reclaim/registry.rs";
 
 /// A cache that does nothing on the side: a model's schedules are spent on what it is about.
 pub fn cache<T: Send + Sync + 'static>(capacity: usize) -> Arc<SessionCache<T>> {

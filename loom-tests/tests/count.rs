@@ -2,17 +2,9 @@
 //!
 //! Guards: the relaxed raise under a guard, the release of the last decrement, `retire`.
 
-use loom_tests::ledger::{Entry, Ledger};
-use loom_tests::{Model, id, thread};
-use sessile::{Session, SessionCache};
-use std::sync::Arc;
-
-fn stored(capacity: usize) -> (Arc<SessionCache<Entry>>, Arc<Ledger>) {
-    let ledger = Ledger::new();
-    let cache = loom_tests::cache(capacity);
-    assert!(cache.add(Session::new(id(1), ledger.entry(1))).changed());
-    (cache, ledger)
-}
+use loom_tests::ledger::Ledger;
+use loom_tests::{Model, REGISTRY, Stage, id, replaced, thread};
+use sessile::Session;
 
 /// What every holder did with the session happens before its destruction.
 #[test]
@@ -30,18 +22,15 @@ fn count_last_drop() {
 }
 
 fn replace_beside_get() {
-    let (cache, ledger) = stored(4);
-    let reader = {
-        let cache = Arc::clone(&cache);
-        thread::spawn(move || {
-            let session = cache.get(&id(1)).expect("a replacement leaves no gap");
-            assert!([1, 2].contains(&session.number()));
-        })
-    };
-    assert!(cache.add(Session::new(id(1), ledger.entry(2))).changed());
+    let stage = Stage::stored();
+    let reader = stage.beside(|stage| {
+        let seen = stage.get(1).expect("a replacement leaves no gap");
+        assert!([1, 2].contains(&seen));
+    });
+    assert_eq!(replaced(stage.add(1, 2)), Some(1));
     reader.join().unwrap();
-    drop(cache);
-    assert_eq!(ledger.alive(), 0);
+    stage.assert_stored(&[2]);
+    stage.end();
 }
 
 /// A reader beside a replacement gets the old or the new session, and what it got is alive.
@@ -50,81 +39,67 @@ fn replace_and_get() {
     Model::new("replace_and_get").check(replace_beside_get);
 }
 
+/// The same on real crossbeam-epoch, whose order between two pins the contract reclaimer may exceed.
+#[test]
+fn replace_and_get_epoch() {
+    Model::new("replace_and_get_epoch")
+        .sees(&[REGISTRY])
+        .real_epoch()
+        .preemptions(2)
+        .check(replace_beside_get);
+}
+
 /// The same with `read`, which raises no count.
 #[test]
 fn replace_and_read() {
     Model::new("replace_and_read").check(|| {
-        let (cache, ledger) = stored(4);
-        let reader = {
-            let cache = Arc::clone(&cache);
-            thread::spawn(move || {
-                cache.read(&id(1), |session| assert!([1, 2].contains(&session.number()))).unwrap();
-            })
-        };
-        assert!(cache.add(Session::new(id(1), ledger.entry(2))).changed());
-        reader.join().unwrap();
-    });
-}
-
-fn evict_beside_get() {
-    let (cache, ledger) = stored(1);
-    let reader = {
-        let cache = Arc::clone(&cache);
-        thread::spawn(move || {
-            if let Some(session) = cache.get(&id(1)) {
-                assert_eq!(session.number(), 1);
-            }
-        })
-    };
-    assert!(cache.add(Session::new(id(2), ledger.entry(2))).changed());
-    assert!(cache.len() <= 1);
-    reader.join().unwrap();
-    assert!(cache.get(&id(1)).is_none());
-    drop(cache);
-    assert_eq!(ledger.alive(), 0);
-}
-
-/// A reader beside an eviction gets the victim, alive, or nothing.
-#[test]
-fn evict_and_get() {
-    Model::new("evict_and_get").check(evict_beside_get);
-}
-
-/// An eviction and a replacement of one slot: one of them has it.
-#[test]
-fn evict_and_replace() {
-    Model::new("evict_and_replace").check(|| {
-        let (cache, ledger) = stored(1);
-        let adder = {
-            let (cache, ledger) = (Arc::clone(&cache), Arc::clone(&ledger));
-            thread::spawn(move || assert!(cache.add(Session::new(id(2), ledger.entry(2))).changed()))
-        };
-        assert!(cache.add(Session::new(id(1), ledger.entry(3))).changed());
-        adder.join().unwrap();
-        assert_eq!((cache.len(), cache.snapshot().len()), (1, 1));
-        let stats = cache.stats();
-        assert_eq!(stats.added + stats.replaced, 3);
-        assert_eq!(stats.added, stats.evicted + 1);
-        cache.collect();
-        assert_eq!(ledger.alive(), 1);
-    });
-}
-
-/// A thread that only looks never sees more sessions than the capacity.
-#[test]
-fn capacity_bound() {
-    Model::new("capacity_bound").check(|| {
-        let ledger = Ledger::new();
-        let cache = loom_tests::cache(1);
-        let threads = [1, 2].map(|n| {
-            let (cache, ledger) = (Arc::clone(&cache), Arc::clone(&ledger));
-            thread::spawn(move || {
-                let _ = cache.add(Session::new(id(n), ledger.entry(usize::from(n))));
-            })
+        let stage = Stage::stored();
+        let reader = stage.beside(|stage| {
+            stage.cache.read(&id(1), |session| assert!([1, 2].contains(&session.number()))).unwrap();
         });
-        assert!(cache.len() <= 1);
-        threads.into_iter().for_each(|thread| thread.join().unwrap());
-        assert!(cache.len() <= 1 && cache.snapshot().len() <= 1);
+        assert_eq!(replaced(stage.add(1, 2)), Some(1));
+        reader.join().unwrap();
+        stage.assert_holds(&[2]);
+    });
+}
+
+/// A reader that got a handle holds it across everything that can end the stay.
+#[test]
+fn get_and_last_drop() {
+    Model::new("get_and_last_drop").sees(&[REGISTRY]).check(|| {
+        let stage = Stage::stored();
+        let holder = stage.beside(|stage| {
+            let held = stage.cache.get(&id(1));
+            drop(stage);
+            held.map(|session| session.number())
+        });
+        assert_eq!(stage.take(1), Some(1));
+        stage.cache.collect();
+        assert!([None, Some(1)].contains(&holder.join().unwrap()));
+        stage.assert_holds(&[]);
+        stage.end();
+    });
+}
+
+/// A reader inside `read` while the session is replaced, taken, stored anew and the garbage collected: it reads what it
+/// found, alive, to the end.
+#[test]
+fn stalled_reader() {
+    Model::new("stalled_reader").sees(&[REGISTRY]).check(|| {
+        let stage = Stage::stored();
+        let reader = stage.beside(|stage| {
+            stage.cache.read(&id(1), |session| {
+                let first = session.number();
+                loom_tests::thread::yield_now();
+                assert_eq!(session.number(), first);
+            });
+        });
+        assert_eq!(replaced(stage.add(1, 2)), Some(1));
+        assert_eq!(stage.take(1), Some(2));
+        stage.insert(1, 3);
+        stage.cache.collect();
+        reader.join().unwrap();
+        stage.assert_holds(&[3]);
     });
 }
 
@@ -132,31 +107,18 @@ fn capacity_bound() {
 #[test]
 fn drop_and_handle() {
     Model::new("drop_and_handle").check(|| {
-        let (cache, ledger) = stored(4);
-        let holder = {
-            let cache = Arc::clone(&cache);
-            thread::spawn(move || {
-                let session = cache.get(&id(1));
-                drop(cache);
-                session.map(|session| session.number())
-            })
+        let stage = Stage::stored();
+        let holder = stage.beside(|stage| {
+            let session = stage.cache.get(&id(1));
+            drop(stage);
+            session.map(|session| session.number())
+        });
+        let other = stage.cache.take(&id(1));
+        let seen = {
+            drop(stage);
+            holder.join().unwrap()
         };
-        let other = cache.take(&id(1));
-        drop(cache);
-        let seen = holder.join().unwrap();
         assert!(seen.is_none() || seen == Some(1));
-        drop(other);
-        assert_eq!(ledger.alive(), 0);
+        assert_eq!(other.map(|session| session.number()), Some(1));
     });
-}
-
-/// The same races on real crossbeam-epoch, whose order between two pins the contract reclaimer may exceed.
-#[test]
-fn replace_and_get_epoch() {
-    Model::new("replace_and_get_epoch").real_epoch().preemptions(2).check(replace_beside_get);
-}
-
-#[test]
-fn evict_and_get_epoch() {
-    Model::new("evict_and_get_epoch").real_epoch().preemptions(2).check(evict_beside_get);
 }

@@ -53,7 +53,7 @@ fn publish_one_home() {
 /// A mark that is added, taken and added again, beside an adder of its key and a taker.
 #[test]
 fn publish_stale_helper() {
-    Model::new("publish_stale_helper").preemptions(2).check(|| {
+    Model::new("publish_stale_helper").preemptions(1).check(|| {
         let table = Arc::new(BareTable::new());
         let adder = {
             let table = Arc::clone(&table);
@@ -90,5 +90,32 @@ fn claimants_lend() {
         };
         borrow(claimants, uses);
         other.join().unwrap();
+    });
+}
+
+/// A session is taken and stored again, in the same slot and as the same word: whoever takes the second stay is ordered after
+/// everything that was done before it began.
+#[test]
+fn take_orders_what_it_took() {
+    Model::new("take_orders_what_it_took").check(|| {
+        let table = Arc::new(BareTable::new());
+        let contents = Arc::new(UnsafeCell::new(0));
+        assert!(table.add(0, &MARKS[0], 0));
+        let taker = {
+            let (table, contents) = (Arc::clone(&table), Arc::clone(&contents));
+            thread::spawn(move || {
+                let taken = table.take(0, 1).is_some();
+                if taken {
+                    contents.with(|_| ());
+                }
+                taken
+            })
+        };
+        let here = table.take(0, 1).is_some();
+        if here {
+            contents.with_mut(|_| ());
+            assert!(table.add(0, &MARKS[0], 0));
+        }
+        assert!(taker.join().unwrap() || here);
     });
 }

@@ -1,67 +1,74 @@
 //! Limbo: what is retired is released once, after its readers, whoever does it.
 //!
 //! Guards: the occupation of a limbo, the stack at its side entrance, the number that a sentinel raises, the hand-over of a
-//! thread's part to the next thread. All on real crossbeam-epoch: the contract reclaimer has no limbo.
+//! thread's part to the next thread. On real crossbeam-epoch but for the last: the contract reclaimer has no limbo.
 
-use loom_tests::ledger::{Entry, Ledger};
-use loom_tests::{Model, cache, id, thread};
-use sessile::{Session, SessionCache};
-use std::sync::Arc;
+use loom_tests::{Model, REGISTRY, Stage, id};
 
-fn stored() -> (Arc<SessionCache<Entry>>, Arc<Ledger>) {
-    let ledger = Ledger::new();
-    let cache = cache(4);
-    assert!(cache.add(Session::new(id(1), ledger.entry(1))).changed());
-    (cache, ledger)
-}
+const TALLY: &str = "src/sync/tally.rs";
 
-/// A reader beside a retirement and a collection that tries to free it.
+/// A reader that helps to collect, beside a retirement and a collection: the sentinel may run on either thread, and the
+/// release comes after the reader.
 #[test]
 fn limbo_ripens() {
-    Model::new("limbo_ripens").real_epoch().preemptions(2).check(|| {
-        let (cache, ledger) = stored();
-        let reader = {
-            let cache = Arc::clone(&cache);
-            thread::spawn(move || cache.read(&id(1), |session| assert_eq!(session.number(), 1)))
-        };
-        assert!(cache.remove_id(&id(1)));
-        cache.collect();
-        let _ = reader.join().unwrap();
-        drop(cache);
-        assert_eq!(ledger.alive(), 0);
+    Model::new("limbo_ripens").real_epoch().sees(&[REGISTRY]).preemptions(2).check(|| {
+        let stage = Stage::stored();
+        let reader = stage.beside(|stage| {
+            let seen = stage.cache.read(&id(1), |session| session.number());
+            assert!([None, Some(1)].contains(&seen));
+        });
+        assert!(stage.cache.remove_id(&id(1)));
+        stage.cache.collect();
+        reader.join().unwrap();
+        stage.end();
     });
 }
 
 /// A retirement beside a collector that is inside the same limbo.
 #[test]
 fn limbo_occupied() {
-    Model::new("limbo_occupied").real_epoch().preemptions(2).check(|| {
-        let (cache, ledger) = stored();
-        let collector = {
-            let cache = Arc::clone(&cache);
-            thread::spawn(move || cache.collect())
-        };
-        assert!(cache.remove_id(&id(1)));
+    Model::new("limbo_occupied").real_epoch().sees(&[REGISTRY]).preemptions(2).check(|| {
+        let stage = Stage::stored();
+        let collector = stage.beside(|stage| stage.cache.collect());
+        assert!(stage.cache.remove_id(&id(1)));
         collector.join().unwrap();
-        drop(cache);
-        assert_eq!(ledger.alive(), 0);
+        stage.end();
     });
 }
 
-/// Two threads that come and go share what the registry has.
+/// A thread that retires and exits: its leftovers are released by another's collection, or with the cache.
+#[test]
+fn limbo_adopted() {
+    Model::new("limbo_adopted").real_epoch().sees(&[REGISTRY]).preemptions(2).check(|| {
+        let stage = Stage::stored();
+        let leaver = stage.beside(|stage| assert!(stage.cache.remove_id(&id(1))));
+        stage.cache.collect();
+        leaver.join().unwrap();
+        stage.end();
+    });
+}
+
+/// Threads that begin together each find a part of their own, and whoever adds the parts up sees them whole.
+#[test]
+fn registry_is_walked() {
+    Model::new("registry_is_walked").sees(&[REGISTRY]).check(|| {
+        let stage = Stage::new(4);
+        let adder = stage.beside(|stage| stage.insert(2, 2));
+        assert!(stage.cache.len() <= 1);
+        stage.insert(1, 1);
+        adder.join().unwrap();
+        stage.assert_holds(&[1, 2]);
+    });
+}
+
+/// A thread that exits leaves its part to another, which goes on counting where it stopped.
 #[test]
 fn registry_hands_over() {
-    Model::new("registry_hands_over").check(|| {
-        let (cache, ledger) = stored();
-        let threads = [2, 3].map(|n| {
-            let (cache, ledger) = (Arc::clone(&cache), Arc::clone(&ledger));
-            thread::spawn(move || {
-                assert!(cache.add(Session::new(id(n), ledger.entry(usize::from(n)))).changed())
-            })
-        });
-        threads.into_iter().for_each(|thread| thread.join().unwrap());
-        assert_eq!(cache.stats().added, 3);
-        drop(cache);
-        assert_eq!(ledger.alive(), 0);
+    Model::new("registry_hands_over").sees(&[REGISTRY, TALLY]).check(|| {
+        let stage = Stage::new(4);
+        let miss = |stage: Stage| assert_eq!(stage.get(1), None);
+        let others = [stage.beside(miss), stage.beside(miss)];
+        others.into_iter().for_each(|other| other.join().unwrap());
+        assert_eq!(stage.cache.stats().misses, 2, "a count was lost in the hand-over");
     });
 }

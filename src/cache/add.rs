@@ -1,10 +1,10 @@
 //! `add`: identical, replace, or insert.
 
 use super::departure::{Departures, Permit};
-use super::room::Holding;
+use super::room::{ATTEMPTS_MAX, Holding};
 use super::{Guard, Key, SessionCache};
 use crate::error::{Added, Rejection, RemovalCause};
-use crate::raw::{Home, Stamp, Table, Tag, Word};
+use crate::raw::{Claimant, Home, Stamp, Table, Tag, Word};
 use crate::session::{Block, Session};
 use crate::stats::Counter;
 use std::ptr::NonNull;
@@ -133,7 +133,7 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
         now: u64,
         departures: &mut Departures<T>,
     ) -> Result<Placed<T>, Rejection> {
-        let claimant = self.claimants.number(pin.index()).ok_or(Rejection::Contention)?;
+        let claimant = self.claimant(pin)?;
         let block = session.block();
         let key = Key { id: block.id(), context: block.context(), protocol: block.protocol() };
         let hash = self.hash_of(session.block());
@@ -156,6 +156,19 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
         };
         self.give_back(pin, newcomer.holding);
         placed
+    }
+
+    /// The number to claim slots with; a thread without one of its own waits a bounded time for one to be lent.
+    #[inline]
+    fn claimant(&self, pin: &Guard<'_, T>) -> Result<Claimant<'_>, Rejection> {
+        let mut attempts = 0..ATTEMPTS_MAX;
+        loop {
+            if let Some(claimant) = self.claimants.number(pin.index()) {
+                return Ok(claimant);
+            }
+            attempts.next().ok_or(Rejection::Contention)?;
+            crate::sync::yield_now();
+        }
     }
 
     fn attempt(

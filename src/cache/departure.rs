@@ -67,6 +67,12 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
         }
     }
 
+    /// Drops a handle of the cache's own: a payload that panics in its drop must not unwind through the operation.
+    pub(super) fn let_go(&self, session: Session<T>) {
+        // SAFETY: the count is the handle's own, which no table stands for.
+        unsafe { self.domain.release(session.into_address()) };
+    }
+
     #[cold]
     fn announce_all(&self, departures: Departures<T>) {
         let hooks = self.settings.hooks();
@@ -82,6 +88,7 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
         if let (Some(hook), Some(session)) = (&hooks.on_added, &departures.arrived) {
             guarded(&|| hook(session));
         }
+        departures.left.into_iter().for_each(|(session, _)| self.let_go(session));
         if let Some(panic) = first_panic {
             resume_unwind(panic);
         }

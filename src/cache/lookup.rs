@@ -104,10 +104,23 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
         }
         let hash = self.hash.of(key.id, key.protocol);
         let mut lend = Some(lend);
-        match self.look_at(key, hash, self.time.now(), true, &mut lend) {
-            // Stored since the clock was read, perhaps: by a newer reading it may be of the present.
-            Looked::TooEarly => self.look_at(key, hash, self.time.now(), false, &mut lend).hit(),
-            looked => looked.hit(),
+        self.in_time(|now, may_retry| self.look_at(key, hash, now, may_retry, &mut lend))
+    }
+
+    /// Looks by the clock. What is too early was stored since the clock was read, perhaps: by a newer reading it may be of
+    /// the present. Ends when the clock stands still between two looks.
+    #[inline]
+    fn in_time<R>(&self, mut look: impl FnMut(u64, bool) -> Looked<R>) -> Option<R> {
+        let mut now = self.time.now();
+        let mut may_retry = true;
+        loop {
+            match look(now, may_retry) {
+                Looked::TooEarly => {
+                    let before = std::mem::replace(&mut now, self.time.now());
+                    may_retry = now != before;
+                }
+                looked => return looked.hit(),
+            }
         }
     }
 
@@ -156,7 +169,7 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
     #[inline]
     fn use_session(&self, block: &Block<T>, spot: &At<'_, T>, now: u64) {
         if self.settings.updates_time() {
-            block.set_created(now);
+            block.renew(now);
         }
         if !self.policy.ages_by_use() {
             return;
@@ -205,11 +218,7 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
             return self.take_from_tier(key);
         }
         let hash = self.hash.of(key.id, key.protocol);
-        let taken = match self.take_at(key, hash, self.time.now(), true) {
-            // As in `look`.
-            Looked::TooEarly => self.take_at(key, hash, self.time.now(), false).hit(),
-            looked => looked.hit(),
-        };
+        let taken = self.in_time(|now, may_retry| self.take_at(key, hash, now, may_retry));
         taken.or_else(|| self.take_from_tier(key))
     }
 

@@ -134,7 +134,7 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
             hash: KeyedHash::new(),
             time: builder.time,
             settings: Settings::new(builder.mode, builder.timeout.as_secs(), builder.hooks),
-            sessions: Permits::new(capacity, resize::spares_for(capacity)),
+            sessions: Permits::new(capacity, resize::spare_shift()),
             weighing,
             recency: Recency::new(capacity),
             policy: builder.policy,

@@ -13,7 +13,6 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
     /// mistake. Marks the session non-resumable either way, as `SSL_CTX_remove_session(3)` does. Of all threads that
     /// remove, take or replace one stay, one succeeds. Lock-free.
     pub fn remove(&self, session: &Session<T>) -> bool {
-        session.set_not_resumable();
         let hash = self.hash_of(session.block());
         let mut departures = Departures::none();
         let pin = self.domain.pin();
@@ -28,6 +27,8 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
             }
             crate::sync::relax();
         };
+        // Not before: a lookup that meets a stored session of which this is known removes it, and nobody would have got it.
+        session.set_not_resumable();
         drop(pin);
         self.announce(departures);
         removed

@@ -63,15 +63,12 @@ pub(super) fn buckets_for(capacity: usize) -> usize {
     slots.div_ceil(SLOTS)
 }
 
-/// Spare permits that a thread may keep: all threads of this machine together under a two-thousandth of the capacity.
-pub(super) fn spares_for(capacity: usize) -> usize {
-    if cfg!(sessile_loom) {
-        return 0;
-    }
+/// Which part of the capacity one thread may keep as spare permits: all threads of this machine together a two-thousandth.
+pub(super) fn spare_shift() -> u32 {
     // Asked once per process: the answer comes from files.
     static THREADS: std::sync::OnceLock<usize> = std::sync::OnceLock::new();
     let threads = *THREADS.get_or_init(|| std::thread::available_parallelism().map_or(1, usize::from));
-    (capacity / 2048 / threads).min(32)
+    11 + threads.next_power_of_two().ilog2()
 }
 
 impl Mover {
@@ -90,9 +87,9 @@ impl Mover {
     }
 
     fn want(&self) {
-        // ORDERING: Release: the wanted size is visible to the mover that takes the flag down; pairs with `unwant`.
-        // Model: `migrate_two_sizes`.
-        self.is_wanted.store(true, Ordering::Release);
+        // ORDERING: Release: the wanted size is visible to the mover that takes the flag down; pairs with `unwant`. An
+        // exchange, because a store would end the release sequence of another thread's. Model: `migrate_two_sizes`.
+        self.is_wanted.swap(true, Ordering::Release);
     }
 
     fn unwant(&self) {
@@ -129,15 +126,20 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
         // Before anything is changed: a clock is user code.
         let now = self.time.now();
         self.mover.wanted.fetch_max(buckets, Ordering::Relaxed);
-        self.sessions.set_limit(sessions, spares_for(sessions));
+        self.sessions.set_limit(sessions);
         self.recency.set_capacity(sessions);
         // Hooks are called at the end: one that panics finds the resize done.
         let mut departures = Departures::none();
-        self.evict_excess(now, &mut departures);
         self.mover.want();
+        self.evict_excess(now, &mut departures);
         self.migrate_all(Some(prepared), &mut departures);
         self.announce(departures);
         Ok(())
+    }
+
+    #[cfg(sessile_loom)]
+    pub(crate) fn slots(&self) -> usize {
+        self.chain(&self.domain.pin()).newest().slots()
     }
 
     pub(super) fn is_unbounded(&self) -> bool {
@@ -171,6 +173,8 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
                 if let Some(spot) = self.spot_of(&pin, &session) {
                     self.evict_now(&pin, &spot, departures);
                 }
+                drop(pin);
+                self.let_go(session);
             }
         }
     }
@@ -221,8 +225,9 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
             ranked.push((rank, Session::clone(&*unsafe { Session::lend(address) })));
         });
         ranked.sort_unstable_by_key(|(rank, _)| std::cmp::Reverse(*rank));
-        ranked.truncate(n);
-        ranked.into_iter().map(|(_, session)| session).collect()
+        let mut oldest: Vec<_> = ranked.into_iter().map(|(_, session)| session).collect();
+        oldest.drain(n.min(oldest.len())..).for_each(|session| self.let_go(session));
+        oldest
     }
 
     /// Lets an unbounded table grow in time, and moves a few buckets while one does.

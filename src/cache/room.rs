@@ -23,7 +23,7 @@ pub(super) struct Holding {
 }
 
 /// Attempts before an `add` that finds nothing but other threads' claims gives up.
-const ATTEMPTS_MAX: u32 = 64;
+pub(super) const ATTEMPTS_MAX: u32 = 64;
 
 /// A full cache looks for other threads' spare permits once in so many adds of a thread.
 const ADDS_PER_SCAVENGE: u64 = 16;

@@ -6,6 +6,7 @@ use crate::error::RemovalCause;
 use crate::raw::{State, Table, Word};
 use crate::session::{Block, Context, Protocol};
 use crate::sync::untracked::{AtomicU64, AtomicUsize, Ordering};
+use std::cell::Cell;
 
 /// When something may have expired, and where the sweep of `add` stands. Hints: a lookup always checks for itself.
 pub(super) struct Sweeper {
@@ -21,6 +22,9 @@ const ADDS_PER_IDLE_SWEEP: u64 = 16;
 
 /// Buckets that one guard covers while walking: short enough for reclamation, long enough to hide the pin.
 const BUCKETS_PER_PIN: usize = 16;
+
+/// Sessions flushed before what they left behind is collected: a large flush must not hold back adds, nor keep secrets long.
+const FLUSHED_PER_COLLECT: usize = 1024;
 
 /// Which sessions a walk is about.
 #[derive(Clone, Copy)]
@@ -85,7 +89,7 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
     ///
     /// A session whose last valid second is `now` stays. Each session is removed once and shown to the hook as
     /// [`Flushed`](RemovalCause::Flushed). Works through the table sixteen buckets at a time: neither lookups nor adds
-    /// wait for it. Ends with a [`collect`](Self::collect). Never needed for correctness; an expired session is not returned either way.
+    /// wait for it. Calls [`collect`](Self::collect) now and then, and at its end. Never needed for correctness; an expired session is not returned either way.
     pub fn flush_expired(&self, now: u64) -> usize {
         self.flush(Scope::ALL, |block| block.is_expired(now))
     }
@@ -96,8 +100,8 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
     }
 
     pub(super) fn flush(&self, scope: Scope<'_>, is_due: impl Fn(&Block<T>) -> bool) -> usize {
-        let mut flushed = 0;
-        self.walk(|pin, spot, departures| {
+        let flushed = Cell::new(0);
+        let visit = |pin: &Guard<'_, T>, spot: At<'_, T>, departures: &mut Departures<T>| {
             let mut spot = spot;
             // A touch or a replacement changes the word: look at the slot again until what is there may stay.
             loop {
@@ -109,21 +113,37 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
                 // LINEARIZE: the removal.
                 if spot.exchange(Word::EMPTY) {
                     self.depart(pin, &spot, RemovalCause::Flushed, Permit::GivenBack, departures);
-                    flushed += 1;
+                    flushed.set(flushed.get() + 1);
                     return;
                 }
                 spot = spot.table.at(spot.position);
             }
+        };
+        let mut collected = 0;
+        self.walk_with(visit, || {
+            if flushed.get() - collected >= FLUSHED_PER_COLLECT {
+                collected = flushed.get();
+                self.collect();
+            }
         });
-        if flushed > 0 {
+        if flushed.get() > collected {
             self.collect();
         }
-        flushed
+        flushed.get()
     }
 
     /// Shows every member to `visit`: one that is stored during the whole walk at least once, bucket by bucket, with the
     /// hooks called in between and no guard held for long.
-    pub(super) fn walk<'c>(&'c self, mut visit: impl FnMut(&Guard<'c, T>, At<'_, T>, &mut Departures<T>)) {
+    pub(super) fn walk<'c>(&'c self, visit: impl FnMut(&Guard<'c, T>, At<'_, T>, &mut Departures<T>)) {
+        self.walk_with(visit, || {});
+    }
+
+    /// Calls `between` whenever no guard is held.
+    fn walk_with<'c>(
+        &'c self,
+        mut visit: impl FnMut(&Guard<'c, T>, At<'_, T>, &mut Departures<T>),
+        mut between: impl FnMut(),
+    ) {
         let mut table_number = 0;
         let mut bucket = 0;
         loop {
@@ -145,6 +165,7 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
                 if bucket == table.len() { table.next().map(Table::number) } else { Some(table_number) };
             drop(pin);
             self.announce(departures);
+            between();
             match next {
                 None => return,
                 Some(number) if number != table_number => (table_number, bucket) = (number, 0),

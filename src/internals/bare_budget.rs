@@ -17,9 +17,9 @@ struct Part {
 }
 
 impl BareBudget {
-    /// A budget for `limit` sessions, of which each thread may keep `spare_max` permits.
-    pub fn new(limit: usize, spare_max: usize) -> Self {
-        Self { permits: Permits::new(limit, spare_max), threads: Default::default() }
+    /// A budget for `limit` sessions, of which each thread may keep `limit >> spare_shift` permits.
+    pub fn new(limit: usize, spare_shift: u32) -> Self {
+        Self { permits: Permits::new(limit, spare_shift), threads: Default::default() }
     }
 
     /// What an insertion does. False when there is no permit.

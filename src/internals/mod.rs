@@ -12,3 +12,10 @@ pub use crate::reclaim::choose_real_epoch;
 pub use crate::sync::marks::Marks;
 pub use crate::sync::on_request::see;
 pub use crate::sync::weaken::sites;
+
+use crate::SessionCache;
+
+/// The slots of the table that new sessions enter.
+pub fn slots<T: Send + Sync + 'static>(cache: &SessionCache<T>) -> usize {
+    cache.slots()
+}

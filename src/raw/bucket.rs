@@ -34,11 +34,9 @@ impl<B> Bucket<B> {
     /// Replaces the word `from` by `to`; the one write to a slot that there is. True for exactly one of all who try.
     #[inline]
     pub(super) fn exchange(&self, slot: usize, from: Word<B>, to: Word<B>) -> bool {
-        // ORDERING: Release publishes the block that `to` names, pairs with `load`. Relaxed on failure: nothing is read.
-        // Model: `add_and_get`, `replace_and_get`.
-        // ORDERING: Acquire: a block may have left and come back between the load of `from` and now, as the same word;
-        // whoever ends that stay must be ordered after its beginning, or the count could be lowered before it was raised.
-        // Invisible: loom's read-modify-writes always see the newest count.
+        // ORDERING: AcqRel: Release publishes the block that `to` names, pairs with `load`. Acquire: a block may have left
+        // and come back since `from` was loaded, as the same word; whoever ends that stay is ordered after its beginning.
+        // Relaxed on failure: nothing is read. Model: `replace_and_get`, `take_orders_what_it_took`.
         self.slots[slot].compare_exchange(from.raw(), to.raw(), Ordering::AcqRel, Ordering::Relaxed).is_ok()
     }
 

@@ -31,7 +31,7 @@ mod table;
 mod word;
 
 pub(crate) use self::bucket::SLOTS;
-pub(crate) use self::claimant::Claimants;
+pub(crate) use self::claimant::{Claimant, Claimants};
 pub(crate) use self::migrate::Move;
 pub(crate) use self::publish::Home;
 pub(crate) use self::set::{Chain, Spot};

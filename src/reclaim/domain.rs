@@ -25,6 +25,8 @@ struct Shared<B, L> {
     /// Bytes retired and not yet released, as far as the limbos have published them.
     garbage_bytes: AtomicU64,
     closed: AtomicBool,
+    /// Functions deferred and not yet run, sentinels apart.
+    deferred: Arc<AtomicU64>,
     /// Batches sealed, which choose whose leftovers are looked after.
     adoptions: AtomicU64,
     /// Payload drops that panicked inside the domain; a tally of rare events, so contention is no matter.
@@ -73,6 +75,7 @@ impl<B: Reclaim, L: Default + Send + Sync + 'static> Domain<B, L> {
             locals: Registry::new(),
             garbage_bytes: AtomicU64::new(0),
             closed: AtomicBool::new(false),
+            deferred: Arc::new(AtomicU64::new(0)),
             adoptions: AtomicU64::new(0),
             drop_panics: AtomicU64::new(0),
         };
@@ -106,7 +109,8 @@ impl<B: Reclaim, L: Default + Send + Sync + 'static> Domain<B, L> {
 
     /// Pushes reclamation forward: seals what every thread retired, lets time pass, releases what became ripe.
     ///
-    /// Frees everything retired before the call when no guard is held elsewhere and nobody pins in between.
+    /// Frees everything retired before the call when no guard is held elsewhere and nobody pins in between. Called in the
+    /// drop of a payload it may leave the releasing to those further up.
     pub(crate) fn collect(&self) {
         for node in self.shared.locals.iter() {
             let pin = self.pin();
@@ -115,6 +119,10 @@ impl<B: Reclaim, L: Default + Send + Sync + 'static> Domain<B, L> {
             }
         }
         self.ripen();
+        if !local::may_release() {
+            return;
+        }
+        let _releasing = local::Releasing::begin();
         for node in self.shared.locals.iter() {
             while let Some(block) = self.shared.pop_from(&node.value.limbo) {
                 self.shared.release(block);
@@ -130,7 +138,9 @@ impl<B: Reclaim, L: Default + Send + Sync + 'static> Domain<B, L> {
         // What is sealed later is not waited for.
         let limbos = || self.shared.locals.iter().map(|node| &node.value.limbo);
         let goals: Vec<_> = limbos().map(|limbo| (limbo, limbo.sealed_end())).collect();
-        let unripe = || goals.iter().map(|(limbo, goal)| limbo.unripe_below(*goal)).sum::<u64>();
+        // ORDERING: Relaxed: a hint.
+        let deferred = || self.shared.deferred.load(Ordering::Relaxed);
+        let unripe = || goals.iter().map(|(limbo, goal)| limbo.unripe_below(*goal)).sum::<u64>() + deferred();
         let mut left = unripe();
         let mut patience = ROUNDS_WITHOUT_PROGRESS;
         while left > 0 && patience > 0 {
@@ -165,10 +175,10 @@ impl<B: Reclaim, L: Default + Send + Sync + 'static> Domain<B, L> {
         !is_clear && self.garbage().1.saturating_add(bytes) > limit
     }
 
-    /// Gives a count back at once.
+    /// Gives a count back at once. A payload that panics in its drop is counted and goes no further.
     ///
     /// # Safety
-    /// The caller owns the count, and no guard of this domain exists that could see the block through it.
+    /// The caller owns the count, and no guard of this domain exists under which the block is reached through it.
     pub(crate) unsafe fn release(&self, block: NonNull<B>) {
         self.shared.release(block);
     }
@@ -207,20 +217,20 @@ impl<B: Reclaim, L: Send + Sync + 'static> Shared<B, L> {
             // ORDERING: Relaxed: a statistic.
             self.drop_panics.fetch_add(1, Ordering::Relaxed);
             // A panic payload may panic in its own drop; there is nothing sensible to do about a second one.
-            let _ = catch_unwind(AssertUnwindSafe(|| drop(payload)));
+            let dropped = catch_unwind(AssertUnwindSafe(|| drop(payload)));
+            std::mem::forget(dropped);
         }
     }
 
     fn pop_from(&self, limbo: &Limbo<B>) -> Option<NonNull<B>> {
-        let mut limbo = limbo.try_occupy()?;
-        let block = limbo.pop();
+        let block = limbo.try_occupy()?.pop();
         if block.is_none() {
-            self.publish(&mut limbo);
+            self.publish(limbo);
         }
         block
     }
 
-    fn publish(&self, limbo: &mut Occupied<'_, B>) {
+    fn publish(&self, limbo: &Limbo<B>) {
         let change = limbo.unpublished_bytes();
         // ORDERING: Relaxed: a statistic; wrapping addition of a negative number subtracts.
         self.garbage_bytes.fetch_add(change as u64, Ordering::Relaxed);
@@ -265,10 +275,13 @@ impl<'d, B: Reclaim, L: Send + Sync + 'static> Pin<'d, B, L> {
             self.guard.defer(move || unsafe { B::release(block.into_inner()) });
             return;
         }
-        let Some(mut limbo) = self.node.value.limbo.retire(block) else { return };
-        // A payload's drop may come back here: what it retires stays in limbo, or the recursion would be as deep as the
-        // backlog.
-        if !local::is_releasing() {
+        let own = &self.node.value.limbo;
+        let occupied = own.retire(block);
+        if own.is_unpublished_above(UNPUBLISHED_MAX) {
+            self.shared.publish(own);
+        }
+        let Some(mut limbo) = occupied else { return };
+        if local::may_release() {
             let mut ripe = self.ripe.get();
             let free = ripe.iter_mut().filter(|place| place.is_none());
             for place in free.take(limbo.quota()) {
@@ -276,18 +289,22 @@ impl<'d, B: Reclaim, L: Send + Sync + 'static> Pin<'d, B, L> {
             }
             self.ripe.set(ripe);
         }
-        if limbo.is_unpublished_above(UNPUBLISHED_MAX) {
-            self.shared.publish(&mut limbo);
-        }
         if self.seal(&mut limbo, false) {
             drop(limbo);
+            self.shared.publish(own);
             self.adopt();
         }
     }
 
     /// Defers `f`, which must run no user code, until every guard that exists now is gone.
     pub(crate) fn defer(&self, f: impl FnOnce() + Send + 'static) {
-        self.guard.defer(f);
+        let deferred = Arc::clone(&self.shared.deferred);
+        // ORDERING: Relaxed twice: a hint to `collect`.
+        deferred.fetch_add(1, Ordering::Relaxed);
+        self.guard.defer(move || {
+            f();
+            deferred.fetch_sub(1, Ordering::Relaxed);
+        });
         self.guard.flush();
     }
 
@@ -300,7 +317,6 @@ impl<'d, B: Reclaim, L: Send + Sync + 'static> Pin<'d, B, L> {
         let Some(sentinel) = limbo.seal(force) else { return false };
         self.guard.defer(sentinel);
         self.guard.flush();
-        self.shared.publish(limbo);
         true
     }
 
@@ -309,6 +325,9 @@ impl<'d, B: Reclaim, L: Send + Sync + 'static> Pin<'d, B, L> {
     /// The threads take turns, counted by the domain, so that idle and exited threads' secrets go as long as anyone works.
     #[cold]
     fn adopt(&self) {
+        if !local::may_release() {
+            return;
+        }
         let threads = self.shared.locals.len().max(1);
         // ORDERING: Relaxed: a turn.
         let turn = self.shared.adoptions.fetch_add(1, Ordering::Relaxed) as usize % threads;

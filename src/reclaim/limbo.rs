@@ -28,6 +28,8 @@ pub(crate) struct Limbo<B> {
     /// The retired and not yet released, for `stats`.
     pending_sessions: Untracked,
     pending_bytes: Untracked,
+    /// `pending_bytes` as the domain's total last saw it.
+    published_bytes: Untracked,
     /// The queue's `sealed`, to be seen from outside.
     sealed_end: Untracked,
 }
@@ -36,8 +38,6 @@ struct Queue<B> {
     blocks: VecDeque<NonNull<B>>,
     popped: u64,
     sealed: u64,
-    /// `pending_bytes` as the domain's total last saw it.
-    published_bytes: u64,
 }
 
 /// The right to touch a limbo's queue.
@@ -65,7 +65,7 @@ unsafe impl<B> Sync for Limbo<B> {}
 
 impl<B: super::Reclaim> Limbo<B> {
     pub(crate) fn new() -> Self {
-        let queue = Queue { blocks: VecDeque::new(), popped: 0, sealed: 0, published_bytes: 0 };
+        let queue = Queue { blocks: VecDeque::new(), popped: 0, sealed: 0 };
         Self {
             occupied: AtomicBool::new(false),
             queue: UnsafeCell::new(queue),
@@ -73,6 +73,7 @@ impl<B: super::Reclaim> Limbo<B> {
             ripe: Arc::new(AtomicU64::new(0)),
             pending_sessions: Untracked::new(0),
             pending_bytes: Untracked::new(0),
+            published_bytes: Untracked::new(0),
             sealed_end: Untracked::new(0),
         }
     }
@@ -118,6 +119,20 @@ impl<B: super::Reclaim> Limbo<B> {
     pub(crate) fn pending(&self) -> (u64, u64) {
         // ORDERING: Relaxed twice: statistics.
         (self.pending_sessions.load(Ordering::Relaxed), self.pending_bytes.load(Ordering::Relaxed))
+    }
+
+    /// Whether more than `bytes` were retired since the total was told last.
+    pub(crate) fn is_unpublished_above(&self, bytes: u64) -> bool {
+        // ORDERING: Relaxed twice: statistics.
+        let pending = self.pending_bytes.load(Ordering::Relaxed);
+        pending > self.published_bytes.load(Ordering::Relaxed).saturating_add(bytes)
+    }
+
+    /// The change of the pending bytes since the last call by anybody, for the domain's total.
+    pub(crate) fn unpublished_bytes(&self) -> i64 {
+        // ORDERING: Relaxed twice: statistics. Each change is told once, since the exchange gives it to one caller.
+        let pending = self.pending_bytes.load(Ordering::Relaxed);
+        pending.wrapping_sub(self.published_bytes.swap(pending, Ordering::Relaxed)) as i64
     }
 }
 
@@ -183,27 +198,6 @@ impl<B: super::Reclaim> Occupied<'_, B> {
         // SAFETY: `Occupied` is the only access to the queue.
         let popped = self.limbo.queue.with_mut(|queue| unsafe { (*queue).popped });
         if ripe.saturating_sub(popped) > BACKLOG { 2 } else { 1 }
-    }
-
-    /// Whether more than `bytes` were retired since the total was told last.
-    pub(crate) fn is_unpublished_above(&self, bytes: u64) -> bool {
-        // ORDERING: Relaxed: a statistic.
-        let pending = self.limbo.pending_bytes.load(Ordering::Relaxed);
-        // SAFETY: `Occupied` is the only access to the queue.
-        let published = self.limbo.queue.with_mut(|queue| unsafe { (*queue).published_bytes });
-        pending > published.saturating_add(bytes)
-    }
-
-    /// The change of the pending bytes since the last call, for the domain's total.
-    pub(crate) fn unpublished_bytes(&mut self) -> i64 {
-        // ORDERING: Relaxed: a statistic.
-        let pending = self.limbo.pending_bytes.load(Ordering::Relaxed);
-        // SAFETY: `Occupied` is the only access to the queue.
-        self.limbo.queue.with_mut(|queue| unsafe {
-            let change = pending as i64 - (*queue).published_bytes as i64;
-            (*queue).published_bytes = pending;
-            change
-        })
     }
 
     /// Empties the queue, ripe or not.

@@ -59,28 +59,32 @@ thread_local_value! {
 }
 
 thread_local_value! {
-    static RELEASING: Cell<bool> = Cell::new(false);
+    static RELEASING: Cell<u32> = Cell::new(0);
 }
 
+/// How deep the releasing of blocks may nest: a payload's drop that retires or collects comes back to it.
+const RELEASING_MAX: u32 = 4;
+
 /// This thread is releasing ripe blocks, perhaps inside a payload's drop.
-pub(crate) struct Releasing {
-    before: bool,
-}
+pub(crate) struct Releasing(());
 
 impl Releasing {
     pub(crate) fn begin() -> Self {
-        Self { before: RELEASING.with(|releasing| releasing.replace(true)) }
+        RELEASING.with(|releasing| releasing.set(releasing.get() + 1));
+        Self(())
     }
 }
 
 impl Drop for Releasing {
     fn drop(&mut self) {
-        RELEASING.with(|releasing| releasing.set(self.before));
+        RELEASING.with(|releasing| releasing.set(releasing.get() - 1));
     }
 }
 
-pub(crate) fn is_releasing() -> bool {
-    RELEASING.with(Cell::get)
+/// Whether this thread may begin to release. Else what it retires stays in limbo for those further up, or the recursion would
+/// be as deep as the backlog.
+pub(crate) fn may_release() -> bool {
+    RELEASING.with(Cell::get) < RELEASING_MAX
 }
 
 struct Leases(Vec<Lease>);

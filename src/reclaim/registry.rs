@@ -40,10 +40,9 @@ impl<N> Registry<N> {
         loop {
             node.next = head;
             let raw = Box::into_raw(node);
-            // ORDERING: AcqRel: Release publishes the node, pairs with the Acquire load in `iter`; Acquire so that
-            // the new head carries on what the old one published. Relaxed on failure: the value is only compared.
-            // Model: `registry_hands_over`.
-            match self.head.compare_exchange(head, raw, Ordering::AcqRel, Ordering::Relaxed) {
+            // ORDERING: Release publishes the node, pairs with the Acquire load in `iter`; the release sequence carries on
+            // what older heads published. Relaxed on failure: the value is only compared. Model: `registry_is_walked`.
+            match self.head.compare_exchange(head, raw, Ordering::Release, Ordering::Relaxed) {
                 // SAFETY: nodes are freed by `Registry::drop` alone.
                 Ok(_) => return unsafe { &*raw },
                 Err(now) => {
@@ -57,7 +56,7 @@ impl<N> Registry<N> {
 
     /// All nodes, owned or not, newest first.
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Node<N>> + Clone {
-        // ORDERING: Acquire: pairs with the Release exchange in `push`. Model: `registry_hands_over`.
+        // ORDERING: Acquire: pairs with the Release exchange in `push`. Model: `registry_is_walked`.
         let mut next = self.head.load(Ordering::Acquire).cast_const();
         std::iter::from_fn(move || {
             // SAFETY: a published node lives as long as the list; `next` was written before publication.

@@ -186,6 +186,14 @@ impl<T> Block<T> {
         self.recompute_expiry();
     }
 
+    /// Dates a stored session anew, never backwards: a thread that slept must not undo a later renewal.
+    pub(crate) fn renew(&self, now: u64) {
+        let later = |created: u64| (created < now).then_some(now.min(Dates::UNSET - 1));
+        if self.created.fetch_update(Ordering::Relaxed, Ordering::Relaxed, later).is_ok() {
+            self.recompute_expiry();
+        }
+    }
+
     pub(crate) fn set_timeout(&self, seconds: u64) {
         self.timeout.store(seconds.min(Dates::UNSET - 1), Ordering::Relaxed);
         self.recompute_expiry();

@@ -1,0 +1,121 @@
+//! What a scenario on the whole cache starts from.
+
+use crate::ledger::{Entry, Ledger};
+use crate::thread::{self, JoinHandle};
+use crate::{cache, id};
+use sessile::{Added, Session, SessionCache};
+use std::sync::Arc;
+
+/// A cache and the ledger of what is put into it, shared by the threads of a scenario.
+#[derive(Clone, Debug)]
+pub struct Stage {
+    /// The cache.
+    pub cache: Arc<SessionCache<Entry>>,
+    ledger: Arc<Ledger>,
+}
+
+impl Stage {
+    /// An empty cache for so many sessions.
+    pub fn new(capacity: usize) -> Self {
+        Self::with_cache(cache(capacity))
+    }
+
+    /// The same around a cache that was built in another way.
+    pub fn with_cache(cache: Arc<SessionCache<Entry>>) -> Self {
+        Self { cache, ledger: Ledger::new() }
+    }
+
+    /// A cache for four sessions, one set in a model, which holds session 1 under key 1.
+    pub fn stored() -> Self {
+        let stage = Self::new(4);
+        stage.insert(1, 1);
+        stage
+    }
+
+    /// A new session under a key.
+    pub fn session(&self, key: u8, number: usize) -> Session<Entry> {
+        Session::new(id(key), self.ledger.entry(number))
+    }
+
+    /// Adds a new session.
+    pub fn add(&self, key: u8, number: usize) -> Added<Entry> {
+        self.cache.add(self.session(key, number))
+    }
+
+    /// Adds a new session under an absent key.
+    ///
+    /// # Panics
+    /// When the key was not absent.
+    pub fn insert(&self, key: u8, number: usize) {
+        let added = self.add(key, number);
+        assert!(matches!(added, Added::Inserted), "session {number}: {added:?}");
+    }
+
+    /// The number of the session under a key.
+    pub fn get(&self, key: u8) -> Option<usize> {
+        self.cache.get(&id(key)).map(|session| session.number())
+    }
+
+    /// Takes the session under a key and tells its number.
+    pub fn take(&self, key: u8) -> Option<usize> {
+        self.cache.take(&id(key)).map(|session| session.number())
+    }
+
+    /// Runs `f` on another thread.
+    pub fn beside<R: 'static + Send>(&self, f: impl FnOnce(Self) -> R + Send + 'static) -> JoinHandle<R> {
+        let stage = self.clone();
+        thread::spawn(move || f(stage))
+    }
+
+    /// The numbers of what is stored, in order.
+    pub fn numbers(&self) -> Vec<usize> {
+        let mut numbers: Vec<_> = self.cache.snapshot().iter().map(|session| session.number()).collect();
+        numbers.sort_unstable();
+        numbers
+    }
+
+    /// Demands that the cache holds just these sessions and that its books balance.
+    ///
+    /// # Panics
+    /// When it is not so.
+    pub fn assert_stored(&self, numbers: &[usize]) {
+        assert_eq!(self.numbers(), numbers);
+        let stats = self.cache.stats();
+        let left = stats.removed + stats.taken + stats.evicted + stats.expired + stats.flushed;
+        assert_eq!(stats.added - left, numbers.len() as u64, "{stats:?}");
+        assert_eq!(self.cache.len(), numbers.len());
+    }
+
+    /// As [`assert_stored`](Self::assert_stored), and that everything else is freed, which nobody else may hold. For the
+    /// contract reclaimer: an epoch may wait for a thread that has not quite exited.
+    ///
+    /// # Panics
+    /// When it is not so.
+    pub fn assert_holds(&self, numbers: &[usize]) {
+        self.assert_stored(numbers);
+        self.cache.collect();
+        assert_eq!(self.ledger.alive(), numbers.len(), "what left is freed");
+    }
+
+    /// Drops the cache and demands that nothing is left.
+    ///
+    /// # Panics
+    /// When something is.
+    pub fn end(self) {
+        let Self { cache, ledger } = self;
+        drop(cache);
+        assert_eq!(ledger.alive(), 0, "the cache is gone and a session is not");
+    }
+}
+
+/// The number of the session that an add replaced, or nothing when it inserted.
+///
+/// # Panics
+/// When it did neither.
+pub fn replaced(added: Added<Entry>) -> Option<usize> {
+    match added {
+        Added::Inserted => None,
+        Added::Replaced(old) => Some(old.number()),
+        other => panic!("an add of a new object inserts or replaces, not {other:?}"),
+    }
+}
