@@ -33,13 +33,19 @@ enum Trial {
 
 fn main() -> Result<()> {
     let arguments = Arguments::parse();
-    let figures: Value = match arguments.trial {
-        Trial::Histories(options) => serde_json::to_value(histories::run(&options)?)?,
-        Trial::Churn(options) => serde_json::to_value(churn::run(&options)?)?,
-        Trial::Faults(options) => serde_json::to_value(faults::run(&options)?)?,
+    let (figures, verdict): (Value, Result<()>) = match arguments.trial {
+        Trial::Histories(options) => {
+            let figures = histories::run(&options)?;
+            (serde_json::to_value(&figures)?, figures.verdict())
+        }
+        Trial::Churn(options) => {
+            let figures = churn::run(&options)?;
+            (serde_json::to_value(&figures)?, figures.verdict())
+        }
+        Trial::Faults(options) => (serde_json::to_value(faults::run(&options)?)?, Ok(())),
     };
     if let Some(path) = arguments.json {
         fs::write(&path, format!("{figures:#}\n")).with_context(|| format!("cannot write {}", path.display()))?;
     }
-    Ok(())
+    verdict
 }
