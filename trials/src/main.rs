@@ -45,7 +45,8 @@ fn main() -> Result<()> {
         Trial::Faults(options) => (serde_json::to_value(faults::run(&options)?)?, Ok(())),
     };
     if let Some(path) = arguments.json {
-        fs::write(&path, format!("{figures:#}\n")).with_context(|| format!("cannot write {}", path.display()))?;
+        fs::write(&path, format!("{figures:#}\n"))
+            .with_context(|| format!("cannot write {}", path.display()))?;
     }
     verdict
 }

@@ -34,16 +34,19 @@ pub(super) struct Caches {
 impl Caches {
     pub(super) fn new(payload_bytes: usize) -> Result<Self> {
         let clock = Arc::new(ManualClock::new(START));
-        let build = |name, capacity: Capacity, ids, sizes, change: &dyn Fn(Builder<Payload>) -> Builder<Payload>| {
-            let builder = SessionCache::builder().capacity(capacity).clock(Arc::clone(&clock));
-            let cache = change(builder.timeout(Duration::from_secs(3))).build()?;
-            anyhow::Ok(Subject { name, cache, ids, sizes, swaps_hooks: name == "resized" })
-        };
+        let build =
+            |name, capacity: Capacity, ids, sizes, change: &dyn Fn(Builder<Payload>) -> Builder<Payload>| {
+                let builder = SessionCache::builder().capacity(capacity).clock(Arc::clone(&clock));
+                let cache = change(builder.timeout(Duration::from_secs(3))).build()?;
+                anyhow::Ok(Subject { name, cache, ids, sizes, swaps_hooks: name == "resized" })
+            };
         let total = 500 * payload_bytes.max(1);
         let subjects = vec![
             build("one set", Capacity::Sessions(10), 24, &[], &|builder| builder)?,
             build("hundreds", Capacity::Sessions(400), 700, &[], &|builder| builder.policy(Policy::Fifo))?,
-            build("thousands", Capacity::Sessions(5_000), 9_000, &[], &|builder| builder.protect_reused(true))?,
+            build("thousands", Capacity::Sessions(5_000), 9_000, &[], &|builder| {
+                builder.protect_reused(true)
+            })?,
             build("resized", Capacity::Sessions(60), 300, &[4, 60, 200, 14, 900], &|builder| {
                 builder.hooks(watching_hooks())
             })?,

@@ -158,8 +158,18 @@ fn check_balance(subject: &Subject) -> Result<()> {
     let shown = subject.cache.snapshot();
     shown.iter().for_each(caches::verify);
     let name = subject.name;
-    ensure!(stats.added - left == stats.number, "cache \"{name}\": what came and left is not what is there: {stats:?}");
-    ensure!(shown.len() as u64 == stats.number, "cache \"{name}\": {} sessions are shown: {stats:?}", shown.len());
-    ensure!(subject.cache.len() <= subject.cache.capacity(), "cache \"{name}\" is above its capacity: {stats:?}");
+    ensure!(
+        stats.added - left == stats.number,
+        "cache \"{name}\": what came and left is not what is there: {stats:?}"
+    );
+    ensure!(
+        shown.len() as u64 == stats.number,
+        "cache \"{name}\": {} sessions are shown: {stats:?}",
+        shown.len()
+    );
+    ensure!(
+        subject.cache.len() <= subject.cache.capacity(),
+        "cache \"{name}\" is above its capacity: {stats:?}"
+    );
     Ok(())
 }

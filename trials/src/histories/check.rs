@@ -72,12 +72,7 @@ struct Search<'h> {
 }
 
 impl Search<'_> {
-    fn reaches_end(
-        &self,
-        done: u128,
-        state: Option<u8>,
-        seen: &mut HashSet<(u128, Option<u8>)>,
-    ) -> bool {
+    fn reaches_end(&self, done: u128, state: Option<u8>, seen: &mut HashSet<(u128, Option<u8>)>) -> bool {
         let done = self.observe(done, state);
         if self.required & !done == 0 {
             return true;

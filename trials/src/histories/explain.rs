@@ -5,8 +5,8 @@
 
 use super::check::{self, Effect, PENDING, Step};
 use super::history::{Event, History};
-use super::split::{KeyHistory, split};
 use super::rules;
+use super::split::{KeyHistory, split};
 use std::fmt;
 
 /// Something that must not have been seen.
@@ -85,9 +85,7 @@ fn shortest(part: &KeyHistory, margin: u64) -> Vec<Step> {
 /// What had begun by `end`; what had not returned is pending.
 fn prefix(steps: &[Step], end: u64) -> Vec<Step> {
     let begun = steps.iter().filter(|step| step.invoked <= end);
-    begun
-        .map(|step| if step.returned <= end { *step } else { Step { returned: PENDING, ..*step } })
-        .collect()
+    begun.map(|step| if step.returned <= end { *step } else { Step { returned: PENDING, ..*step } }).collect()
 }
 
 fn describe(part: &KeyHistory, steps: &[Step], history: &History) -> Vec<String> {
@@ -103,7 +101,11 @@ fn line(part: &KeyHistory, step: &Step, start: u64, history: &History) -> String
         return format!("at rest                        {}", effect(part, step.effect));
     };
     let micros = |stamp: u64| stamp.saturating_sub(start) as f64 / 1000.0;
-    let end = if step.returned == PENDING { "   pending".into() } else { format!("{:10.3}", micros(step.returned)) };
+    let end = if step.returned == PENDING {
+        "   pending".into()
+    } else {
+        format!("{:10.3}", micros(step.returned))
+    };
     format!(
         "thread {} {:10.3} to {end} µs  {}  (during {})",
         step.thread,
@@ -119,7 +121,11 @@ fn effect(part: &KeyHistory, effect: Effect) -> String {
         Effect::Change { from, to } => format!("{} -> {}", name(from), name(to)),
         Effect::Observe { absent, objects } => {
             let those = (0..part.objects() as u8).filter(|object| objects & (1 << object) != 0);
-            let names: Vec<_> = absent.then(|| "nothing".to_owned()).into_iter().chain(those.map(|one| part.name(one))).collect();
+            let names: Vec<_> = absent
+                .then(|| "nothing".to_owned())
+                .into_iter()
+                .chain(those.map(|one| part.name(one)))
+                .collect();
             format!("sees {}", names.join(" or "))
         }
     }

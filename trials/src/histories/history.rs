@@ -34,17 +34,43 @@ pub(super) struct Event {
 /// A call with its answer. `keys` is a set of keys, a bit each.
 #[derive(Clone, Debug)]
 pub(super) enum Call {
-    Add { object: Object, answer: Answer },
+    Add {
+        object: Object,
+        answer: Answer,
+    },
     /// `get` and `read`.
-    Lookup { key: u8, found: Option<Object> },
-    Take { key: u8, taken: Option<Object> },
-    Remove { object: Object, done: bool },
-    RemoveId { key: u8, done: bool },
+    Lookup {
+        key: u8,
+        found: Option<Object>,
+    },
+    Take {
+        key: u8,
+        taken: Option<Object>,
+    },
+    Remove {
+        object: Object,
+        done: bool,
+    },
+    RemoveId {
+        key: u8,
+        done: bool,
+    },
     /// `flush_expired`, or `clear` without a time.
-    Flush { keys: u8, now: Option<u64> },
-    Snapshot { keys: u8, shown: Vec<Object> },
-    Resize { sessions: usize },
-    Observe { len: usize, capacity: usize },
+    Flush {
+        keys: u8,
+        now: Option<u64>,
+    },
+    Snapshot {
+        keys: u8,
+        shown: Vec<Object>,
+    },
+    Resize {
+        sessions: usize,
+    },
+    Observe {
+        len: usize,
+        capacity: usize,
+    },
     /// The add of a session that only takes up room.
     Fill,
 }
@@ -108,7 +134,10 @@ pub(super) struct History {
 impl History {
     /// All calls, with the number of their thread.
     pub(super) fn events(&self) -> impl Iterator<Item = (usize, &Event)> {
-        self.logs.iter().enumerate().flat_map(|(thread, log)| log.events.iter().map(move |event| (thread, event)))
+        self.logs
+            .iter()
+            .enumerate()
+            .flat_map(|(thread, log)| log.events.iter().map(move |event| (thread, event)))
     }
 
     /// All departures of recorded keys, each with the call during which it was told.

@@ -61,7 +61,8 @@ pub(super) const KINDS: [Kind; 22] = [
     order("left unseen", Subject::unseen_departure),
     rule("take that no hook saw", Subject::unseen_take),
     rule("hit after the expiry", |subject| {
-        subject.observe_any(|object| (Call::Lookup { key: object.key, found: Some(object) }, object.expires + 1))
+        subject
+            .observe_any(|object| (Call::Lookup { key: object.key, found: Some(object) }, object.expires + 1))
     }),
     rule("hit after remove had forbidden it", Subject::forbidden_hit),
     rule("hit of another key", |subject| {
@@ -79,8 +80,14 @@ pub(super) const KINDS: [Kind; 22] = [
 ];
 
 /// Corrupts a copy of an accepted history. `None` when it offers no occasion; else whether the corruption was found.
-pub(super) fn try_one(history: &History, kind: &Kind, random: &mut fastrand::Rng, margin: u64) -> Option<bool> {
-    let mut subject = Subject { history: history.clone(), lives: lives(history), random: random.fork(), margin };
+pub(super) fn try_one(
+    history: &History,
+    kind: &Kind,
+    random: &mut fastrand::Rng,
+    margin: u64,
+) -> Option<bool> {
+    let mut subject =
+        Subject { history: history.clone(), lives: lives(history), random: random.fork(), margin };
     if !(kind.corrupt)(&mut subject) {
         return None;
     }
@@ -208,7 +215,9 @@ impl Subject {
         for log in &mut self.history.logs {
             let departed = log.departures.iter_mut();
             let mut replaced = departed.filter(|departure| departure.cause == RemovalCause::Replaced);
-            let Some(departure) = replaced.find(|departure| departure.object.key != Object::FILLER) else { continue };
+            let Some(departure) = replaced.find(|departure| departure.object.key != Object::FILLER) else {
+                continue;
+            };
             departure.object.number = u32::MAX;
             if let Call::Add { answer: Answer::Replaced(old), .. } = &mut log.events[departure.event].call {
                 *old = departure.object;
@@ -222,7 +231,9 @@ impl Subject {
     fn unseen_departure(&mut self) -> bool {
         let by_itself =
             |cause| matches!(cause, RemovalCause::Evicted | RemovalCause::Expired | RemovalCause::Flushed);
-        let Some(nth) = self.choose(|life| life.stored.len() == 1 && life.left.len() == 1) else { return false };
+        let Some(nth) = self.choose(|life| life.stored.len() == 1 && life.left.len() == 1) else {
+            return false;
+        };
         let object = self.lives[nth].object;
         self.forget(|departure| departure.object == object && by_itself(departure.cause))
     }

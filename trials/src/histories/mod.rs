@@ -103,7 +103,12 @@ impl Figures {
     /// Fails when a history was not explained, or a corrupted one was.
     pub(crate) fn verdict(&self) -> Result<()> {
         if self.violations > 0 {
-            bail!("{} of {} histories cannot be explained (seed {})", self.violations, self.checked, self.seed);
+            bail!(
+                "{} of {} histories cannot be explained (seed {})",
+                self.violations,
+                self.checked,
+                self.seed
+            );
         }
         if self.injected_found < self.injected {
             bail!("{} of {} corrupted histories were found", self.injected_found, self.injected);
@@ -120,9 +125,8 @@ impl Figures {
 pub(crate) fn run(options: &Options) -> Result<Figures> {
     let started = Instant::now();
     let watch = Stopwatch::new()?;
-    let progress = ProgressBar::new(options.histories).with_style(ProgressStyle::with_template(
-        "{bar:40} {pos}/{len} histories {per_sec} {msg}",
-    )?);
+    let progress = ProgressBar::new(options.histories)
+        .with_style(ProgressStyle::with_template("{bar:40} {pos}/{len} histories {per_sec} {msg}")?);
     let (send, receive) = sync_channel(BATCHES_WAITING);
     let mut figures = thread::scope(|scope| {
         let progress = &progress;
@@ -202,7 +206,9 @@ impl Figures {
         let start = random.usize(..inject::KINDS.len());
         let kinds = inject::KINDS.iter().cycle().skip(start).take(inject::KINDS.len());
         let tried = kinds.map(|kind| (kind, inject::try_one(history, kind, random, margin)));
-        let Some((kind, found)) = tried.into_iter().find_map(|(kind, found)| Some((kind, found?))) else { return };
+        let Some((kind, found)) = tried.into_iter().find_map(|(kind, found)| Some((kind, found?))) else {
+            return;
+        };
         self.injected += 1;
         self.injected_found += u64::from(found);
         *self.injected_by_kind.entry(kind.name).or_default() += 1;

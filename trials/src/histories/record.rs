@@ -24,7 +24,13 @@ const CALLS: usize = 48;
 const NUMBERS_PER_THREAD: u32 = 1 << 24;
 
 /// Records `count` histories on one cache, numbered from `first`.
-pub(super) fn record(plan: Plan, seed: u64, first: u64, count: u64, watch: Stopwatch) -> Result<Vec<History>> {
+pub(super) fn record(
+    plan: Plan,
+    seed: u64,
+    first: u64,
+    count: u64,
+    watch: Stopwatch,
+) -> Result<Vec<History>> {
     let plan = Arc::new(plan);
     let clock = Arc::new(Pendulum::new());
     let cache = plan.builder(&clock).on_removed(script::hook(watch)).build()?;

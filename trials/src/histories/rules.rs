@@ -34,7 +34,9 @@ struct Rules<'h> {
 impl Rules<'_> {
     fn event(&self, thread: usize, event: &Event) -> Result<(), Violation> {
         match &event.call {
-            Call::Add { object, answer: Answer::Rejected(rejection) } => self.rejection(event, *object, *rejection),
+            Call::Add { object, answer: Answer::Rejected(rejection) } => {
+                self.rejection(event, *object, *rejection)
+            }
             Call::Add { object, answer: Answer::Inserted | Answer::Replaced(_) } => {
                 self.is_usable(thread, event, *object)
             }
@@ -139,7 +141,8 @@ impl Rules<'_> {
             event.invoked <= at.returned.saturating_add(self.margin)
                 && end(event.returned).saturating_add(self.margin) >= at.invoked
         });
-        let first = (end(0).saturating_add(self.margin) >= at.invoked).then_some(self.history.before.capacity);
+        let first =
+            (end(0).saturating_add(self.margin) >= at.invoked).then_some(self.history.before.capacity);
         in_force.map(|(_, sessions)| sessions).chain(first).max().unwrap_or(usize::MAX)
     }
 

@@ -114,7 +114,8 @@ impl<'c> Actor<'c> {
     /// A session from an earlier answer of this history, or one that all threads know.
     fn known(&mut self) -> Session<Object> {
         let key = usize::from(self.key());
-        let held = if self.held.is_empty() { None } else { self.held.get(self.random.usize(..self.held.len())) };
+        let held =
+            if self.held.is_empty() { None } else { self.held.get(self.random.usize(..self.held.len())) };
         held.unwrap_or(&self.shared[key]).clone()
     }
 
@@ -135,8 +136,7 @@ impl<'c> Actor<'c> {
         let clock = [clock, self.clock.peek()];
         let event = self.log.events.len();
         TOLD.with_borrow_mut(|told| {
-            let departures =
-                told.drain(..).map(|(object, cause, at)| Departure { event, object, cause, at });
+            let departures = told.drain(..).map(|(object, cause, at)| Departure { event, object, cause, at });
             self.log.departures.extend(departures);
         });
         self.log.events.push(Event { invoked, returned, clock, call: describe(&answer) });
@@ -159,8 +159,10 @@ impl<'c> Actor<'c> {
         let mut bytes = [0; SessionId::MAX_LEN];
         self.random.fill(&mut bytes);
         let lifetime = std::time::Duration::from_secs(object.expires - now);
-        let session =
-            Session::<Object>::builder(SessionId::from(bytes)).created_at(now).timeout(lifetime).build(object);
+        let session = Session::<Object>::builder(SessionId::from(bytes))
+            .created_at(now)
+            .timeout(lifetime)
+            .build(object);
         let cache = self.cache;
         let _ = self.record(|| cache.add(session), |_| Call::Fill);
     }
@@ -289,7 +291,8 @@ impl<'c> Target<'c> {
     }
 
     fn remove(&self, session: &Session<Object>) -> bool {
-        self.view.map_or_else(|| self.cache.remove(session), |context| self.cache.view(context).remove(session))
+        self.view
+            .map_or_else(|| self.cache.remove(session), |context| self.cache.view(context).remove(session))
     }
 
     fn remove_id(&self, id: &SessionId) -> bool {

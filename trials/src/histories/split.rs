@@ -79,13 +79,15 @@ fn answered(event: &Event, told: &[Departure]) -> Result<Option<usize>, Violatio
         _ => Some(departure.object) == object,
     };
     let own = told.iter().position(|departure| departure.cause == cause && key(departure));
-    own.map(Some).ok_or_else(|| Violation::rule("a call removed a session that the hook did not see leave"))
+    own.map(Some)
+        .ok_or_else(|| Violation::rule("a call removed a session that the hook did not see leave"))
         .map_err(|violation| violation.with(event))
 }
 
 impl KeyHistory {
     fn new(key: u8, history: &History) -> Self {
-        let mut part = Self { key, objects: Vec::new(), marked: Vec::new(), initial: None, steps: Vec::new() };
+        let mut part =
+            Self { key, objects: Vec::new(), marked: Vec::new(), initial: None, steps: Vec::new() };
         for stored in history.before.stored.iter().filter(|stored| stored.object.key == key) {
             let number = part.number(stored.object);
             part.initial = Some(number);
@@ -131,13 +133,7 @@ impl KeyHistory {
         self.steps.push(Step { invoked, returned, thread, place, effect });
     }
 
-    fn add_call(
-        &mut self,
-        thread: usize,
-        place: usize,
-        event: &Event,
-        own: Option<Departure>,
-    ) {
+    fn add_call(&mut self, thread: usize, place: usize, event: &Event, own: Option<Departure>) {
         let covers = |keys: u8| keys & (1 << self.key) != 0;
         let is_own = match event.call {
             Call::Add { object, .. } | Call::Remove { object, .. } => object.key == self.key,
@@ -171,9 +167,13 @@ impl KeyHistory {
             Call::Lookup { found: Some(found), .. } => self.is_there(found),
             Call::Lookup { found: None, .. } | Call::Take { taken: None, .. } => {
                 // Expired before the lookup ended, or being marked.
-                self.is_absent_or(|object, marked| object.expires < event.clock[1] || marked <= event.returned)
+                self.is_absent_or(|object, marked| {
+                    object.expires < event.clock[1] || marked <= event.returned
+                })
             }
-            Call::Take { taken: Some(object), .. } | Call::Remove { object, done: true } => self.leaves(object),
+            Call::Take { taken: Some(object), .. } | Call::Remove { object, done: true } => {
+                self.leaves(object)
+            }
             Call::RemoveId { done: true, .. } => self.leaves(removed?),
             Call::Remove { object, done: false } => {
                 let not = self.number(object);

@@ -37,7 +37,9 @@ impl Stopwatch {
         let mut watch = Self { start: Instant::now(), margin: MARGIN_MIN };
         let backwards = watch.worst_step_backwards();
         if backwards > BACKWARDS_MAX {
-            bail!("the monotonic clock ran backwards by {backwards} ns between two threads: no order can be told");
+            bail!(
+                "the monotonic clock ran backwards by {backwards} ns between two threads: no order can be told"
+            );
         }
         watch.margin += 2 * backwards;
         Ok(watch)
