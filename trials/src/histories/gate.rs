@@ -36,7 +36,11 @@ impl Member<'_> {
                 return false;
             }
             spins += 1;
-            if spins % SPINS_PER_YIELD == 0 { std::thread::yield_now() } else { std::hint::spin_loop() }
+            if spins.is_multiple_of(SPINS_PER_YIELD) {
+                std::thread::yield_now()
+            } else {
+                std::hint::spin_loop()
+            }
         }
         true
     }

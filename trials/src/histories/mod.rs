@@ -200,7 +200,7 @@ fn check_all(receive: &Receiver<Vec<History>>, seed: u64, margin: u64, progress:
 impl Figures {
     /// Corrupts every second history in the next way for which it offers an occasion.
     fn inject(&mut self, history: &History, random: &mut fastrand::Rng, margin: u64) {
-        if history.number % HISTORIES_PER_INJECTION != 0 {
+        if !history.number.is_multiple_of(HISTORIES_PER_INJECTION) {
             return;
         }
         let start = random.usize(..inject::KINDS.len());

@@ -83,7 +83,7 @@ impl Plan {
 
     /// Two keys share an id and differ in the context.
     pub(super) fn context(key: u8) -> Context {
-        if key % 2 == 0 { Context::NONE } else { Context::from_bytes([1; 32]) }
+        if key.is_multiple_of(2) { Context::NONE } else { Context::from_bytes([1; 32]) }
     }
 
     /// The set of keys of one context, or of all.

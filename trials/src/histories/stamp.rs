@@ -71,7 +71,7 @@ impl Stopwatch {
             let mut spins = 0_u32;
             while baton.turn.load(Ordering::Acquire) != turn {
                 spins += 1;
-                if spins % 1024 == 0 { std::thread::yield_now() } else { std::hint::spin_loop() }
+                if spins.is_multiple_of(1024) { std::thread::yield_now() } else { std::hint::spin_loop() }
             }
             let now = self.stamp();
             worst = worst.max(baton.stamp.load(Ordering::Relaxed).saturating_sub(now));

@@ -171,12 +171,9 @@ fn every_corruption_of_a_recorded_history_is_found() {
         for history in record(plan, batch as u64, 0, 32, watch).unwrap() {
             verify(&history, watch.margin()).unwrap_or_else(|violation| panic!("{violation}"));
             for (kind, found) in KINDS.iter().zip(&mut found) {
-                match inject::try_one(&history, kind, &mut random, watch.margin()) {
-                    Some(is_found) => {
-                        assert!(is_found, "\"{}\" is not found", kind.name);
-                        *found += 1;
-                    }
-                    None => {}
+                if let Some(is_found) = inject::try_one(&history, kind, &mut random, watch.margin()) {
+                    assert!(is_found, "\"{}\" is not found", kind.name);
+                    *found += 1;
                 }
             }
         }
