@@ -1,0 +1,116 @@
+//! The caches that are kept busy at once: one set, hundreds, thousands, by weight, without a bound, with a second tier.
+
+use super::payload::Payload;
+use anyhow::Result;
+use sessile::{Builder, Capacity, Context, Hooks, ManualClock, Policy, Session, SessionCache, SessionId};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+/// Where every cache's clock starts, in seconds.
+const START: u64 = 1_000_000;
+
+/// ThreadSanitizer does not understand the fence with which `std::sync::Arc` frees, and the library that comes with the
+/// compiler is not built for it. Hooks are held in such an `Arc` by arc-swap; whoever drops the last one would be reported.
+const HIDES_FENCES: bool = cfg!(crossbeam_sanitize_thread);
+
+/// Payloads that were not whole when they were read.
+static BROKEN: AtomicU64 = AtomicU64::new(0);
+
+/// A cache and how it is used.
+pub(super) struct Subject {
+    pub(super) name: &'static str,
+    pub(super) cache: SessionCache<Payload>,
+    /// Ids are drawn from so many.
+    pub(super) ids: u64,
+    /// What `set_capacity` sets.
+    pub(super) sizes: &'static [usize],
+    /// Whether hooks are changed at run time.
+    pub(super) swaps_hooks: bool,
+}
+
+/// All caches and the clock that they share.
+pub(super) struct Caches {
+    pub(super) subjects: Vec<Subject>,
+    pub(super) clock: Arc<ManualClock>,
+}
+
+impl Caches {
+    pub(super) fn new(payload_bytes: usize) -> Result<Self> {
+        let clock = Arc::new(ManualClock::new(START));
+        let build = |name,
+                     capacity: Capacity,
+                     ids,
+                     sizes,
+                     change: &dyn Fn(Builder<Payload>) -> Builder<Payload>| {
+            let builder = SessionCache::builder().capacity(capacity).clock(Arc::clone(&clock));
+            let cache = change(builder.timeout(Duration::from_secs(3))).build()?;
+            anyhow::Ok(Subject { name, cache, ids, sizes, swaps_hooks: name == "resized" && !HIDES_FENCES })
+        };
+        let total = 500 * payload_bytes.max(1);
+        let subjects = vec![
+            build("one set", Capacity::Sessions(10), 24, &[], &|builder| builder)?,
+            build("hundreds", Capacity::Sessions(400), 700, &[], &|builder| builder.policy(Policy::Fifo))?,
+            build("thousands", Capacity::Sessions(5_000), 9_000, &[], &|builder| {
+                builder.protect_reused(true)
+            })?,
+            build("resized", Capacity::Sessions(60), 300, &[4, 60, 200, 14, 900], &|builder| {
+                builder.hooks(watching_hooks())
+            })?,
+            build("by weight", Capacity::Sessions(2_000), 3_000, &[], &|builder| {
+                builder.weigher(|session: &Session<Payload>| session.weight()).max_weight(total)
+            })?,
+            build("without a bound", Capacity::Unbounded, 4_000, &[], &|builder| {
+                builder.policy(Policy::SoonestExpiry).on_removed(|session, _| verify(session))
+            })?,
+            build("two tiers", Capacity::Sessions(100), 200, &[], &|builder| {
+                builder.on_miss(move |id, context| second_tier(id, context, payload_bytes))
+            })?,
+        ];
+        Ok(Self { subjects, clock })
+    }
+}
+
+/// Hooks that read what they are shown.
+pub(super) fn watching_hooks() -> Hooks<Payload> {
+    Hooks::new().on_added(verify).on_removed(|session, _| verify(session))
+}
+
+/// The second tier has a quarter of all sessions.
+fn second_tier(id: &SessionId, context: &Context, payload_bytes: usize) -> Option<Session<Payload>> {
+    let number = number(id);
+    number.is_multiple_of(4).then(|| session(number, *context, payload_bytes))
+}
+
+/// A session with its payload.
+pub(super) fn session(number: u64, context: Context, payload_bytes: usize) -> Session<Payload> {
+    Session::<Payload>::builder(id(number)).context(context).build(Payload::new(number, payload_bytes))
+}
+
+/// The `n`th id.
+pub(super) fn id(n: u64) -> SessionId {
+    let mut bytes = [0; SessionId::MAX_LEN];
+    for (part, multiplier) in bytes.chunks_mut(8).zip([1, 3, 5, 7]) {
+        part.copy_from_slice(&n.wrapping_mul(multiplier).to_le_bytes());
+    }
+    SessionId::from(bytes)
+}
+
+/// The number of an id.
+fn number(id: &SessionId) -> u64 {
+    let mut bytes = [0; 8];
+    bytes.copy_from_slice(&id.as_bytes()[..8]);
+    u64::from_le_bytes(bytes)
+}
+
+/// Reads the session's payload and counts it when it is not what belongs there.
+pub(super) fn verify(session: &Session<Payload>) {
+    if !session.is_whole(number(&session.id())) {
+        BROKEN.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+/// Payloads found broken so far.
+pub(super) fn broken() -> u64 {
+    BROKEN.load(Ordering::Relaxed)
+}
