@@ -5,7 +5,7 @@ mod common;
 use common::{End, Ledger, Payload, Random, assert_whole, id, race, reclaim, scaled};
 use sessile::{Session, SessionCache};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc;
+use std::sync::{Arc, Weak, mpsc};
 
 #[test]
 fn a_payload_lives_as_long_as_any_handle() {
@@ -64,7 +64,7 @@ fn what_is_dropped_with_the_cache_is_freed_at_once() {
 }
 
 /// What a session was put through by one thread.
-fn work(cache: &SessionCache<Payload>, ledger: &std::sync::Arc<Ledger>, seed: u64, operations: u64) {
+fn work(cache: &SessionCache<Payload>, ledger: &Arc<Ledger>, seed: u64, operations: u64) {
     let mut random = Random::new(seed);
     let keys = 2 * cache.capacity() as u64 + 2;
     let mut kept = Vec::new();
@@ -236,4 +236,32 @@ fn a_payload_may_own_a_cache() {
     assert_eq!(ledger.alive(), 5);
     drop(outer);
     assert_eq!(ledger.alive(), 0);
+}
+
+/// A payload that collects when it is dropped.
+struct Collector(Weak<SessionCache<Collector>>);
+
+impl Drop for Collector {
+    fn drop(&mut self) {
+        if let Some(cache) = self.0.upgrade() {
+            cache.collect();
+        }
+    }
+}
+
+/// As deep as the backlog is no depth for a stack.
+#[test]
+fn payloads_that_collect_are_freed_without_recursion() {
+    let cache = Arc::new(
+        SessionCache::<Collector>::builder().capacity(14).garbage_limit(usize::MAX).build().unwrap(),
+    );
+    let stored = |n| Session::new(id(n), Collector(Arc::downgrade(&cache)));
+    assert!(cache.add(stored(1)).changed());
+    cache.read(&id(1), |_| {
+        for _ in 0..50_000 {
+            assert!(cache.add(stored(2)).changed());
+        }
+    });
+    cache.collect();
+    assert_eq!(cache.stats().garbage.sessions, 0);
 }

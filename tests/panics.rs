@@ -2,8 +2,9 @@
 
 mod common;
 
-use common::{START, assert_whole, id, numbers, reclaim, session};
+use common::{End, START, assert_whole, id, numbers, reclaim, scaled, session};
 use sessile::{Added, Clock, Session, SessionCache};
+use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -286,4 +287,48 @@ fn the_first_panic_is_the_one_that_is_heard() {
     armed.store(true, Ordering::Relaxed);
     let heard = catch_unwind(AssertUnwindSafe(|| cache.add(session(2)))).unwrap_err();
     assert_eq!(heard.downcast_ref::<String>().map(String::as_str), Some("removed"));
+}
+
+thread_local! {
+    static IS_RESIZING: Cell<bool> = const { Cell::new(false) };
+}
+
+/// A payload whose drop panics on a thread that is inside a resize.
+struct Tripwire;
+
+impl Drop for Tripwire {
+    fn drop(&mut self) {
+        assert!(!IS_RESIZING.get(), "a tripwire");
+    }
+}
+
+/// A resize holds handles of its own for a while. If they turn out to be the last ones, their drops do not unwind through it.
+#[test]
+fn drops_that_panic_do_not_unwind_through_a_resize() {
+    let cache = SessionCache::new(4000).unwrap();
+    let done = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !done.load(Ordering::Acquire) {
+                for n in 0..4000 {
+                    drop(cache.take(&id(n)));
+                    if n % 16 == 0 {
+                        cache.collect();
+                    }
+                }
+            }
+        });
+        let _end = End(&done);
+        for round in (0..500).take_while(|&round| round < scaled(20, 10) || cache.stats().drop_panics == 0) {
+            (0..4000).for_each(|n| assert!(cache.add(Session::new(id(n), Tripwire)).changed()));
+            let capacity = if round % 2 == 0 { 500 } else { 4000 };
+            IS_RESIZING.set(true);
+            let resized = cache.set_capacity(capacity);
+            IS_RESIZING.set(false);
+            resized.unwrap();
+            assert_eq!(cache.capacity(), capacity);
+        }
+    });
+    assert!(cache.stats().drop_panics > 0, "the resize had the last handle now and then");
+    assert_whole(&cache);
 }

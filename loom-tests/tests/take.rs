@@ -135,10 +135,40 @@ fn remove_and_add() {
     });
 }
 
-/// Removal by id beside a taker: one of them has it.
+/// Removal by identity beside a taker: one of them has it, also if the taker meets what is being removed.
 #[test]
 fn remove_and_take() {
     Model::new("remove_and_take").check(|| {
+        let stage = Stage::new(4);
+        let session = stage.session(1, 1);
+        assert!(stage.cache.add(session.clone()).changed());
+        let taker = stage.beside(|stage| stage.take(1).is_some());
+        let removed = stage.cache.remove(&session);
+        assert!(removed ^ taker.join().unwrap());
+        drop(session);
+        stage.assert_holds(&[]);
+    });
+}
+
+/// A lookup beside a removal by identity does not take the removal's place.
+#[test]
+fn remove_and_get() {
+    Model::new("remove_and_get").check(|| {
+        let stage = Stage::new(4);
+        let session = stage.session(1, 1);
+        assert!(stage.cache.add(session.clone()).changed());
+        let reader = stage.beside(|stage| drop(stage.get(1)));
+        assert!(stage.cache.remove(&session));
+        reader.join().unwrap();
+        drop(session);
+        stage.assert_holds(&[]);
+    });
+}
+
+/// Removal by id beside a taker: one of them has it.
+#[test]
+fn remove_id_and_take() {
+    Model::new("remove_id_and_take").check(|| {
         let stage = Stage::stored();
         let taker = stage.beside(|stage| stage.take(1).is_some());
         let removed = stage.cache.remove_id(&id(1));

@@ -379,3 +379,40 @@ impl<B> SendBlock<B> {
         self.0
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Heavy([u8; 4096]);
+
+    // SAFETY: plain bytes.
+    unsafe impl Reclaim for Heavy {
+        unsafe fn release(this: NonNull<Self>) {
+            // SAFETY: the one count, which the box of the test stood for.
+            drop(unsafe { Box::from_raw(this.as_ptr()) });
+        }
+
+        fn footprint(&self) -> usize {
+            self.0.len()
+        }
+    }
+
+    fn retire_one(pin: &Pin<'_, Heavy, ()>) {
+        // SAFETY: the block is this function's own and reachable for nobody.
+        unsafe { pin.retire(NonNull::from(Box::leak(Box::new(Heavy([0; 4096]))))) };
+    }
+
+    #[test]
+    fn the_total_counts_what_enters_by_the_side_entrance() {
+        let domain: Domain<Heavy, ()> = Domain::new();
+        let pin = domain.pin();
+        let inside = pin.node.value.limbo.try_occupy();
+        (0..100).for_each(|_| retire_one(&pin));
+        assert!(domain.is_over(300 << 10, 0), "400 KiB were retired");
+        assert!(!domain.is_over(500 << 10, 0));
+        drop((inside, pin));
+        domain.collect();
+        assert_eq!(domain.garbage(), (0, 0));
+    }
+}
