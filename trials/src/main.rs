@@ -33,13 +33,19 @@ enum Trial {
 
 fn main() -> Result<()> {
     let arguments = Arguments::parse();
+    let mut verdict = Ok(());
     let figures: Value = match arguments.trial {
         Trial::Histories(options) => serde_json::to_value(histories::run(&options)?)?,
         Trial::Churn(options) => serde_json::to_value(churn::run(&options)?)?,
-        Trial::Faults(options) => serde_json::to_value(faults::run(&options)?)?,
+        Trial::Faults(options) => {
+            let figures = faults::run(&options)?;
+            verdict = figures.verdict();
+            serde_json::to_value(figures)?
+        }
     };
     if let Some(path) = arguments.json {
-        fs::write(&path, format!("{figures:#}\n")).with_context(|| format!("cannot write {}", path.display()))?;
+        fs::write(&path, format!("{figures:#}\n"))
+            .with_context(|| format!("cannot write {}", path.display()))?;
     }
-    Ok(())
+    verdict
 }
