@@ -173,9 +173,9 @@ mod tests {
                 passes,
                 || (),
                 || {
-                    let mut sizes = Vec::new();
+                    let mut sizes = Vec::<u8>::new();
                     let mut reserve = |bytes: usize| sizes.try_reserve_exact(bytes).is_ok();
-                    [reserve(10), reserve(20), reserve(30)].map(|granted| black_box(granted))
+                    [reserve(10), reserve(20), reserve(30)].map(black_box)
                 },
             );
             assert!(refused);

@@ -44,7 +44,9 @@ pub(crate) fn innermost(offsets: &[isize], crates: &[&str]) -> Option<Site> {
             let krate = crates.iter().find(|krate| is_of(&file, krate));
             if let (None, Some(krate)) = (&site, krate) {
                 let place = format!("{}:{}", shortened(&file, krate), symbol.lineno().unwrap_or(0));
+                // Without the type parameters, which name whatever instance the linker kept.
                 let function = symbol.name().map(|name| format!("{name:#}")).unwrap_or_default();
+                let function = function.split('<').next().unwrap_or_default().to_owned();
                 site = Some(Site { krate: (*krate).into(), function, place });
             }
         });

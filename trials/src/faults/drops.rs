@@ -97,16 +97,16 @@ impl Doer {
         match self.deed {
             Deed::Nothing | Deed::Panic => {}
             Deed::Get => drop(cache.get(&key)),
-            Deed::Read => drop(cache.read(&key, |found| found.number)),
+            Deed::Read => _ = cache.read(&key, |found| found.number),
             Deed::Add => {
                 drop(cache.add(Self::session(self.number + 1, Deed::Nothing, &self.cache, &self.books)));
             }
             Deed::Take => drop(cache.take(&key)),
-            Deed::RemoveId => drop(cache.remove_id(&key)),
-            Deed::Flush => drop(cache.flush_expired(START + 100_000)),
-            Deed::Clear => drop(cache.clear()),
+            Deed::RemoveId => _ = cache.remove_id(&key),
+            Deed::Flush => _ = cache.flush_expired(START + 100_000),
+            Deed::Clear => _ = cache.clear(),
             // Both sizes are valid and small.
-            Deed::Resize => drop(cache.set_capacity(CAPACITY - (self.number % 2) as usize)),
+            Deed::Resize => _ = cache.set_capacity(CAPACITY - (self.number % 2) as usize),
             Deed::Snapshot => drop(cache.snapshot()),
             Deed::Collect => cache.collect(),
             Deed::EndOtherCache => drop(self.other.take()),
@@ -140,8 +140,10 @@ impl Drop for Doer {
 }
 
 /// A way in which sessions leave. The drop may panic at the caller where he holds the last handle.
-const WAYS: [(&str, fn(&Cache, &ManualClock, &dyn Fn(u64) -> Session<Doer>)); 9] = [
-    ("removal", |cache, _, _| (0..30).for_each(|n| drop(cache.remove_id(&id(n))))),
+type Way = (&'static str, fn(&Cache, &ManualClock, &dyn Fn(u64) -> Session<Doer>));
+
+const WAYS: [Way; 9] = [
+    ("removal", |cache, _, _| (0..30).for_each(|n| _ = cache.remove_id(&id(n)))),
     ("take", |cache, _, _| (0..30).for_each(|n| drop(cache.take(&id(n))))),
     ("replacement", |cache, _, make| (0..30).for_each(|n| drop(cache.add(make(n))))),
     ("eviction", |cache, _, make| (100..200).for_each(|n| drop(cache.add(make(n))))),
@@ -153,9 +155,9 @@ const WAYS: [(&str, fn(&Cache, &ManualClock, &dyn Fn(u64) -> Session<Doer>)); 9]
         clock.advance(7201);
         cache.flush_expired(START + 7201);
     }),
-    ("clear", |cache, _, _| drop(cache.clear())),
+    ("clear", |cache, _, _| _ = cache.clear()),
     // Always valid, never too large.
-    ("shrinking", |cache, _, _| drop(cache.set_capacity(5))),
+    ("shrinking", |cache, _, _| _ = cache.set_capacity(5)),
     ("refusal", |cache, _, make| {
         for n in 0..30 {
             let refused = make(300 + n);
@@ -171,10 +173,10 @@ pub(crate) fn run(time: Duration, figures: &mut Figures) -> Result<()> {
     repeat(time, |round| {
         for deed in DEEDS {
             let outcome = if deed == Deed::Panic { &mut panics } else { &mut others };
-            for way in 0..WAYS.len() {
+            for way in &WAYS {
                 // Every payload, or every third among innocent ones.
                 let every = 1 + 2 * (round % 2);
-                outcome.attempt(format_args!("{deed:?} at {}, every {every}", WAYS[way].0), || {
+                outcome.attempt(format_args!("{deed:?} at {}, every {every}", way.0), || {
                     within(WATCHDOG, move || attempt(deed, way, every))
                 });
             }
@@ -184,19 +186,19 @@ pub(crate) fn run(time: Duration, figures: &mut Figures) -> Result<()> {
     Ok(())
 }
 
-fn attempt(deed: Deed, way: usize, every: u64) -> Result<()> {
+fn attempt(deed: Deed, way: &Way, every: u64) -> Result<()> {
     let books = Arc::new(Books::default());
     let clock = Arc::new(ManualClock::new(START));
     let cache: Arc<Cache> =
         Arc::new(SessionCache::builder().capacity(CAPACITY).clock(Arc::clone(&clock)).build()?);
     let weak = Arc::downgrade(&cache);
     let make = |number: u64| {
-        let its = if number % every == 0 { deed } else { Deed::Nothing };
+        let its = if number.is_multiple_of(every) { deed } else { Deed::Nothing };
         Doer::session(number, its, &weak, &books)
     };
     (0..CAPACITY as u64).for_each(|number| drop(cache.add(make(number))));
     // The caller's own last handle panics at the caller, between two operations.
-    let at_caller = catch_unwind(AssertUnwindSafe(|| WAYS[way].1(&cache, &clock, &make)));
+    let at_caller = catch_unwind(AssertUnwindSafe(|| way.1(&cache, &clock, &make)));
     ensure!(at_caller.is_ok() || deed == Deed::Panic, "a panic out of nowhere");
     // What a drop removes in the middle of a collection is left to the next one: at worst one session each time.
     let mut rounds = 0;

@@ -88,9 +88,7 @@ fn from_one_thread() -> Result<Outcome> {
 type Try = (&'static str, fn(&Cache, &Arc<Ledger>) -> Result<()>);
 
 const TRIES: [Try; 5] = [
-    ("the child uses the cache:", |cache, ledger| {
-        use_in_child(cache, ledger, |cache, ledger| use_up(cache, ledger))
-    }),
+    ("the child uses the cache:", |cache, ledger| use_in_child(cache, ledger, use_up)),
     ("the child starts threads:", |cache, ledger| {
         use_in_child(cache, ledger, |cache, ledger| {
             thread::scope(|scope| {

@@ -23,24 +23,25 @@ const CAPACITY: usize = 20;
 const HOOKS: [&str; 3] = ["on_added", "on_removed", "on_miss"];
 
 /// Every operation of a cache, on keys near `number`.
-type Operation = (&'static str, fn(&Cache, &Arc<Ledger>, u64));
+type Operation = (&'static str, Run);
+type Run = fn(&Cache, &Arc<Ledger>, u64);
 
 const OPERATIONS: [Operation; 17] = [
     ("add", |cache, ledger, number| drop(cache.add(ledger.session(number)))),
     ("get", |cache, _, number| drop(cache.get(&id(number)))),
     ("get of nothing", |cache, _, number| drop(cache.get(&id(1000 + number)))),
-    ("read", |cache, _, number| drop(cache.read(&id(number), |found| found.number()))),
+    ("read", |cache, _, number| _ = cache.read(&id(number), |found| found.number())),
     ("take", |cache, _, number| drop(cache.take(&id(number)))),
-    ("remove", |cache, _, number| drop(cache.get(&id(number)).map(|found| cache.remove(&found)))),
-    ("remove_id", |cache, _, number| drop(cache.remove_id(&id(number)))),
-    ("flush_expired", |cache, _, _| drop(cache.flush_expired(START + 1))),
-    ("clear", |cache, _, _| drop(cache.clear())),
+    ("remove", |cache, _, number| drop(cache.get(&id(number)).inspect(|found| _ = cache.remove(found)))),
+    ("remove_id", |cache, _, number| _ = cache.remove_id(&id(number))),
+    ("flush_expired", |cache, _, _| _ = cache.flush_expired(START + 1)),
+    ("clear", |cache, _, _| _ = cache.clear()),
     // Sizes that are valid and small.
-    ("set_capacity", |cache, _, number| drop(cache.set_capacity(CAPACITY + (number % 3) as usize))),
-    ("len", |cache, _, _| drop(cache.len())),
+    ("set_capacity", |cache, _, number| _ = cache.set_capacity(CAPACITY + (number % 3) as usize)),
+    ("len", |cache, _, _| _ = cache.len()),
     ("snapshot", |cache, _, _| drop(cache.snapshot())),
     ("view", |cache, ledger, number| drop(cache.view(sessile::Context::NONE).add(ledger.session(number)))),
-    ("stats", |cache, _, _| drop(cache.stats())),
+    ("stats", |cache, _, _| _ = cache.stats()),
     ("collect", |cache, _, _| cache.collect()),
     ("set_mode", |cache, _, _| cache.set_mode(Mode::default())),
     ("set_timeout", |cache, _, _| cache.set_timeout(Duration::from_secs(7200))),

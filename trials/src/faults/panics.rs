@@ -109,7 +109,7 @@ const OPERATIONS: [Operation; 16] = [
             let _ = cache.set_capacity(CAPACITY);
         },
     },
-    Operation { name: "grow", run: |cache, _, _| drop(cache.set_capacity(1000)) },
+    Operation { name: "grow", run: |cache, _, _| _ = cache.set_capacity(1000) },
     Operation { name: "snapshot", run: |cache, _, _| drop(cache.snapshot()) },
     Operation { name: "collect", run: |cache, _, _| cache.collect() },
     Operation {
@@ -187,9 +187,9 @@ fn churn(cache: &Cache, ledger: &Arc<Ledger>, random: &mut fastrand::Rng) {
     match random.u8(..8) {
         0..=2 => drop(cache.add(ledger.session(key))),
         3 => drop(cache.take(&id(key))),
-        4 => drop(cache.remove_id(&id(key))),
-        5 => drop(cache.get(&id(key)).map(|found| cache.remove(&found))),
-        6 => drop(cache.read(&id(key), |found| found.number())),
+        4 => _ = cache.remove_id(&id(key)),
+        5 => drop(cache.get(&id(key)).inspect(|found| _ = cache.remove(found))),
+        6 => _ = cache.read(&id(key), |found| found.number()),
         _ => drop(cache.get(&id(key))),
     }
 }

@@ -79,7 +79,7 @@ fn ways<B: Bytes>() -> [Way<B>; 20] {
             }
             Ok(())
         }),
-        ("remove_id", |scene| each(scene, |scene, number| drop(scene.cache.remove_id(&id(number))))),
+        ("remove_id", |scene| each(scene, |scene, number| _ = scene.cache.remove_id(&id(number)))),
         ("take and drop", |scene| each(scene, |scene, number| drop(scene.cache.take(&id(number))))),
         ("replace", |scene| each(scene, |scene, number| drop(scene.cache.add(scene.session(number))))),
         ("evict", |scene| each(scene, |scene, number| drop(scene.cache.add(scene.session(1000 + number))))),
@@ -142,7 +142,7 @@ fn ways<B: Bytes>() -> [Way<B>; 20] {
         }),
         ("exit of the thread that removed", |scene| {
             thread::scope(|scope| {
-                scope.spawn(|| (0..CAPACITY).for_each(|n| drop(scene.cache.remove_id(&id(n))))).join()
+                scope.spawn(|| (0..CAPACITY).for_each(|n| _ = scene.cache.remove_id(&id(n)))).join()
             })
             .ok()
             .context("the thread died")
@@ -169,7 +169,7 @@ fn at_work<B: Bytes>(scene: &Scene<B>) -> Result<()> {
             match random.u8(..4) {
                 0 | 1 => drop(scene.cache.add(scene.session(number))),
                 2 => drop(scene.cache.take(&id(number))),
-                _ => drop(scene.cache.remove_id(&id(number))),
+                _ => _ = scene.cache.remove_id(&id(number)),
             }
         }
     };
