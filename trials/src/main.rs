@@ -33,14 +33,12 @@ enum Trial {
 
 fn main() -> Result<()> {
     let arguments = Arguments::parse();
-    let mut verdict = Ok(());
-    let figures: Value = match arguments.trial {
-        Trial::Histories(options) => serde_json::to_value(histories::run(&options)?)?,
-        Trial::Churn(options) => serde_json::to_value(churn::run(&options)?)?,
+    let (figures, verdict): (Value, Result<()>) = match arguments.trial {
+        Trial::Histories(options) => (serde_json::to_value(histories::run(&options)?)?, Ok(())),
+        Trial::Churn(options) => (serde_json::to_value(churn::run(&options)?)?, Ok(())),
         Trial::Faults(options) => {
             let figures = faults::run(&options)?;
-            verdict = figures.verdict();
-            serde_json::to_value(figures)?
+            (serde_json::to_value(&figures)?, figures.verdict())
         }
     };
     if let Some(path) = arguments.json {
