@@ -42,7 +42,10 @@ fn main() -> Result<()> {
             let figures = churn::run(&options)?;
             (serde_json::to_value(&figures)?, figures.verdict())
         }
-        Trial::Faults(options) => (serde_json::to_value(faults::run(&options)?)?, Ok(())),
+        Trial::Faults(options) => {
+            let figures = faults::run(&options)?;
+            (serde_json::to_value(&figures)?, figures.verdict())
+        }
     };
     if let Some(path) = arguments.json {
         fs::write(&path, format!("{figures:#}\n"))

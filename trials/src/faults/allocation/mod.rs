@@ -1,0 +1,223 @@
+//! Each allocation of each operation fails once.
+//!
+//! The allocator refuses the n-th allocation of one operation, for n = 0, 1, 2, … until the operation asks for no more. What
+//! follows is one of three:
+//!
+//! - *refused*: the operation says that there is no memory, and nothing changed;
+//! - *done*: it succeeded all the same, and everything is as if nothing had been refused;
+//! - *aborted*: the process ended by `handle_alloc_error`. This is a success only at the places of [`DOCUMENTED`].
+//!
+//! Because of the third, tries are made in child processes: this program, told by a hidden option what to do. A child goes
+//! through n until it dies of one or is done; the parent reads what it printed and starts the next child behind that n.
+
+mod cases;
+
+use super::allocator::refuse;
+use super::backtraces::{self, Site};
+use super::outcome::{Figures, Outcome};
+use super::support::{ensure_reclaimed, ensure_whole};
+use anyhow::{Context, Result, bail, ensure};
+use cases::{CASES, End, Setting, counting};
+use sessile::Stats;
+use std::collections::BTreeMap;
+use std::env;
+use std::os::unix::process::ExitStatusExt;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+/// Allocations of one operation that are tried at most.
+const TRIES_MAX: usize = 400;
+
+/// Where the documentation says that the process ends when memory is exhausted. crossbeam-epoch reports no failure, which the
+/// source says at `enqueue`; everything else that is not here is to be refused.
+const DOCUMENTED: [(&str, &str); 4] = [
+    // `Session::new` and `SessionBuilder::build`; `try_build` reports it.
+    ("sessile", "src/session/handle.rs"),
+    ("sessile", "src/cache/snapshot.rs"),
+    // The queue of what was retired.
+    ("sessile", "src/reclaim/limbo.rs"),
+    ("crossbeam-epoch", ""),
+];
+
+/// What the child does: tries one refusal after the other, and says so beforehand and afterwards.
+pub(crate) fn child(name: &str, first: usize) -> Result<()> {
+    let case = CASES.iter().find(|case| case.name == name).context("no such case")?;
+    for passes in first..TRIES_MAX {
+        let setting = (case.prepare)()?;
+        let before = setting.cache.stats();
+        println!("try {passes}");
+        let (ended, was_refused) = refuse(passes, say_where, || (case.run)(&setting));
+        let ended = ended?;
+        if !was_refused {
+            println!("end");
+            return Ok(());
+        }
+        check(setting, &before, ended)?;
+        println!("{ended:?}");
+    }
+    bail!("more than {TRIES_MAX} allocations")
+}
+
+fn say_where() {
+    let offsets: Vec<_> = backtraces::offsets().iter().map(isize::to_string).collect();
+    println!("where {}", offsets.join(" "));
+}
+
+/// Nothing was lost, and a refusal changed nothing.
+fn check(setting: Setting, before: &Stats, ended: End) -> Result<()> {
+    let Setting { cache, ledger, newcomers } = setting;
+    if ended == End::Refused && cache.capacity() != usize::MAX {
+        let after = cache.stats();
+        ensure!(
+            after == counting(before.clone(), &after),
+            "a refusal changed the cache: {after:?}, before {before:?}"
+        );
+    }
+    ensure_whole(&cache)?;
+    for number in 20_000..20_200 {
+        ensure!(cache.add(ledger.session(number)).changed(), "an add was refused although there is memory");
+    }
+    ensure_whole(&cache)?;
+    cache.clear();
+    ensure_reclaimed(&cache)?;
+    drop(newcomers);
+    ensure!(ledger.alive() == 0 && ledger.wrong() == 0, "{} payloads are left", ledger.alive());
+    Ok(())
+}
+
+/// What became of one refusal.
+#[derive(Debug, PartialEq, Eq)]
+enum Fate {
+    Ended(End),
+    Aborted(Site),
+}
+
+impl Fate {
+    fn kind(&self) -> &'static str {
+        match self {
+            Self::Ended(End::Done) => "done",
+            Self::Ended(End::Refused) => "refused",
+            Self::Aborted(_) => "aborted",
+        }
+    }
+}
+
+pub(crate) fn run(_time: Duration, figures: &mut Figures) -> Result<()> {
+    let mut outcome = Outcome::new("allocation: each fails once");
+    let mut counts = BTreeMap::new();
+    let mut sites: BTreeMap<String, Vec<&str>> = BTreeMap::new();
+    for case in &CASES {
+        // Also of operations that allocate nothing: their child must come to its end.
+        let mut fates = Vec::new();
+        outcome.attempt(case.name, || {
+            fates = fates_of(case.name)?;
+            Ok(())
+        });
+        for (passes, fate) in fates.iter().enumerate() {
+            outcome.attempt(format_args!("{}, allocation {passes}", case.name), || judge(fate));
+            *counts.entry(fate.kind()).or_insert(0u64) += 1;
+            let Fate::Aborted(site) = fate else { continue };
+            let mark = if is_documented(site) { "" } else { ", UNDOCUMENTED" };
+            let cases = sites.entry(format!("{}{mark}", site.place)).or_default();
+            if !cases.contains(&case.name) {
+                cases.push(case.name);
+            }
+        }
+    }
+    outcome.note(format!("{counts:?}"));
+    outcome.notes.extend(sites.iter().map(|(site, cases)| format!("aborts at {site}: {}", cases.join(", "))));
+    figures.faults.push(outcome);
+    Ok(())
+}
+
+fn judge(fate: &Fate) -> Result<()> {
+    let Fate::Aborted(site) = fate else { return Ok(()) };
+    ensure!(is_documented(site), "aborts at {} ({})", site.place, site.function);
+    Ok(())
+}
+
+fn is_documented(site: &Site) -> bool {
+    DOCUMENTED.iter().any(|(krate, file)| site.krate == *krate && site.place.starts_with(file))
+}
+
+/// The fates of all refusals of one case, in the order of the allocations.
+fn fates_of(case: &str) -> Result<Vec<Fate>> {
+    let mut fates = Vec::new();
+    loop {
+        let output = Command::new(env::current_exe()?)
+            .args(["faults", "--child", "allocation", case, &fates.len().to_string()])
+            // A stack trace of each abort would cost a tenth of a second, and the child says where it was.
+            .env("RUST_BACKTRACE", "0")
+            .stdin(Stdio::null())
+            .output()
+            .context("cannot start a child")?;
+        let text = String::from_utf8_lossy(&output.stdout);
+        let is_over = read_fates(&text, &mut fates)?;
+        let error = String::from_utf8_lossy(&output.stderr);
+        match output.status.signal() {
+            None if output.status.success() && is_over => return Ok(fates),
+            Some(libc::SIGABRT) if error.contains("memory allocation of") => {
+                fates.push(Fate::Aborted(site_of(&text)?));
+            }
+            _ => bail!("allocation {}: {}, {}", fates.len(), output.status, error.trim()),
+        }
+    }
+}
+
+/// Appends what a child says that it saw; true if it came to the end of the case.
+fn read_fates(text: &str, fates: &mut Vec<Fate>) -> Result<bool> {
+    for line in text.lines() {
+        match line {
+            "Done" => fates.push(Fate::Ended(End::Done)),
+            "Refused" => fates.push(Fate::Ended(End::Refused)),
+            "end" => return Ok(true),
+            _ if line.starts_with("try ") => {
+                ensure!(line["try ".len()..].parse() == Ok(fates.len()), "a try is missing before {line:?}");
+            }
+            _ if line.starts_with("where ") => {}
+            _ => bail!("a child says {line:?}"),
+        }
+    }
+    Ok(false)
+}
+
+/// Where the last refusal was.
+fn site_of(text: &str) -> Result<Site> {
+    let line = text
+        .lines()
+        .rev()
+        .find_map(|line| line.strip_prefix("where "))
+        .context("aborted before a refusal")?;
+    let offsets: Vec<isize> = line.split(' ').map(str::parse).collect::<Result<_, _>>()?;
+    backtraces::innermost(&offsets, &["sessile", "crossbeam-epoch", "arc-swap"])
+        .context("aborted in a place without a name")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{End, Fate, is_documented, judge, read_fates};
+    use crate::faults::backtraces::Site;
+
+    #[test]
+    fn an_abort_elsewhere_is_found() {
+        let site = |krate: &str, place: &str| Site {
+            krate: krate.into(),
+            function: String::new(),
+            place: place.into(),
+        };
+        assert!(is_documented(&site("crossbeam-epoch", "crossbeam-epoch/src/atomic.rs:200")));
+        assert!(is_documented(&site("sessile", "src/cache/snapshot.rs:28")));
+        assert!(judge(&Fate::Aborted(site("sessile", "src/raw/table.rs:41"))).is_err());
+        assert!(judge(&Fate::Ended(End::Refused)).is_ok());
+    }
+
+    #[test]
+    fn a_child_is_read_up_to_where_it_died() {
+        let mut fates = Vec::new();
+        assert_eq!(read_fates("try 0\nwhere 1 2\nDone\ntry 1\nwhere 3", &mut fates).ok(), Some(false));
+        assert_eq!(fates, [Fate::Ended(End::Done)]);
+        assert_eq!(read_fates("try 1\nwhere 1\nRefused\ntry 2\nend\n", &mut fates).ok(), Some(true));
+        assert!(read_fates("try 7", &mut fates).is_err(), "a try is missing");
+        assert!(read_fates("nonsense", &mut fates).is_err());
+    }
+}

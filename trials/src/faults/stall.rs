@@ -1,0 +1,344 @@
+//! A reader that stalls inside `read` while others work: garbage stays within its limit, and everything else goes on.
+//!
+//! For each workload the garbage is measured three ways: what the cache says, sampled all the time by a thread of its own;
+//! what the cache says once the workers are at rest; and what the allocator says then, which weighs the live blocks of the
+//! sessions' size and knows nothing of the cache. A stalled reader frees nothing meanwhile, so what is there at rest is the
+//! most that there was.
+#![forbid(unsafe_code)]
+
+use super::allocator::weigh;
+use super::outcome::{Figures, GarbageFigures, Outcome, WorkloadFigures};
+use super::support::{ensure_reclaimed, ensure_whole, id};
+use anyhow::{Context, Result, ensure};
+use sessile::{Added, Rejection, Session, SessionCache};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Barrier, mpsc};
+use std::thread;
+use std::time::{Duration, Instant};
+
+const LIMIT: usize = 1 << 20;
+
+/// A little over a kilobyte, of a size that nothing else in this program has.
+type Bulk = [u64; 133];
+
+type Cache = SessionCache<Bulk>;
+
+/// The key of the session that the stalled reader looks at. No workload touches it.
+const STALLED: u64 = u64::MAX;
+
+struct Workload {
+    name: &'static str,
+    capacity: usize,
+    /// Whether its adds must retire something, so that they are refused sooner or later.
+    retires_by_adding: bool,
+    /// Whether its capacity changes, so that sessions move between tables.
+    moves: bool,
+    step: fn(&Cache, &mut fastrand::Rng, &Seen),
+}
+
+/// What the workers saw.
+#[derive(Default)]
+struct Seen {
+    refused: AtomicU64,
+    other_refusals: AtomicU64,
+    hits_after_refusal: AtomicU64,
+    takes: AtomicU64,
+}
+
+impl Seen {
+    fn add(&self, cache: &Cache, number: u64) {
+        match cache.add(bulk(number)) {
+            Added::Rejected(Rejection::Garbage) => self.refused.fetch_add(1, Ordering::Relaxed),
+            Added::Rejected(_) => self.other_refusals.fetch_add(1, Ordering::Relaxed),
+            _ => return,
+        };
+    }
+
+    fn get(&self, cache: &Cache, number: u64) {
+        let is_hit = cache.get(&id(number)).is_some_and(|found| found[7] == number);
+        if is_hit && self.refused.load(Ordering::Relaxed) > 0 {
+            self.hits_after_refusal.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    fn take(&self, cache: &Cache, number: u64) {
+        self.takes.fetch_add(u64::from(cache.take(&id(number)).is_some()), Ordering::Relaxed);
+    }
+}
+
+const WORKLOADS: [Workload; 7] = [
+    Workload {
+        name: "replacing adds",
+        capacity: 20,
+        retires_by_adding: true,
+        moves: false,
+        step: |cache, random, seen| {
+            let number = random.u64(..10);
+            seen.add(cache, number);
+            seen.get(cache, number);
+        },
+    },
+    Workload {
+        name: "evicting adds, one set",
+        capacity: 10,
+        retires_by_adding: true,
+        moves: false,
+        step: |cache, random, seen| {
+            seen.add(cache, random.u64(..1000));
+            seen.get(cache, random.u64(..1000));
+        },
+    },
+    Workload {
+        name: "evicting adds",
+        capacity: 200,
+        retires_by_adding: true,
+        moves: false,
+        step: |cache, random, seen| {
+            seen.add(cache, random.u64(..1000));
+            seen.get(cache, random.u64(..1000));
+        },
+    },
+    Workload {
+        name: "add and take",
+        capacity: 200,
+        retires_by_adding: false,
+        moves: false,
+        step: |cache, random, seen| {
+            let number = random.u64(..100);
+            seen.add(cache, number);
+            seen.take(cache, number);
+        },
+    },
+    Workload {
+        name: "add and remove",
+        capacity: 200,
+        retires_by_adding: false,
+        moves: false,
+        step: |cache, random, seen| {
+            let number = random.u64(..100);
+            seen.add(cache, number);
+            cache.remove_id(&id(number));
+        },
+    },
+    Workload {
+        name: "adds and flushes of a view",
+        capacity: 200,
+        retires_by_adding: false,
+        moves: false,
+        step: |cache, random, seen| {
+            (0..8).for_each(|_| seen.add(cache, random.u64(..100)));
+            // The stalled reader's session is in another context.
+            cache.view(sessile::Context::NONE).clear();
+        },
+    },
+    Workload {
+        name: "adds and shrinking",
+        capacity: 200,
+        retires_by_adding: true,
+        moves: true,
+        step: |cache, random, seen| {
+            (0..50).for_each(|_| seen.add(cache, random.u64(..1000)));
+            // Both sizes are valid, and a table of this size finds memory.
+            let _ = cache.set_capacity(if random.bool() { 200 } else { 100 });
+        },
+    },
+];
+
+fn bulk(number: u64) -> Session<Bulk> {
+    Session::new(id(number), [number; 133])
+}
+
+fn stalled_context() -> sessile::Context {
+    sessile::Context::from_bytes([0xAA; 32])
+}
+
+pub(crate) fn run(time: Duration, figures: &mut Figures) -> Result<()> {
+    let block_bytes = footprint()?;
+    let mut garbage = GarbageFigures { limit_bytes: LIMIT as u64, ..GarbageFigures::default() };
+    let mut outcome = Outcome::new("stall: a reader stalls");
+    let each = time / (2 * WORKLOADS.len() as u32);
+    for workload in &WORKLOADS {
+        for threads in [1, 8] {
+            let mut most = 0;
+            outcome.attempt(format_args!("{}, {threads} threads", workload.name), || {
+                weigh(block_bytes..=block_bytes, |live| {
+                    try_workload(workload, threads, each, block_bytes, live, &mut most)
+                })
+            });
+            garbage.max_bytes_seen = garbage.max_bytes_seen.max(most);
+            garbage.workloads.push(WorkloadFigures {
+                name: workload.name.into(),
+                threads,
+                max_bytes_seen: most,
+                block_bytes: block_bytes as u64,
+            });
+        }
+    }
+    figures.faults.push(outcome);
+    figures.garbage = Some(garbage);
+    Ok(())
+}
+
+/// What the cache says that one retired session weighs.
+fn footprint() -> Result<usize> {
+    let cache = SessionCache::new(10)?;
+    ensure!(cache.add(bulk(1)).changed() && cache.remove_id(&id(1)));
+    let garbage = cache.stats().garbage;
+    ensure!(garbage.sessions == 1, "one session was retired: {garbage:?}");
+    Ok(garbage.bytes as usize)
+}
+
+fn try_workload(
+    workload: &Workload,
+    threads: usize,
+    time: Duration,
+    block_bytes: usize,
+    live: &(dyn Fn() -> isize + Sync),
+    most: &mut u64,
+) -> Result<()> {
+    let cache = SessionCache::builder().capacity(workload.capacity).garbage_limit(LIMIT).build()?;
+    let held = Session::<Bulk>::builder(id(STALLED)).context(stalled_context()).build([STALLED; 133]);
+    // The cache's LRU must not evict it for good; the reader holds it by the guard, whatever becomes of it.
+    ensure!(cache.add(held).changed());
+    let seen = Seen::default();
+    while_a_reader_stalls(&cache, || -> Result<()> {
+        let sampled = work(workload, threads, time, &cache, &seen);
+        let at_rest = cache.stats().garbage.bytes;
+        let weighed = live() as u64 - (cache.len() * block_bytes) as u64;
+        *most = sampled.max(at_rest).max(weighed);
+        // A session that was moved to another table gave up a count there, which is garbage that weighs nothing.
+        let agrees = if workload.moves { at_rest >= weighed } else { at_rest == weighed };
+        ensure!(agrees, "the cache says {at_rest} bytes, the allocator {weighed}");
+        ensure!(cache.len() <= cache.capacity());
+        check_seen(workload, &seen)?;
+        ensure!(
+            *most <= LIMIT as u64,
+            "garbage reached {most} bytes of {LIMIT}, {}",
+            excess(*most, block_bytes)
+        );
+        Ok(())
+    })?;
+    after_the_stall(&cache, block_bytes, live)
+}
+
+fn excess(most: u64, block_bytes: usize) -> String {
+    format!("{} sessions too many", most.saturating_sub(LIMIT as u64).div_ceil(block_bytes as u64))
+}
+
+fn check_seen(workload: &Workload, seen: &Seen) -> Result<()> {
+    let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+    ensure!(count(&seen.other_refusals) == 0, "adds were refused for another reason than garbage");
+    if workload.retires_by_adding {
+        ensure!(count(&seen.refused) > 0, "no add was refused");
+    }
+    // Only these two look up what they added.
+    if workload.name.contains("ing adds") {
+        ensure!(count(&seen.hits_after_refusal) > 0, "no lookup hit once adds were refused");
+    }
+    if workload.name.contains("take") {
+        ensure!(count(&seen.takes) > 0, "nothing was taken");
+    }
+    Ok(())
+}
+
+/// Runs the workers, and returns the most garbage that a sampler saw meanwhile.
+fn work(workload: &Workload, threads: usize, time: Duration, cache: &Cache, seen: &Seen) -> u64 {
+    let done = AtomicBool::new(false);
+    let start = Barrier::new(threads);
+    thread::scope(|scope| {
+        let sampler = scope.spawn(|| {
+            let mut most = 0;
+            while !done.load(Ordering::Acquire) {
+                most = most.max(cache.stats().garbage.bytes);
+                // Leaves the two cores to the workers now and then.
+                thread::yield_now();
+            }
+            most
+        });
+        let workers: Vec<_> = (0..threads as u64)
+            .map(|seed| {
+                let start = &start;
+                scope.spawn(move || {
+                    let mut random = fastrand::Rng::with_seed(seed);
+                    start.wait();
+                    let end = Instant::now() + time;
+                    while Instant::now() < end {
+                        (workload.step)(cache, &mut random, seen);
+                    }
+                })
+            })
+            .collect();
+        let finished = workers.into_iter().map(|worker| worker.join()).all(|result| result.is_ok());
+        done.store(true, Ordering::Release);
+        let most = sampler.join().unwrap_or(u64::MAX);
+        if finished { most } else { u64::MAX }
+    })
+}
+
+/// Runs `work` while another thread stalls inside `read`.
+fn while_a_reader_stalls<R>(cache: &Cache, work: impl FnOnce() -> Result<R>) -> Result<R> {
+    let (enter, is_inside) = mpsc::channel();
+    let (release, may_go) = mpsc::channel::<()>();
+    thread::scope(|scope| {
+        let reader = scope.spawn(move || {
+            cache.view(stalled_context()).read(&id(STALLED), |session| {
+                let entered = enter.send(());
+                // The end of the channel, however it comes, ends the stall.
+                let _ = may_go.recv();
+                entered.is_ok() && session.iter().all(|&word| word == STALLED)
+            })
+        });
+        is_inside.recv().context("the reader found nothing to read")?;
+        let result = work();
+        drop(release);
+        let read = reader.join().ok().flatten();
+        ensure!(read == Some(true), "what was read did not stay whole");
+        result
+    })
+}
+
+/// Everything goes, adds are welcome again, and the allocator agrees.
+fn after_the_stall(cache: &Cache, block_bytes: usize, live: &(dyn Fn() -> isize + Sync)) -> Result<()> {
+    ensure_reclaimed(cache)?;
+    let stored = (cache.len() * block_bytes) as isize;
+    ensure!(live() == stored, "{} bytes live, {stored} stored", live());
+    for number in 0..1000 {
+        ensure!(cache.add(bulk(number)).changed(), "an add was refused after the stall");
+    }
+    ensure_whole(cache)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{LIMIT, Seen, WORKLOADS, Workload, footprint, try_workload};
+    use crate::faults::allocator::weigh;
+    use std::time::Duration;
+
+    fn attempt(workload: &Workload) -> (anyhow::Result<()>, u64) {
+        let bytes = footprint().unwrap();
+        let mut most = 0;
+        let time = Duration::from_millis(100);
+        let result = weigh(bytes..=bytes, |live| try_workload(workload, 1, time, bytes, live, &mut most));
+        (result, most)
+    }
+
+    /// One thread that replaces one key can neither pass the limit nor stay far below it.
+    #[test]
+    fn a_workload_that_keeps_the_limit_holds() {
+        let (result, most) = attempt(&WORKLOADS[0]);
+        assert!(result.is_ok(), "{result:?}");
+        assert!(most > LIMIT as u64 / 2, "{most} bytes");
+    }
+
+    #[test]
+    fn a_workload_whose_adds_are_never_refused_is_found_out() {
+        let idle = Workload {
+            name: "nothing",
+            capacity: 20,
+            retires_by_adding: true,
+            moves: false,
+            step: |_, _, _: &Seen| (),
+        };
+        assert!(attempt(&idle).0.is_err());
+    }
+}
