@@ -4,6 +4,9 @@ use anyhow::{Context, Result, bail};
 use std::path::Path;
 use std::process::Command;
 
+/// The target of the sanitizers and the fuzzer.
+pub(crate) const TARGET: &str = "x86_64-unknown-linux-gnu";
+
 /// The root of the repository.
 pub(crate) fn root() -> &'static Path {
     let manifest = Path::new(env!("CARGO_MANIFEST_DIR"));
@@ -14,6 +17,36 @@ pub(crate) fn root() -> &'static Path {
 pub(crate) fn cargo(arguments: &[&str]) -> Command {
     let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     command.args(arguments).current_dir(root());
+    command
+}
+
+/// `cargo` or `rustc` of the nightly toolchain, at the root. Goes by rustup: the `CARGO` that cargo hands down is one
+/// toolchain's own and knows no other.
+pub(crate) fn nightly(tool: &str) -> Command {
+    let mut command = Command::new("rustup");
+    command.args(["run", "nightly", tool]).current_dir(root());
+    for inherited in [
+        "CARGO",
+        "RUSTC",
+        "RUSTDOC",
+        "RUSTFLAGS",
+        "CARGO_ENCODED_RUSTFLAGS",
+        "CARGO_TARGET_DIR",
+        "RUSTUP_TOOLCHAIN",
+    ] {
+        command.env_remove(inherited);
+    }
+    command
+}
+
+/// `cargo` in the folder of the models under `root`, whose configuration file sets the model's cfgs.
+pub(crate) fn loom_cargo(root: &Path, arguments: &[&str]) -> Command {
+    let mut command = cargo(arguments);
+    command.current_dir(root.join("loom-tests"));
+    // An inherited RUSTFLAGS would override the configuration file, and the models would run as plain threads.
+    for inherited in ["RUSTFLAGS", "CARGO_ENCODED_RUSTFLAGS", "CARGO_TARGET_DIR", "LOOM_MAX_PREEMPTIONS"] {
+        command.env_remove(inherited);
+    }
     command
 }
 
@@ -28,7 +61,8 @@ pub(crate) fn run(command: &mut Command) -> Result<()> {
     Ok(())
 }
 
-fn show(command: &Command) -> String {
+/// The command as one would type it.
+pub(crate) fn show(command: &Command) -> String {
     let program = Path::new(command.get_program()).file_name().unwrap_or_default();
     let words = std::iter::once(program).chain(command.get_args());
     words.map(|word| word.to_string_lossy().into_owned()).collect::<Vec<_>>().join(" ")

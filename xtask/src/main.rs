@@ -1,13 +1,17 @@
 //! `cargo xtask …`: everything that continuous integration runs, runnable by hand.
 
+#![forbid(unsafe_code)]
+
 mod ci;
 mod command;
 mod loom;
-mod miri;
 mod readme;
+mod verify;
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
+use std::process::ExitCode;
+use verify::Part;
 
 /// Tasks of the Sessile repository.
 #[derive(Debug, Parser)]
@@ -41,12 +45,42 @@ enum Task {
     },
     /// Runs the commands that the README shows.
     Readme,
-    /// The tests under Miri, where the component is installed.
-    Miri,
+    /// Everything that checks the races, in one table: the parts below and the models.
+    Verify(verify::Options),
+    /// Weakens every ordering; a model must fail each time.
+    Orderings(verify::Filtered),
+    /// Seeds the bugs of `loom-tests/mutants.toml`; each one's test must fail.
+    Mutants(verify::Filtered),
+    /// Records histories of real threads; each must have an order.
+    Histories(verify::Extent),
+    /// Runs the cache under schedules drawn by chance.
+    Schedules(verify::Extent),
+    /// Injects faults into a running cache.
+    Faults(verify::Extent),
+    /// Churn under ThreadSanitizer.
+    Tsan(verify::Extent),
+    /// Churn under AddressSanitizer and LeakSanitizer.
+    Asan(verify::Extent),
+    /// A short churn under valgrind.
+    Memcheck(verify::Extent),
+    /// Runs the fuzz targets.
+    Fuzz(verify::Extent),
+    /// The unit tests under Miri, where the component is installed.
+    Miri(verify::Extent),
 }
 
-fn main() -> Result<()> {
-    match Arguments::parse().task {
+fn main() -> ExitCode {
+    match run(Arguments::parse().task) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(task: Task) -> Result<()> {
+    match task {
         Task::Ci => ci::run(),
         Task::Fmt => ci::fmt(),
         Task::Clippy => ci::clippy(),
@@ -55,6 +89,34 @@ fn main() -> Result<()> {
         Task::Stress => ci::stress(),
         Task::Loom { filter, preemptions } => loom::run(filter.as_deref(), preemptions),
         Task::Readme => readme::run(),
-        Task::Miri => miri::run(),
+        Task::Verify(options) => verify::run(&options),
+        Task::Orderings(filtered) => verify::run_filtered(Part::Orderings, &filtered),
+        Task::Mutants(filtered) => verify::run_filtered(Part::Mutants, &filtered),
+        Task::Histories(extent) => verify::run_one(Part::Histories, &extent),
+        Task::Schedules(extent) => verify::run_one(Part::Schedules, &extent),
+        Task::Faults(extent) => verify::run_one(Part::Faults, &extent),
+        Task::Tsan(extent) => verify::run_one(Part::Tsan, &extent),
+        Task::Asan(extent) => verify::run_one(Part::Asan, &extent),
+        Task::Memcheck(extent) => verify::run_one(Part::Memcheck, &extent),
+        Task::Fuzz(extent) => verify::run_one(Part::Fuzz, &extent),
+        Task::Miri(extent) => verify::run_one(Part::Miri, &extent),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Arguments;
+    use clap::{CommandFactory, Parser};
+
+    #[test]
+    fn the_command_line_is_sound() {
+        Arguments::command().debug_assert();
+        let parses = |words: &str| Arguments::try_parse_from(words.split(' ')).is_ok();
+        assert!(parses("xtask verify --only loom,tsan --long --deny-skips --may-skip miri,fuzz --json f"));
+        assert!(parses("xtask loom add_ --preemptions 2"));
+        assert!(parses("xtask orderings src/raw --long"));
+        assert!(!parses("xtask verify --only rain"));
+        // Figures of a part of a part are not for a file.
+        assert!(!parses("xtask mutants claim --json f"));
     }
 }

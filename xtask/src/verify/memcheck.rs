@@ -1,0 +1,84 @@
+//! A short churn under valgrind, which watches uninstrumented code too: the standard library's included.
+
+use super::report::{Finding, Report, SanitizerFigures};
+use super::sanitizers::{Churned, churn_arguments};
+use super::stage::Stage;
+use super::{seeded, tools, trials};
+use anyhow::Result;
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+const OPERATIONS: u64 = 2_000_000;
+const NIGHT_OPERATIONS: u64 = 30_000_000;
+
+/// valgrind runs one thread at a time.
+const THREADS: u64 = 4;
+
+const LIMIT: Duration = Duration::from_secs(600);
+const NIGHT_LIMIT: Duration = Duration::from_secs(3 * 3600);
+
+const SEEDED: [seeded::Program; 2] = ["use_after_free", "leak"];
+
+/// Shows valgrind its seeded bugs, then the churn.
+pub(crate) fn run(stage: &Stage, report: &mut Report) -> Result<Finding> {
+    if !tools::has_valgrind() {
+        return Ok(Finding::Skipped { missing: "valgrind" });
+    }
+    let rustc = || Command::new(std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into()));
+    let missed = seeded::missed(stage, &SEEDED, rustc, valgrind, |stderr| errors(stderr) != Some(0))?;
+    let mut faults: Vec<_> =
+        missed.iter().map(|program| format!("valgrind does not see the bug in {program}")).collect();
+
+    let (operations, limit) = if stage.long { (NIGHT_OPERATIONS, NIGHT_LIMIT) } else { (OPERATIONS, LIMIT) };
+    let mut command = valgrind(&trials::build(stage)?);
+    stage.progress.say(&format!("{operations} operations"));
+    command.args(churn_arguments(operations, THREADS));
+    let (ended, churned) = trials::run::<Churned>(&mut command, "memcheck", limit, stage)?;
+    let reports = errors(&ended.stderr);
+    if churned.operations < operations {
+        faults.push(format!("{} of {operations} operations ran", churned.operations));
+    }
+    if reports != Some(0) || !ended.is_success() {
+        faults.push(ended.tail());
+    }
+    let figures = SanitizerFigures {
+        operations: churned.operations,
+        reports: reports.unwrap_or_default(),
+        leaks: None,
+        seeded: SEEDED.len() as u64,
+        seeded_found: (SEEDED.len() - missed.len()) as u64,
+    };
+    let summary = format!(
+        "{} operations, {} errors and leaks; {} of {} seeded bugs seen",
+        figures.operations, figures.reports, figures.seeded_found, figures.seeded
+    );
+    report.memcheck = Some(figures);
+    Ok(Finding::Checked { summary, faults })
+}
+
+fn valgrind(binary: &Path) -> Command {
+    let mut command = Command::new("valgrind");
+    command.args(["--error-exitcode=99", "--leak-check=full", "--errors-for-leak-kinds=definite"]);
+    // Without this, a thread that spins keeps the others from running for long.
+    command.arg("--fair-sched=yes").arg(binary);
+    command
+}
+
+/// The number in `ERROR SUMMARY: 3 errors from …`; leaks are among them.
+fn errors(stderr: &str) -> Option<u64> {
+    let (_, rest) = stderr.rsplit_once("ERROR SUMMARY: ")?;
+    rest.split_whitespace().next()?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::errors;
+
+    #[test]
+    fn the_summary_is_read_and_its_absence_is_not_zero() {
+        assert_eq!(errors("==9== ERROR SUMMARY: 3 errors from 2 contexts (suppressed: 0 from 0)"), Some(3));
+        assert_eq!(errors("==9== ERROR SUMMARY: 0 errors from 0 contexts"), Some(0));
+        assert_eq!(errors("killed"), None);
+    }
+}

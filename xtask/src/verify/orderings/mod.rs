@@ -1,0 +1,142 @@
+//! Orderings: each one stronger than `Relaxed` is weakened, and a model that its comment names must fail.
+//!
+//! `scan` lists the orderings in the source with their comments, `plan` matches them with the operations that the models
+//! executed, `run` tries the weakenings. A comment that names no model must say why no model can see the site. A
+//! survivor, a search that did not end, and a comment that does not fit all fail the part.
+
+mod comment;
+mod plan;
+mod run;
+mod scan;
+
+use super::judge::Judgement;
+use super::models::{self, Search};
+use super::report::{Finding, OrderingsFigures, Report};
+use super::stage::Stage;
+use crate::command::root;
+use anyhow::{Context, Result, bail};
+use plan::{Known, Plan};
+use run::{Fate, Runner};
+use scan::Token;
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+use std::time::Duration;
+use walkdir::WalkDir;
+
+/// The backends and the model of the reclaimer: they are what the checks stand on.
+const EXEMPT: [&str; 4] =
+    ["src/sync/std.rs", "src/sync/loom.rs", "src/sync/loom/", "src/reclaim/grace/contract.rs"];
+
+const LIMIT_FACTOR: f64 = 4.0;
+const LIMIT_FLOOR: Duration = Duration::from_secs(60);
+
+/// Tries all orderings. `searches` are those of the models part; without them, the named models run first.
+pub(crate) fn run(stage: &Stage, report: &mut Report, searches: Option<&[Search]>) -> Result<Finding> {
+    let mut tokens = scan_all(root())?;
+    tokens.retain(|token| stage.wants(&format!("{}:{}", token.file, token.position.line)));
+    if tokens.is_empty() {
+        bail!("no ordering to weaken");
+    }
+    let searches = match searches {
+        Some(searches) => searches.to_vec(),
+        None => search_named(stage, &tokens)?,
+    };
+    let held = searches.iter().filter(|search| search.judgement == Judgement::Held);
+    let known: Vec<_> = held
+        .map(|search| Known {
+            name: search.test.name.clone(),
+            sites: search.sites.clone(),
+            seconds: search.seconds,
+        })
+        .collect();
+    let plan = plan::plan(&tokens, &known);
+    let runners = searches.into_iter().map(|search| {
+        let limit = LIMIT_FLOOR.max(Duration::from_secs_f64(search.seconds * LIMIT_FACTOR));
+        (search.test.name.clone(), Runner { test: search.test, limit })
+    });
+    try_all(stage, report, &tokens, plan, &runners.collect())
+}
+
+fn try_all(
+    stage: &Stage,
+    report: &mut Report,
+    tokens: &[Token],
+    plan: Plan,
+    runners: &BTreeMap<String, Runner>,
+) -> Result<Finding> {
+    let mut faults = plan.errors;
+    let mut figures =
+        OrderingsFigures { sites: tokens.len(), invisible: plan.invisible, ..OrderingsFigures::default() };
+    for (weakening, fate, tried) in run::run(stage, plan.weakenings, runners)? {
+        figures.weakened += 1;
+        figures.weakenings.push(tried);
+        let models = weakening.models.join(", ");
+        match fate {
+            Fate::Caught { .. } => figures.caught += 1,
+            Fate::Survived => {
+                figures.survived += 1;
+                faults.push(format!("{} {} survived {models}", weakening.at, weakening.what));
+            }
+            Fate::Inconclusive(why) => {
+                figures.inconclusive += 1;
+                faults.push(format!("{} {} is inconclusive: {why}", weakening.at, weakening.what));
+            }
+        }
+    }
+    let summary = format!(
+        "{} of {} weakenings of {} orderings caught, {} survived; {} more are invisible to models",
+        figures.caught, figures.weakened, figures.sites, figures.survived, figures.invisible
+    );
+    report.orderings = Some(figures);
+    Ok(Finding::Checked { summary, faults })
+}
+
+/// The models that comments name, run to learn what they execute.
+fn search_named(stage: &Stage, tokens: &[Token]) -> Result<Vec<Search>> {
+    let names = plan::named(tokens);
+    let mut tests = models::tests(stage)?;
+    tests.retain(|test| names.contains(&test.name));
+    models::search(stage, tests, None)
+}
+
+/// The strong orderings of every source file below `root`, known to git or not.
+fn scan_all(root: &Path) -> Result<Vec<Token>> {
+    let mut tokens = Vec::new();
+    for entry in WalkDir::new(root.join("src")).sort_by_file_name() {
+        let entry = entry.context("the source cannot be listed")?;
+        let path = entry.path();
+        let file = path.strip_prefix(root)?.to_string_lossy().replace('\\', "/");
+        let is_exempt = EXEMPT.iter().any(|exempt| file.starts_with(exempt));
+        if !entry.file_type().is_file() || !file.ends_with(".rs") || is_exempt {
+            continue;
+        }
+        let source = fs::read_to_string(path).with_context(|| format!("cannot read {file}"))?;
+        tokens.extend(scan::scan(&file, &source)?);
+    }
+    Ok(tokens)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_new_file_is_scanned_and_the_backends_are_not() {
+        let folder = tempfile::tempdir().unwrap();
+        for file in ["src/new/deep.rs", "src/sync/std.rs", "src/sync/loom/atomic.rs", "src/notes.md"] {
+            let path = folder.path().join(file);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, "fn f() { x.load(Ordering::Acquire); }").unwrap();
+        }
+        let tokens = scan_all(folder.path()).unwrap();
+        let files: Vec<_> = tokens.iter().map(|token| token.file.as_str()).collect();
+        assert_eq!(files, ["src/new/deep.rs"]);
+    }
+
+    #[test]
+    fn the_source_of_the_cache_can_be_read() {
+        let tokens = scan_all(root()).unwrap();
+        assert!(tokens.iter().any(|token| token.file == "src/raw/bucket.rs" && token.ordering == "AcqRel"));
+    }
+}

@@ -1,0 +1,94 @@
+//! Trying the weakenings: each is caught by the first of its models that fails.
+
+use super::plan::Weakening;
+use crate::command::root;
+use crate::verify::judge::{Judgement, judge};
+use crate::verify::libtest::Test;
+use crate::verify::report::WeakeningFigures;
+use crate::verify::stage::Stage;
+use crate::verify::workers;
+use anyhow::{Context, Result};
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+/// A model, and how long it may run: a weakened search is often longer than the sound one, which it never leaves early.
+#[derive(Debug)]
+pub(super) struct Runner {
+    pub(super) test: Test,
+    pub(super) limit: Duration,
+}
+
+/// What became of one weakening.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Fate {
+    Caught {
+        model: String,
+    },
+    /// Every model passed.
+    Survived,
+    /// No model failed and some search did not end.
+    Inconclusive(String),
+}
+
+/// Tries all weakenings and returns them in order, each with its fate and figures.
+pub(super) fn run(
+    stage: &Stage,
+    weakenings: Vec<Weakening>,
+    runners: &BTreeMap<String, Runner>,
+) -> Result<Vec<(Weakening, Fate, WeakeningFigures)>> {
+    stage.progress.expect(weakenings.len());
+    workers::each(workers::cores(), weakenings, |_, weakening| {
+        let start = Instant::now();
+        let fate = first_failure(&weakening.models, |name| {
+            let runner = runners.get(name).with_context(|| format!("there is no model `{name}`"))?;
+            let order = [("SESSILE_WEAKEN", weakening.order.as_str())];
+            let ended = runner.test.run(&root().join("loom-tests"), &order, runner.limit, &stage.log)?;
+            Ok(judge(&ended))
+        })?;
+        let (caught_by, shown) = match &fate {
+            Fate::Caught { model } => (Some(model.clone()), format!("caught by {model}")),
+            Fate::Survived => (None, "SURVIVED".into()),
+            Fate::Inconclusive(why) => (None, format!("INCONCLUSIVE: {why}")),
+        };
+        let seconds = start.elapsed().as_secs_f64();
+        let line = format!("{} {}: {shown}, {seconds:.1} s", weakening.at, weakening.what);
+        stage.log.add(&format!("= {line} ({})\n", weakening.order))?;
+        stage.progress.step(&line);
+        let (at, what) = (weakening.at.clone(), weakening.what.clone());
+        Ok((weakening, fate, WeakeningFigures { at, weakening: what, caught_by, seconds }))
+    })
+}
+
+/// Runs the models in turn until one fails.
+fn first_failure(models: &[String], mut run: impl FnMut(&str) -> Result<Judgement>) -> Result<Fate> {
+    let mut unknown = Vec::new();
+    for model in models {
+        match run(model)? {
+            Judgement::Failed(_) => return Ok(Fate::Caught { model: model.clone() }),
+            Judgement::Held => {}
+            Judgement::Hung(why) | Judgement::Inconclusive(why) => unknown.push(format!("{model}: {why}")),
+        }
+    }
+    Ok(if unknown.is_empty() { Fate::Survived } else { Fate::Inconclusive(unknown.join("; ")) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fate(judgements: &[(&str, Judgement)]) -> Fate {
+        let models: Vec<_> = judgements.iter().map(|(model, _)| (*model).to_owned()).collect();
+        let find = |name: &str| judgements.iter().find(|(model, _)| *model == name).unwrap().1.clone();
+        first_failure(&models, |name| Ok(find(name))).unwrap()
+    }
+
+    #[test]
+    fn only_a_failed_model_catches() {
+        let (held, failed) = (Judgement::Held, Judgement::Failed("race".into()));
+        let hung = Judgement::Hung("cut off".into());
+        assert_eq!(fate(&[("a", held.clone()), ("b", failed.clone())]), Fate::Caught { model: "b".into() });
+        assert_eq!(fate(&[("a", hung.clone()), ("b", failed)]), Fate::Caught { model: "b".into() });
+        assert_eq!(fate(&[("a", held.clone()), ("b", held.clone())]), Fate::Survived);
+        assert!(matches!(fate(&[("a", hung), ("b", held)]), Fate::Inconclusive(_)));
+    }
+}
