@@ -30,7 +30,12 @@ enum Progress {
     Busy,
     /// The new table found no memory.
     Stuck,
+    /// Too many emptied tables wait for a stalled reader.
+    Held,
 }
+
+/// Emptied tables that may wait for readers. With more, sizes have to wait: a stalled reader must not cost memory.
+const EMPTIED_MAX: u64 = 4;
 
 /// Buckets moved under one guard.
 const BUCKETS_PER_SLICE: usize = 32;
@@ -115,7 +120,7 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
     ///
     /// Shrinking evicts the excess before it returns, oldest first. The slots follow by migration: other threads go on
     /// meanwhile, lookups never wait, and a thread that stalls in here holds nobody up (the migration is then finished by
-    /// the next one that adds or resizes). `capacity()` shows a smaller figure once the excess is gone.
+    /// the next one that adds or resizes). While a stalled reader holds back several emptied tables, the slots stay. `capacity()` shows a smaller figure once the excess is gone.
     ///
     /// # Errors
     /// As [`new`](Self::new); the capacity is then unchanged.
@@ -283,6 +288,7 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
         }
         match self.migrate(pin, BUCKETS_PER_SLICE, &mut None, departures) {
             Progress::Stuck => Err(Rejection::Allocation),
+            Progress::Held => Err(Rejection::Garbage),
             _ => Ok(true),
         }
     }
@@ -307,9 +313,16 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
     /// Migrates to the end, one guard a slice, unless another thread does.
     fn migrate_all(&self, mut prepared: Option<Box<Table<Block<T>>>>, departures: &mut Departures<T>) {
         let mut progress = Progress::More;
+        let mut has_collected = false;
         while progress == Progress::More || (progress == Progress::Done && self.mover.is_wanted()) {
             let pin = self.domain.pin();
             progress = self.migrate(&pin, BUCKETS_PER_SLICE, &mut prepared, departures);
+            if progress == Progress::Held && !has_collected {
+                // Perhaps nobody holds them, and they only were not let go yet.
+                drop(pin);
+                self.domain.collect();
+                (progress, has_collected) = (Progress::More, true);
+            }
         }
     }
 
@@ -351,6 +364,9 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
             return Progress::Done;
         }
         self.mover.want();
+        if self.domain.deferred() >= EMPTIED_MAX {
+            return Progress::Held;
+        }
         let ready = prepared.take().filter(|ready| ready.len() == wanted);
         let Ok(next) = ready.map_or_else(|| Table::new(wanted), Ok) else { return Progress::Stuck };
         table.succeed(next);

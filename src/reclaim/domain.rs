@@ -138,9 +138,8 @@ impl<B: Reclaim, L: Default + Send + Sync + 'static> Domain<B, L> {
         // What is sealed later is not waited for.
         let limbos = || self.shared.locals.iter().map(|node| &node.value.limbo);
         let goals: Vec<_> = limbos().map(|limbo| (limbo, limbo.sealed_end())).collect();
-        // ORDERING: Relaxed: a hint.
-        let deferred = || self.shared.deferred.load(Ordering::Relaxed);
-        let unripe = || goals.iter().map(|(limbo, goal)| limbo.unripe_below(*goal)).sum::<u64>() + deferred();
+        let unripe =
+            || goals.iter().map(|(limbo, goal)| limbo.unripe_below(*goal)).sum::<u64>() + self.deferred();
         let mut left = unripe();
         let mut patience = ROUNDS_WITHOUT_PROGRESS;
         while left > 0 && patience > 0 {
@@ -155,6 +154,12 @@ impl<B: Reclaim, L: Default + Send + Sync + 'static> Domain<B, L> {
     pub(crate) fn garbage(&self) -> (u64, u64) {
         let pending = self.shared.locals.iter().map(|node| node.value.limbo.pending());
         pending.fold((0, 0), |sum, one| (sum.0 + one.0, sum.1 + one.1))
+    }
+
+    /// Functions deferred and not yet run.
+    pub(crate) fn deferred(&self) -> u64 {
+        // ORDERING: Relaxed: a hint.
+        self.shared.deferred.load(Ordering::Relaxed)
     }
 
     /// Threads that use the domain, or have used it at one time.

@@ -303,7 +303,8 @@ fn after_the_stall(cache: &Cache, block_bytes: usize, live: &(dyn Fn() -> isize 
     let stored = (cache.len() * block_bytes) as isize;
     ensure!(live() == stored, "{} bytes live, {stored} stored", live());
     for number in 0..1000 {
-        ensure!(cache.add(bulk(number)).changed(), "an add was refused after the stall");
+        let added = cache.add(bulk(number));
+        ensure!(added.changed(), "an add after the stall: {added:?}, {:?}", cache.stats());
     }
     ensure_whole(cache)
 }
