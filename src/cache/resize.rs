@@ -9,7 +9,7 @@ use crate::policy::Candidate;
 use crate::raw::{Move, SLOTS, Table};
 use crate::session::{Block, Session};
 use crate::sync::untracked::{AtomicBool as Flag, AtomicUsize as Untracked, Ordering as Order};
-use crate::sync::{AtomicBool, Ordering};
+use crate::sync::{AtomicBool, MODELLED, Ordering};
 use std::ptr::NonNull;
 
 /// The right to move sessions between tables, and the size they are moved to.
@@ -65,7 +65,7 @@ pub(super) fn buckets_for(capacity: usize) -> usize {
 
 /// Spare permits that a thread may keep: all threads of this machine together under a two-thousandth of the capacity.
 pub(super) fn spares_for(capacity: usize) -> usize {
-    if cfg!(sessile_loom) {
+    if MODELLED {
         return 0;
     }
     // Asked once per process: the answer comes from files.

@@ -3,7 +3,7 @@
 
 use super::{Context, Protocol, SessionId};
 use crate::sync::untracked::{AtomicBool, AtomicU32, AtomicU64, Ordering, fence};
-use crate::sync::{AtomicUsize, Lifetime};
+use crate::sync::{AtomicUsize, Lifetime, MODELLED};
 
 /// Seconds, with [`UNSET`](Self::UNSET) for "not given".
 #[derive(Clone, Copy, Debug)]
@@ -65,7 +65,7 @@ pub(crate) struct Block<T> {
     pub(crate) payload: T,
 }
 
-const _: () = assert!(std::mem::offset_of!(Block<u8>, context) == 64 || cfg!(sessile_loom));
+const _: () = assert!(std::mem::offset_of!(Block<u8>, context) == 64 || MODELLED);
 
 /// How a stored session compares with the key that is looked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
