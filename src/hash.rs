@@ -17,8 +17,8 @@ pub(crate) struct KeyedHash(RandomState);
 
 impl KeyedHash {
     pub(crate) fn new() -> Self {
-        // A model must do the same thing in every run.
-        Self(if MODELLED { RandomState::with_seeds(1, 2, 3, 4) } else { RandomState::new() })
+        // A model must do the same thing in every run, and a fuzzer's input in every process.
+        Self(if MODELLED || cfg!(fuzzing) { RandomState::with_seeds(1, 2, 3, 4) } else { RandomState::new() })
     }
 
     /// Hashes id and protocol. The context is compared, not hashed, so that an id that is known in another context is
