@@ -1,6 +1,6 @@
 //! The command line: many schedules by chance, or one input again.
 
-use crate::{Scenario, execute, run, scenario::HEADER_BYTES, stage};
+use crate::{Scenario, execute, run, runs, scenario::HEADER_BYTES, stage};
 use anyhow::{Context, Result, anyhow};
 use clap::{Parser, Subcommand};
 use indicatif::{ProgressBar, ProgressStyle};
@@ -105,14 +105,13 @@ impl Trials {
     fn try_scenario(&self, draw: &mut Draw, counts: &mut Counts) -> Result<()> {
         let (scenario, seed) = (draw.scenario(), draw.next());
         let random = self.per_scenario / 2;
-        let before = counts.random + counts.pct;
         let attempt = AssertUnwindSafe(|| {
             counts.random += run(scenario.clone(), RandomScheduler::new_from_seed(seed, random), stage::take);
             let pct = PctScheduler::new_from_seed(seed, self.depth, self.per_scenario - random);
             counts.pct += run(scenario.clone(), pct, stage::take);
         });
         catch_unwind(attempt).map_err(|_| {
-            anyhow!("{scenario:?} fails after {before} schedules of others, under seed {seed} (shown above)")
+            anyhow!("schedule {} fails as shown above: {scenario:?} under seed {seed}", runs())
         })?;
         counts.scenarios += 1;
         Ok(())

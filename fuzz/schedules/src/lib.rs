@@ -28,6 +28,7 @@ pub use stage::Taker;
 
 use shuttle::scheduler::Scheduler;
 use shuttle::{Config, FailurePersistence, MaxSteps, Runner};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// More scheduling points than this in one run count as a livelock. The longest of a million runs has a few thousand.
 const STEPS_MAX: usize = 200_000;
@@ -49,5 +50,15 @@ pub fn run(scenario: Scenario, scheduler: impl Scheduler + 'static, taker: Taker
     config.failure_persistence = FailurePersistence::None;
     config.silence_warnings = true;
     sessile::internals::choose_real_epoch(scenario.real_epoch);
-    Runner::new(scheduler, config).run(move || stage::run(&scenario, taker))
+    Runner::new(scheduler, config).run(move || {
+        RUNS.fetch_add(1, Ordering::Relaxed);
+        stage::run(&scenario, taker);
+    })
 }
+
+/// Schedules that were begun in this process.
+pub fn runs() -> u64 {
+    RUNS.load(Ordering::Relaxed)
+}
+
+static RUNS: AtomicU64 = AtomicU64::new(0);
