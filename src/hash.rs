@@ -3,6 +3,7 @@
 #![allow(clippy::disallowed_types, reason = "this is the file that owns them")]
 
 use crate::session::{Protocol, SessionId};
+use crate::sync::MODELLED;
 use ahash::RandomState;
 use std::fmt;
 use std::hash::{Hash, Hasher};
@@ -16,8 +17,8 @@ pub(crate) struct KeyedHash(RandomState);
 
 impl KeyedHash {
     pub(crate) fn new() -> Self {
-        // A model must do the same thing in every run.
-        Self(if cfg!(sessile_loom) { RandomState::with_seeds(1, 2, 3, 4) } else { RandomState::new() })
+        // A model must do the same thing in every run, and a fuzzer's input in every process.
+        Self(if MODELLED || cfg!(fuzzing) { RandomState::with_seeds(1, 2, 3, 4) } else { RandomState::new() })
     }
 
     /// Hashes id and protocol. The context is compared, not hashed, so that an id that is known in another context is

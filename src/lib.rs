@@ -30,7 +30,7 @@ pub use crate::settings::{Hooks, Mode};
 pub use crate::stats::{Garbage, Handshake, Stats};
 
 /// What the models need beside the public API.
-#[cfg(sessile_loom)]
+#[cfg(any(sessile_loom, sessile_shuttle))]
 #[doc(hidden)]
 pub mod internals;
 

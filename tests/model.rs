@@ -3,6 +3,8 @@
 //! Up to fourteen sessions the model predicts who is evicted. Above that it takes the word of the removal hook, checks
 //! that it makes sense, and that evictions before the cache is full stay rare.
 
+#[path = "model/cases.rs"]
+mod cases;
 mod common;
 #[path = "model/operation.rs"]
 mod operation;
@@ -11,8 +13,8 @@ mod pair;
 #[path = "model/reference.rs"]
 mod reference;
 
+use cases::OPERATIONS;
 use common::scaled;
-use operation::OPERATIONS;
 use pair::Pair;
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 use sessile::Policy;
@@ -25,7 +27,7 @@ fn check(name: &[u8; 32], policy: Policy, protect: bool, capacities: &'static [u
     let config = Config { cases, failure_persistence: None, max_shrink_iters: 20_000, ..Config::default() };
     let mut runner = TestRunner::new_with_rng(config, TestRng::from_seed(RngAlgorithm::ChaCha, name));
     let early = Cell::new(0);
-    let run = runner.run(&operation::cases(), |(setting, operations)| {
+    let run = runner.run(&cases::cases(), |(setting, operations)| {
         let mut pair = Pair::new(setting, policy, protect, capacities);
         operations.into_iter().for_each(|operation| pair.apply(operation));
         early.set(early.get() + pair.finish());

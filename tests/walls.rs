@@ -35,6 +35,7 @@ fn each_foreign_name_has_one_home() {
         ("std::sync::Mutex", "reclaim/grace/contract.rs"),
         ("arc_swap", "sync"),
         ("loom::", "sync"),
+        ("shuttle::", "sync"),
         ("crossbeam_epoch", "reclaim/grace.rs"),
         ("ahash", "hash.rs"),
         ("sha2", "session/context.rs"),

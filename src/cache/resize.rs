@@ -142,7 +142,7 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
         Ok(())
     }
 
-    #[cfg(sessile_loom)]
+    #[cfg(any(sessile_loom, sessile_shuttle))]
     pub(crate) fn slots(&self) -> usize {
         self.chain(&self.domain.pin()).newest().slots()
     }

@@ -9,9 +9,8 @@ pub use self::bare_budget::BareBudget;
 pub use self::bare_claimants::BareClaimants;
 pub use self::bare_table::{BareTable, Mark};
 pub use crate::reclaim::choose_real_epoch;
-pub use crate::sync::marks::Marks;
-pub use crate::sync::on_request::see;
-pub use crate::sync::weaken::sites;
+#[cfg(sessile_loom)]
+pub use crate::sync::{marks::Marks, on_request::see, weaken::sites};
 
 use crate::SessionCache;
 

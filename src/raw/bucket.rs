@@ -1,11 +1,11 @@
 //! A bucket: one cache line of a publication word and the slots.
 
 use super::word::{Pattern, Word};
-use crate::sync::{AtomicPtr, AtomicU64, Ordering};
+use crate::sync::{AtomicPtr, AtomicU64, MODELLED, Ordering};
 
 /// Slots of a bucket: what fits a cache line beside the publication word. Two in a model, which keeps its search small
 /// and still has sets with more than one slot a bucket.
-pub(crate) const SLOTS: usize = if cfg!(sessile_loom) { 2 } else { 7 };
+pub(crate) const SLOTS: usize = if MODELLED { 2 } else { 7 };
 
 /// All zero is a fresh bucket: nothing published, every slot empty.
 #[repr(C, align(64))]
@@ -15,10 +15,10 @@ pub(crate) struct Bucket<B> {
     slots: [AtomicPtr<B>; SLOTS],
 }
 
-const _: () = assert!(cfg!(sessile_loom) || size_of::<Bucket<u8>>() == 64);
+const _: () = assert!(MODELLED || size_of::<Bucket<u8>>() == 64);
 
 impl<B> Bucket<B> {
-    #[cfg(sessile_loom)]
+    #[cfg(any(sessile_loom, sessile_shuttle))]
     pub(super) fn new() -> Self {
         let slots = std::array::from_fn(|_| AtomicPtr::new(std::ptr::null_mut()));
         Self { publication: AtomicU64::new(0), slots }

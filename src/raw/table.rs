@@ -24,7 +24,7 @@ pub(crate) struct Table<B> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum TableError {
     TooLarge,
-    #[cfg_attr(sessile_loom, allow(dead_code, reason = "models allocate with `Vec`"))]
+    #[cfg_attr(any(sessile_loom, sessile_shuttle), allow(dead_code, reason = "models allocate with `Vec`"))]
     OutOfMemory,
 }
 
@@ -127,7 +127,7 @@ impl<B> Table<B> {
 }
 
 /// Zeroed memory is a row of fresh buckets: untouched pages cost nothing until they are used.
-#[cfg(not(sessile_loom))]
+#[cfg(not(any(sessile_loom, sessile_shuttle)))]
 fn allocate<B>(buckets: usize) -> Result<Box<[Bucket<B>]>, TableError> {
     let layout = Layout::array::<Bucket<B>>(buckets).map_err(|_| TableError::TooLarge)?;
     // SAFETY: at least two buckets of 64 bytes are asked for.
@@ -141,7 +141,7 @@ fn allocate<B>(buckets: usize) -> Result<Box<[Bucket<B>]>, TableError> {
     Ok(unsafe { Box::from_raw(row) })
 }
 
-#[cfg(sessile_loom)]
+#[cfg(any(sessile_loom, sessile_shuttle))]
 fn allocate<B>(buckets: usize) -> Result<Box<[Bucket<B>]>, TableError> {
     let _: (Option<Layout>, Option<NonNull<B>>) = (None, None);
     Ok((0..buckets).map(|_| Bucket::new()).collect())

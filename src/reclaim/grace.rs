@@ -5,9 +5,9 @@
 //! function at the earliest moment the contract allows and so finds premature frees that a lazy collector hides.
 #![allow(clippy::disallowed_types, reason = "this is the file that owns them")]
 
-#[cfg(sessile_loom)]
+#[cfg(any(sessile_loom, sessile_shuttle))]
 pub(crate) use self::either::{Grace, Guard, Handle};
-#[cfg(not(sessile_loom))]
+#[cfg(not(any(sessile_loom, sessile_shuttle)))]
 pub(crate) use self::epoch::{Grace, Guard, Handle};
 
 mod epoch {
@@ -53,10 +53,10 @@ mod epoch {
     }
 }
 
-#[cfg(sessile_loom)]
+#[cfg(any(sessile_loom, sessile_shuttle))]
 pub(crate) mod contract;
 
-#[cfg(sessile_loom)]
+#[cfg(any(sessile_loom, sessile_shuttle))]
 mod either {
     use super::{contract, epoch};
 

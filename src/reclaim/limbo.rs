@@ -13,7 +13,7 @@
 
 use super::stray::Strays;
 use crate::sync::untracked::AtomicU64 as Untracked;
-use crate::sync::{Arc, AtomicBool, AtomicU64, Ordering, UnsafeCell};
+use crate::sync::{Arc, AtomicBool, AtomicU64, MODELLED, Ordering, UnsafeCell};
 use std::collections::VecDeque;
 use std::ptr::NonNull;
 
@@ -46,7 +46,7 @@ pub(crate) struct Occupied<'l, B> {
 }
 
 /// Retirements covered by one sentinel. A larger batch holds more garbage, a smaller one pays in flushes (about 250 ns).
-const BATCH: u64 = if cfg!(sessile_loom) {
+const BATCH: u64 = if MODELLED {
     1
 } else if cfg!(crossbeam_sanitize) {
     4

@@ -23,7 +23,7 @@ mod stray;
 
 pub(crate) use self::domain::{Domain, Pin};
 
-#[cfg(sessile_loom)]
+#[cfg(any(sessile_loom, sessile_shuttle))]
 pub use self::grace::contract::choose_real_epoch;
 
 use std::ptr::NonNull;

@@ -4,7 +4,7 @@
 use super::{Context, Protocol, SessionId};
 use crate::sync::on_request::AtomicU64;
 use crate::sync::untracked::{AtomicBool, AtomicU32};
-use crate::sync::{AtomicUsize, Lifetime, Ordering};
+use crate::sync::{AtomicUsize, Lifetime, MODELLED, Ordering};
 
 /// Seconds, with [`UNSET`](Self::UNSET) for "not given".
 #[derive(Clone, Copy, Debug)]
@@ -66,7 +66,7 @@ pub(crate) struct Block<T> {
     pub(crate) payload: T,
 }
 
-const _: () = assert!(std::mem::offset_of!(Block<u8>, context) == 64 || cfg!(sessile_loom));
+const _: () = assert!(std::mem::offset_of!(Block<u8>, context) == 64 || MODELLED);
 
 /// How a stored session compares with the key that is looked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,20 +1,28 @@
 //! The one door to atomics, cells and thread-local storage.
 //!
 //! Everything the models must see goes through the names exported here: `std` in a shipped build, `loom` under the
-//! private cfg `sessile_loom`. Both backends offer the same list, so the source that is model-checked is the source
-//! that ships. Data that no proof rests on (counters, dates, hints) uses [`untracked`], which is `std` in both: loom
-//! would spend its search on reorderings that cannot matter.
+//! private cfg `sessile_loom`, `shuttle` under `sessile_shuttle`. All backends offer the same list, so the source that is
+//! model-checked is the source that ships. Data that no proof rests on (counters, dates, hints) uses [`untracked`], which
+//! is `std` in all of them: loom would spend its search on reorderings that cannot matter.
 #![allow(clippy::disallowed_types, reason = "this is the module that owns them")]
 
-#[cfg(not(sessile_loom))]
+#[cfg(not(any(sessile_loom, sessile_shuttle)))]
 mod std;
-#[cfg(not(sessile_loom))]
+#[cfg(not(any(sessile_loom, sessile_shuttle)))]
 pub(crate) use self::std::*;
 
 #[cfg(sessile_loom)]
 mod loom;
 #[cfg(sessile_loom)]
 pub(crate) use self::loom::*;
+
+#[cfg(sessile_shuttle)]
+mod shuttle;
+#[cfg(sessile_shuttle)]
+pub(crate) use self::shuttle::*;
+
+/// Whether somebody else schedules our threads: then runs must repeat exactly, and smaller tables meet more races.
+pub(crate) const MODELLED: bool = cfg!(any(sessile_loom, sessile_shuttle));
 
 mod tally;
 pub(crate) use self::tally::Tally;

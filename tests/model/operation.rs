@@ -1,10 +1,6 @@
 //! What a case does: a short list of operations on few keys, decoded from small numbers so that it shrinks.
 
-use proptest::collection::vec;
-use proptest::prelude::{Strategy, any};
 use sessile::{Context, Protocol, SessionId};
-
-pub(crate) const OPERATIONS: usize = 60;
 
 /// One of two dozen keys: ids with zero-padded twins, in two contexts, under two protocols.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -92,7 +88,10 @@ pub(crate) enum Operation {
 }
 
 impl Operation {
-    fn decode((kind, a, b): (u8, u8, u8)) -> Self {
+    pub(crate) const KINDS: u8 = 100;
+
+    /// One operation of three numbers, the first below [`KINDS`](Self::KINDS).
+    pub(crate) fn decode((kind, a, b): (u8, u8, u8)) -> Self {
         let (key, object, seconds) = (Key::decode(a), usize::from(a), u64::from(b % 40));
         match kind {
             0 => Self::Nothing,
@@ -126,14 +125,4 @@ pub(crate) struct Setting {
     pub(crate) capacity: u8,
     pub(crate) auto_flush: bool,
     pub(crate) update_time: bool,
-}
-
-pub(crate) fn cases() -> impl Strategy<Value = (Setting, Vec<Operation>)> {
-    let setting = (any::<u8>(), any::<bool>(), 0..4u8).prop_map(|(capacity, auto_flush, update)| Setting {
-        capacity,
-        auto_flush,
-        update_time: update == 3,
-    });
-    let operation = (0..100u8, any::<u8>(), any::<u8>()).prop_map(Operation::decode);
-    (setting, vec(operation, OPERATIONS))
 }

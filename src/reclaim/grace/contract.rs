@@ -1,10 +1,13 @@
 //! The eagerest reclaimer that keeps the contract of epoch reclamation; models only.
 //!
 //! A deferred function runs at the moment the last guard that existed when it was deferred goes. The books are kept
-//! under a `std` mutex, invisible to loom; the ordering that the contract promises is carried by one read-modify-write
-//! of a loom atomic in each call. It is stronger than an epoch scheme between two pins, which is why the models of the
-//! count also run on real crossbeam-epoch.
+//! under a `std` mutex, invisible to the model; the ordering that the contract promises is carried by one
+//! read-modify-write of a modelled atomic in each call. It is stronger than an epoch scheme between two pins, which is
+//! why the models of the count also run on real crossbeam-epoch.
 
+#[cfg(sessile_shuttle)]
+use crate::sync::{AtomicUsize, Ordering};
+#[cfg(sessile_loom)]
 use loom::sync::atomic::{AtomicUsize, Ordering};
 use std::collections::BTreeSet;
 use std::sync::atomic::AtomicBool;

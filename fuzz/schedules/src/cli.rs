@@ -1,0 +1,142 @@
+//! The command line: many schedules by chance, or one input again.
+
+use crate::{Scenario, execute, run, runs, scenario::HEADER_BYTES, stage};
+use anyhow::{Context, Result, anyhow};
+use clap::{Parser, Subcommand};
+use indicatif::{ProgressBar, ProgressStyle};
+use shuttle::scheduler::{PctScheduler, RandomScheduler};
+use std::fs;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::PathBuf;
+use std::time::Instant;
+
+/// Interleavings of the cache's operations.
+#[derive(Debug, Parser)]
+#[command(version)]
+struct Arguments {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Debug, Subcommand)]
+enum Task {
+    /// Runs scenarios by chance, each under many schedules: half of them random, half by probabilistic concurrency testing.
+    Trials {
+        /// Schedules in total; rounded up to whole scenarios.
+        #[arg(long, default_value_t = 120_000)]
+        schedules: usize,
+        /// Schedules of one scenario.
+        #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(2..))]
+        per_scenario: u32,
+        /// Preemptions that probabilistic concurrency testing places.
+        #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=20))]
+        depth: u32,
+        /// What the scenarios and the schedules are drawn from.
+        #[arg(long, default_value_t = 1)]
+        seed: u64,
+    },
+    /// Runs fuzzer inputs, such as those of a crash, and shows what they do.
+    Replay {
+        /// The inputs.
+        #[arg(required = true)]
+        files: Vec<PathBuf>,
+    },
+}
+
+/// Runs the command line.
+///
+/// # Errors
+/// An input cannot be read, or a schedule was found under which the cache breaks a promise.
+pub fn main() -> Result<()> {
+    match Arguments::parse().task {
+        Task::Trials { schedules, per_scenario, depth, seed } => {
+            Trials { schedules, per_scenario: per_scenario as usize, depth: depth as usize, seed }.run()
+        }
+        Task::Replay { files } => files.iter().try_for_each(replay),
+    }
+}
+
+fn replay(file: &PathBuf) -> Result<()> {
+    let data = fs::read(file).with_context(|| format!("cannot read {}", file.display()))?;
+    let (scenario, schedule) = Scenario::decode(&data);
+    println!("{}: {scenario:?}, {} choices", file.display(), schedule.len());
+    execute(&data);
+    Ok(())
+}
+
+struct Trials {
+    schedules: usize,
+    per_scenario: usize,
+    depth: usize,
+    seed: u64,
+}
+
+/// Schedules that were run.
+#[derive(Default)]
+struct Counts {
+    scenarios: usize,
+    random: usize,
+    pct: usize,
+}
+
+impl Trials {
+    fn run(&self) -> Result<()> {
+        let start = Instant::now();
+        let mut draw = Draw(self.seed);
+        let mut counts = Counts::default();
+        let bar = ProgressBar::new(self.schedules as u64);
+        bar.set_style(ProgressStyle::with_template("{bar:40} {pos}/{len} schedules, {eta} left")?);
+        while counts.random + counts.pct < self.schedules {
+            self.try_scenario(&mut draw, &mut counts)?;
+            bar.set_position((counts.random + counts.pct) as u64);
+        }
+        bar.finish_and_clear();
+        println!(
+            "schedules scenarios={} random={} pct={} depth={} violations=0 seconds={:.1}",
+            counts.scenarios,
+            counts.random,
+            counts.pct,
+            self.depth,
+            start.elapsed().as_secs_f64()
+        );
+        Ok(())
+    }
+
+    fn try_scenario(&self, draw: &mut Draw, counts: &mut Counts) -> Result<()> {
+        let (scenario, seed) = (draw.scenario(), draw.next());
+        let random = self.per_scenario / 2;
+        let attempt = AssertUnwindSafe(|| {
+            counts.random += run(scenario.clone(), RandomScheduler::new_from_seed(seed, random), stage::take);
+            let pct = PctScheduler::new_from_seed(seed, self.depth, self.per_scenario - random);
+            counts.pct += run(scenario.clone(), pct, stage::take);
+        });
+        catch_unwind(attempt).map_err(|_| {
+            anyhow!("schedule {} fails as shown above: {scenario:?} under seed {seed}", runs())
+        })?;
+        counts.scenarios += 1;
+        Ok(())
+    }
+}
+
+/// A generator with a seed (splitmix64).
+struct Draw(u64);
+
+impl Draw {
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        mixed ^ (mixed >> 31)
+    }
+
+    /// A scenario in which at least two threads do something.
+    fn scenario(&mut self) -> Scenario {
+        loop {
+            let header: [u8; HEADER_BYTES] = std::array::from_fn(|_| self.next() as u8);
+            let (scenario, _) = Scenario::decode(&header);
+            if scenario.threads.iter().filter(|steps| !steps.is_empty()).count() >= 2 {
+                return scenario;
+            }
+        }
+    }
+}
