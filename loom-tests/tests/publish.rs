@@ -7,7 +7,7 @@
 
 use loom::cell::UnsafeCell;
 use loom_tests::{Model, thread};
-use sessile::internals::{BareClaimants, BareTable, Mark};
+use sessile::internals::{BareTable, Mark};
 use std::sync::Arc;
 
 /// Marks with two keys.
@@ -71,25 +71,6 @@ fn publish_stale_helper() {
         let left = table.members().len();
         assert!(left <= 1, "one key, {left} members");
         assert_eq!(inserted, taken + left, "every insertion ends in one take or stays");
-    });
-}
-
-/// Threads without a claimant's number of their own are lent one, which nobody else has meanwhile.
-#[test]
-fn claimants_lend() {
-    Model::new("claimants_lend").check(|| {
-        let claimants = Arc::new(BareClaimants::new());
-        let uses: Arc<[UnsafeCell<u32>; 2]> = Arc::new([UnsafeCell::new(0), UnsafeCell::new(0)]);
-        let borrow = |claimants: Arc<BareClaimants>, uses: Arc<[UnsafeCell<u32>; 2]>| {
-            let lent = claimants.with_lent(|number| uses[number % 64 % 2].with_mut(|_| ()));
-            assert!(lent.is_some());
-        };
-        let other = {
-            let (claimants, uses) = (Arc::clone(&claimants), Arc::clone(&uses));
-            thread::spawn(move || borrow(claimants, uses))
-        };
-        borrow(claimants, uses);
-        other.join().unwrap();
     });
 }
 

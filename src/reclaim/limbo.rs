@@ -161,7 +161,7 @@ impl<B: super::Reclaim> Occupied<'_, B> {
         let ripe = Arc::clone(&self.limbo.ripe);
         // ORDERING: Release: the end of the guards that the sentinel waited for happens before the release of the
         // blocks; pairs with the Acquire load in `pop`. A maximum, because sentinels may run out of order.
-        // Model: `limbo_ripens`.
+        // Model: `limbo_sentinel`.
         Some(move || {
             ripe.fetch_max(sealed, Ordering::Release);
         })
@@ -169,7 +169,7 @@ impl<B: super::Reclaim> Occupied<'_, B> {
 
     /// Takes the oldest block if it is ripe.
     pub(crate) fn pop(&mut self) -> Option<NonNull<B>> {
-        // ORDERING: Acquire: pairs with the Release in the sentinel. Model: `limbo_ripens`.
+        // ORDERING: Acquire: pairs with the Release in the sentinel. Model: `limbo_sentinel`.
         let ripe = self.limbo.ripe.load(Ordering::Acquire);
         // SAFETY: `Occupied` is the only access to the queue; a block that is ripe is reachable for nobody else, and
         // its count has not been given up yet.

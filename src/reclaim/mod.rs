@@ -24,6 +24,9 @@ mod stray;
 pub(crate) use self::domain::{Domain, Pin};
 
 #[cfg(any(sessile_loom, sessile_shuttle))]
+pub(crate) use self::{limbo::Limbo, registry::Registry};
+
+#[cfg(any(sessile_loom, sessile_shuttle))]
 pub use self::grace::contract::choose_real_epoch;
 
 use std::ptr::NonNull;

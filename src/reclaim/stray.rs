@@ -28,7 +28,7 @@ impl<B> Strays<B> {
             // SAFETY: `stray` is not published yet.
             unsafe { (*stray).next = head };
             // ORDERING: Release publishes the stray, pairs with `take_all`; Relaxed on failure, only compared.
-            // Model: `limbo_occupied`.
+            // Model: `limbo_side_entrance`.
             match self.head.compare_exchange(head, stray, Ordering::Release, Ordering::Relaxed) {
                 Ok(_) => return,
                 Err(now) => head = now,
@@ -42,7 +42,7 @@ impl<B> Strays<B> {
         if self.head.load(Ordering::Relaxed).is_null() {
             return Vec::new();
         }
-        // ORDERING: Acquire: pairs with the Release in `push`. Model: `limbo_occupied`.
+        // ORDERING: Acquire: pairs with the Release in `push`. Model: `limbo_side_entrance`.
         let mut next = self.head.swap(ptr::null_mut(), Ordering::Acquire);
         let mut blocks = Vec::new();
         while !next.is_null() {

@@ -1,0 +1,155 @@
+//! Parts of the cache alone, for properties that the whole would hide behind other edges: limbo, registry, claimant's numbers,
+//! permits and counters.
+//!
+//! Guards: the number that a sentinel raises, the stack at a limbo's side entrance, the hand-over of a thread's part, the
+//! numbers lent to threads that have none, the permit that is given back and taken.
+#![cfg(sessile_loom)]
+
+use loom::cell::UnsafeCell;
+use loom_tests::{Model, REGISTRY, thread};
+use sessile::internals::{BareBudget, BareClaimants, BareLimbo, BareRegistry};
+use std::sync::Arc;
+
+const BUDGET: &str = "src/budget.rs";
+const TALLY: &str = "src/sync/tally.rs";
+
+/// A reader that ends before its guard does, which a sentinel on its thread waited for; another thread releases.
+#[test]
+fn limbo_sentinel() {
+    Model::new("limbo_sentinel").check(|| {
+        let limbo = Arc::new(BareLimbo::new());
+        let reader = limbo.retire();
+        let sentinel = limbo.seal().expect("one block is open");
+        let other = thread::spawn(move || {
+            reader.touch();
+            sentinel.run();
+        });
+        let released = limbo.release();
+        other.join().unwrap();
+        assert!(released ^ limbo.release(), "released once");
+    });
+}
+
+/// A block that is retired while somebody is inside, and sealed by the next who enters.
+#[test]
+fn limbo_side_entrance() {
+    Model::new("limbo_side_entrance").check(|| {
+        let limbo = Arc::new(BareLimbo::new());
+        let owner = {
+            let limbo = Arc::clone(&limbo);
+            thread::spawn(move || drop(limbo.retire()))
+        };
+        limbo.inside(thread::yield_now);
+        if let Some(sentinel) = limbo.seal() {
+            sentinel.run();
+            assert!(limbo.release());
+        }
+        owner.join().unwrap();
+        if let Some(sentinel) = limbo.seal() {
+            sentinel.run();
+            assert!(limbo.release());
+        }
+        assert!(limbo.seal().is_none() && !limbo.release(), "released once");
+    });
+}
+
+/// Threads that come, count and exit, one with another's part: no count is lost.
+#[test]
+fn registry_hands_over() {
+    Model::new("registry_hands_over").sees(&[REGISTRY, TALLY]).check(|| {
+        let registry = Arc::new(BareRegistry::new());
+        let other = {
+            let registry = Arc::clone(&registry);
+            thread::spawn(move || registry.count())
+        };
+        registry.count();
+        registry.count();
+        other.join().unwrap();
+        assert_eq!(registry.sum(), 3);
+    });
+}
+
+/// Whoever walks over the parts of others sees them whole.
+#[test]
+fn registry_is_walked() {
+    Model::new("registry_is_walked").sees(&[REGISTRY, TALLY]).check(|| {
+        let registry = Arc::new(BareRegistry::new());
+        let others = [(); 2].map(|()| {
+            let registry = Arc::clone(&registry);
+            thread::spawn(move || registry.count())
+        });
+        assert!(registry.sum() <= 2);
+        others.into_iter().for_each(|other| other.join().unwrap());
+        assert_eq!(registry.sum(), 2);
+    });
+}
+
+/// Threads without a claimant's number of their own are lent one, which nobody else has meanwhile.
+#[test]
+fn claimants_lend() {
+    Model::new("claimants_lend").check(|| {
+        let claimants = Arc::new(BareClaimants::new());
+        let uses: Arc<[UnsafeCell<u32>; 2]> = Arc::new([UnsafeCell::new(0), UnsafeCell::new(0)]);
+        let borrow = |claimants: Arc<BareClaimants>, uses: Arc<[UnsafeCell<u32>; 2]>| {
+            let lent = claimants.with_lent(|number| uses[number % 2].with_mut(|_| ()));
+            assert!(lent.is_some());
+        };
+        let other = {
+            let (claimants, uses) = (Arc::clone(&claimants), Arc::clone(&uses));
+            thread::spawn(move || borrow(claimants, uses))
+        };
+        borrow(claimants, uses);
+        other.join().unwrap();
+    });
+}
+
+/// A budget of which thread 0 has used everything.
+fn full(limit: usize, spare_shift: u32) -> Arc<BareBudget> {
+    let budget = Arc::new(BareBudget::new(limit, spare_shift));
+    (0..limit).for_each(|_| assert!(budget.insert(0)));
+    budget
+}
+
+/// One thread removes, another inserts with the permit it got back, a third one counts.
+#[test]
+fn capacity_counted() {
+    Model::new("capacity_counted").sees(&[BUDGET, TALLY]).check(|| {
+        let budget = full(1, 1);
+        let adder = {
+            let budget = Arc::clone(&budget);
+            thread::spawn(move || {
+                let inserted = budget.insert(1);
+                assert!(budget.len() <= 1);
+                inserted
+            })
+        };
+        let onlooker = {
+            let budget = Arc::clone(&budget);
+            thread::spawn(move || assert!(budget.len() <= 1))
+        };
+        budget.remove(0);
+        let inserted = adder.join().unwrap();
+        onlooker.join().unwrap();
+        assert_eq!(budget.len(), usize::from(inserted));
+    });
+}
+
+/// The permit stays with the thread that removed, as a spare, until another thread asks for it.
+#[test]
+fn capacity_spares() {
+    Model::new("capacity_spares").sees(&[BUDGET, TALLY]).check(|| {
+        let budget = full(2, 1);
+        let adder = {
+            let budget = Arc::clone(&budget);
+            thread::spawn(move || {
+                budget.reclaim(0);
+                let inserted = budget.insert(1);
+                assert!(budget.len() <= 2);
+                inserted
+            })
+        };
+        budget.remove(0);
+        let inserted = adder.join().unwrap();
+        assert_eq!(budget.len(), 1 + usize::from(inserted));
+    });
+}
