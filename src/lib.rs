@@ -11,6 +11,7 @@ mod cache;
 mod clock;
 mod error;
 mod hash;
+mod memory;
 mod policy;
 mod raw;
 mod recency;

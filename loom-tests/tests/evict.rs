@@ -3,6 +3,8 @@
 //! Guards: the exchange that puts a claim in a member's place, the withdrawal of a claim, the permit that passes on.
 
 use loom_tests::{Model, REGISTRY, Stage, replaced};
+use sessile::{Mode, SessionCache};
+use std::sync::Arc;
 
 fn evict_beside_get() {
     let stage = Stage::new(1);
@@ -55,6 +57,22 @@ fn evict_and_take() {
         let taken = taker.join().unwrap();
         let stats = stage.cache.stats();
         assert_eq!((stats.taken, stats.evicted), if taken.is_some() { (1, 0) } else { (0, 1) });
+        stage.assert_holds(&[2]);
+    });
+}
+
+/// A taker and an add that evicts for the sake of weight, which empties the slot instead of claiming it.
+#[test]
+fn evict_by_weight_and_take() {
+    Model::new("evict_by_weight_and_take").check(|| {
+        let mode = Mode { auto_flush: false, ..Mode::default() };
+        let builder = SessionCache::builder().capacity(4).mode(mode).weigher(|_| 1).max_weight(1);
+        let stage = Stage::with_cache(Arc::new(builder.build().unwrap()));
+        stage.insert(1, 1);
+        let taker = stage.beside(|stage| stage.take(1));
+        stage.insert(2, 2);
+        let taken = taker.join().unwrap();
+        assert_eq!(stage.cache.stats().evicted, u64::from(taken.is_none()));
         stage.assert_holds(&[2]);
     });
 }

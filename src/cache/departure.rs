@@ -7,9 +7,13 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
 /// Sessions that left, and the one that came, to be shown to the hooks once the guard is gone.
 pub(super) struct Departures<T> {
-    left: Vec<(Session<T>, RemovalCause)>,
+    /// The first one apart: most operations see no second, and then need no memory.
+    first: Option<Departure<T>>,
+    others: Vec<Departure<T>>,
     pub(super) arrived: Option<Session<T>>,
 }
+
+type Departure<T> = (Session<T>, RemovalCause);
 
 /// What becomes of the permit of a session that leaves.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -21,7 +25,14 @@ pub(super) enum Permit {
 
 impl<T> Departures<T> {
     pub(super) fn none() -> Self {
-        Self { left: Vec::new(), arrived: None }
+        Self { first: None, others: Vec::new(), arrived: None }
+    }
+
+    fn push(&mut self, departure: Departure<T>) {
+        match self.first {
+            None => self.first = Some(departure),
+            Some(_) => self.others.push(departure),
+        }
     }
 }
 
@@ -50,7 +61,7 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
         if self.settings.wants_removed() {
             // SAFETY: as above.
             let session = unsafe { Session::lend(address) };
-            departures.left.push(((*session).clone(), cause));
+            departures.push(((*session).clone(), cause));
         }
         // SAFETY: 1. The stay owned one count (INVARIANT STAYS) and the caller's exchange made it ours. 2. The word is
         // gone from the table. 3. The guard is older than the exchange.
@@ -62,7 +73,7 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
     /// Every session is shown even if a hook panics; then the first panic goes on.
     #[inline]
     pub(super) fn announce(&self, departures: Departures<T>) {
-        if !departures.left.is_empty() || departures.arrived.is_some() {
+        if departures.first.is_some() || departures.arrived.is_some() {
             self.announce_all(departures);
         }
     }
@@ -76,6 +87,7 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
     #[cold]
     fn announce_all(&self, departures: Departures<T>) {
         let hooks = self.settings.hooks();
+        let left = || departures.first.iter().chain(&departures.others);
         let mut first_panic = None;
         // The hooks get shared references and the table is whole: nothing is left half-done by a panic.
         let mut guarded = |call: &dyn Fn()| {
@@ -83,12 +95,13 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
             first_panic = first_panic.take().or(called.err());
         };
         if let Some(hook) = &hooks.on_removed {
-            departures.left.iter().for_each(|(session, cause)| guarded(&|| hook(session, *cause)));
+            left().for_each(|(session, cause)| guarded(&|| hook(session, *cause)));
         }
         if let (Some(hook), Some(session)) = (&hooks.on_added, &departures.arrived) {
             guarded(&|| hook(session));
         }
-        departures.left.into_iter().for_each(|(session, _)| self.let_go(session));
+        let left = departures.first.into_iter().chain(departures.others);
+        left.for_each(|(session, _)| self.let_go(session));
         if let Some(panic) = first_panic {
             resume_unwind(panic);
         }

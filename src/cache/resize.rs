@@ -105,12 +105,12 @@ impl Mover {
 
     fn try_begin(&self) -> bool {
         // ORDERING: Acquire: sees the cursors of the mover before, pairs with `end`. Relaxed on failure: nothing is
-        // read. Model: `migrate_two_movers`.
+        // read. Model: `migrate_two_sizes`.
         self.is_moving.compare_exchange(false, true, Ordering::Acquire, Ordering::Relaxed).is_ok()
     }
 
     fn end(&self) {
-        // ORDERING: Release: hands the cursors over, pairs with `try_begin`. Model: `migrate_two_movers`.
+        // ORDERING: Release: hands the cursors over, pairs with `try_begin`. Model: `migrate_two_sizes`.
         self.is_moving.store(false, Ordering::Release);
     }
 }

@@ -3,6 +3,7 @@
 use super::bucket::{Bucket, SLOTS};
 use super::publish::BUCKETS_MAX;
 use super::set::{Chain, Position, Spot};
+use crate::memory::try_box;
 use crate::sync::untracked::{AtomicU64 as Untracked, Ordering as Order};
 use crate::sync::{AtomicPtr, AtomicUsize, Ordering};
 use std::alloc::Layout;
@@ -24,7 +25,6 @@ pub(crate) struct Table<B> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum TableError {
     TooLarge,
-    #[cfg_attr(any(sessile_loom, sessile_shuttle), allow(dead_code, reason = "models allocate with `Vec`"))]
     OutOfMemory,
 }
 
@@ -38,14 +38,15 @@ impl<B> Table<B> {
             return Err(TableError::TooLarge);
         }
         static NEXT: Untracked = Untracked::new(1);
-        Ok(Box::new(Self {
+        try_box(Self {
             buckets: allocate(buckets)?,
             // ORDERING: Relaxed: the number only has to be unique.
             number: NEXT.fetch_add(1, Order::Relaxed),
             next: AtomicPtr::new(ptr::null_mut()),
             closing: AtomicUsize::new(0),
             moving: AtomicUsize::new(0),
-        }))
+        })
+        .map_err(|_| TableError::OutOfMemory)
     }
 
     /// Buckets.
@@ -113,7 +114,7 @@ impl<B> Table<B> {
 
     #[inline]
     pub(crate) fn next(&self) -> Option<&Self> {
-        // ORDERING: Acquire: sees the table as it was made; pairs with `link`. Model: `migrate_and_add`.
+        // ORDERING: Acquire: sees the table as it was made; pairs with `link`. Model: `migrate_and_take`.
         let next = self.next.load(Ordering::Acquire);
         // SAFETY: a successor is retired after its predecessor, which the caller's guard keeps alive.
         unsafe { next.as_ref() }
@@ -121,7 +122,7 @@ impl<B> Table<B> {
 
     /// Publishes the successor. One thread at a time does (the mover).
     pub(super) fn link(&self, next: Box<Self>) {
-        // ORDERING: Release: publishes the table, pairs with `next`. Model: `migrate_and_add`.
+        // ORDERING: Release: publishes the table, pairs with `next`. Model: `migrate_and_take`.
         self.next.store(Box::into_raw(next), Ordering::Release);
     }
 }

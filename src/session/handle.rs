@@ -6,6 +6,7 @@
 
 use super::block::{Block, Draft};
 use super::{Context, Protocol, SessionBuilder, SessionId};
+use crate::memory::try_box;
 use crate::sync::{Ordering, acquire_count};
 use std::alloc::Layout;
 use std::fmt;
@@ -125,15 +126,8 @@ impl<T> Session<T> {
     }
 
     pub(super) fn from_draft(draft: Draft, payload: T) -> Result<Self, T> {
-        let layout = Layout::new::<Block<T>>();
-        // SAFETY: `Block` has a non-zero size.
-        let memory = unsafe { std::alloc::alloc(layout) }.cast::<Block<T>>();
-        let Some(block) = NonNull::new(memory) else {
-            return Err(payload);
-        };
-        // SAFETY: `block` was just allocated with the layout of `Block<T>`.
-        unsafe { block.write(Block::new(draft, payload)) };
-        Ok(Self { block, owns: PhantomData })
+        let block = try_box(Block::new(draft, payload)).map_err(|block| block.payload)?;
+        Ok(Self { block: NonNull::from(Box::leak(block)), owns: PhantomData })
     }
 
     pub(super) fn out_of_memory() -> ! {

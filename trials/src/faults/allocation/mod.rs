@@ -28,15 +28,24 @@ use std::time::Duration;
 /// Allocations of one operation that are tried at most.
 const TRIES_MAX: usize = 400;
 
-/// Where the documentation says that the process ends when memory is exhausted. crossbeam-epoch reports no failure, which the
-/// source says at `enqueue`; everything else that is not here is to be refused.
-const DOCUMENTED: [(&str, &str); 4] = [
+/// Where the README's limits say that the process ends when memory is exhausted; everything else is to be refused.
+const DOCUMENTED: [(&str, &str); 10] = [
     // `Session::new` and `SessionBuilder::build`; `try_build` reports it.
-    ("sessile", "src/session/handle.rs"),
+    ("sessile", "src/memory.rs"),
     ("sessile", "src/cache/snapshot.rs"),
-    // The queue of what was retired.
+    // A `set_capacity` that evicts.
+    ("sessile", "src/cache/resize.rs"),
+    // The queue of what was retired, and its seal.
     ("sessile", "src/reclaim/limbo.rs"),
     ("crossbeam-epoch", ""),
+    // `collect`, building a cache.
+    ("sessile", "src/reclaim/domain.rs"),
+    // A thread's first use.
+    ("sessile", "src/reclaim/local.rs"),
+    // Hooks that are set, or told of several sessions at once.
+    ("sessile", "src/cache/departure.rs"),
+    ("sessile", "src/sync/settings_cell.rs"),
+    ("arc-swap", ""),
 ];
 
 /// What the child does: tries one refusal after the other, and says so beforehand and afterwards.
