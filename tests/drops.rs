@@ -202,17 +202,18 @@ fn a_thread_that_is_gone_leaves_nothing_behind_after_collect() {
 /// Without a collect too, as long as others work: what an exited thread retired goes by their hands.
 #[test]
 fn what_a_gone_thread_left_is_freed_by_the_work_of_others() {
-    let ledger = Ledger::new();
+    let (ledger, others) = (Ledger::new(), Ledger::new());
     let cache = SessionCache::new(100).unwrap();
+    // This thread has a part of its own, and does not take over what the other leaves.
+    assert!(cache.add(others.session(0)).changed());
     std::thread::scope(|scope| {
         scope.spawn(|| {
-            for n in 0..40 {
+            for n in 100..140 {
                 assert!(cache.add(ledger.session(n)).changed());
                 assert!(cache.remove_id(&id(n)));
             }
         });
     });
-    let others = Ledger::new();
     for n in 0..20_000 {
         drop(cache.add(others.session(n % 10)));
     }

@@ -31,7 +31,8 @@ fn migrate_and_get() {
 fn migrate_and_take() {
     Model::new("migrate_and_take").check(|| {
         let stage = Stage::stored();
-        assert_eq!(beside_growth(&stage, |stage| stage.take(1)), Some(1));
+        let seen = beside_growth(&stage, |stage| [stage.take(1), stage.get(1)]);
+        assert_eq!(seen, [Some(1), None], "a taken session came back");
         assert_eq!(stage.get(1), None, "a taken session came back");
         stage.assert_holds(&[]);
     });

@@ -39,17 +39,15 @@ fn limbo_side_entrance() {
             let limbo = Arc::clone(&limbo);
             thread::spawn(move || drop(limbo.retire()))
         };
+        let release_all = || {
+            limbo.seal().into_iter().for_each(|sentinel| sentinel.run());
+            usize::from(limbo.release())
+        };
         limbo.inside(thread::yield_now);
-        if let Some(sentinel) = limbo.seal() {
-            sentinel.run();
-            assert!(limbo.release());
-        }
+        let mut released = release_all();
         owner.join().unwrap();
-        if let Some(sentinel) = limbo.seal() {
-            sentinel.run();
-            assert!(limbo.release());
-        }
-        assert!(limbo.seal().is_none() && !limbo.release(), "released once");
+        released += release_all() + release_all();
+        assert_eq!(released, 1);
     });
 }
 
@@ -151,5 +149,7 @@ fn capacity_spares() {
         budget.remove(0);
         let inserted = adder.join().unwrap();
         assert_eq!(budget.len(), 1 + usize::from(inserted));
+        (0..2).for_each(|thread| budget.reclaim(thread));
+        assert!(inserted ^ budget.insert(2), "a permit was lost");
     });
 }

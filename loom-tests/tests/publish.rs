@@ -10,13 +10,19 @@ use loom_tests::{Model, thread};
 use sessile::internals::{BareTable, Mark};
 use std::sync::Arc;
 
-/// Marks with two keys.
-static MARKS: [Mark; 4] = [
+/// Marks with four keys.
+static MARKS: [Mark; 7] = [
     Mark { key: 1, number: 0 },
     Mark { key: 1, number: 1 },
     Mark { key: 1, number: 2 },
     Mark { key: 2, number: 3 },
+    Mark { key: 2, number: 4 },
+    Mark { key: 3, number: 5 },
+    Mark { key: 4, number: 6 },
 ];
+
+/// A hash whose home is the second bucket; that of 0 is the first.
+const OTHER_HOME: u64 = 1 << 31;
 
 fn add_all(marks: &'static [usize]) -> Arc<BareTable> {
     let table = Arc::new(BareTable::new());
@@ -50,27 +56,82 @@ fn publish_one_home() {
     Model::new("publish_one_home").check(|| drop(add_all(&[0, 3])));
 }
 
-/// A mark that is added, taken and added again, beside an adder of its key and a taker.
+/// A table in which only the slots of the first bucket are free, and both homes have had as many publications.
+fn half_full() -> Arc<BareTable> {
+    let table = Arc::new(BareTable::new());
+    for n in [5, 6] {
+        assert!(table.add(OTHER_HOME, &MARKS[n], n));
+        assert!(table.add(0, &MARKS[0], n) && table.take(0, 1).is_some());
+    }
+    table
+}
+
+/// `claimant` claims a slot for `mark`, and is overtaken by a `rival` mark of the same key before it can publish. Whoever helps
+/// meanwhile, for whatever reason, does not open the claim: it was not published, and both would be stored.
+fn overtaken(table: &BareTable, hash: u64, mark: usize, rival: usize, claimant: usize, help: impl Fn()) {
+    let inserted = table.add_with(hash, &MARKS[mark], claimant, || {
+        if !table.members().contains(&MARKS[rival].number) {
+            assert!(table.add(hash, &MARKS[rival], 7));
+            help();
+        }
+    });
+    assert!(!inserted, "a key is inserted twice");
+}
+
+/// A helper that read the publication of a session, and sleeps. The session is taken, and its claimant claims the same slot for
+/// a key of another home.
 #[test]
 fn publish_stale_helper() {
-    Model::new("publish_stale_helper").preemptions(1).check(|| {
-        let table = Arc::new(BareTable::new());
-        let adder = {
+    Model::new("publish_stale_helper").preemptions(2).check(|| {
+        let table = half_full();
+        let claimant = {
             let table = Arc::clone(&table);
-            thread::spawn(move || table.add(0, &MARKS[1], 1))
+            thread::spawn(move || {
+                assert!(table.add(0, &MARKS[0], 0));
+                assert_eq!(table.take(0, 1), Some(0));
+                overtaken(&table, OTHER_HOME, 3, 4, 0, thread::yield_now);
+            })
         };
-        let taker = {
+        table.help(0);
+        claimant.join().unwrap();
+        assert_eq!(table.members().len(), 3);
+    });
+}
+
+/// The same with the same session once more, so that the second claim is the first but for its attempt.
+#[test]
+fn publish_second_attempt() {
+    Model::new("publish_second_attempt").preemptions(2).check(|| {
+        let table = half_full();
+        let claimant = {
             let table = Arc::clone(&table);
-            thread::spawn(move || table.take(0, 1))
+            thread::spawn(move || {
+                assert!(table.add(0, &MARKS[0], 0));
+                assert_eq!(table.take(0, 1), Some(0));
+                overtaken(&table, 0, 0, 1, 0, thread::yield_now);
+            })
         };
-        let mut inserted = usize::from(table.add(0, &MARKS[0], 0));
-        let mut taken = usize::from(table.take(0, 1).is_some());
-        inserted += usize::from(table.add(0, &MARKS[0], 0));
-        inserted += usize::from(adder.join().unwrap());
-        taken += usize::from(taker.join().unwrap().is_some());
-        let left = table.members().len();
-        assert!(left <= 1, "one key, {left} members");
-        assert_eq!(inserted, taken + left, "every insertion ends in one take or stays");
+        table.help(0);
+        claimant.join().unwrap();
+        assert_eq!(table.members().len(), 3);
+    });
+}
+
+/// A claimant that opened its claim and did not say so yet. The session is taken, and another claims the slot: whoever helps the
+/// first does not open the claim of the second.
+#[test]
+fn publish_claim_of_another() {
+    Model::new("publish_claim_of_another").preemptions(2).check(|| {
+        let table = half_full();
+        let first = {
+            let table = Arc::clone(&table);
+            thread::spawn(move || assert!(table.add(0, &MARKS[0], 0)))
+        };
+        if table.take(0, 1).is_some() {
+            overtaken(&table, OTHER_HOME, 3, 4, 1, || table.help(0));
+            assert_eq!(table.members().len(), 3);
+        }
+        first.join().unwrap();
     });
 }
 

@@ -37,8 +37,19 @@ impl BareTable {
         unsafe { self.0.chain() }.find(hash, |mark| unsafe { mark.as_ref() }.key == key)
     }
 
+    /// What every `SessionCache::add` of a key with this home does first: it opens what is pending there.
+    pub fn help(&self, hash: u64) {
+        let finish = |block| Word::member(block, Tag::of_hash(hash), Stamp::of_tick(0));
+        assert!(self.table().settle(hash, &finish).is_some(), "nothing closes this table");
+    }
+
     /// The steps of `SessionCache::add`, for `claimant`. True when the mark was inserted, false when it replaced another.
     pub fn add(&self, hash: u64, mark: &'static Mark, claimant: usize) -> bool {
+        self.add_with(hash, mark, claimant, || {})
+    }
+
+    /// The same with something in between: after the claim of a slot, before its publication.
+    pub fn add_with(&self, hash: u64, mark: &'static Mark, claimant: usize, claimed: impl Fn()) -> bool {
         let (tag, stamp) = (Tag::of_hash(hash), Stamp::of_tick(0));
         let block = NonNull::from(mark);
         let table = self.table();
@@ -51,6 +62,7 @@ impl BareTable {
                 }
             } else if let Some(spot) = table.set_spots(hash).find(|spot| spot.word.is_empty()) {
                 let claim = spot.claim(block, tag, claimant, home);
+                claim.iter().for_each(|_| claimed());
                 if claim.is_some_and(|claim| claim.publish(stamp)) {
                     return true;
                 }
