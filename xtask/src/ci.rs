@@ -1,8 +1,7 @@
 //! The parts of continuous integration.
 
 use crate::command::{self, cargo};
-use crate::verify::{self, Extent, Part};
-use crate::{loom, readme};
+use crate::{readme, verify};
 use anyhow::Result;
 
 /// Everything, in the order in which a failure is cheapest.
@@ -12,9 +11,8 @@ pub(crate) fn run() -> Result<()> {
     docs()?;
     test()?;
     stress()?;
-    loom::run(None, None)?;
-    readme::run()?;
-    verify::run_one(Part::Miri, &Extent::default())
+    verify::run(&verify::Options::default())?;
+    readme::run()
 }
 
 pub(crate) fn fmt() -> Result<()> {

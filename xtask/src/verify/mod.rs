@@ -83,7 +83,7 @@ impl Part {
 }
 
 /// What to verify, and how long.
-#[derive(Args, Clone, Debug)]
+#[derive(Args, Clone, Debug, Default)]
 pub(crate) struct Options {
     /// Only these parts; all otherwise.
     #[arg(long, value_enum, value_delimiter = ',', value_name = "PART,PART")]
