@@ -141,7 +141,7 @@ fn migrate_and_flush() {
 /// Two threads want different sizes: one of them moves, both sizes are looked at, and the last limit is the size.
 #[test]
 fn migrate_two_sizes() {
-    Model::new("migrate_two_sizes").sees(&["src/budget.rs"]).check(|| {
+    Model::new("migrate_two_sizes").sees(&["src/budget.rs"]).preemptions(2).check(|| {
         let stage = Stage::stored();
         beside_growth(&stage, |stage| stage.cache.set_capacity(LARGE + 4).unwrap());
         assert!([LARGE, LARGE + 4].contains(&stage.cache.capacity()));

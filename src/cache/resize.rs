@@ -9,7 +9,7 @@ use crate::policy::Candidate;
 use crate::raw::{Move, SLOTS, Table};
 use crate::session::{Block, Session};
 use crate::sync::untracked::AtomicUsize as Untracked;
-use crate::sync::{AtomicBool, Ordering};
+use crate::sync::{AtomicBool, MODELLED, Ordering};
 use std::ptr::NonNull;
 
 /// The right to move sessions between tables, and the size they are moved to.
@@ -37,8 +37,11 @@ enum Progress {
 /// Emptied tables that may wait for readers. With more, sizes have to wait: a stalled reader must not cost memory.
 const EMPTIED_MAX: u64 = 4;
 
-/// Buckets moved under one guard.
-const BUCKETS_PER_SLICE: usize = 32;
+/// Buckets moved under one guard. One in a model: a migration shall not be over before others can meet its middle.
+const BUCKETS_PER_SLICE: usize = if MODELLED { 1 } else { 32 };
+
+/// Buckets that an add moves on its way.
+const BUCKETS_PER_ADD: usize = if MODELLED { 1 } else { 8 };
 
 /// Rounds that are waited for what other threads have in hand: permits, or the right to move.
 const PATIENCE: u32 = 64;
@@ -255,7 +258,7 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
     #[cold]
     fn help_migration(&self, pin: &Guard<'_, T>, table: &Table<Block<T>>, departures: &mut Departures<T>) {
         for _ in 0..PATIENCE {
-            let progress = self.migrate(pin, BUCKETS_PER_SLICE / 4, &mut None, departures);
+            let progress = self.migrate(pin, BUCKETS_PER_ADD, &mut None, departures);
             if progress != Progress::Busy || !self.is_unbounded() || !self.is_fuller_than(table, 50) {
                 return;
             }
