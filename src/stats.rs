@@ -150,14 +150,15 @@ impl Counters {
     }
 }
 
-/// The sessions stored, from what all threads counted.
+/// The sessions stored, from what all threads counted. `counters` walks over the threads anew each time.
 ///
 /// Additions are summed up before removals, and every thread counts a removal before it gives the permit on, so the result
-/// is never above what was stored at the moment between the two sums.
-pub(crate) fn number<'c>(counters: impl Iterator<Item = &'c Counters> + Clone) -> usize {
+/// is never above what was stored at the moment between the two sums. A thread that came since the additions were read may
+/// have removed one of them, which is why the walk must be a new one.
+pub(crate) fn number<'c, I: Iterator<Item = &'c Counters>>(counters: impl Fn() -> I) -> usize {
     use Counter::{Added, Evicted, Expired, Flushed, Removed, Taken};
 
-    let sum = |counter: Counter| counters.clone().map(|one| one.0[counter as usize].get()).sum::<u64>();
+    let sum = |counter: Counter| counters().map(|one| one.0[counter as usize].get()).sum::<u64>();
     let added = sum(Added);
     let left: u64 = [Removed, Taken, Evicted, Expired, Flushed].map(sum).iter().sum();
     added.saturating_sub(left) as usize

@@ -34,6 +34,12 @@ use std::sync::Arc;
 /// those on real crossbeam-epoch.
 pub const REGISTRY: &str = "src/reclaim/registry.rs";
 
+/// Each thread's counters, which only models are about that count beside others.
+pub const TALLY: &str = "src/sync/tally.rs";
+
+/// The permits, which only models are about that count beside others.
+pub const BUDGET: &str = "src/budget.rs";
+
 /// A cache that does nothing on the side: a model's schedules are spent on what it is about.
 pub fn cache<T: Send + Sync + 'static>(capacity: usize) -> Arc<SessionCache<T>> {
     let mode = Mode { auto_flush: false, ..Mode::default() };

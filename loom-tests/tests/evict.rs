@@ -2,7 +2,7 @@
 //!
 //! Guards: the exchange that puts a claim in a member's place, the withdrawal of a claim, the permit that passes on.
 
-use loom_tests::{Model, REGISTRY, Stage, replaced};
+use loom_tests::{BUDGET, Model, REGISTRY, Stage, TALLY, replaced};
 use sessile::{Mode, SessionCache};
 use std::sync::Arc;
 
@@ -108,6 +108,21 @@ fn capacity_bound() {
         let stays = stage.numbers();
         assert_eq!(stays.len(), 1);
         stage.assert_holds(&stays);
+    });
+}
+
+/// A thread that never used the cache before takes a session and another is stored in its stead, while somebody counts.
+#[test]
+fn capacity_newcomer() {
+    Model::new("capacity_newcomer").sees(&[REGISTRY, TALLY, BUDGET]).preemptions(2).check(|| {
+        let stage = Stage::new(1);
+        stage.insert(1, 1);
+        let onlooker = stage.beside(|stage| assert!(stage.cache.len() <= 1));
+        let newcomer = stage.beside(|stage| stage.take(1));
+        stage.insert(2, 2);
+        onlooker.join().unwrap();
+        newcomer.join().unwrap();
+        assert_eq!(stage.numbers(), [2]);
     });
 }
 

@@ -2,7 +2,7 @@
 //!
 //! Guards: the link of the new table, the closing of homes, the shadow's three steps, the root, the right to move.
 
-use loom_tests::{Model, REGISTRY, Stage, id, replaced};
+use loom_tests::{BUDGET, Model, REGISTRY, Stage, id, replaced};
 use sessile::Session;
 
 /// One set, and three buckets or more.
@@ -61,7 +61,7 @@ fn migrate_and_replace() {
 /// An absent key that is added while homes close and tables change is stored once.
 #[test]
 fn migrate_and_add() {
-    Model::new("migrate_and_add").check(|| {
+    Model::new("migrate_and_add").preemptions(2).check(|| {
         let stage = Stage::stored();
         beside_growth(&stage, |stage| stage.insert(2, 2));
         stage.assert_holds(&[1, 2]);
@@ -141,7 +141,7 @@ fn migrate_and_flush() {
 /// Two threads want different sizes: one of them moves, both sizes are looked at, and the last limit is the size.
 #[test]
 fn migrate_two_sizes() {
-    Model::new("migrate_two_sizes").sees(&["src/budget.rs"]).preemptions(2).check(|| {
+    Model::new("migrate_two_sizes").sees(&[BUDGET]).preemptions(2).check(|| {
         let stage = Stage::stored();
         beside_growth(&stage, |stage| stage.cache.set_capacity(LARGE + 4).unwrap());
         assert!([LARGE, LARGE + 4].contains(&stage.cache.capacity()));

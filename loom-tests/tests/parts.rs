@@ -6,12 +6,9 @@
 #![cfg(sessile_loom)]
 
 use loom::cell::UnsafeCell;
-use loom_tests::{Model, REGISTRY, thread};
+use loom_tests::{BUDGET, Model, REGISTRY, TALLY, thread};
 use sessile::internals::{BareBudget, BareClaimants, BareLimbo, BareRegistry};
 use std::sync::Arc;
-
-const BUDGET: &str = "src/budget.rs";
-const TALLY: &str = "src/sync/tally.rs";
 
 /// A reader that ends before its guard does, which a sentinel on its thread waited for; another thread releases.
 #[test]

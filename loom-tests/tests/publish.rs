@@ -79,42 +79,32 @@ fn overtaken(table: &BareTable, hash: u64, mark: usize, rival: usize, claimant: 
 }
 
 /// A helper that read the publication of a session, and sleeps. The session is taken, and its claimant claims the same slot for
-/// a key of another home.
-#[test]
-fn publish_stale_helper() {
-    Model::new("publish_stale_helper").preemptions(2).check(|| {
-        let table = half_full();
-        let claimant = {
-            let table = Arc::clone(&table);
-            thread::spawn(move || {
-                assert!(table.add(0, &MARKS[0], 0));
-                assert_eq!(table.take(0, 1), Some(0));
-                overtaken(&table, OTHER_HOME, 3, 4, 0, thread::yield_now);
-            })
-        };
-        table.help(0);
-        claimant.join().unwrap();
-        assert_eq!(table.members().len(), 3);
-    });
+/// `second`, which a `rival` overtakes.
+fn stale_helper(hash: u64, second: usize, rival: usize) {
+    let table = half_full();
+    let claimant = {
+        let table = Arc::clone(&table);
+        thread::spawn(move || {
+            assert!(table.add(0, &MARKS[0], 0));
+            assert_eq!(table.take(0, 1), Some(0));
+            overtaken(&table, hash, second, rival, 0, thread::yield_now);
+        })
+    };
+    table.help(0);
+    claimant.join().unwrap();
+    assert_eq!(table.members().len(), 3);
 }
 
-/// The same with the same session once more, so that the second claim is the first but for its attempt.
+/// The second claim is for a key of another home: the helper's second look tells the two apart.
+#[test]
+fn publish_stale_helper() {
+    Model::new("publish_stale_helper").preemptions(2).check(|| stale_helper(OTHER_HOME, 3, 4));
+}
+
+/// The second claim is for the same session, and is the first but for its attempt: the nonce tells the two apart.
 #[test]
 fn publish_second_attempt() {
-    Model::new("publish_second_attempt").preemptions(2).check(|| {
-        let table = half_full();
-        let claimant = {
-            let table = Arc::clone(&table);
-            thread::spawn(move || {
-                assert!(table.add(0, &MARKS[0], 0));
-                assert_eq!(table.take(0, 1), Some(0));
-                overtaken(&table, 0, 0, 1, 0, thread::yield_now);
-            })
-        };
-        table.help(0);
-        claimant.join().unwrap();
-        assert_eq!(table.members().len(), 3);
-    });
+    Model::new("publish_second_attempt").preemptions(2).check(|| stale_helper(0, 0, 1));
 }
 
 /// A claimant that opened its claim and did not say so yet. The session is taken, and another claims the slot: whoever helps the

@@ -156,7 +156,7 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
     /// While other threads add and remove it may be read too low by what they remove meanwhile. Cost: six loads per
     /// thread that ever used the cache at a time.
     pub fn len(&self) -> usize {
-        stats::number(self.domain.states().map(|state| &state.counters))
+        stats::number(|| self.domain.states().map(|state| &state.counters))
     }
 
     /// Whether no session is stored.

@@ -46,7 +46,7 @@ impl BareBudget {
 
     /// What `SessionCache::len` says.
     pub fn len(&self) -> usize {
-        stats::number(self.threads.iter().map(|part| &part.counters))
+        stats::number(|| self.threads.iter().map(|part| &part.counters))
     }
 
     /// Whether nothing is stored.

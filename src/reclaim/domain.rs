@@ -194,7 +194,7 @@ impl<B: Reclaim, L: Default + Send + Sync + 'static> Domain<B, L> {
     }
 
     /// The owner's part of every thread's `Local`.
-    pub(crate) fn states(&self) -> impl Iterator<Item = &L> + Clone {
+    pub(crate) fn states(&self) -> impl Iterator<Item = &L> {
         self.shared.locals.iter().map(|node| &node.value.state)
     }
 }

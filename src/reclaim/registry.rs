@@ -55,7 +55,7 @@ impl<N> Registry<N> {
     }
 
     /// All nodes, owned or not, newest first.
-    pub(crate) fn iter(&self) -> impl Iterator<Item = &Node<N>> + Clone {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Node<N>> {
         // ORDERING: Acquire: pairs with the Release exchange in `push`. Model: `registry_is_walked`.
         let mut next = self.head.load(Ordering::Acquire).cast_const();
         std::iter::from_fn(move || {
