@@ -208,7 +208,7 @@ impl<B: Reclaim, L: Send + Sync + 'static> Drop for Domain<B, L> {
             // SAFETY: every pin borrows the domain, so none exists.
             let blocks = unsafe { limbo.drain() };
             drop(limbo);
-            blocks.into_iter().for_each(|block| self.shared.release(block));
+            blocks.for_each(|block| self.shared.release(block));
         }
     }
 }
