@@ -16,24 +16,17 @@ pub enum Policy {
     SoonestExpiry,
 }
 
-/// A member that could go.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Candidate {
-    /// Ticks since it was stored or used.
-    pub(crate) age: usize,
-    /// Used since it was stored.
-    pub(crate) is_touched: bool,
-    /// The last second of its validity; only where the policy, or the hunt for expired sessions, needs it.
-    pub(crate) expires: Option<u64>,
-}
-
 /// Sessions that were never used may be this many of a bucket while used ones are protected from them.
 const UNTOUCHED_PER_BUCKET: usize = 2;
 
-/// Where a candidate stands in the order of eviction; a larger rank goes earlier.
-pub(crate) type Rank = u128;
+/// Where a candidate stands in the order of eviction; a larger rank goes earlier. From the top: expired or not, nearness
+/// of the expiry, age, unused or not. Never 0.
+pub(crate) type Rank = u64;
 
-const EXPIRED: Rank = 1 << 127;
+const EXPIRED: Rank = 1 << 63;
+const EXPIRY_SHIFT: u32 = 8;
+/// Expiries from here on, a billion years away, count as one.
+const EXPIRES_MAX: u64 = (EXPIRED >> EXPIRY_SHIFT) - 1;
 
 impl Policy {
     /// Whether a lookup makes a session younger.
@@ -48,30 +41,62 @@ impl Policy {
         matches!(self, Self::SoonestExpiry)
     }
 
-    /// Expired before unexpired; then by the policy; then the older; then the unused.
+    /// What a date adds to a rank: expired before unexpired, then by the policy.
     #[inline]
-    pub(crate) fn rank(self, one: &Candidate, now: u64) -> Rank {
-        let by_age = (one.age as Rank) << 1 | Rank::from(!one.is_touched);
-        let Some(expires) = one.expires else { return by_age };
+    pub(crate) fn rank_of_date(self, expires: u64, now: u64) -> Rank {
         let expired = if now > expires { EXPIRED } else { 0 };
         match self {
-            Self::SoonestExpiry => expired | Rank::from(u64::MAX - expires) << 32 | by_age,
-            Self::Lru | Self::Fifo => expired | by_age,
+            Self::SoonestExpiry => expired | (EXPIRES_MAX - expires.min(EXPIRES_MAX)) << EXPIRY_SHIFT,
+            Self::Lru | Self::Fifo => expired,
         }
     }
 }
 
+/// The older before the younger, by ticks since it was stored or used; then the unused.
+#[inline]
+pub(crate) fn rank_of_age(age: usize, is_touched: bool) -> Rank {
+    ((age as Rank) << 1) + 2 - Rank::from(is_touched)
+}
+
 /// The search for the one that goes, over candidates seen one after another.
 pub(crate) struct Hunt<I> {
-    first: Option<(Rank, I)>,
-    first_untouched: Option<(Rank, I)>,
+    first: Ranked<I>,
+    /// The first of the unused, which are looked for only to protect the used.
+    first_untouched: Ranked<I>,
     untouched: usize,
     buckets: usize,
+    protects_touched: bool,
+}
+
+/// What goes first of all that was seen; the rank is 0 as long as nothing was.
+struct Ranked<I> {
+    rank: Rank,
+    item: Option<I>,
+}
+
+impl<I: Copy> Ranked<I> {
+    const NONE: Self = Self { rank: 0, item: None };
+
+    /// Of two with one rank the one seen first goes.
+    #[inline]
+    fn see(&mut self, item: I, rank: Rank) {
+        if rank > self.rank {
+            *self = Self { rank, item: Some(item) };
+        }
+    }
 }
 
 impl<I: Copy> Hunt<I> {
-    pub(crate) fn new() -> Self {
-        Self { first: None, first_untouched: None, untouched: 0, buckets: 0 }
+    /// With `protects_touched`, one that was used goes only if it is expired or few unused are left.
+    #[inline]
+    pub(crate) fn new(protects_touched: bool) -> Self {
+        Self {
+            first: Ranked::NONE,
+            first_untouched: Ranked::NONE,
+            untouched: 0,
+            buckets: 0,
+            protects_touched,
+        }
     }
 
     /// Another bucket's candidates follow.
@@ -80,30 +105,21 @@ impl<I: Copy> Hunt<I> {
         self.buckets += 1;
     }
 
-    /// Of two with one rank the one seen first goes.
     #[inline]
     pub(crate) fn see(&mut self, item: I, rank: Rank, is_touched: bool) {
-        if self.first.is_none_or(|(first, _)| rank > first) {
-            self.first = Some((rank, item));
-        }
-        if !is_touched {
+        self.first.see(item, rank);
+        if self.protects_touched && !is_touched {
             self.untouched += 1;
-            if self.first_untouched.is_none_or(|(first, _)| rank > first) {
-                self.first_untouched = Some((rank, item));
-            }
+            self.first_untouched.see(item, rank);
         }
     }
 
-    /// The one that goes. With `protect_touched`, one that was used only if it is expired or few unused are left.
+    /// The one that goes.
     #[inline]
-    pub(crate) fn victim(&self, protect_touched: bool) -> Option<I> {
-        let (rank, first) = self.first?;
+    pub(crate) fn victim(&self) -> Option<I> {
         let is_spared =
-            protect_touched && rank & EXPIRED == 0 && self.untouched > UNTOUCHED_PER_BUCKET * self.buckets;
-        match self.first_untouched {
-            Some((_, untouched)) if is_spared => Some(untouched),
-            _ => Some(first),
-        }
+            self.first.rank & EXPIRED == 0 && self.untouched > UNTOUCHED_PER_BUCKET * self.buckets;
+        if is_spared { self.first_untouched.item } else { self.first.item }
     }
 }
 
@@ -111,16 +127,26 @@ impl<I: Copy> Hunt<I> {
 mod tests {
     use super::*;
 
+    /// A member that could go.
+    struct Candidate {
+        age: usize,
+        is_touched: bool,
+        expires: u64,
+    }
+
     fn victim(policy: Policy, set: &[Candidate], now: u64, protect: bool) -> Option<usize> {
-        let mut hunt = Hunt::new();
+        let mut hunt = Hunt::new(protect);
         hunt.enter_bucket();
         hunt.enter_bucket();
-        set.iter().enumerate().for_each(|(n, one)| hunt.see(n, policy.rank(one, now), one.is_touched));
-        hunt.victim(protect)
+        for (n, one) in set.iter().enumerate() {
+            let rank = rank_of_age(one.age, one.is_touched) | policy.rank_of_date(one.expires, now);
+            hunt.see(n, rank, one.is_touched);
+        }
+        hunt.victim()
     }
 
     fn one(age: usize, is_touched: bool, expires: u64) -> Candidate {
-        Candidate { age, is_touched, expires: Some(expires) }
+        Candidate { age, is_touched, expires }
     }
 
     #[test]

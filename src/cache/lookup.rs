@@ -174,14 +174,18 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
         if !self.policy.ages_by_use() {
             return;
         }
-        let word = spot.word;
-        if word.is_touched() && word.stamp() == self.recency.stamp() {
-            return;
+        if !spot.word.is_touched() || spot.word.stamp() != self.recency.stamp() {
+            self.touch(spot);
         }
+    }
+
+    /// Stamps a member with the present tick.
+    #[inline(never)]
+    fn touch(&self, spot: &At<'_, T>) {
         let is_one_set = spot.table.is_one_set();
         let tick = if is_one_set { self.recency.advance() } else { self.recency.tick() };
         // LINEARIZE: nothing: the exchange fails only if the session left or somebody else touched it.
-        spot.exchange(word.touched(Stamp::of_tick(tick)));
+        spot.exchange(spot.word.touched(Stamp::of_tick(tick)));
         if is_one_set {
             self.renumber_if_due(spot.table, tick);
         }

@@ -5,7 +5,7 @@ use super::room::SCRAMBLE;
 use super::{At, Guard, SessionCache};
 use crate::builder::Capacity;
 use crate::error::{BuildError, Rejection};
-use crate::policy::Candidate;
+use crate::policy::rank_of_age;
 use crate::raw::{Move, SLOTS, Table};
 use crate::session::{Block, Session};
 use crate::sync::untracked::AtomicUsize as Untracked;
@@ -221,14 +221,11 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
         let mut ranked = Vec::new();
         self.walk(|pin, spot, _| {
             let (Some(block), Some(address)) = (self.block(pin, &spot), spot.block()) else { return };
-            let candidate = Candidate {
-                age: spot.word.stamp().age(tick),
-                is_touched: spot.word.is_touched(),
-                expires: Some(block.expires()),
-            };
+            let by_age = rank_of_age(spot.word.stamp().age(tick), spot.word.is_touched());
+            let by_date = self.policy.rank_of_date(block.expires(), now);
             // Equal ranks are told apart by chance: survivors that were neighbours would share few new sets.
             let chance = self.hash_of(block).wrapping_mul(SCRAMBLE).rotate_left(32).wrapping_mul(SCRAMBLE);
-            let rank = (self.policy.rank(&candidate, now), chance);
+            let rank = (by_date | by_age, chance);
             // SAFETY: the block is alive under the guard; the clone is a count of its own.
             ranked.push((rank, Session::clone(&*unsafe { Session::lend(address) })));
         });

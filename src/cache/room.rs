@@ -4,7 +4,7 @@ use super::add::Newcomer;
 use super::departure::{Departures, Permit};
 use super::{At, Guard, SessionCache};
 use crate::error::{Rejection, RemovalCause};
-use crate::policy::{Candidate, Hunt};
+use crate::policy::{Hunt, Rank, rank_of_age};
 use crate::raw::{SLOTS, Stamp, Table, Word};
 use crate::recency::AGE_MAX;
 use crate::session::Block;
@@ -89,7 +89,7 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
         if survey.empty.is_some() {
             self.survey_elsewhere(pin, table, newcomer, &mut survey.hunt);
         }
-        if let Some(victim) = survey.hunt.victim(self.protect_reused) {
+        if let Some(victim) = survey.hunt.victim() {
             let is_own = table.is_in_set(victim.position, newcomer.hash);
             if is_own || survey.empty.is_none() {
                 return Ok(Some(victim));
@@ -213,15 +213,11 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
         departures: &mut Departures<T>,
     ) -> bool {
         let table = self.chain(pin).newest();
-        let mut hunt = Hunt::new();
-        let spots = table.set_spots(newcomer.hash);
-        self.hunt(
-            pin,
-            &mut hunt,
-            spots.filter(|spot| keep.is_none_or(|keep| !spot.word.holds(keep))),
-            newcomer.now,
-        );
-        match hunt.victim(self.protect_reused) {
+        let mut hunt = Hunt::new(self.protect_reused);
+        for bucket in table.buckets_of(newcomer.hash) {
+            self.hunt(pin, &mut hunt, table, bucket, keep, newcomer.now);
+        }
+        match hunt.victim() {
             Some(victim) => self.evict(pin, &victim, newcomer.now, Permit::GivenBack, departures),
             None => false,
         }
@@ -240,11 +236,9 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
         for table in self.chain(pin).tables() {
             let start = table.bucket_at(newcomer.hash.wrapping_mul(SCRAMBLE));
             for bucket in (start..table.len()).chain(0..start) {
-                let mut hunt = Hunt::new();
-                let spots = table.bucket_spots(bucket);
-                let spots = spots.filter(|spot| keep.is_none_or(|keep| !spot.word.holds(keep)));
-                self.hunt(pin, &mut hunt, spots, newcomer.now);
-                let Some(victim) = hunt.victim(self.protect_reused) else { continue };
+                let mut hunt = Hunt::new(self.protect_reused);
+                self.hunt(pin, &mut hunt, table, bucket, keep, newcomer.now);
+                let Some(victim) = hunt.victim() else { continue };
                 if self.evict(pin, &victim, newcomer.now, permit, departures) {
                     return true;
                 }
@@ -276,18 +270,16 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
         table: &'p Table<Block<T>>,
         newcomer: &Newcomer<T>,
     ) -> Survey<'p, T> {
-        let mut hunt = Hunt::new();
-        let mut sides = [(0, None), (0, None)];
-        for (side, bucket) in sides.iter_mut().zip(table.buckets_of(newcomer.hash)) {
+        let mut hunt = Hunt::new(self.protect_reused);
+        let buckets = table.buckets_of(newcomer.hash);
+        let [home, other] = buckets.map(|bucket| {
             hunt.enter_bucket();
-            let spots = table.bucket_spots(bucket).inspect(|spot| match spot.word.is_empty() {
-                true => side.1 = side.1.or(Some(*spot)),
-                false => side.0 += 1,
-            });
-            self.hunt(pin, &mut hunt, spots, newcomer.now);
-        }
-        let [home, other] = sides;
-        Survey { hunt, empty: if other.0 < home.0 { other.1 } else { home.1 } }
+            self.hunt(pin, &mut hunt, table, bucket, None, newcomer.now)
+        });
+        let (bucket, empty) =
+            if other.count_ones() > home.count_ones() { (buckets[1], other) } else { (buckets[0], home) };
+        let slot = empty.trailing_zeros() as usize;
+        Survey { hunt, empty: (empty != 0).then(|| table.spot(bucket, slot, Word::EMPTY)) }
     }
 
     /// Goes on with the hunt in a few other buckets.
@@ -305,39 +297,75 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
         for _ in 0..samples_for(table.len()) {
             chance = chance.wrapping_mul(SCRAMBLE).rotate_left(29);
             hunt.enter_bucket();
-            self.hunt(pin, hunt, table.bucket_spots(table.bucket_at(chance)), newcomer.now);
+            self.hunt(pin, hunt, table, table.bucket_at(chance), None, newcomer.now);
         }
     }
 
-    /// Ranks the members among `spots`.
-    #[inline]
+    /// Ranks the members of a bucket, all but `keep`, and returns its empty slots, one bit each. No branch per slot unless
+    /// dates or uses count.
     fn hunt<'p>(
         &self,
         pin: &'p Guard<'_, T>,
         hunt: &mut Hunt<At<'p, T>>,
-        spots: impl Iterator<Item = At<'p, T>>,
+        table: &'p Table<Block<T>>,
+        bucket: usize,
+        keep: Option<NonNull<Block<T>>>,
+        now: u64,
+    ) -> u32 {
+        let words = table.words(bucket);
+        let spot = |slot: usize| table.spot(bucket, slot, words[slot]);
+        // After the words: a stamp newer than the tick would look old.
+        let tick = self.recency.tick();
+        let mut ranks = words.map(|word| {
+            let rank = rank_of_age(word.stamp().age(tick), word.is_touched());
+            if word.is_member() { rank } else { 0 }
+        });
+        if ranks.iter().any(|rank| *rank > rank_of_age(AGE_MAX, false)) {
+            self.rejuvenate(table, bucket, tick);
+        }
+        if let Some(keep) = keep {
+            let kept = words.iter().position(|word| word.holds(keep));
+            kept.into_iter().for_each(|slot| ranks[slot] = 0);
+        }
+        if self.policy.needs_expiry() || table.is_one_set() || self.sweeper.may_have_expired(now) {
+            self.rank_by_date(pin, spot, &mut ranks, now);
+        }
+        if self.protect_reused {
+            let members = (0..SLOTS).filter(|slot| ranks[*slot] != 0);
+            members.for_each(|slot| hunt.see(spot(slot), ranks[slot], words[slot].is_touched()));
+        } else {
+            let first =
+                (0..SLOTS).fold(0, |first, slot| if ranks[slot] > ranks[first] { slot } else { first });
+            hunt.see(spot(first), ranks[first], true);
+        }
+        (0..SLOTS).fold(0, |empty, slot| empty | u32::from(words[slot].is_empty()) << slot)
+    }
+
+    #[cold]
+    fn rank_by_date<'p>(
+        &self,
+        pin: &'p Guard<'_, T>,
+        spot: impl Fn(usize) -> At<'p, T>,
+        ranks: &mut [Rank; SLOTS],
         now: u64,
     ) {
-        let with_dates = self.policy.needs_expiry() || self.sweeper.may_have_expired(now);
-        for spot in spots.filter(|spot| spot.word.is_member()) {
-            let with_dates = with_dates || spot.table.is_one_set();
-            let expires = if with_dates { self.block(pin, &spot).map(Block::expires) } else { None };
-            // After the word: a stamp newer than the tick would look old.
-            let tick = self.recency.tick();
-            let age = spot.word.stamp().age(tick);
-            if age > AGE_MAX {
-                self.rejuvenate(&spot, tick);
-            }
-            let is_touched = spot.word.is_touched();
-            hunt.see(spot, self.policy.rank(&Candidate { age, is_touched, expires }, now), is_touched);
+        for (slot, rank) in ranks.iter_mut().enumerate().filter(|(_, rank)| **rank != 0) {
+            let date = self
+                .block(pin, &spot(slot))
+                .map_or(0, |block| self.policy.rank_of_date(block.expires(), now));
+            *rank |= date;
         }
     }
 
-    /// Lowers an age that is about to wrap. The word changes, so this spot will not be evicted in this attempt.
+    /// Lowers the ages that are about to wrap. The words change, so these spots will not be evicted in this attempt.
     #[cold]
-    fn rejuvenate(&self, spot: &At<'_, T>, tick: usize) {
-        // LINEARIZE: nothing: only the age changes.
-        spot.exchange(spot.word.restamped(Stamp::of_tick(tick.wrapping_sub(AGE_MAX - 8))));
+    fn rejuvenate(&self, table: &Table<Block<T>>, bucket: usize, tick: usize) {
+        for spot in table.bucket_spots(bucket) {
+            if spot.word.is_member() && spot.word.stamp().age(tick) > AGE_MAX {
+                // LINEARIZE: nothing: only the age changes.
+                spot.exchange(spot.word.restamped(Stamp::of_tick(tick.wrapping_sub(AGE_MAX - 8))));
+            }
+        }
     }
 
     /// Renumbers a table of one set before ages wrap. There every placement and use has a tick of its own, so the order

@@ -84,7 +84,7 @@ impl<B> Table<B> {
     }
 
     /// Looks for a word that fits and whose block `is_wanted`. One branch for both buckets.
-    #[inline]
+    #[inline(always)]
     fn find_word(
         &self,
         set: Set,
@@ -115,7 +115,7 @@ impl<'t, B> Chain<'t, B> {
     ///
     /// Tables are read oldest first, the direction in which sessions move, so a session that moves meanwhile is met in
     /// one or the other.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn find(
         &self,
         hash: u64,

@@ -3,6 +3,7 @@
 use super::bucket::{Bucket, SLOTS};
 use super::publish::BUCKETS_MAX;
 use super::set::{Chain, Position, Spot};
+use super::word::Word;
 use crate::memory::try_box;
 use crate::sync::untracked::{AtomicU64 as Untracked, Ordering as Order};
 use crate::sync::{AtomicPtr, AtomicUsize, Ordering};
@@ -102,9 +103,24 @@ impl<B> Table<B> {
         Spot { table: self, position, word: self.bucket(position.bucket).load(position.slot) }
     }
 
+    /// A word that was seen in a slot.
+    #[inline]
+    pub(crate) fn spot(&self, bucket: usize, slot: usize, word: Word<B>) -> Spot<'_, B> {
+        Spot { table: self, position: Position { bucket, slot }, word }
+    }
+
+    /// The words of a bucket.
+    #[inline]
+    pub(crate) fn words(&self, bucket: usize) -> [Word<B>; SLOTS] {
+        let slots = self.bucket(bucket);
+        std::array::from_fn(|slot| slots.load(slot))
+    }
+
     /// What is in the slots of a bucket, one after another.
+    #[inline]
     pub(crate) fn bucket_spots(&self, bucket: usize) -> impl Iterator<Item = Spot<'_, B>> {
-        (0..SLOTS).map(move |slot| self.at(Position { bucket, slot }))
+        let slots = self.bucket(bucket);
+        (0..SLOTS).map(move |slot| self.spot(bucket, slot, slots.load(slot)))
     }
 
     /// What is in the slots of a set, one after another, home first.

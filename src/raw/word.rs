@@ -224,7 +224,7 @@ impl<B> Word<B> {
 
     #[inline]
     pub(crate) fn is_member(self) -> bool {
-        self.state() == State::Member
+        self.raw.addr() & STATE == STATE_MEMBER && !self.is_empty()
     }
 
     /// Whether tag and state are those of the pattern: worth a look at the block.

@@ -49,7 +49,8 @@ pub(crate) struct Pin<'d, B: Reclaim, L: Send + Sync + 'static> {
     ripe: Cell<[Option<NonNull<B>>; RIPE_MAX]>,
     /// Whose ripe blocks are looked after once the guard is gone.
     neighbour: Cell<Option<&'d Node<Local<B, L>>>>,
-    lease: Option<Box<Lease>>,
+    /// Ends after the guard, as the field that is dropped last.
+    _lease: Option<Box<Lease>>,
 }
 
 /// Ripe blocks that the retirements under one guard take out.
@@ -93,7 +94,7 @@ impl<B: Reclaim, L: Default + Send + Sync + 'static> Domain<B, L> {
             shared: &self.shared,
             ripe: Cell::new([None; RIPE_MAX]),
             neighbour: Cell::new(None),
-            lease: entered.lease,
+            _lease: entered.lease,
         }
     }
 
@@ -208,7 +209,7 @@ impl<B: Reclaim, L: Send + Sync + 'static> Drop for Domain<B, L> {
             // SAFETY: every pin borrows the domain, so none exists.
             let blocks = unsafe { limbo.drain() };
             drop(limbo);
-            blocks.into_iter().for_each(|block| self.shared.release(block));
+            blocks.for_each(|block| self.shared.release(block));
         }
     }
 }
@@ -356,12 +357,12 @@ impl<B: Reclaim, L: Send + Sync + 'static> Drop for Pin<'_, B, L> {
         if ripe[0].is_some() || self.neighbour.get().is_some() {
             self.release_ripe(ripe);
         }
-        drop(self.lease.take());
     }
 }
 
 impl<B: Reclaim, L: Send + Sync + 'static> Pin<'_, B, L> {
     /// Releases what was taken out, and some of the neighbour's. The guard is gone.
+    #[inline(never)]
     fn release_ripe(&self, ripe: [Option<NonNull<B>>; RIPE_MAX]) {
         let _releasing = local::Releasing::begin();
         ripe.into_iter().flatten().for_each(|block| self.shared.release(block));

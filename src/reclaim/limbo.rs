@@ -13,7 +13,7 @@
 
 use super::stray::Strays;
 use crate::sync::untracked::AtomicU64 as Untracked;
-use crate::sync::{Arc, AtomicBool, AtomicU64, MODELLED, Ordering, UnsafeCell};
+use crate::sync::{Arc, AtomicBool, AtomicU64, MODELLED, Ordering, Tally, UnsafeCell};
 use std::collections::VecDeque;
 use std::ptr::NonNull;
 
@@ -25,17 +25,32 @@ pub(crate) struct Limbo<B> {
     strays: Strays<B>,
     /// Shared with the sentinels, which may outlive the domain.
     ripe: Arc<AtomicU64>,
-    /// The retired and not yet released, for `stats`.
-    pending_sessions: Untracked,
-    pending_bytes: Untracked,
-    /// `pending_bytes` as the domain's total last saw it.
+    /// What was retired, counted by the owner, and what was released, counted by whoever is inside: one writer each, so a
+    /// retirement needs no locked instruction for them.
+    retired: Amount,
+    released: Amount,
+    /// The pending bytes as the domain's total last saw them.
     published_bytes: Untracked,
     /// The queue's `sealed`, to be seen from outside.
     sealed_end: Untracked,
 }
 
+/// Sessions and bytes.
+#[derive(Default)]
+struct Amount {
+    sessions: Tally,
+    bytes: Tally,
+}
+
+/// A block that waits, and its footprint in bytes when it was retired: what is subtracted is what was added, though a first
+/// weighing may have changed it since.
+pub(super) struct Retired<B> {
+    pub(super) block: NonNull<B>,
+    bytes: u64,
+}
+
 struct Queue<B> {
-    blocks: VecDeque<NonNull<B>>,
+    blocks: VecDeque<Retired<B>>,
     popped: u64,
     sealed: u64,
 }
@@ -57,6 +72,14 @@ const BATCH: u64 = if MODELLED {
 /// Above this many ripe blocks a retirement releases two instead of one, to work a backlog off.
 const BACKLOG: u64 = 256;
 
+impl Amount {
+    #[inline]
+    fn add(&self, sessions: u64, bytes: u64) {
+        self.sessions.add(sessions);
+        self.bytes.add(bytes);
+    }
+}
+
 // SAFETY: the queue is reached only through `Occupied`, of which there is one at a time; the addresses in it are
 // released by whoever pops them, which `Reclaim` allows from any thread.
 unsafe impl<B> Send for Limbo<B> {}
@@ -71,8 +94,8 @@ impl<B: super::Reclaim> Limbo<B> {
             queue: UnsafeCell::new(queue),
             strays: Strays::new(),
             ripe: Arc::new(AtomicU64::new(0)),
-            pending_sessions: Untracked::new(0),
-            pending_bytes: Untracked::new(0),
+            retired: Amount::default(),
+            released: Amount::default(),
             published_bytes: Untracked::new(0),
             sealed_end: Untracked::new(0),
         }
@@ -84,22 +107,22 @@ impl<B: super::Reclaim> Limbo<B> {
         // Relaxed on failure: nothing is read. Model: `limbo_occupied`.
         self.occupied.compare_exchange(false, true, Ordering::Acquire, Ordering::Relaxed).ok()?;
         let mut occupied = Occupied { limbo: self };
-        self.strays.take_all().into_iter().for_each(|block| occupied.enqueue(block));
+        self.strays.take_all().into_iter().for_each(|retired| occupied.enqueue(retired));
         Some(occupied)
     }
 
-    /// Retires a block: into the queue if nobody is inside, else by the side entrance. Returns the queue if it is ours.
+    /// Retires a block: into the queue if nobody is inside, else by the side entrance. Returns the queue if it is ours. Called
+    /// by the owner.
     pub(crate) fn retire(&self, block: NonNull<B>) -> Option<Occupied<'_, B>> {
         // SAFETY: the block is retired, not freed: its count has not been given up.
         let bytes = unsafe { block.as_ref() }.footprint() as u64;
-        // ORDERING: Relaxed: statistics.
-        self.pending_sessions.fetch_add(1, Ordering::Relaxed);
-        self.pending_bytes.fetch_add(bytes, Ordering::Relaxed);
+        self.retired.add(1, bytes);
+        let retired = Retired { block, bytes };
         let Some(mut occupied) = self.try_occupy() else {
-            self.strays.push(block);
+            self.strays.push(retired);
             return None;
         };
-        occupied.enqueue(block);
+        occupied.enqueue(retired);
         Some(occupied)
     }
 
@@ -117,30 +140,31 @@ impl<B: super::Reclaim> Limbo<B> {
 
     /// Retired and not yet released: sessions and bytes.
     pub(crate) fn pending(&self) -> (u64, u64) {
-        // ORDERING: Relaxed twice: statistics.
-        (self.pending_sessions.load(Ordering::Relaxed), self.pending_bytes.load(Ordering::Relaxed))
+        // The released first: what is released was retired before.
+        let released = (self.released.sessions.get(), self.released.bytes.get());
+        let retired = (self.retired.sessions.get(), self.retired.bytes.get());
+        (retired.0.saturating_sub(released.0), retired.1.saturating_sub(released.1))
     }
 
     /// Whether more than `bytes` were retired since the total was told last.
     pub(crate) fn is_unpublished_above(&self, bytes: u64) -> bool {
-        // ORDERING: Relaxed twice: statistics.
-        let pending = self.pending_bytes.load(Ordering::Relaxed);
-        pending > self.published_bytes.load(Ordering::Relaxed).saturating_add(bytes)
+        // ORDERING: Relaxed: a statistic.
+        self.pending().1 > self.published_bytes.load(Ordering::Relaxed).saturating_add(bytes)
     }
 
     /// The change of the pending bytes since the last call by anybody, for the domain's total.
     pub(crate) fn unpublished_bytes(&self) -> i64 {
-        // ORDERING: Relaxed twice: statistics. Each change is told once, since the exchange gives it to one caller.
-        let pending = self.pending_bytes.load(Ordering::Relaxed);
+        let (_, pending) = self.pending();
+        // ORDERING: Relaxed: a statistic. Each change is told once, since the exchange gives it to one caller.
         pending.wrapping_sub(self.published_bytes.swap(pending, Ordering::Relaxed)) as i64
     }
 }
 
 impl<B: super::Reclaim> Occupied<'_, B> {
     /// Appends a retired block. Aborts when memory for its address is exhausted, as crossbeam-epoch does for its own.
-    fn enqueue(&mut self, block: NonNull<B>) {
+    fn enqueue(&mut self, retired: Retired<B>) {
         // SAFETY: `Occupied` is the only access to the queue.
-        self.limbo.queue.with_mut(|queue| unsafe { (*queue).blocks.push_back(block) });
+        self.limbo.queue.with_mut(|queue| unsafe { (*queue).blocks.push_back(retired) });
     }
 
     /// Whether a batch is complete, or `force` and anything is open; if so marks it sealed and returns the function
@@ -171,23 +195,17 @@ impl<B: super::Reclaim> Occupied<'_, B> {
     pub(crate) fn pop(&mut self) -> Option<NonNull<B>> {
         // ORDERING: Acquire: pairs with the Release in the sentinel. Model: `limbo_sentinel`.
         let ripe = self.limbo.ripe.load(Ordering::Acquire);
-        // SAFETY: `Occupied` is the only access to the queue; a block that is ripe is reachable for nobody else, and
-        // its count has not been given up yet.
-        let (block, bytes) = self.limbo.queue.with_mut(|queue| unsafe {
+        // SAFETY: `Occupied` is the only access to the queue.
+        let Retired { block, bytes } = self.limbo.queue.with_mut(|queue| unsafe {
             let queue = &mut *queue;
             if queue.popped >= ripe {
                 return None;
             }
-            let block = queue.blocks.pop_front()?;
+            let retired = queue.blocks.pop_front()?;
             queue.popped += 1;
-            Some((block, block.as_ref().footprint()))
+            Some(retired)
         })?;
-        // ORDERING: Relaxed: statistics.
-        self.limbo.pending_sessions.fetch_sub(1, Ordering::Relaxed);
-        // The footprint may have grown by a first weighing since the push: never below zero.
-        let _ = self.limbo.pending_bytes.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |pending| {
-            Some(pending.saturating_sub(bytes as u64))
-        });
+        self.limbo.released.add(1, bytes);
         Some(block)
     }
 
@@ -204,9 +222,10 @@ impl<B: super::Reclaim> Occupied<'_, B> {
     ///
     /// # Safety
     /// No guard of the domain exists, and none will.
-    pub(crate) unsafe fn drain(&mut self) -> VecDeque<NonNull<B>> {
+    pub(crate) unsafe fn drain(&mut self) -> impl Iterator<Item = NonNull<B>> + use<B> {
         // SAFETY: `Occupied` is the only access to the queue.
-        self.limbo.queue.with_mut(|queue| unsafe { std::mem::take(&mut (*queue).blocks) })
+        let blocks = self.limbo.queue.with_mut(|queue| unsafe { std::mem::take(&mut (*queue).blocks) });
+        blocks.into_iter().map(|retired| retired.block)
     }
 }
 

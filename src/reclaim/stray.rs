@@ -3,15 +3,16 @@
 //! A thread that finds its own limbo occupied by a collector does not wait: it leaves the block here. Whoever occupies the
 //! limbo next moves what is here into the queue, where it is sealed like everything else.
 
+use super::limbo::Retired;
 use crate::sync::{AtomicPtr, Ordering};
-use std::ptr::{self, NonNull};
+use std::ptr;
 
 pub(crate) struct Strays<B> {
     head: AtomicPtr<Stray<B>>,
 }
 
 struct Stray<B> {
-    block: NonNull<B>,
+    retired: Retired<B>,
     next: *mut Stray<B>,
 }
 
@@ -20,8 +21,8 @@ impl<B> Strays<B> {
         Self { head: AtomicPtr::new(ptr::null_mut()) }
     }
 
-    pub(crate) fn push(&self, block: NonNull<B>) {
-        let stray = Box::into_raw(Box::new(Stray { block, next: ptr::null_mut() }));
+    pub(crate) fn push(&self, retired: Retired<B>) {
+        let stray = Box::into_raw(Box::new(Stray { retired, next: ptr::null_mut() }));
         // ORDERING: Relaxed: only compared.
         let mut head = self.head.load(Ordering::Relaxed);
         loop {
@@ -37,20 +38,20 @@ impl<B> Strays<B> {
     }
 
     /// Empties the stack.
-    pub(crate) fn take_all(&self) -> Vec<NonNull<B>> {
+    pub(crate) fn take_all(&self) -> Vec<Retired<B>> {
         // ORDERING: Relaxed: a hint that spares the exchange.
         if self.head.load(Ordering::Relaxed).is_null() {
             return Vec::new();
         }
         // ORDERING: Acquire: pairs with the Release in `push`. Model: `limbo_side_entrance`.
         let mut next = self.head.swap(ptr::null_mut(), Ordering::Acquire);
-        let mut blocks = Vec::new();
+        let mut all = Vec::new();
         while !next.is_null() {
             // SAFETY: the swap made the whole list ours; each stray came from a box.
             let stray = unsafe { Box::from_raw(next) };
-            blocks.push(stray.block);
+            all.push(stray.retired);
             next = stray.next;
         }
-        blocks
+        all
     }
 }
