@@ -181,18 +181,21 @@ fn handles_outlive_the_cache_on_other_threads() {
     }
 }
 
+/// Runs `f` on a thread that is gone afterwards. A scope alone does not wait for the end of thread-local storage.
+fn gone(f: impl FnOnce() + Send) {
+    std::thread::scope(|scope| scope.spawn(f).join().expect("no panic"));
+}
+
 #[test]
 fn a_thread_that_is_gone_leaves_nothing_behind_after_collect() {
     let ledger = Ledger::new();
     let cache = SessionCache::new(100).unwrap();
     for batch in 1..50 {
-        std::thread::scope(|scope| {
-            scope.spawn(|| {
-                for n in 0..batch {
-                    assert!(cache.add(ledger.session(n)).changed());
-                    assert!(cache.remove_id(&id(n)));
-                }
-            });
+        gone(|| {
+            for n in 0..batch {
+                assert!(cache.add(ledger.session(n)).changed());
+                assert!(cache.remove_id(&id(n)));
+            }
         });
         reclaim(&cache);
         assert_eq!((ledger.alive(), cache.stats().garbage.sessions), (0, 0), "a batch of {batch}");
@@ -206,13 +209,11 @@ fn what_a_gone_thread_left_is_freed_by_the_work_of_others() {
     let cache = SessionCache::new(100).unwrap();
     // This thread has a part of its own, and does not take over what the other leaves.
     assert!(cache.add(others.session(0)).changed());
-    std::thread::scope(|scope| {
-        scope.spawn(|| {
-            for n in 100..140 {
-                assert!(cache.add(ledger.session(n)).changed());
-                assert!(cache.remove_id(&id(n)));
-            }
-        });
+    gone(|| {
+        for n in 100..140 {
+            assert!(cache.add(ledger.session(n)).changed());
+            assert!(cache.remove_id(&id(n)));
+        }
     });
     for n in 0..20_000 {
         drop(cache.add(others.session(n % 10)));
