@@ -27,7 +27,7 @@ fn while_a_reader_stalls<R>(cache: &SessionCache<Block>, work: impl FnOnce() -> 
     let (entered, is_inside) = mpsc::channel();
     let (release, may_go) = mpsc::channel::<()>();
     std::thread::scope(|scope| {
-        scope.spawn(move || {
+        let reader = scope.spawn(move || {
             let seen = cache.read(&id(u64::MAX), |session| {
                 entered.send(()).unwrap();
                 // The end of the channel, however it comes, ends the stall.
@@ -39,6 +39,8 @@ fn while_a_reader_stalls<R>(cache: &SessionCache<Block>, work: impl FnOnce() -> 
         is_inside.recv().unwrap();
         let result = work();
         drop(release);
+        // A scope alone does not wait for the end of the thread's storage, which may hold a guard for a moment.
+        reader.join().expect("the reader ends well");
         result
     })
 }
