@@ -183,11 +183,13 @@ impl<B: super::Reclaim> Occupied<'_, B> {
         // ORDERING: Relaxed: a hint to `collect`.
         self.limbo.sealed_end.store(sealed, Ordering::Relaxed);
         let ripe = Arc::clone(&self.limbo.ripe);
-        // ORDERING: Release: the end of the guards that the sentinel waited for happens before the release of the
-        // blocks; pairs with the Acquire load in `pop`. A maximum, because sentinels may run out of order.
-        // Model: `limbo_sentinel`.
+        // A maximum, because sentinels may run out of order: what a smaller one covers the larger one has covered. By exchange,
+        // because ThreadSanitizer does not see `fetch_max`.
+        // ORDERING: Release: the end of the guards that the sentinel waited for happens before the release of the blocks; pairs
+        // with the Acquire load in `pop`. Relaxed on failure: only compared. Model: `limbo_sentinel`.
         Some(move || {
-            ripe.fetch_max(sealed, Ordering::Release);
+            let raise = |ripe: u64| (ripe < sealed).then_some(sealed);
+            let _ = ripe.fetch_update(Ordering::Release, Ordering::Relaxed, raise);
         })
     }
 

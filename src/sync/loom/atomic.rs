@@ -108,7 +108,7 @@ impl Default for AtomicUsize {
     }
 }
 
-arithmetic!(AtomicU64, u64, fetch_add, fetch_sub, fetch_and, fetch_max, fetch_or);
+arithmetic!(AtomicU64, u64, fetch_add, fetch_sub, fetch_and, fetch_or);
 arithmetic!(AtomicUsize, usize, fetch_add, fetch_sub);
 
 #[track_caller]

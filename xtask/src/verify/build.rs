@@ -6,6 +6,9 @@ use cargo_metadata::Message;
 use std::path::PathBuf;
 use std::process::Command;
 
+/// Builds the models' binaries.
+pub(crate) const MODELS: &[&str] = &["test", "--release", "--no-run"];
+
 /// A binary that cargo built.
 #[derive(Clone, Debug)]
 pub(crate) struct Executable {

@@ -3,8 +3,7 @@
 //! A model that holds prints what it searched and, when asked, the atomic operations that it executed. The orderings part
 //! starts from those.
 
-use super::build::{self, Executable};
-use super::child::Log;
+use super::build;
 use super::judge::{Judgement, judge};
 use super::libtest::{self, Test};
 use super::report::{Finding, ModelFigures, Report};
@@ -14,7 +13,6 @@ use super::workers;
 use crate::command::{loom_cargo, root};
 use anyhow::{Context, Result, anyhow, bail};
 use std::collections::BTreeMap;
-use std::path::Path;
 use std::time::Duration;
 
 /// The bound that a night searches the real reclaimer to.
@@ -34,19 +32,10 @@ pub(crate) struct Search {
     tail: String,
 }
 
-/// Builds the models' binaries under `root`, or only those of one file.
-pub(crate) fn build(root: &Path, file: Option<&str>, log: &Log) -> Result<Vec<Executable>> {
-    let mut cargo = loom_cargo(root, &["test", "--release", "--no-run"]);
-    if let Some(file) = file {
-        build::choose(&mut cargo, file);
-    }
-    build::executables(&mut cargo, log)
-}
-
 /// Every test of `loom-tests`.
 pub(crate) fn tests(stage: &Stage) -> Result<Vec<Test>> {
     stage.progress.say("building the models");
-    let binaries = build(root(), None, &stage.log)?;
+    let binaries = build::executables(&mut loom_cargo(root(), build::MODELS), &stage.log)?;
     let tests = libtest::list(&binaries, &stage.log)?;
     let mut files = BTreeMap::new();
     for test in &tests {

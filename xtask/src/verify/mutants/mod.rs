@@ -11,8 +11,8 @@ use super::judge::{Judgement, judge};
 use super::libtest::Test;
 use super::report::{Finding, MutantsFigures, Report};
 use super::stage::Stage;
-use super::{build, models, workers};
-use crate::command::{cargo, root};
+use super::{build, workers};
+use crate::command::{cargo, loom_cargo, root};
 use anyhow::{Context, Result, ensure};
 use copy::Tree;
 use list::{Mutant, TestName};
@@ -104,15 +104,20 @@ fn escape(judgement: Judgement, hangs: bool) -> Option<String> {
     }
 }
 
+/// What makes a build shorter and a bug no harder to find.
+const LEAN: [(&str, &str); 2] =
+    [("CARGO_PROFILE_DEV_DEBUG", "false"), ("CARGO_PROFILE_RELEASE_DEBUG", "false")];
+
 fn build_test(stage: &Stage, tree: &Tree, name: &TestName) -> Result<Test> {
-    let executables = if name.is_model() {
-        models::build(tree.root(), Some(&name.file), &stage.log)?
+    let mut command = if name.is_model() {
+        loom_cargo(tree.root(), build::MODELS)
     } else {
         let mut cargo = cargo(&["test", "--no-run", "--package", &name.package]);
-        build::choose(&mut cargo, &name.file);
         cargo.current_dir(tree.root()).env_remove("RUSTFLAGS").env_remove("CARGO_TARGET_DIR");
-        build::executables(&mut cargo, &stage.log)?
+        cargo
     };
+    build::choose(&mut command, &name.file);
+    let executables = build::executables(command.envs(LEAN), &stage.log)?;
     // Binaries of the package that a test starts are built with it.
     let wanted = if name.file == "lib" { name.package.replace('-', "_") } else { name.file.clone() };
     let executable =
