@@ -206,7 +206,7 @@ fn try_workload(
         let at_rest = cache.stats().garbage.bytes;
         let weighed = live() as u64 - (cache.len() * block_bytes) as u64;
         *most = sampled.max(at_rest).max(weighed);
-        // A session that was moved to another table gave up a count there, which is garbage that weighs nothing.
+        // A session that left while it was being moved gave up a second count, which is garbage that weighs nothing.
         let agrees = if workload.moves { at_rest >= weighed } else { at_rest == weighed };
         ensure!(agrees, "the cache says {at_rest} bytes, the allocator {weighed}");
         ensure!(cache.len() <= cache.capacity());
