@@ -1,8 +1,9 @@
 //! The dates of a session: the expiry is that of the last date and the last timeout, whoever set them.
 //!
-//! Guards: the exchange that writes an expiry, between the look at what it is computed from and the second look.
+//! Guards: the exchange that writes an expiry, between the look at what it is computed from and the second look; the load
+//! of the count by which a cache knows that nobody else dates the session.
 
-use loom_tests::{Model, id, thread};
+use loom_tests::{Model, Stage, id, thread};
 use sessile::Session;
 use std::time::Duration;
 
@@ -17,5 +18,22 @@ fn dates_two_setters() {
         session.set_timeout(Duration::from_secs(20));
         dater.join().unwrap();
         assert_eq!(session.expires_at(), Some(220));
+    });
+}
+
+/// A cache dates a session whose other holder has just changed its timeout and gone.
+#[test]
+fn dates_after_a_holder() {
+    Model::new("dates_after_a_holder").sees(&["src/session/block.rs"]).check(|| {
+        let stage = Stage::new(2);
+        let session = stage.session(1, 1);
+        session.set_timeout(Duration::from_secs(10));
+        let other = session.clone();
+        let holder = thread::spawn(move || other.set_timeout(Duration::from_secs(20)));
+        assert!(stage.cache.add(session).changed());
+        holder.join().unwrap();
+        let stored = stage.cache.get(&id(1)).unwrap();
+        assert_eq!(stored.timeout(), Some(Duration::from_secs(20)));
+        assert_eq!(stored.expires_at(), stored.created_at().map(|created| created + 20));
     });
 }

@@ -65,7 +65,7 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
         }
         // SAFETY: 1. The stay owned one count (INVARIANT STAYS) and the caller's exchange made it ours. 2. The word is
         // gone from the table. 3. The guard is older than the exchange.
-        unsafe { pin.retire(address) };
+        unsafe { pin.retire(address, self.footprint(block)) };
     }
 
     /// Calls the hooks. Must be called without a guard.

@@ -1,10 +1,10 @@
 //! `get`, `read`, `take`.
 
 use super::departure::{Departures, Permit};
-use super::{At, Found, Guard, Key, SessionCache};
+use super::{At, Found, Guard, Key, Reading, SessionCache};
 use crate::error::RemovalCause;
-use crate::raw::{Stamp, Word};
-use crate::session::{Block, Session, SessionId};
+use crate::raw::{Glance, Stamp, Word};
+use crate::session::{Block, KeyMatch, Session, SessionId};
 use crate::stats::Counter;
 
 /// What a lookup makes of a stored session.
@@ -71,26 +71,15 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
 
     #[inline]
     pub(super) fn get_key(&self, key: Key<'_>) -> Option<Session<T>> {
-        let hit = self.look(key, |pin, spot| {
-            // SAFETY: the block is alive under the guard; the clone's count is its own.
-            let session = unsafe { Session::lend(spot.block()?) };
-            let _ = pin;
-            Some(Session::clone(&session))
-        });
-        hit.flatten().or_else(|| self.ask_tier(key, Some))
+        self.look(key, Session::clone).or_else(|| self.ask_tier(key, Some))
     }
 
     #[inline]
     pub(super) fn read_key<R>(&self, key: Key<'_>, f: impl FnOnce(&Session<T>) -> R) -> Option<R> {
         let mut f = Some(f);
-        let hit = self.look(key, |_pin, spot| {
-            // SAFETY: the block is alive under the guard, which `look` holds until this returns.
-            let session = unsafe { Session::lend(spot.block()?) };
-            f.take().map(|f| f(&session))
-        });
-        let hit = hit.flatten();
+        let hit = self.look(key, |session| f.take().map(|f| f(session)));
         match f {
-            None => hit,
+            None => hit.flatten(),
             Some(f) => self.ask_tier(key, |session| Some(f(&session))),
         }
     }
@@ -98,11 +87,45 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
     /// Finds a usable session and lends it to `lend` under the guard. Everything that does not end in a hit is counted,
     /// and removed where it must be, before this returns.
     #[inline]
-    fn look<R>(&self, key: Key<'_>, lend: impl FnOnce(&Guard<'_, T>, &At<'_, T>) -> R) -> Option<R> {
+    fn look<R>(&self, key: Key<'_>, lend: impl FnOnce(&Session<T>) -> R) -> Option<R> {
         if !self.settings.looks_up() {
             return None;
         }
         let hash = self.hash.of(key.id, key.protocol);
+        let now = self.time.now();
+        let Some(reader) = self.domain.reader() else { return self.look_closely(key, hash, lend) };
+        match self.chain(&reader).glance(hash) {
+            Glance::Candidate(spot, block) if self.is_hit(&reader, spot, key, now) => {
+                // SAFETY: the block is alive under the guard; what `lend` makes of it has a count of its own.
+                return Some(lend(&*unsafe { Session::lend(block) }));
+            }
+            Glance::Absent => {
+                self.count(&reader, Counter::Misses);
+                return None;
+            }
+            _ => {}
+        }
+        drop(reader);
+        self.look_closely(key, hash, lend)
+    }
+
+    /// Whether this member is what is looked for, and nothing is the matter with it. Then it is counted and made younger.
+    #[inline(always)]
+    fn is_hit(&self, reader: &Reading<'_, T>, spot: At<'_, T>, key: Key<'_>, now: u64) -> bool {
+        let Some(block) = self.block(reader, &spot) else { return false };
+        let is_hit =
+            block.match_key(key.id, key.context, key.protocol) == KeyMatch::Same && block.is_usable(now);
+        if is_hit {
+            self.count(reader, Counter::Hits);
+            self.use_session(block, spot, now);
+        }
+        is_hit
+    }
+
+    /// A lookup that a glance could not end.
+    #[cold]
+    #[inline(never)]
+    fn look_closely<R>(&self, key: Key<'_>, hash: u64, lend: impl FnOnce(&Session<T>) -> R) -> Option<R> {
         let mut lend = Some(lend);
         self.in_time(|now, may_retry| self.look_at(key, hash, now, may_retry, &mut lend))
     }
@@ -124,14 +147,13 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
         }
     }
 
-    #[inline]
     fn look_at<R>(
         &self,
         key: Key<'_>,
         hash: u64,
         now: u64,
         may_retry: bool,
-        lend: &mut Option<impl FnOnce(&Guard<'_, T>, &At<'_, T>) -> R>,
+        lend: &mut Option<impl FnOnce(&Session<T>) -> R>,
     ) -> Looked<R> {
         let pin = self.domain.pin();
         let found = self.find(&pin, key, hash);
@@ -139,8 +161,11 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
             match self.standing(block, now) {
                 Standing::Usable => {
                     self.count(&pin, Counter::Hits);
-                    self.use_session(block, &spot, now);
-                    return lend.take().map_or(Looked::Missed, |lend| Looked::Hit(lend(&pin, &spot)));
+                    self.use_session(block, spot, now);
+                    // SAFETY: the block is alive under the guard, as in `look`.
+                    let lent = spot.block().map(|block| unsafe { Session::lend(block) });
+                    let hit = lent.and_then(|session| Some(lend.take()?(&session)));
+                    return hit.map_or(Looked::Missed, Looked::Hit);
                 }
                 Standing::Early if may_retry => return Looked::TooEarly,
                 _ => {}
@@ -167,7 +192,7 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
 
     /// Makes the session younger, as far as mode and policy want it.
     #[inline]
-    fn use_session(&self, block: &Block<T>, spot: &At<'_, T>, now: u64) {
+    fn use_session(&self, block: &Block<T>, spot: At<'_, T>, now: u64) {
         if self.settings.updates_time() {
             block.renew(now);
         }
@@ -180,8 +205,9 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
     }
 
     /// Stamps a member with the present tick.
+    #[cold]
     #[inline(never)]
-    fn touch(&self, spot: &At<'_, T>) {
+    fn touch(&self, spot: At<'_, T>) {
         let is_one_set = spot.table.is_one_set();
         let tick = if is_one_set { self.recency.advance() } else { self.recency.tick() };
         // LINEARIZE: nothing: the exchange fails only if the session left or somebody else touched it.
@@ -285,8 +311,7 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
         let hooks = self.settings.hooks();
         let session = (hooks.on_miss.as_ref()?)(key.id, key.context)?;
         let block = session.block();
-        let is_asked_for =
-            block.match_key(key.id, key.context, key.protocol) == crate::session::KeyMatch::Same;
+        let is_asked_for = block.match_key(key.id, key.context, key.protocol) == KeyMatch::Same;
         let now = self.time.now();
         if !is_asked_for || self.standing(block, now) != Standing::Usable {
             return None;

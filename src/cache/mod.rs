@@ -1,6 +1,6 @@
 //! `SessionCache`: OpenSSL's semantics on top of the table.
 //!
-//! One file per kind of operation: `lookup`, `add`, `room` (permits and victims), `remove`, `sweep`, `resize`,
+//! One file per kind of operation: `lookup`, `add`, `room` (permits and slots), `victim`, `remove`, `sweep`, `resize`,
 //! `snapshot`, `view`. What they share is here and in `departure`, which is what follows the end of a stay.
 #![allow(clippy::type_complexity, reason = "the two type parameters of a domain")]
 
@@ -12,6 +12,7 @@ mod resize;
 mod room;
 mod snapshot;
 mod sweep;
+mod victim;
 mod view;
 
 pub use self::view::View;
@@ -24,7 +25,7 @@ use crate::hash::KeyedHash;
 use crate::policy::Policy;
 use crate::raw::{Chain, Claimants, Root, Spot, Table, Tag, Word};
 use crate::recency::Recency;
-use crate::reclaim::{Domain, Pin, Reclaim};
+use crate::reclaim::{Domain, Pin, Reader, Reclaim};
 use crate::session::{Block, Context, KeyMatch, Protocol, Session, SessionId};
 use crate::settings::{Hooks, Mode, Settings};
 use crate::stats::{self, Counter, Counters, Garbage, Handshake, Stats};
@@ -35,6 +36,7 @@ use std::fmt;
 use std::ptr::NonNull;
 use std::time::Duration;
 use sweep::Sweeper;
+use victim::Hand;
 
 /// A concurrent TLS session cache with the semantics of `SSL_CTX_add_session(3)`.
 ///
@@ -70,9 +72,12 @@ struct PerThread {
     /// Sessions placed, for the tick; permits not found, for the search for spares.
     placements: Tally,
     starved: Tally,
+    hand: Hand,
 }
 
 type Guard<'c, T> = Pin<'c, Block<T>, CachePadded<PerThread>>;
+/// What a lookup needs of a guard.
+type Reading<'c, T> = Reader<'c, Block<T>, CachePadded<PerThread>>;
 type At<'p, T> = Spot<'p, Block<T>>;
 
 // SAFETY: a block is sent and shared between threads like its payload, which is `Send + Sync`; its count decides who
@@ -81,10 +86,6 @@ unsafe impl<T: Send + Sync + 'static> Reclaim for Block<T> {
     unsafe fn release(this: NonNull<Self>) {
         // SAFETY: the caller gives one count up.
         drop(unsafe { Session::from_address(this) });
-    }
-
-    fn footprint(&self) -> usize {
-        Block::footprint(self)
     }
 }
 
@@ -226,16 +227,16 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
     }
 
     #[inline]
-    fn chain<'p>(&self, _pin: &'p Guard<'_, T>) -> Chain<'p, Block<T>> {
+    fn chain<'p>(&self, _reader: &'p Reading<'_, T>) -> Chain<'p, Block<T>> {
         // SAFETY: the guard is of the domain that retires this cache's tables and lives for `'p`.
         unsafe { self.root.chain() }
     }
 
     /// Looks for the key under the guard.
     #[inline]
-    fn find<'p>(&self, pin: &'p Guard<'_, T>, key: Key<'_>, hash: u64) -> Found<'p, T> {
+    fn find<'p>(&self, reader: &'p Reading<'_, T>, key: Key<'_>, hash: u64) -> Found<'p, T> {
         let mut elsewhere = false;
-        let spot = self.chain(pin).find(hash, |block| {
+        let spot = self.chain(reader).find(hash, |block| {
             // SAFETY: the block has a stay in a table that is reachable under the guard, so its count is given up after
             // the guard (INVARIANT STAYS).
             match unsafe { block.as_ref() }.match_key(key.id, key.context, key.protocol) {
@@ -252,9 +253,16 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
 
     /// The block at a spot.
     #[inline]
-    fn block<'p>(&self, _pin: &'p Guard<'_, T>, spot: &At<'p, T>) -> Option<&'p Block<T>> {
+    fn block<'p>(&self, _reader: &'p Reading<'_, T>, spot: &At<'p, T>) -> Option<&'p Block<T>> {
         // SAFETY: the word was a member, shadow or victim when it was read under the guard: as in `find`.
         spot.block().map(|block| unsafe { &*block.as_ptr() })
+    }
+
+    /// What a retired block holds back until it is freed, in bytes. Looks at the block only if blocks are weighed.
+    #[inline]
+    fn footprint(&self, block: &Block<T>) -> u64 {
+        let weight = if self.weighing.is_some() { block.weight() } else { 0 };
+        (size_of::<Block<T>>() + weight as usize) as u64
     }
 
     #[inline]
@@ -275,8 +283,8 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
     }
 
     #[inline]
-    fn count(&self, pin: &Guard<'_, T>, counter: Counter) {
-        pin.state().counters.count(counter);
+    fn count(&self, reader: &Reading<'_, T>, counter: Counter) {
+        reader.state().counters.count(counter);
     }
 }
 

@@ -399,8 +399,9 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
             Some(Move::Moved) => drop(count),
             Some(Move::Gone(block)) => {
                 let _ = count.into_address();
-                // SAFETY: the shadow's count; a reader may have met the shadow. The word is gone, and the guard is older.
-                unsafe { pin.retire(block) };
+                // SAFETY: the shadow's count; a reader may have met the shadow. The word is gone, and the guard is older; until
+                // it is gone the block is alive.
+                unsafe { pin.retire(block, self.footprint(block.as_ref())) };
             }
             None => {
                 // Nothing that is known to happen: the count stays with the shadow, which somebody took for a member.

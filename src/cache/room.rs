@@ -4,9 +4,8 @@ use super::add::Newcomer;
 use super::departure::{Departures, Permit};
 use super::{At, Guard, SessionCache};
 use crate::error::{Rejection, RemovalCause};
-use crate::policy::{Hunt, Rank, rank_of_age};
-use crate::raw::{SLOTS, Stamp, Table, Word};
-use crate::recency::AGE_MAX;
+use crate::policy::Hunt;
+use crate::raw::{Table, Word};
 use crate::session::Block;
 use std::ptr::NonNull;
 
@@ -28,26 +27,8 @@ pub(super) const ATTEMPTS_MAX: u32 = 64;
 /// A full cache looks for other threads' spare permits once in so many adds of a thread.
 const ADDS_PER_SCAVENGE: u64 = 16;
 
-/// Buckets beside the newcomer's own that are looked at for a victim. Measured on single-use tickets, share of the hits of
-/// an exact list: none 99.0 to 99.5 %, one 99.6 to 99.8 %, two 99.7 to 99.9 %.
-fn samples_for(buckets: usize) -> usize {
-    match buckets {
-        0..=2 => 0,
-        3..=1024 => 24,
-        1025..=65_536 => 2,
-        _ => 0,
-    }
-}
-
 /// An odd multiplier (the golden section in 64 bits).
 pub(super) const SCRAMBLE: u64 = 0x9E37_79B9_7F4A_7C15;
-
-/// What a look at the newcomer's set found.
-struct Survey<'t, T> {
-    hunt: Hunt<At<'t, T>>,
-    /// An empty slot of the emptier bucket, of the home on a tie.
-    empty: Option<At<'t, T>>,
-}
 
 impl<T: Send + Sync + 'static> SessionCache<T> {
     /// Refuses a session that could one day be more garbage than the limit allows.
@@ -146,7 +127,11 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
         self.depart(pin, victim, cause, permit, departures);
     }
 
+    /// Looks at the victim, which may be cold, only if the hunt did too.
     fn cause_of(&self, pin: &Guard<'_, T>, victim: &At<'_, T>, now: u64) -> RemovalCause {
+        if !self.needs_a_close_look(victim.table, now) {
+            return RemovalCause::Evicted;
+        }
         match self.block(pin, victim) {
             Some(block) if block.is_expired(now) => RemovalCause::Expired,
             _ => RemovalCause::Evicted,
@@ -262,135 +247,5 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
             self.depart(pin, victim, cause, permit, departures);
         }
         evicted
-    }
-
-    fn survey<'p>(
-        &self,
-        pin: &'p Guard<'_, T>,
-        table: &'p Table<Block<T>>,
-        newcomer: &Newcomer<T>,
-    ) -> Survey<'p, T> {
-        let mut hunt = Hunt::new(self.protect_reused);
-        let buckets = table.buckets_of(newcomer.hash);
-        let [home, other] = buckets.map(|bucket| {
-            hunt.enter_bucket();
-            self.hunt(pin, &mut hunt, table, bucket, None, newcomer.now)
-        });
-        let (bucket, empty) =
-            if other.count_ones() > home.count_ones() { (buckets[1], other) } else { (buckets[0], home) };
-        let slot = empty.trailing_zeros() as usize;
-        Survey { hunt, empty: (empty != 0).then(|| table.spot(bucket, slot, Word::EMPTY)) }
-    }
-
-    /// Goes on with the hunt in a few other buckets.
-    ///
-    /// Fourteen slots, a quarter of them empty, are a small sample of a cache. More buckets cost their cache lines and bring
-    /// the order closer to that of one list; how many is a matter of what the table costs to read at random.
-    fn survey_elsewhere<'p>(
-        &self,
-        pin: &'p Guard<'_, T>,
-        table: &'p Table<Block<T>>,
-        newcomer: &Newcomer<T>,
-        hunt: &mut Hunt<At<'p, T>>,
-    ) {
-        let mut chance = newcomer.hash;
-        for _ in 0..samples_for(table.len()) {
-            chance = chance.wrapping_mul(SCRAMBLE).rotate_left(29);
-            hunt.enter_bucket();
-            self.hunt(pin, hunt, table, table.bucket_at(chance), None, newcomer.now);
-        }
-    }
-
-    /// Ranks the members of a bucket, all but `keep`, and returns its empty slots, one bit each. No branch per slot unless
-    /// dates or uses count.
-    fn hunt<'p>(
-        &self,
-        pin: &'p Guard<'_, T>,
-        hunt: &mut Hunt<At<'p, T>>,
-        table: &'p Table<Block<T>>,
-        bucket: usize,
-        keep: Option<NonNull<Block<T>>>,
-        now: u64,
-    ) -> u32 {
-        let words = table.words(bucket);
-        let spot = |slot: usize| table.spot(bucket, slot, words[slot]);
-        // After the words: a stamp newer than the tick would look old.
-        let tick = self.recency.tick();
-        let mut ranks = words.map(|word| {
-            let rank = rank_of_age(word.stamp().age(tick), word.is_touched());
-            if word.is_member() { rank } else { 0 }
-        });
-        if ranks.iter().any(|rank| *rank > rank_of_age(AGE_MAX, false)) {
-            self.rejuvenate(table, bucket, tick);
-        }
-        if let Some(keep) = keep {
-            let kept = words.iter().position(|word| word.holds(keep));
-            kept.into_iter().for_each(|slot| ranks[slot] = 0);
-        }
-        if self.policy.needs_expiry() || table.is_one_set() || self.sweeper.may_have_expired(now) {
-            self.rank_by_date(pin, spot, &mut ranks, now);
-        }
-        if self.protect_reused {
-            let members = (0..SLOTS).filter(|slot| ranks[*slot] != 0);
-            members.for_each(|slot| hunt.see(spot(slot), ranks[slot], words[slot].is_touched()));
-        } else {
-            let first =
-                (0..SLOTS).fold(0, |first, slot| if ranks[slot] > ranks[first] { slot } else { first });
-            hunt.see(spot(first), ranks[first], true);
-        }
-        (0..SLOTS).fold(0, |empty, slot| empty | u32::from(words[slot].is_empty()) << slot)
-    }
-
-    #[cold]
-    fn rank_by_date<'p>(
-        &self,
-        pin: &'p Guard<'_, T>,
-        spot: impl Fn(usize) -> At<'p, T>,
-        ranks: &mut [Rank; SLOTS],
-        now: u64,
-    ) {
-        for (slot, rank) in ranks.iter_mut().enumerate().filter(|(_, rank)| **rank != 0) {
-            let date = self
-                .block(pin, &spot(slot))
-                .map_or(0, |block| self.policy.rank_of_date(block.expires(), now));
-            *rank |= date;
-        }
-    }
-
-    /// Lowers the ages that are about to wrap. The words change, so these spots will not be evicted in this attempt.
-    #[cold]
-    fn rejuvenate(&self, table: &Table<Block<T>>, bucket: usize, tick: usize) {
-        for spot in table.bucket_spots(bucket) {
-            if spot.word.is_member() && spot.word.stamp().age(tick) > AGE_MAX {
-                // LINEARIZE: nothing: only the age changes.
-                spot.exchange(spot.word.restamped(Stamp::of_tick(tick.wrapping_sub(AGE_MAX - 8))));
-            }
-        }
-    }
-
-    /// Renumbers a table of one set before ages wrap. There every placement and use has a tick of its own, so the order
-    /// is exact. `tick` is the one just used, and its member is stamped already.
-    #[inline]
-    pub(super) fn renumber_if_due(&self, table: &Table<Block<T>>, tick: usize) {
-        if tick % (Stamp::PERIOD / 4) == 0 {
-            self.renumber(table, tick);
-        }
-    }
-
-    /// Gives the members of a one-set table the ages 1, 2, 3 … in their order, so that no age ever wraps.
-    #[cold]
-    fn renumber(&self, table: &Table<Block<T>>, tick: usize) {
-        let mut members = [None; 2 * SLOTS];
-        let spots = (0..table.len()).flat_map(|bucket| table.bucket_spots(bucket));
-        for (place, spot) in members.iter_mut().zip(spots) {
-            *place = Some(spot).filter(|spot| spot.word.is_member());
-        }
-        members.sort_unstable_by_key(|spot| {
-            spot.map(|spot| (spot.word.stamp().age(tick), !spot.word.is_touched()))
-        });
-        for (rank, spot) in members.iter().flatten().enumerate() {
-            // LINEARIZE: nothing: only the age changes.
-            spot.exchange(spot.word.restamped(Stamp::of_tick(tick.wrapping_sub(rank + 1))));
-        }
     }
 }

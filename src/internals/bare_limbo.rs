@@ -27,11 +27,6 @@ unsafe impl Reclaim for Remains {
         let remains = unsafe { Box::from_raw(this.as_ptr()) };
         remains.0.end();
     }
-
-    fn footprint(&self) -> usize {
-        self.0.touch();
-        1
-    }
 }
 
 impl BareLimbo {
@@ -43,7 +38,7 @@ impl BareLimbo {
     /// Retires a new block, by the side entrance if somebody is inside.
     pub fn retire(&self) -> Reader {
         let block = NonNull::from(Box::leak(Box::new(Remains(Lifetime::begin()))));
-        drop(self.0.retire(block));
+        drop(self.0.retire(block, 1));
         Reader(block)
     }
 

@@ -43,6 +43,6 @@ impl<B> Bucket<B> {
     /// The slots whose word fits, one bit each; no branch per slot.
     #[inline]
     pub(super) fn candidates(&self, pattern: Pattern) -> u32 {
-        (0..SLOTS).fold(0, |mask, slot| mask | u32::from(self.load(slot).fits(pattern)) << slot)
+        (0..SLOTS).rev().fold(0, |mask, slot| mask + mask + u32::from(self.load(slot).fits(pattern)))
     }
 }

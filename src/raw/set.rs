@@ -1,6 +1,6 @@
 //! Sets, positions in them, and the search through the chain of tables.
 
-use super::bucket::SLOTS;
+use super::bucket::{Bucket, SLOTS};
 use super::table::Table;
 use super::word::{Pattern, Tag, Word};
 use std::ptr::NonNull;
@@ -9,6 +9,13 @@ use std::ptr::NonNull;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Set {
     pub(super) buckets: [usize; 2],
+}
+
+/// A set of a table, with its buckets at hand.
+struct Rows<'t, B> {
+    table: &'t Table<B>,
+    set: Set,
+    buckets: [&'t Bucket<B>; 2],
 }
 
 /// One slot of a table.
@@ -29,6 +36,16 @@ pub(crate) struct Spot<'t, B> {
 /// found.
 pub(crate) struct Chain<'t, B> {
     pub(super) oldest: &'t Table<B>,
+}
+
+/// What a first look at the set of a key shows.
+pub(crate) enum Glance<'t, B> {
+    /// No member has the tag of the key.
+    Absent,
+    /// The first member that has, and its block.
+    Candidate(Spot<'t, B>, NonNull<B>),
+    /// Words change, or there is another table: look closely.
+    Unclear,
 }
 
 impl<B> Clone for Spot<'_, B> {
@@ -83,34 +100,63 @@ impl<B> Table<B> {
         Set::of_hash(hash, self.len())
     }
 
-    /// Looks for a word that fits and whose block `is_wanted`. One branch for both buckets.
+    /// The set of a hash, with its buckets.
     #[inline(always)]
-    fn find_word(
-        &self,
-        set: Set,
-        pattern: Pattern,
-        is_wanted: &mut impl FnMut(NonNull<B>) -> bool,
-    ) -> Option<Spot<'_, B>> {
-        let buckets = set.buckets.map(|bucket| self.bucket(bucket));
-        let mut mask = buckets[0].candidates(pattern) | buckets[1].candidates(pattern) << SLOTS;
+    fn rows(&self, hash: u64) -> Rows<'_, B> {
+        let set = self.set_of(hash);
+        Rows { table: self, set, buckets: self.buckets_in(set) }
+    }
+}
+
+impl<'t, B> Rows<'t, B> {
+    /// The slots whose word fits, one bit each, home first. No branch.
+    #[inline(always)]
+    fn candidates(&self, pattern: Pattern) -> u32 {
+        let [home, other] = self.buckets;
+        home.candidates(pattern) | other.candidates(pattern) << SLOTS
+    }
+
+    /// What is now in the first slot that a mask names.
+    #[inline(always)]
+    fn first_of(&self, mask: u32) -> Spot<'t, B> {
+        let nth = mask.trailing_zeros() as usize;
+        let (side, slot) = if nth < SLOTS { (0, nth) } else { (1, nth - SLOTS) };
+        let position = Position { bucket: self.set.buckets[side], slot };
+        Spot { table: self.table, position, word: self.buckets[side].load(slot) }
+    }
+
+    /// Looks for a word that fits and whose block `is_wanted`.
+    #[inline(always)]
+    fn find(&self, pattern: Pattern, is_wanted: &mut impl FnMut(NonNull<B>) -> bool) -> Option<Spot<'t, B>> {
+        let mut mask = self.candidates(pattern);
         while mask != 0 {
-            let nth = mask.trailing_zeros() as usize;
-            mask &= mask - 1;
-            let (side, slot) = if nth < SLOTS { (0, nth) } else { (1, nth - SLOTS) };
-            let word = buckets[side].load(slot);
-            if word.fits(pattern) && word.address().is_some_and(&mut *is_wanted) {
-                return Some(Spot {
-                    table: self,
-                    position: Position { bucket: set.buckets[side], slot },
-                    word,
-                });
+            let spot = self.first_of(mask);
+            if spot.word.fits(pattern) && spot.block().is_some_and(&mut *is_wanted) {
+                return Some(spot);
             }
+            mask &= mask - 1;
         }
         None
     }
 }
 
 impl<'t, B> Chain<'t, B> {
+    /// The first member with the tag of this hash, which nearly always is the one that is looked for.
+    #[inline(always)]
+    pub(crate) fn glance(&self, hash: u64) -> Glance<'t, B> {
+        let rows = self.oldest.rows(hash);
+        let pattern = Pattern::member(Tag::of_hash(hash));
+        let mask = rows.candidates(pattern);
+        if mask == 0 {
+            return if self.oldest.next().is_none() { Glance::Absent } else { Glance::Unclear };
+        }
+        let spot = rows.first_of(mask);
+        match spot.block() {
+            Some(block) if spot.word.fits(pattern) => Glance::Candidate(spot, block),
+            _ => Glance::Unclear,
+        }
+    }
+
     /// The member with this hash whose block `is_wanted`, which is asked for blocks that are alive under the guard.
     ///
     /// Tables are read oldest first, the direction in which sessions move, so a session that moves meanwhile is met in
@@ -123,7 +169,7 @@ impl<'t, B> Chain<'t, B> {
     ) -> Option<Spot<'t, B>> {
         let tag = Tag::of_hash(hash);
         let oldest = self.oldest;
-        if let Some(spot) = oldest.find_word(oldest.set_of(hash), Pattern::member(tag), &mut is_wanted) {
+        if let Some(spot) = oldest.rows(hash).find(Pattern::member(tag), &mut is_wanted) {
             return Some(spot);
         }
         match oldest.next() {
@@ -141,14 +187,14 @@ impl<'t, B> Chain<'t, B> {
         is_wanted: &mut impl FnMut(NonNull<B>) -> bool,
     ) -> Option<Spot<'t, B>> {
         let tag = Tag::of_hash(hash);
-        let set = newer.set_of(hash);
+        let rows = newer.rows(hash);
         // A shadow turns into a member in place, so members are looked for last.
-        if let Some(shadow) = newer.find_word(set, Pattern::shadow(tag), is_wanted) {
+        if let Some(shadow) = rows.find(Pattern::shadow(tag), is_wanted) {
             if let Some(spot) = shadow.promote(older.set_of(hash), older) {
                 return Some(spot);
             }
         }
-        if let Some(spot) = newer.find_word(set, Pattern::member(tag), is_wanted) {
+        if let Some(spot) = rows.find(Pattern::member(tag), is_wanted) {
             return Some(spot);
         }
         // A migration that ended and another that began since the chain was read.

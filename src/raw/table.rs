@@ -2,9 +2,10 @@
 
 use super::bucket::{Bucket, SLOTS};
 use super::publish::BUCKETS_MAX;
-use super::set::{Chain, Position, Spot};
+use super::roll::Roll;
+use super::set::{Chain, Position, Set, Spot};
 use super::word::Word;
-use crate::memory::try_box;
+use crate::memory::{prefetch, try_box};
 use crate::sync::untracked::{AtomicU64 as Untracked, Ordering as Order};
 use crate::sync::{AtomicPtr, AtomicUsize, Ordering};
 use std::alloc::Layout;
@@ -97,6 +98,24 @@ impl<B> Table<B> {
         &self.buckets[index]
     }
 
+    /// The buckets of a set of this table.
+    #[inline(always)]
+    pub(super) fn buckets_in(&self, set: Set) -> [&Bucket<B>; 2] {
+        let [home, other] = set.buckets;
+        [self.bucket(home), self.bucket(other)]
+    }
+
+    #[inline(always)]
+    pub(crate) fn roll(&self, bucket: usize, tick: usize) -> Roll {
+        self.bucket(bucket).roll(tick)
+    }
+
+    /// Asks for the cache line of a bucket, if there is one with this number.
+    #[inline]
+    pub(crate) fn prefetch(&self, bucket: usize) {
+        self.buckets.get(bucket).into_iter().for_each(|bucket| prefetch(bucket));
+    }
+
     /// What is in a slot now.
     #[inline]
     pub(crate) fn at(&self, position: Position) -> Spot<'_, B> {
@@ -107,13 +126,6 @@ impl<B> Table<B> {
     #[inline]
     pub(crate) fn spot(&self, bucket: usize, slot: usize, word: Word<B>) -> Spot<'_, B> {
         Spot { table: self, position: Position { bucket, slot }, word }
-    }
-
-    /// The words of a bucket.
-    #[inline]
-    pub(crate) fn words(&self, bucket: usize) -> [Word<B>; SLOTS] {
-        let slots = self.bucket(bucket);
-        std::array::from_fn(|slot| slots.load(slot))
     }
 
     /// What is in the slots of a bucket, one after another.

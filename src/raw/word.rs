@@ -71,9 +71,19 @@ impl Stamp {
     /// Ticks since the stamp, modulo the period.
     #[inline]
     pub(crate) fn age(self, tick: usize) -> usize {
-        let age = tick.wrapping_sub(usize::from(self.0)) % Self::PERIOD;
-        // Stamped by a thread that is a few ticks ahead of what this one has read.
-        if age >= Self::PERIOD - Self::AHEAD_MAX { 0 } else { age }
+        Self::age_of(self.offset(tick))
+    }
+
+    /// Ticks since the stamp, plus those that a stamp may be ahead: an order of ages that takes no branch.
+    #[inline(always)]
+    fn offset(self, tick: usize) -> usize {
+        (tick + Self::AHEAD_MAX).wrapping_sub(usize::from(self.0)) % Self::PERIOD
+    }
+
+    /// The age behind an offset. What a thread stamped that is a few ticks ahead of this one is of the present.
+    #[inline]
+    pub(super) fn age_of(offset: usize) -> usize {
+        offset.saturating_sub(Self::AHEAD_MAX)
     }
 }
 
@@ -217,6 +227,13 @@ impl<B> Word<B> {
         }
     }
 
+    /// For a member the offset of its age above `low`; zero for anything else. No branch.
+    #[inline(always)]
+    pub(super) fn seniority(self, tick: usize, low: u32, low_bits: u32) -> u32 {
+        let seniority = (self.stamp().offset(tick) as u32) << low_bits | low;
+        if self.is_member() { seniority } else { 0 }
+    }
+
     #[inline]
     pub(crate) fn is_empty(self) -> bool {
         self.raw.is_null()
@@ -224,7 +241,7 @@ impl<B> Word<B> {
 
     #[inline]
     pub(crate) fn is_member(self) -> bool {
-        self.raw.addr() & STATE == STATE_MEMBER && !self.is_empty()
+        (self.raw.addr() & STATE == STATE_MEMBER) & !self.is_empty()
     }
 
     /// Whether tag and state are those of the pattern: worth a look at the block.

@@ -9,17 +9,19 @@ use crate::sync::Arc;
 use crate::sync::untracked::{AtomicBool, AtomicU64, Ordering};
 use std::cell::Cell;
 use std::mem::ManuallyDrop;
+use std::ops::Deref;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr::NonNull;
 
 /// Defers the destruction of blocks of type `B` until no guard can see them; `L` is the owner's part of each
 /// thread's `Local`.
 pub(crate) struct Domain<B: Reclaim, L: Send + Sync + 'static> {
+    /// Unique in the process.
+    number: u64,
     shared: Arc<Shared<B, L>>,
 }
 
 struct Shared<B, L> {
-    number: u64,
     grace: Grace,
     locals: Registry<Local<B, L>>,
     /// Bytes retired and not yet released, as far as the limbos have published them.
@@ -39,12 +41,17 @@ unsafe impl<B, L: Send + Sync> Send for Shared<B, L> {}
 // SAFETY: as above.
 unsafe impl<B, L: Send + Sync> Sync for Shared<B, L> {}
 
-/// Proof that nothing reachable is freed, and the right to retire what was unlinked.
+/// Proof that nothing reachable is freed.
+pub(crate) struct Reader<'d, B, L> {
+    guard: Guard,
+    node: &'d Node<Local<B, L>>,
+}
+
+/// A reader with the right to retire what was unlinked.
 ///
 /// Dropping it releases, outside of the guard, the ripe blocks that its retirements took from limbo.
 pub(crate) struct Pin<'d, B: Reclaim, L: Send + Sync + 'static> {
-    guard: ManuallyDrop<Guard>,
-    node: &'d Node<Local<B, L>>,
+    reader: ManuallyDrop<Reader<'d, B, L>>,
     shared: &'d Shared<B, L>,
     ripe: Cell<[Option<NonNull<B>>; RIPE_MAX]>,
     /// Whose ripe blocks are looked after once the guard is gone.
@@ -71,7 +78,6 @@ impl<B: Reclaim, L: Default + Send + Sync + 'static> Domain<B, L> {
         // ORDERING: Relaxed: the number only has to be unique.
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         let shared = Shared {
-            number,
             grace: Grace::new(),
             locals: Registry::new(),
             garbage_bytes: AtomicU64::new(0),
@@ -80,17 +86,25 @@ impl<B: Reclaim, L: Default + Send + Sync + 'static> Domain<B, L> {
             adoptions: AtomicU64::new(0),
             drop_panics: AtomicU64::new(0),
         };
-        Self { shared: Arc::new(shared) }
+        Self { number, shared: Arc::new(shared) }
+    }
+
+    /// Pins this thread to read, at the least cost. `None` when it used another domain last, or none: then [`pin`](Self::pin)
+    /// finds or makes its part of this one.
+    #[inline]
+    pub(crate) fn reader(&self) -> Option<Reader<'_, B, L>> {
+        // SAFETY: the number is that of this very domain, which lives as long as `&self`.
+        let (guard, node) = unsafe { local::enter_again(self.number) }?;
+        Some(Reader { guard, node })
     }
 
     /// Pins this thread. Pins may nest.
     #[inline]
     pub(crate) fn pin(&self) -> Pin<'_, B, L> {
         // SAFETY: the lease is from this very domain, which lives as long as `&self`.
-        let entered: Entered<'_, B, L> = unsafe { local::enter(self.shared.number, || self.lease()) };
+        let entered: Entered<'_, B, L> = unsafe { local::enter(self.number, || self.lease()) };
         Pin {
-            guard: ManuallyDrop::new(entered.guard),
-            node: entered.node,
+            reader: ManuallyDrop::new(Reader { guard: entered.guard, node: entered.node }),
             shared: &self.shared,
             ripe: Cell::new([None; RIPE_MAX]),
             neighbour: Cell::new(None),
@@ -105,7 +119,7 @@ impl<B: Reclaim, L: Default + Send + Sync + 'static> Domain<B, L> {
         let node: *const Node<Local<B, L>> = shared.locals.acquire(make);
         let landlord: Arc<dyn Landlord> = shared.clone();
         // SAFETY: the node is from the registry of `shared` and was just acquired.
-        unsafe { Lease::new(shared.number, node.cast(), &shared.grace, landlord) }
+        unsafe { Lease::new(self.number, node.cast(), &shared.grace, landlord) }
     }
 
     /// Pushes reclamation forward: seals what every thread retired, lets time pass, releases what became ripe.
@@ -256,7 +270,7 @@ impl<B: Reclaim, L: Send + Sync + 'static> Landlord for Shared<B, L> {
     }
 }
 
-impl<'d, B: Reclaim, L: Send + Sync + 'static> Pin<'d, B, L> {
+impl<'d, B, L> Reader<'d, B, L> {
     /// The owner's part of this thread's `Local`.
     #[inline]
     pub(crate) fn state(&self) -> &'d L {
@@ -268,13 +282,25 @@ impl<'d, B: Reclaim, L: Send + Sync + 'static> Pin<'d, B, L> {
     pub(crate) fn index(&self) -> usize {
         self.node.value.index
     }
+}
 
-    /// Gives up one count of `block` after the grace period, and takes a ripe one from limbo for it.
+impl<'d, B: Reclaim, L: Send + Sync + 'static> Deref for Pin<'d, B, L> {
+    type Target = Reader<'d, B, L>;
+
+    #[inline]
+    fn deref(&self) -> &Self::Target {
+        &self.reader
+    }
+}
+
+impl<B: Reclaim, L: Send + Sync + 'static> Pin<'_, B, L> {
+    /// Gives up one count of `block`, which holds back `bytes`, after the grace period, and takes a ripe block from limbo
+    /// for it. The block is not looked at: it may be cold.
     ///
     /// # Safety
     /// The caller owns one count of `block`, no new reader can reach the block through what the count stood for, and
     /// this pin has existed since before the block was unlinked.
-    pub(crate) unsafe fn retire(&self, block: NonNull<B>) {
+    pub(crate) unsafe fn retire(&self, block: NonNull<B>, bytes: u64) {
         if !self.guard.is_lazy() {
             let block = SendBlock(block);
             // SAFETY: the count is ours by contract, and the grace period is over when the function runs.
@@ -282,7 +308,7 @@ impl<'d, B: Reclaim, L: Send + Sync + 'static> Pin<'d, B, L> {
             return;
         }
         let own = &self.node.value.limbo;
-        let occupied = own.retire(block);
+        let occupied = own.retire(block, bytes);
         if own.is_unpublished_above(UNPUBLISHED_MAX) {
             self.shared.publish(own);
         }
@@ -351,8 +377,8 @@ impl<'d, B: Reclaim, L: Send + Sync + 'static> Pin<'d, B, L> {
 impl<B: Reclaim, L: Send + Sync + 'static> Drop for Pin<'_, B, L> {
     #[inline]
     fn drop(&mut self) {
-        // SAFETY: the guard is not used again.
-        unsafe { ManuallyDrop::drop(&mut self.guard) };
+        // SAFETY: the reader is not used again.
+        unsafe { ManuallyDrop::drop(&mut self.reader) };
         let ripe = self.ripe.get();
         if ripe[0].is_some() || self.neighbour.get().is_some() {
             self.release_ripe(ripe);
@@ -390,7 +416,7 @@ impl<B> SendBlock<B> {
 mod tests {
     use super::*;
 
-    struct Heavy([u8; 4096]);
+    struct Heavy(#[expect(dead_code, reason = "only its size counts")] [u8; 4096]);
 
     // SAFETY: plain bytes.
     unsafe impl Reclaim for Heavy {
@@ -398,15 +424,11 @@ mod tests {
             // SAFETY: the one count, which the box of the test stood for.
             drop(unsafe { Box::from_raw(this.as_ptr()) });
         }
-
-        fn footprint(&self) -> usize {
-            self.0.len()
-        }
     }
 
     fn retire_one(pin: &Pin<'_, Heavy, ()>) {
         // SAFETY: the block is this function's own and reachable for nobody.
-        unsafe { pin.retire(NonNull::from(Box::leak(Box::new(Heavy([0; 4096]))))) };
+        unsafe { pin.retire(NonNull::from(Box::leak(Box::new(Heavy([0; 4096])))), 4096) };
     }
 
     #[test]

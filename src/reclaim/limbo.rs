@@ -12,6 +12,7 @@
 //! the block was pinned before the sentinel was deferred.
 
 use super::stray::Strays;
+use crate::memory::{LINE, prefetch};
 use crate::sync::untracked::AtomicU64 as Untracked;
 use crate::sync::{Arc, AtomicBool, AtomicU64, MODELLED, Ordering, Tally, UnsafeCell};
 use std::collections::VecDeque;
@@ -42,8 +43,8 @@ struct Amount {
     bytes: Tally,
 }
 
-/// A block that waits, and its footprint in bytes when it was retired: what is subtracted is what was added, though a first
-/// weighing may have changed it since.
+/// A block that waits, and the bytes it holds back: what is subtracted is what was added, though a first weighing may have
+/// changed it since.
 pub(super) struct Retired<B> {
     pub(super) block: NonNull<B>,
     bytes: u64,
@@ -68,6 +69,13 @@ const BATCH: u64 = if MODELLED {
 } else {
     64
 };
+
+/// A block's cache lines are asked for when so many others go before it. The one that is released next is usually the one that
+/// is allocated and written next, and nobody has looked at it for as long as it was stored.
+const WARMED_AHEAD: usize = 2;
+
+/// Lines of a block that are asked for, at most.
+const WARMED_LINES: usize = 8;
 
 /// Above this many ripe blocks a retirement releases two instead of one, to work a backlog off.
 const BACKLOG: u64 = 256;
@@ -113,9 +121,7 @@ impl<B: super::Reclaim> Limbo<B> {
 
     /// Retires a block: into the queue if nobody is inside, else by the side entrance. Returns the queue if it is ours. Called
     /// by the owner.
-    pub(crate) fn retire(&self, block: NonNull<B>) -> Option<Occupied<'_, B>> {
-        // SAFETY: the block is retired, not freed: its count has not been given up.
-        let bytes = unsafe { block.as_ref() }.footprint() as u64;
+    pub(crate) fn retire(&self, block: NonNull<B>, bytes: u64) -> Option<Occupied<'_, B>> {
         self.retired.add(1, bytes);
         let retired = Retired { block, bytes };
         let Some(mut occupied) = self.try_occupy() else {
@@ -158,6 +164,13 @@ impl<B: super::Reclaim> Limbo<B> {
         // ORDERING: Relaxed: a statistic. Each change is told once, since the exchange gives it to one caller.
         pending.wrapping_sub(self.published_bytes.swap(pending, Ordering::Relaxed)) as i64
     }
+}
+
+/// Asks for the cache lines of a block.
+#[inline]
+fn warm<B>(block: NonNull<B>) {
+    let lines = size_of::<B>().div_ceil(LINE).min(WARMED_LINES);
+    (0..lines).for_each(|line| prefetch(block.as_ptr().wrapping_byte_add(line * LINE)));
 }
 
 impl<B: super::Reclaim> Occupied<'_, B> {
@@ -205,6 +218,7 @@ impl<B: super::Reclaim> Occupied<'_, B> {
             }
             let retired = queue.blocks.pop_front()?;
             queue.popped += 1;
+            queue.blocks.get(WARMED_AHEAD).into_iter().for_each(|later| warm(later.block));
             Some(retired)
         })?;
         self.limbo.released.add(1, bytes);

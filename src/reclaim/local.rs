@@ -97,21 +97,33 @@ pub(crate) struct Entered<'d, B, L> {
     pub(crate) lease: Option<Box<Lease>>,
 }
 
+/// Pins this thread in the domain `domain` if that is the one it used last.
+///
+/// # Safety
+/// The domain with the number `domain` has parts of type `Local<B, L>` and outlives `'d`.
+#[inline]
+pub(crate) unsafe fn enter_again<'d, B, L>(domain: u64) -> Option<(Guard, &'d Node<Local<B, L>>)> {
+    let current = CURRENT.with(Cell::get);
+    if current.domain != domain {
+        return None;
+    }
+    // SAFETY: `CURRENT` names a lease of this thread that has not ended (`Lease::drop` clears it), so handle and node
+    // are alive and the node is of this domain's type.
+    Some(unsafe { ((*current.handle).pin(), &*current.node.cast()) })
+}
+
 /// Pins this thread in the domain `domain`, leasing a `Local` when it has none.
 ///
 /// # Safety
 /// `domain` is the number of the domain that `lease` leases from, and that domain outlives `'d`.
 #[inline]
 pub(crate) unsafe fn enter<'d, B, L>(domain: u64, lease: impl FnOnce() -> Lease) -> Entered<'d, B, L> {
-    let current = CURRENT.with(Cell::get);
-    if current.domain != domain {
+    // SAFETY: passed on.
+    match unsafe { enter_again(domain) } {
+        Some((guard, node)) => Entered { guard, node, lease: None },
         // SAFETY: passed on.
-        return unsafe { enter_slow(domain, lease) };
+        None => unsafe { enter_slow(domain, lease) },
     }
-    // SAFETY: `CURRENT` names a lease of this thread that has not ended (`Lease::drop` clears it), so handle and node
-    // are alive and the node is of this domain's type.
-    let (guard, node) = unsafe { ((*current.handle).pin(), &*current.node.cast()) };
-    Entered { guard, node, lease: None }
 }
 
 #[cold]

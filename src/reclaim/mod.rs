@@ -21,7 +21,7 @@ mod local;
 mod registry;
 mod stray;
 
-pub(crate) use self::domain::{Domain, Pin};
+pub(crate) use self::domain::{Domain, Pin, Reader};
 
 #[cfg(any(sessile_loom, sessile_shuttle))]
 pub(crate) use self::{limbo::Limbo, registry::Registry};
@@ -41,7 +41,4 @@ pub(crate) unsafe trait Reclaim: 'static {
     /// # Safety
     /// The caller owns one count and gives it up.
     unsafe fn release(this: NonNull<Self>);
-
-    /// What the block keeps from being used for something else, in bytes.
-    fn footprint(&self) -> usize;
 }

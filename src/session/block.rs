@@ -3,7 +3,7 @@
 
 use super::{Context, Protocol, SessionId};
 use crate::sync::on_request::AtomicU64;
-use crate::sync::untracked::{AtomicBool, AtomicU32};
+use crate::sync::untracked::{AtomicU8, AtomicU32};
 use crate::sync::{AtomicUsize, Lifetime, MODELLED, Ordering};
 
 /// Seconds, with [`UNSET`](Self::UNSET) for "not given".
@@ -16,6 +16,12 @@ pub(crate) struct Dates {
 
 impl Dates {
     pub(crate) const UNSET: u64 = u64::MAX;
+
+    /// With these for what was not given.
+    fn or(self, created: u64, timeout: u64) -> Self {
+        let or = |date: u64, default: u64| if date == Self::UNSET { default } else { date };
+        Self { created: or(self.created, created), timeout: or(self.timeout, timeout), ..self }
+    }
 
     fn expires(self) -> u64 {
         if self.created == Self::UNSET || self.timeout == Self::UNSET {
@@ -55,7 +61,8 @@ pub(crate) struct Block<T> {
     created: AtomicU64,
     expires: AtomicU64,
     id: SessionId,
-    resumable: AtomicBool,
+    /// [`Block::RESUMABLE`] and [`Block::IN_CONTEXT`].
+    flags: AtomicU8,
     protocol: Protocol,
     weight: AtomicU32,
     context: Context,
@@ -82,7 +89,14 @@ impl<T> Block<T> {
     /// The largest weight of one session, in bytes.
     pub(crate) const WEIGHT_MAX: u32 = u32::MAX - 1;
 
+    /// Goes, and never comes back.
+    const RESUMABLE: u8 = 1;
+    /// The context is not `NONE`: only then is it looked at, since it lies in another cache line.
+    const IN_CONTEXT: u8 = 2;
+
     pub(crate) fn new(draft: Draft, payload: T) -> Self {
+        let flag = |is_set: bool, flag: u8| if is_set { flag } else { 0 };
+        let flags = flag(draft.resumable, Self::RESUMABLE) | flag(!draft.context.is_none(), Self::IN_CONTEXT);
         Self {
             count: AtomicUsize::new(1),
             created: AtomicU64::new(draft.dates.created),
@@ -90,7 +104,7 @@ impl<T> Block<T> {
             id: draft.id,
             weight: AtomicU32::new(Self::WEIGHT_UNSET),
             protocol: draft.protocol,
-            resumable: AtomicBool::new(draft.resumable),
+            flags: AtomicU8::new(flags),
             context: draft.context,
             timeout: AtomicU64::new(draft.dates.timeout),
             deadline: draft.dates.deadline,
@@ -114,6 +128,9 @@ impl<T> Block<T> {
         self.protocol
     }
 
+    // ORDERING: Relaxed for every date and flag below but where something else is said: single words that publish nothing;
+    // the payload they speak of was published with the block's address.
+
     /// Compares the full key, id first.
     #[inline]
     pub(crate) fn match_key(&self, id: &SessionId, context: &Context, protocol: Protocol) -> KeyMatch {
@@ -121,21 +138,26 @@ impl<T> Block<T> {
         let same_id = self.id == *id && self.protocol == protocol;
         match same_id {
             false => KeyMatch::Different,
-            true if self.context == *context => KeyMatch::Same,
+            true if self.is_in(context) => KeyMatch::Same,
             true => KeyMatch::OtherContext,
         }
     }
 
-    // ORDERING: Relaxed for every date and flag below but where something else is said: single words that publish nothing;
-    // the payload they speak of was published with the block's address.
+    #[inline]
+    fn is_in(&self, context: &Context) -> bool {
+        match self.flags.load(Ordering::Relaxed) & Self::IN_CONTEXT {
+            0 => context.is_none(),
+            _ => self.context == *context,
+        }
+    }
 
     #[inline]
     pub(crate) fn is_resumable(&self) -> bool {
-        self.resumable.load(Ordering::Relaxed)
+        self.flags.load(Ordering::Relaxed) & Self::RESUMABLE != 0
     }
 
     pub(crate) fn set_not_resumable(&self) {
-        self.resumable.store(false, Ordering::Relaxed);
+        self.flags.fetch_and(!Self::RESUMABLE, Ordering::Relaxed);
     }
 
     pub(crate) fn created(&self) -> Option<u64> {
@@ -169,12 +191,30 @@ impl<T> Block<T> {
         created > now && created != Dates::UNSET
     }
 
-    /// Gives an undated session its date and its timeout: what the first cache does.
+    /// Resumable, not expired, not of the future: what nearly every stored session is.
+    #[inline]
+    pub(crate) fn is_usable(&self, now: u64) -> bool {
+        let created = self.created.load(Ordering::Relaxed);
+        created <= now && now <= self.expires() && self.is_resumable()
+    }
+
+    /// Gives an undated session its date and its timeout: what the first cache does. Called with a handle in hand, and
+    /// without an exchange if it is the only one.
     pub(crate) fn date(&self, now: u64, timeout: u64) {
+        // ORDERING: Acquire: sees the dates that former holders set; pairs with the Release of their drops. Whoever holds the
+        // only count has nobody beside it, and nobody comes as long as it keeps the handle to itself.
+        // Model: `dates_after_a_holder`.
+        let is_alone = self.count.load(Ordering::Acquire) == 1;
         let dates = self.dates();
         let is_computed = self.expires() == dates.expires();
         if dates.created != Dates::UNSET && dates.timeout != Dates::UNSET && is_computed {
             return;
+        }
+        if is_alone {
+            let dated = dates.or(now, timeout);
+            self.created.store(dated.created, Ordering::Relaxed);
+            self.timeout.store(dated.timeout, Ordering::Relaxed);
+            return self.expires.store(dated.expires(), Ordering::Relaxed);
         }
         let _ = self.created.compare_exchange(Dates::UNSET, now, Ordering::Relaxed, Ordering::Relaxed);
         let _ = self.timeout.compare_exchange(Dates::UNSET, timeout, Ordering::Relaxed, Ordering::Relaxed);
@@ -210,9 +250,7 @@ impl<T> Block<T> {
     /// Whether the session would be expired if it were dated as [`date`](Self::date) does.
     pub(crate) fn would_be_expired(&self, now: u64, timeout: u64) -> bool {
         let dates = self.dates();
-        let or = |date: u64, default: u64| if date == Dates::UNSET { default } else { date };
-        let dated = Dates { created: or(dates.created, now), timeout: or(dates.timeout, timeout), ..dates };
-        now > dates.expires() || now > dated.expires()
+        now > dates.expires() || now > dates.or(now, timeout).expires()
     }
 
     /// Recomputes until the inputs stand still, so that the last setter to write the expiry has seen what all others set.
@@ -249,11 +287,5 @@ impl<T> Block<T> {
         let weight = weight.min(Self::WEIGHT_MAX);
         let unset = Self::WEIGHT_UNSET;
         let _ = self.weight.compare_exchange(unset, weight, Ordering::Relaxed, Ordering::Relaxed);
-    }
-
-    /// What a retired block holds back until it is freed, in bytes.
-    #[inline]
-    pub(crate) fn footprint(&self) -> usize {
-        size_of::<Self>() + self.weight() as usize
     }
 }

@@ -55,6 +55,7 @@ impl Context {
     }
 
     /// Whether this is [`NONE`](Self::NONE).
+    #[inline]
     pub fn is_none(&self) -> bool {
         *self == Self::NONE
     }

@@ -46,5 +46,5 @@ pub(crate) fn acquire_count(count: &AtomicUsize) {
 
 /// Atomics that carry no proof: each use says why.
 pub(crate) mod untracked {
-    pub(crate) use ::std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
+    pub(crate) use ::std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 }
