@@ -1,4 +1,4 @@
-//! Memory that may be refused.
+//! Memory that may be refused, and hints to the processor and the system about it.
 //!
 //! What grows with use, sessions and tables, reports that there is none. Book-keeping of a few words aborts, as the
 //! standard library's collections do; the README's limits name it.
@@ -19,6 +19,39 @@ pub(crate) fn try_box<T>(value: T) -> Result<Box<T>, T> {
         Ok(Box::from_raw(memory.as_ptr()))
     }
 }
+
+/// Zeroed memory, all of it touched: who uses it later meets no page fault.
+///
+/// Large memory is asked for in huge pages, where the system has them to give: a table is read at random, and with small
+/// pages most reads would miss the processor's list of pages too.
+pub(crate) fn zeroed(layout: Layout) -> Option<NonNull<u8>> {
+    if layout.size() == 0 {
+        return None;
+    }
+    // SAFETY: the size is not zero.
+    let memory = NonNull::new(unsafe { alloc(layout) })?;
+    advise_huge_pages(memory, layout.size());
+    // SAFETY: the memory was just allocated with this size.
+    unsafe { memory.write_bytes(0, layout.size()) };
+    Some(memory)
+}
+
+#[cfg(any(target_os = "linux", target_os = "android"))]
+fn advise_huge_pages(memory: NonNull<u8>, size: usize) {
+    use rustix::mm::{Advice, madvise};
+
+    const HUGE: usize = 2 << 20;
+    let start = memory.as_ptr().align_offset(HUGE);
+    let whole = size.saturating_sub(start) / HUGE * HUGE;
+    if whole > 0 {
+        // SAFETY: 1. The range lies within the memory. 2. The advice changes which pages back it, never what is in it. An
+        // answer that it is not followed is no news.
+        let _ = unsafe { madvise(memory.as_ptr().wrapping_add(start).cast(), whole, Advice::LinuxHugepage) };
+    }
+}
+
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+fn advise_huge_pages(_memory: NonNull<u8>, _size: usize) {}
 
 /// Bytes of a cache line, as far as anybody counts in them here.
 pub(crate) const LINE: usize = 64;

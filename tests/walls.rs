@@ -40,7 +40,8 @@ fn each_foreign_name_has_one_home() {
         ("ahash", "hash.rs"),
         ("sha2", "session/context.rs"),
         ("zeroize", "session/secret.rs"),
-        ("rustix", "clock.rs"),
+        ("rustix::time", "clock.rs"),
+        ("rustix::mm", "memory.rs"),
     ];
     for (path, text) in sources() {
         for (name, home) in homes {

@@ -4,7 +4,7 @@ use super::departure::{Departures, Permit};
 use super::room::{ATTEMPTS_MAX, Holding};
 use super::{Guard, Key, SessionCache};
 use crate::error::{Added, Rejection, RemovalCause};
-use crate::raw::{Claimant, Home, Stamp, Table, Tag, Word};
+use crate::raw::{Claimant, Glance, Home, Stamp, Table, Tag, Word};
 use crate::session::{Block, Session};
 use crate::stats::Counter;
 use std::ptr::NonNull;
@@ -53,26 +53,58 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
     /// # Ok::<(), sessile::BuildError>(())
     /// ```
     pub fn add(&self, session: Session<T>) -> Added<T> {
+        let hash = self.hash_of(session.block());
+        self.root.prefetch(hash);
+        let now = self.time.now();
+        // Runs the weigher, which is user code: before the guard.
+        if let Err(rejection) = self.admit(&session, now) {
+            return self.reject(rejection);
+        }
+        if Session::handle_count(&session) > 1 && self.is_at_a_glance(&session, hash) {
+            return Added::Identical;
+        }
         let mut departures = Departures::none();
         let shown = self.settings.wants_added().then(|| session.clone());
-        let added = self.add_quietly(session, &mut departures);
+        let added = self.add_quietly(session, hash, now, &mut departures);
         departures.arrived = shown.filter(|_| added.changed());
         self.announce(departures);
         added
     }
 
-    fn add_quietly(&self, session: Session<T>, departures: &mut Departures<T>) -> Added<T> {
-        let now = self.time.now();
-        // Runs the weigher, which is user code: before the guard.
-        let admitted = self.admit(&session, now);
+    #[cold]
+    fn reject(&self, rejection: Rejection) -> Added<T> {
+        self.count(&self.domain.pin(), Counter::Rejected);
+        Added::Rejected(rejection)
+    }
+
+    /// Whether a first look finds this very object. If it is stored, its stay has a count of its own beside the caller's.
+    #[inline]
+    fn is_at_a_glance(&self, session: &Session<T>, hash: u64) -> bool {
+        let Some(reader) = self.domain.reader() else { return false };
+        // LINEARIZE: the identical add, at the load of the word.
+        let Glance::Candidate(_, block) = self.chain(&reader).glance(hash) else { return false };
+        let is_stored = block == session.address();
+        if is_stored {
+            self.count(&reader, Counter::Identical);
+        }
+        is_stored
+    }
+
+    fn add_quietly(
+        &self,
+        session: Session<T>,
+        hash: u64,
+        now: u64,
+        departures: &mut Departures<T>,
+    ) -> Added<T> {
         let mut pin = self.domain.pin();
-        let mut placed = admitted.and_then(|()| self.place(&pin, &session, now, departures));
+        let mut placed = self.place(&pin, &session, hash, now, departures);
         if matches!(placed, Err(Rejection::Garbage)) {
             // Perhaps only a backlog: work it off, outside of the guard, and try once more.
             drop(pin);
             self.domain.collect();
             pin = self.domain.pin();
-            placed = self.place(&pin, &session, now, departures);
+            placed = self.place(&pin, &session, hash, now, departures);
         }
         let added = match placed {
             Ok(Placed::Inserted) => {
@@ -84,10 +116,7 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
                 self.count(&pin, Counter::Identical);
                 return Added::Identical;
             }
-            Err(rejection) => {
-                self.count(&pin, Counter::Rejected);
-                return Added::Rejected(rejection);
-            }
+            Err(rejection) => return self.reject(rejection),
         };
         if self.settings.updates_time() {
             session.block().set_created(now);
@@ -130,13 +159,13 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
         &self,
         pin: &Guard<'_, T>,
         session: &Session<T>,
+        hash: u64,
         now: u64,
         departures: &mut Departures<T>,
     ) -> Result<Placed<T>, Rejection> {
         let claimant = self.claimant(pin)?;
         let block = session.block();
         let key = Key { id: block.id(), context: block.context(), protocol: block.protocol() };
-        let hash = self.hash_of(session.block());
         let mut newcomer = Newcomer {
             block: session.address(),
             hash,

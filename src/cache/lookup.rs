@@ -91,7 +91,8 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
         if !self.settings.looks_up() {
             return None;
         }
-        let hash = self.hash.of(key.id, key.protocol);
+        let hash = self.hash.of(key.id, *key.protocol);
+        self.root.prefetch(hash);
         let now = self.time.now();
         let Some(reader) = self.domain.reader() else { return self.look_closely(key, hash, lend) };
         match self.chain(&reader).glance(hash) {
@@ -114,7 +115,7 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
     fn is_hit(&self, reader: &Reading<'_, T>, spot: At<'_, T>, key: Key<'_>, now: u64) -> bool {
         let Some(block) = self.block(reader, &spot) else { return false };
         let is_hit =
-            block.match_key(key.id, key.context, key.protocol) == KeyMatch::Same && block.is_usable(now);
+            block.match_key(key.id, key.context, *key.protocol) == KeyMatch::Same && block.is_usable(now);
         if is_hit {
             self.count(reader, Counter::Hits);
             self.use_session(block, spot, now);
@@ -247,7 +248,8 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
         if !self.settings.looks_up() {
             return self.take_from_tier(key);
         }
-        let hash = self.hash.of(key.id, key.protocol);
+        let hash = self.hash.of(key.id, *key.protocol);
+        self.root.prefetch(hash);
         let taken = self.in_time(|now, may_retry| self.take_at(key, hash, now, may_retry));
         taken.or_else(|| self.take_from_tier(key))
     }
@@ -311,7 +313,7 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
         let hooks = self.settings.hooks();
         let session = (hooks.on_miss.as_ref()?)(key.id, key.context)?;
         let block = session.block();
-        let is_asked_for = block.match_key(key.id, key.context, key.protocol) == KeyMatch::Same;
+        let is_asked_for = block.match_key(key.id, key.context, *key.protocol) == KeyMatch::Same;
         let now = self.time.now();
         if !is_asked_for || self.standing(block, now) != Standing::Usable {
             return None;

@@ -89,17 +89,17 @@ unsafe impl<T: Send + Sync + 'static> Reclaim for Block<T> {
     }
 }
 
-/// The full key of a lookup.
+/// The full key of a lookup. Three whole words: a copy of a half-written one makes the processor wait for the store.
 #[derive(Clone, Copy)]
 struct Key<'k> {
     id: &'k SessionId,
     context: &'k Context,
-    protocol: Protocol,
+    protocol: &'k Protocol,
 }
 
 impl<'k> Key<'k> {
     fn of_id(id: &'k SessionId) -> Self {
-        Self { id, context: &Context::NONE, protocol: Protocol::ANY }
+        Self { id, context: &Context::NONE, protocol: &Protocol::ANY }
     }
 }
 
@@ -239,7 +239,7 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
         let spot = self.chain(reader).find(hash, |block| {
             // SAFETY: the block has a stay in a table that is reachable under the guard, so its count is given up after
             // the guard (INVARIANT STAYS).
-            match unsafe { block.as_ref() }.match_key(key.id, key.context, key.protocol) {
+            match unsafe { block.as_ref() }.match_key(key.id, key.context, *key.protocol) {
                 KeyMatch::Same => true,
                 KeyMatch::OtherContext => {
                     elsewhere = true;
@@ -267,7 +267,7 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
 
     #[inline]
     fn hash_of(&self, block: &Block<T>) -> u64 {
-        self.hash.of(block.id(), block.protocol())
+        self.hash.of(block.id(), *block.protocol())
     }
 
     /// How to open another thread's claim.

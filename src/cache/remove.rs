@@ -40,7 +40,8 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
     }
 
     pub(super) fn remove_key(&self, key: Key<'_>) -> bool {
-        let hash = self.hash.of(key.id, key.protocol);
+        let hash = self.hash.of(key.id, *key.protocol);
+        self.root.prefetch(hash);
         let mut departures = Departures::none();
         let pin = self.domain.pin();
         let removed = loop {

@@ -58,10 +58,13 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
         if !newcomer.holding.session {
             newcomer.holding.session = self.take_permit(pin);
         }
-        let mut survey = self.survey(pin, table, newcomer);
-        if newcomer.holding.session && survey.empty.is_some() {
-            return Ok(survey.empty);
+        if newcomer.holding.session {
+            if let Some(empty) = table.vacancy(newcomer.hash) {
+                self.look_after_ages(pin, table, newcomer);
+                return Ok(Some(empty));
+            }
         }
+        let mut survey = self.survey(pin, table, newcomer);
         if newcomer.holding.session && self.is_unbounded() {
             if let Some(wait) = self.grow_for(pin, table, newcomer, departures)? {
                 return wait;

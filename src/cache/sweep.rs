@@ -38,7 +38,7 @@ impl Scope<'_> {
 
     pub(super) fn covers<T>(&self, block: &Block<T>) -> bool {
         self.context.is_none_or(|context| block.context() == context)
-            && self.protocol.is_none_or(|protocol| block.protocol() == protocol)
+            && self.protocol.is_none_or(|protocol| *block.protocol() == protocol)
     }
 }
 

@@ -4,7 +4,7 @@ use super::add::Newcomer;
 use super::room::SCRAMBLE;
 use super::{At, Guard, SessionCache};
 use crate::policy::{Hunt, rank_of_age};
-use crate::raw::{Position, Roll, SLOTS, Stamp, Table, Word};
+use crate::raw::{Position, SLOTS, Stamp, Table};
 use crate::recency::AGE_MAX;
 use crate::session::Block;
 use crate::sync::untracked::{AtomicUsize, Ordering};
@@ -13,7 +13,7 @@ use std::ptr::NonNull;
 /// What a look at the newcomer's set found.
 pub(super) struct Survey<'t, T> {
     pub(super) hunt: Hunt<At<'t, T>>,
-    /// An empty slot of the emptier bucket, of the home on a tie.
+    /// An empty slot, where the newcomer goes if the victim is elsewhere.
     pub(super) empty: Option<At<'t, T>>,
 }
 
@@ -61,12 +61,25 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
         newcomer: &Newcomer<T>,
     ) -> Survey<'p, T> {
         let mut hunt = Hunt::new(self.protect_reused);
-        let buckets = table.buckets_of(newcomer.hash);
-        let [home, other] =
-            buckets.map(|bucket| self.hunt(pin, &mut hunt, table, bucket, None, newcomer.now));
-        let is_other_emptier = other.vacancies() > home.vacancies();
-        let (bucket, roll) = if is_other_emptier { (buckets[1], other) } else { (buckets[0], home) };
-        Survey { hunt, empty: roll.vacancy().map(|slot| table.spot(bucket, slot, Word::EMPTY)) }
+        for bucket in table.buckets_of(newcomer.hash) {
+            self.hunt(pin, &mut hunt, table, bucket, None, newcomer.now);
+        }
+        Survey { hunt, empty: table.vacancy(newcomer.hash) }
+    }
+
+    /// Lowers ages that are about to wrap in one bucket: what an add does that looks for no victim.
+    pub(super) fn look_after_ages(
+        &self,
+        pin: &Guard<'_, T>,
+        table: &Table<Block<T>>,
+        newcomer: &Newcomer<T>,
+    ) {
+        let bucket = pin.state().hand.advance(table, newcomer.hash);
+        let tick = self.recency.tick();
+        let oldest = table.oldest_in(bucket, tick);
+        if oldest.is_some_and(|oldest| oldest.age > AGE_MAX) {
+            self.rejuvenate(table, bucket, tick);
+        }
     }
 
     /// Goes on with the hunt in a few other buckets.
@@ -96,26 +109,23 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
         bucket: usize,
         keep: Option<NonNull<Block<T>>>,
         now: u64,
-    ) -> Roll {
+    ) {
         let tick = self.recency.tick();
-        let roll = table.roll(bucket, tick);
-        let Some(senior) = roll.senior() else { return roll };
-        if senior.age > AGE_MAX {
+        let Some(oldest) = table.oldest_in(bucket, tick) else { return };
+        if oldest.age > AGE_MAX {
             self.rejuvenate(table, bucket, tick);
         }
         if self.needs_a_close_look(table, now) || keep.is_some() {
-            self.hunt_closely(pin, hunt, table.bucket_spots(bucket), keep, now);
-            return roll;
+            return self.hunt_closely(pin, hunt, table.bucket_spots(bucket), keep, now);
         }
-        let rank = rank_of_age(senior.age, false);
+        let rank = rank_of_age(oldest.age, false);
         if hunt.is_earlier(rank) {
-            let spot = table.at(Position { bucket, slot: senior.slot });
+            let spot = table.at(Position { bucket, slot: oldest.slot });
             // Somebody else may be there by now, and young.
-            if spot.word.is_member() && spot.word.stamp().age(tick) == senior.age {
+            if spot.word.is_member() && spot.word.stamp().age(tick) == oldest.age {
                 hunt.see(spot, rank, true);
             }
         }
-        roll
     }
 
     /// Whether more than age decides who goes.

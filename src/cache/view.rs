@@ -125,7 +125,7 @@ impl<'c, T: Send + Sync + 'static> View<'c, T> {
     }
 
     fn key<'k>(&'k self, id: &'k SessionId) -> Key<'k> {
-        Key { id, context: &self.context, protocol: self.protocol.unwrap_or(Protocol::ANY) }
+        Key { id, context: &self.context, protocol: self.protocol.as_ref().unwrap_or(&Protocol::ANY) }
     }
 
     fn scope(&self) -> Scope<'_> {

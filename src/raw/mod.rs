@@ -25,8 +25,8 @@
 mod bucket;
 mod claimant;
 mod migrate;
+mod oldest;
 mod publish;
-mod roll;
 mod set;
 mod table;
 mod word;
@@ -35,7 +35,6 @@ pub(crate) use self::bucket::SLOTS;
 pub(crate) use self::claimant::{Claimant, Claimants};
 pub(crate) use self::migrate::Move;
 pub(crate) use self::publish::Home;
-pub(crate) use self::roll::Roll;
 pub(crate) use self::set::{Chain, Glance, Position, Spot};
 pub(crate) use self::table::{Root, Table, TableError};
 pub(crate) use self::word::{Stamp, State, Tag, Word};

@@ -2,10 +2,9 @@
 
 use super::bucket::{Bucket, SLOTS};
 use super::publish::BUCKETS_MAX;
-use super::roll::Roll;
 use super::set::{Chain, Position, Set, Spot};
 use super::word::Word;
-use crate::memory::{prefetch, try_box};
+use crate::memory::{prefetch, try_box, zeroed};
 use crate::sync::untracked::{AtomicU64 as Untracked, Ordering as Order};
 use crate::sync::{AtomicPtr, AtomicUsize, Ordering};
 use std::alloc::Layout;
@@ -105,11 +104,6 @@ impl<B> Table<B> {
         [self.bucket(home), self.bucket(other)]
     }
 
-    #[inline(always)]
-    pub(crate) fn roll(&self, bucket: usize, tick: usize) -> Roll {
-        self.bucket(bucket).roll(tick)
-    }
-
     /// Asks for the cache line of a bucket, if there is one with this number.
     #[inline]
     pub(crate) fn prefetch(&self, bucket: usize) {
@@ -155,15 +149,11 @@ impl<B> Table<B> {
     }
 }
 
-/// Zeroed memory is a row of fresh buckets: untouched pages cost nothing until they are used.
+/// Zeroed memory is a row of fresh buckets.
 #[cfg(not(any(sessile_loom, sessile_shuttle)))]
 fn allocate<B>(buckets: usize) -> Result<Box<[Bucket<B>]>, TableError> {
     let layout = Layout::array::<Bucket<B>>(buckets).map_err(|_| TableError::TooLarge)?;
-    // SAFETY: at least two buckets of 64 bytes are asked for.
-    let memory = unsafe { std::alloc::alloc_zeroed(layout) };
-    let Some(memory) = NonNull::new(memory.cast::<Bucket<B>>()) else {
-        return Err(TableError::OutOfMemory);
-    };
+    let memory = zeroed(layout).ok_or(TableError::OutOfMemory)?.cast::<Bucket<B>>();
     let row = ptr::slice_from_raw_parts_mut(memory.as_ptr(), buckets);
     // SAFETY: 1. The memory has the layout of the boxed slice, from the global allocator. 2. A bucket is atomic integers
     // and pointers, for which all bits zero is a value.
@@ -172,16 +162,61 @@ fn allocate<B>(buckets: usize) -> Result<Box<[Bucket<B>]>, TableError> {
 
 #[cfg(any(sessile_loom, sessile_shuttle))]
 fn allocate<B>(buckets: usize) -> Result<Box<[Bucket<B>]>, TableError> {
-    let _: (Option<Layout>, Option<NonNull<B>>) = (None, None);
+    let _: (Option<Layout>, fn(Layout) -> Option<NonNull<u8>>) = (None, zeroed);
     Ok((0..buckets).map(|_| Bucket::new()).collect())
 }
 
 /// The oldest table in force. Its successors hang on it.
-pub(crate) struct Root<B>(AtomicPtr<Table<B>>);
+pub(crate) struct Root<B> {
+    oldest: AtomicPtr<Table<B>>,
+    /// Where its buckets lie and how many they are, for those who want no more than to ask for their cache lines.
+    row: Row,
+}
+
+/// An address and a length that may not belong together for a moment: nothing is read through them.
+struct Row {
+    address: Untracked,
+    buckets: Untracked,
+}
+
+impl Row {
+    fn of<B>(table: &Table<B>) -> Self {
+        let (address, buckets) = Self::parts(table);
+        Self { address: Untracked::new(address), buckets: Untracked::new(buckets) }
+    }
+
+    fn parts<B>(table: &Table<B>) -> (u64, u64) {
+        (table.buckets.as_ptr().addr() as u64, table.len() as u64)
+    }
+
+    // ORDERING: Relaxed throughout: hints.
+
+    fn move_to<B>(&self, table: &Table<B>) {
+        let (address, buckets) = Self::parts(table);
+        self.address.store(address, Order::Relaxed);
+        self.buckets.store(buckets, Order::Relaxed);
+    }
+
+    #[inline(always)]
+    fn prefetch<B>(&self, hash: u64) {
+        let address = self.address.load(Order::Relaxed) as usize;
+        for bucket in Set::of_hash(hash, self.buckets.load(Order::Relaxed) as usize).buckets {
+            prefetch(ptr::without_provenance::<Bucket<B>>(address).wrapping_add(bucket));
+        }
+    }
+}
 
 impl<B> Root<B> {
     pub(crate) fn new(table: Box<Table<B>>) -> Self {
-        Self(AtomicPtr::new(Box::into_raw(table)))
+        let row = Row::of(&table);
+        Self { oldest: AtomicPtr::new(Box::into_raw(table)), row }
+    }
+
+    /// Asks for the cache lines of a set. Without a guard: on large tables the lines come while the guard is taken, and
+    /// while the lookup before this one still waits for its session.
+    #[inline(always)]
+    pub(crate) fn prefetch(&self, hash: u64) {
+        self.row.prefetch::<B>(hash);
     }
 
     /// The tables in force.
@@ -191,7 +226,7 @@ impl<B> Root<B> {
     #[inline]
     pub(crate) unsafe fn chain<'t>(&self) -> Chain<'t, B> {
         // ORDERING: Acquire: sees the table as it was made; pairs with `advance`. Model: `migrate_and_get`.
-        let oldest = self.0.load(Ordering::Acquire);
+        let oldest = self.oldest.load(Ordering::Acquire);
         // SAFETY: the root is never null, and a table that was reachable when the guard began is not freed under it.
         Chain { oldest: unsafe { &*oldest } }
     }
@@ -208,7 +243,9 @@ impl<B> Root<B> {
         }
         // ORDERING: Release so that whoever loads the root sees the new table, pairs with `chain`. Model:
         // `migrate_and_get`.
-        let old = self.0.swap(next, Ordering::Release);
+        let old = self.oldest.swap(next, Ordering::Release);
+        // SAFETY: the successor is alive as long as it is the oldest, and the mover alone changes that.
+        self.row.move_to(unsafe { &*next });
         debug_assert!(ptr::eq(old, emptied));
         NonNull::new(old)
     }
@@ -217,7 +254,7 @@ impl<B> Root<B> {
 impl<B> Drop for Root<B> {
     fn drop(&mut self) {
         // ORDERING: Relaxed twice: `&mut self` is ordered after every other user.
-        let mut table = self.0.load(Ordering::Relaxed);
+        let mut table = self.oldest.load(Ordering::Relaxed);
         while !table.is_null() {
             // SAFETY: the tables from the root on came from boxes and are freed here once; the blocks in them were
             // released by the owner of the root.

@@ -53,7 +53,7 @@ pub(crate) struct Reader<'d, B, L> {
 pub(crate) struct Pin<'d, B: Reclaim, L: Send + Sync + 'static> {
     reader: ManuallyDrop<Reader<'d, B, L>>,
     shared: &'d Shared<B, L>,
-    ripe: Cell<[Option<NonNull<B>>; RIPE_MAX]>,
+    ripe: [Cell<Option<NonNull<B>>>; RIPE_MAX],
     /// Whose ripe blocks are looked after once the guard is gone.
     neighbour: Cell<Option<&'d Node<Local<B, L>>>>,
     /// Ends after the guard, as the field that is dropped last.
@@ -106,7 +106,7 @@ impl<B: Reclaim, L: Default + Send + Sync + 'static> Domain<B, L> {
         Pin {
             reader: ManuallyDrop::new(Reader { guard: entered.guard, node: entered.node }),
             shared: &self.shared,
-            ripe: Cell::new([None; RIPE_MAX]),
+            ripe: [const { Cell::new(None) }; RIPE_MAX],
             neighbour: Cell::new(None),
             _lease: entered.lease,
         }
@@ -314,12 +314,8 @@ impl<B: Reclaim, L: Send + Sync + 'static> Pin<'_, B, L> {
         }
         let Some(mut limbo) = occupied else { return };
         if local::may_release() {
-            let mut ripe = self.ripe.get();
-            let free = ripe.iter_mut().filter(|place| place.is_none());
-            for place in free.take(limbo.quota()) {
-                *place = limbo.pop();
-            }
-            self.ripe.set(ripe);
+            let free = self.ripe.iter().filter(|place| place.get().is_none());
+            free.take(limbo.quota()).for_each(|place| place.set(limbo.pop()));
         }
         if self.seal(&mut limbo, false) {
             drop(limbo);
@@ -379,9 +375,8 @@ impl<B: Reclaim, L: Send + Sync + 'static> Drop for Pin<'_, B, L> {
     fn drop(&mut self) {
         // SAFETY: the reader is not used again.
         unsafe { ManuallyDrop::drop(&mut self.reader) };
-        let ripe = self.ripe.get();
-        if ripe[0].is_some() || self.neighbour.get().is_some() {
-            self.release_ripe(ripe);
+        if self.ripe[0].get().is_some() || self.neighbour.get().is_some() {
+            self.release_ripe();
         }
     }
 }
@@ -389,9 +384,9 @@ impl<B: Reclaim, L: Send + Sync + 'static> Drop for Pin<'_, B, L> {
 impl<B: Reclaim, L: Send + Sync + 'static> Pin<'_, B, L> {
     /// Releases what was taken out, and some of the neighbour's. The guard is gone.
     #[inline(never)]
-    fn release_ripe(&self, ripe: [Option<NonNull<B>>; RIPE_MAX]) {
+    fn release_ripe(&self) {
         let _releasing = local::Releasing::begin();
-        ripe.into_iter().flatten().for_each(|block| self.shared.release(block));
+        self.ripe.iter().filter_map(Cell::take).for_each(|block| self.shared.release(block));
         let Some(neighbour) = self.neighbour.get() else { return };
         for _ in 0..ADOPTED_PER_BATCH {
             let Some(block) = self.shared.pop_from(&neighbour.value.limbo) else { break };

@@ -66,11 +66,12 @@ pub(crate) struct Block<T> {
     protocol: Protocol,
     weight: AtomicU32,
     context: Context,
+    pub(crate) payload: T,
+    // What only adds and changes of dates look at.
     timeout: AtomicU64,
     deadline: u64,
     /// Nothing but in a model.
     pub(crate) lifetime: Lifetime,
-    pub(crate) payload: T,
 }
 
 const _: () = assert!(std::mem::offset_of!(Block<u8>, context) == 64 || MODELLED);
@@ -124,8 +125,8 @@ impl<T> Block<T> {
     }
 
     #[inline]
-    pub(crate) fn protocol(&self) -> Protocol {
-        self.protocol
+    pub(crate) fn protocol(&self) -> &Protocol {
+        &self.protocol
     }
 
     // ORDERING: Relaxed for every date and flag below but where something else is said: single words that publish nothing;

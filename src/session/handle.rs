@@ -81,7 +81,7 @@ impl<T> Session<T> {
 
     /// The protocol tag.
     pub fn protocol(&self) -> Protocol {
-        self.block().protocol()
+        *self.block().protocol()
     }
 
     /// Whether the session may still be resumed (`SSL_SESSION_is_resumable`).
