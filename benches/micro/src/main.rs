@@ -24,6 +24,10 @@ struct Options {
     /// Only the operation whose name is just that.
     #[arg(long, requires = "operation")]
     exact: bool,
+    /// Runs on this one of the processors, counted round, as if there were no other: how many permits a thread may keep depends
+    /// on their number.
+    #[arg(long, value_name = "N")]
+    processor: Option<usize>,
     /// The clock that the caches read.
     #[arg(long, value_enum, default_value_t = Clock::Coarse)]
     clock: Clock,
@@ -58,9 +62,20 @@ struct Access {
 }
 
 fn main() -> Result<()> {
-    let mut runner = Runner { options: Options::parse(), result: Ok(()) };
+    let options = Options::parse();
+    if let Some(nth) = options.processor {
+        keep_to(nth)?;
+    }
+    let mut runner = Runner { options, result: Ok(()) };
     visit(&mut runner);
     runner.result
+}
+
+fn keep_to(nth: usize) -> Result<()> {
+    let processors = core_affinity::get_core_ids().unwrap_or_default();
+    let processor = processors.get(nth % processors.len().max(1)).context("no processor is known")?;
+    ensure!(core_affinity::set_for_current(*processor), "the processor cannot be chosen");
+    Ok(())
 }
 
 impl Options {

@@ -35,3 +35,63 @@ pub fn time<O: Operation>(operation: &mut O, runs: u64) -> Duration {
     }
     elapsed
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Time, Visitor, visit};
+    use std::collections::BTreeSet;
+
+    #[derive(Default)]
+    struct Short(BTreeSet<&'static str>);
+
+    impl Visitor for Short {
+        fn visit<O: Operation>(&mut self, _sessions: usize) {
+            if self.0.insert(O::NAME) {
+                let mut operation = O::new(2048, Time::Still);
+                for _ in 0..5 {
+                    let mut inputs = operation.prepare(500);
+                    assert_eq!(inputs.len(), 500);
+                    assert_eq!(measure(&operation, &mut inputs), 500, "{}", O::NAME);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn every_operation_does_what_its_name_says() {
+        let mut short = Short::default();
+        visit(&mut short);
+        assert_eq!(short.0.len(), 11);
+    }
+
+    #[test]
+    fn time_passes_by_chunks() {
+        struct Nap(Vec<usize>);
+
+        impl Operation for Nap {
+            const NAME: &'static str = "nap";
+            const SIZES: &'static [usize] = &[];
+            type Input = ();
+
+            fn new(_sessions: usize, _time: Time) -> Self {
+                Self(Vec::new())
+            }
+
+            fn prepare(&mut self, n: usize) -> Vec<()> {
+                // Not in the time.
+                std::thread::sleep(Duration::from_millis(20));
+                self.0.push(n);
+                vec![(); n]
+            }
+
+            fn run(&self, (): ()) -> bool {
+                true
+            }
+        }
+
+        let mut nap = Nap::new(0, Time::Still);
+        assert!(time(&mut nap, CHUNK as u64 * 2 + 1) < Duration::from_millis(20));
+        assert_eq!(nap.0, [CHUNK, CHUNK, 1]);
+    }
+}

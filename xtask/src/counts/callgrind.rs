@@ -40,27 +40,33 @@ pub(super) fn missing() -> Option<&'static str> {
 pub(super) fn run(binary: &Path, operations: &[Places], stage: &Stage) -> Result<Vec<Instructions>> {
     let code = Code::read(binary)?;
     stage.progress.expect(operations.len());
-    workers::each(workers::cores(), operations.iter().enumerate().collect(), |_, (nth, operation)| {
-        let report = run_one(binary, operation, nth, stage)?;
-        stage.progress.step(&operation.operation);
+    workers::each(workers::cores(), operations.iter().enumerate().collect(), |worker, (nth, operation)| {
+        let out = root().join(format!("target/counts/callgrind.{nth}.out"));
+        let mut command = command(binary, operation, &out);
+        let report = run_one(command.args(["--processor", &worker.to_string()]), &out, stage)?;
+        stage.progress.step(&format!("{}, {} sessions", operation.operation, operation.sessions));
         Report::read(&report, binary)?.instructions(&code)
     })
 }
 
-fn run_one(binary: &Path, operation: &Places, nth: usize, stage: &Stage) -> Result<String> {
-    let out = root().join(format!("target/counts/callgrind.{nth}.out"));
+fn command(binary: &Path, operation: &Places, out: &Path) -> Command {
     let mut command = Command::new("valgrind");
     command.args(["--tool=callgrind", "--toggle-collect=micro::measured::measure"]);
     command.args(["--dump-instr=yes", "--dump-line=no", "--compress-strings=no", "--compress-pos=no"]);
     command.arg(format!("--callgrind-out-file={}", out.display()));
     command.arg(binary).args(["--clock", "still", "--exact", "--operation", &operation.operation]);
     command.args(["--sessions", &operation.sessions.to_string()]).current_dir(root());
-    let ended = child::run(&mut command, Some(LIMIT), &stage.log)?;
+    command
+}
+
+/// Runs it and returns what it wrote to `out`.
+fn run_one(command: &mut Command, out: &Path, stage: &Stage) -> Result<String> {
+    let ended = child::run(command, Some(LIMIT), &stage.log)?;
     if !ended.is_success() {
         bail!("{}", ended.tail());
     }
-    let text = fs::read_to_string(&out).with_context(|| format!("callgrind wrote no {}", out.display()))?;
-    fs::remove_file(&out).with_context(|| format!("cannot remove {}", out.display()))?;
+    let text = fs::read_to_string(out).with_context(|| format!("callgrind wrote no {}", out.display()))?;
+    fs::remove_file(out).with_context(|| format!("cannot remove {}", out.display()))?;
     Ok(text)
 }
 

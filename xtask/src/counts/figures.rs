@@ -50,10 +50,11 @@ impl Column {
         Self::Instructions,
     ];
 
-    /// The share by which a figure may grow. Accesses and locked instructions are the same in every run.
+    /// The share by which a figure may grow. All are the same in every run and in every folder. Instructions of adds are up
+    /// to 0.16 % more or less under another key of the hash: less than that is no change of the code that is worth a word.
     pub(super) fn tolerance(self) -> f64 {
         match self {
-            Self::Instructions => 0.005,
+            Self::Instructions => 0.002,
             _ => 0.0,
         }
     }

@@ -2,8 +2,9 @@
 //!
 //! The program `counts` of `benches/micro` runs each operation ten thousand times. It is built twice: with the private cfg
 //! `sessile_counts`, where the cache counts its atomic accesses by their places (`shim`), and as it ships, to run under
-//! callgrind (`callgrind`, `locked`). Both builds have the cfg `fuzzing`, which fixes the key of the hash, and both read a
-//! clock that stands still: every run does the same. The averages are compared with `benches/counts.toml` (`ledger`).
+//! callgrind (`callgrind`, `locked`). Both builds have the cfg `fuzzing`, which fixes the key of the hash, read a clock that
+//! stands still and keep to one processor: every run does the same. The averages are compared with `benches/counts.toml`
+//! (`ledger`).
 
 mod callgrind;
 mod driver;

@@ -57,7 +57,7 @@ impl Places {
 /// Runs the counting build.
 pub(super) fn run(binary: &Path, stage: &Stage) -> Result<Vec<Places>> {
     let mut command = Command::new(binary);
-    command.args(["--clock", "still"]).current_dir(root());
+    command.args(["--clock", "still", "--processor", "0"]).current_dir(root());
     if let Some(filter) = stage.filter {
         command.args(["--operation", filter]);
     }

@@ -3,21 +3,21 @@
 use super::figures::{Column, Figures};
 use super::ledger::Difference;
 use super::shim::Places;
-use comfy_table::{CellAlignment, Table, presets};
+use comfy_table::{CellAlignment, LineStyle, Table, presets};
 
 /// A line for each operation; a figure that differs shows what it was.
 pub(super) fn of_figures(figures: &[Figures], differences: &[Difference]) -> Table {
     let mut table = new(&[
         "operation",
         "sessions",
-        "shared-line writes",
-        "read-modify-writes",
-        "own writes",
+        "shared-line\nwrites",
+        "read-modify-\nwrites",
+        "own\nwrites",
         "loads",
-        "locked instructions",
-        "of them by others",
+        "locked\ninstructions",
+        "not by\nthe cache",
         "instructions",
-        "and the allocator's",
+        "by the\nallocator",
     ]);
     for line in figures {
         let cell = |column: Column| {
@@ -77,6 +77,7 @@ pub(super) fn of_places(operations: &[Places]) -> Table {
 fn new(header: &[&str]) -> Table {
     let mut table = Table::new();
     table.load_style(presets::UTF8_HORIZONTAL_ONLY);
+    table.style_mut().row_separator = LineStyle::none();
     table.set_header(header);
     table
 }
