@@ -5,7 +5,7 @@
 
 #![allow(missing_docs, reason = "criterion's macros make functions without any")]
 
-use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
+use criterion::{Criterion, criterion_group, criterion_main};
 use micro::{Operation, Time, Visitor, time, visit};
 
 struct Bench<'c>(&'c mut Criterion);
@@ -14,7 +14,7 @@ impl Visitor for Bench<'_> {
     fn visit<O: Operation>(&mut self, sessions: usize) {
         // Made when it is first run: a filter may not want it.
         let mut made = None;
-        self.0.bench_function(BenchmarkId::new(O::NAME, sessions), |bencher| {
+        self.0.bench_function(&format!("{}, {sessions} sessions", O::NAME), |bencher| {
             let operation = made.get_or_insert_with(|| O::new(sessions, Time::Coarse));
             bencher.iter_custom(|runs| time(operation, runs));
         });

@@ -91,13 +91,12 @@ impl Report {
                 total = Some(sum.trim().parse().with_context(|| format!("`{line}`"))?);
             } else if line.starts_with("calls=") {
                 is_callee = true;
-            } else if let Some(position) = line.strip_prefix("0x") {
-                if !std::mem::take(&mut is_callee) {
-                    let (address, times) = cost(position).with_context(|| format!("not a cost: `{line}`"))?;
-                    let count =
-                        if is_own { report.own.entry(address).or_default() } else { &mut report.foreign };
-                    *count += times;
-                }
+            } else if let Some(position) = line.strip_prefix("0x")
+                && !std::mem::take(&mut is_callee)
+            {
+                let (address, times) = cost(position).with_context(|| format!("not a cost: `{line}`"))?;
+                let count = if is_own { report.own.entry(address).or_default() } else { &mut report.foreign };
+                *count += times;
             }
         }
         let found = report.own.values().sum::<u64>() + report.foreign;
