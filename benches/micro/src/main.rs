@@ -66,6 +66,7 @@ fn main() -> Result<()> {
     if let Some(nth) = options.processor {
         keep_to(nth)?;
     }
+    check_the_counter()?;
     let mut runner = Runner { options, result: Ok(()) };
     visit(&mut runner);
     runner.result
@@ -143,6 +144,23 @@ fn counted<R>(f: impl FnOnce() -> R) -> (R, Vec<Access>) {
         Access { file, line, kind, times }
     };
     (result, counts.into_iter().map(access).collect())
+}
+
+/// Shows the counter a handle that is cloned and dropped: two read-modify-writes, and nothing else that writes.
+#[cfg(sessile_counts)]
+fn check_the_counter() -> Result<()> {
+    use sessile::{Session, SessionId};
+
+    let session = Session::new(SessionId::from([1; 32]), ());
+    let (_, accesses) = counted(|| drop(session.clone()));
+    let kinds: Vec<_> = accesses.iter().map(|access| (access.kind, access.times)).collect();
+    ensure!(kinds == [("read_modify_write", 1); 2], "a cloned handle was counted as {kinds:?}");
+    Ok(())
+}
+
+#[cfg(not(sessile_counts))]
+fn check_the_counter() -> Result<()> {
+    Ok(())
 }
 
 #[cfg(not(sessile_counts))]
