@@ -35,6 +35,11 @@ pub use crate::stats::{Garbage, Handshake, Stats};
 #[doc(hidden)]
 pub mod internals;
 
+/// What the counts need beside the public API.
+#[cfg(sessile_counts)]
+#[doc(hidden)]
+pub use crate::sync::counts::ledger as counted;
+
 const _: () = {
     const fn is_send_and_sync<T: Send + Sync>() {}
     is_send_and_sync::<SessionCache<Vec<u8>>>();

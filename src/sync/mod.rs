@@ -1,15 +1,22 @@
 //! The one door to atomics, cells and thread-local storage.
 //!
 //! Everything the models must see goes through the names exported here: `std` in a shipped build, `loom` under the
-//! private cfg `sessile_loom`, `shuttle` under `sessile_shuttle`. All backends offer the same list, so the source that is
-//! model-checked is the source that ships. Data that no proof rests on (counters, dates, hints) uses [`untracked`], which
-//! is `std` in all of them: loom would spend its search on reorderings that cannot matter.
+//! private cfg `sessile_loom`, `shuttle` under `sessile_shuttle`, `std` with every access counted under `sessile_counts`.
+//! All backends offer the same list, so the source that is model-checked, and counted, is the source that ships. Data that
+//! no proof rests on (counters, dates, hints) uses [`untracked`], which no model sees: loom would spend its search on
+//! reorderings that cannot matter.
 #![allow(clippy::disallowed_types, reason = "this is the module that owns them")]
 
 #[cfg(not(any(sessile_loom, sessile_shuttle)))]
+#[cfg_attr(sessile_counts, allow(unused_imports, reason = "the counts have atomics of their own"))]
 mod std;
-#[cfg(not(any(sessile_loom, sessile_shuttle)))]
+#[cfg(not(any(sessile_loom, sessile_shuttle, sessile_counts)))]
 pub(crate) use self::std::*;
+
+#[cfg(sessile_counts)]
+pub(crate) mod counts;
+#[cfg(sessile_counts)]
+pub(crate) use self::counts::*;
 
 #[cfg(sessile_loom)]
 mod loom;
@@ -46,5 +53,8 @@ pub(crate) fn acquire_count(count: &AtomicUsize) {
 
 /// Atomics that carry no proof: each use says why.
 pub(crate) mod untracked {
+    #[cfg(sessile_counts)]
+    pub(crate) use super::counts::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering};
+    #[cfg(not(sessile_counts))]
     pub(crate) use ::std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 }

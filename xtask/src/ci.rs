@@ -1,7 +1,7 @@
 //! The parts of continuous integration.
 
 use crate::command::{self, cargo};
-use crate::{readme, verify};
+use crate::{counts, readme, verify};
 use anyhow::Result;
 
 /// Everything, in the order in which a failure is cheapest.
@@ -11,6 +11,7 @@ pub(crate) fn run() -> Result<()> {
     docs()?;
     test()?;
     stress()?;
+    counts::run(&counts::Options::default())?;
     verify::run(&verify::Options::default())?;
     readme::run()
 }

@@ -4,6 +4,7 @@
 
 mod ci;
 mod command;
+mod counts;
 mod loom;
 mod readme;
 mod verify;
@@ -45,6 +46,8 @@ enum Task {
     },
     /// Runs the commands that the README shows.
     Readme,
+    /// Instructions and writes to shared lines of each operation, against those in `benches/counts.toml`; fails when one grew.
+    Counts(counts::Options),
     /// Everything that checks the races, in one table: the parts below and the models.
     Verify(verify::Options),
     /// Weakens every ordering; a model must fail each time.
@@ -89,6 +92,7 @@ fn run(task: Task) -> Result<()> {
         Task::Stress => ci::stress(),
         Task::Loom { filter, preemptions } => loom::run(filter.as_deref(), preemptions),
         Task::Readme => readme::run(),
+        Task::Counts(options) => counts::run(&options),
         Task::Verify(options) => verify::run(&options),
         Task::Orderings(filtered) => verify::run_filtered(Part::Orderings, &filtered),
         Task::Mutants(filtered) => verify::run_filtered(Part::Mutants, &filtered),
@@ -115,6 +119,9 @@ mod tests {
         assert!(parses("xtask verify --only loom,tsan --long --deny-skips --may-skip miri,fuzz --json f"));
         assert!(parses("xtask loom add_ --preemptions 2"));
         assert!(parses("xtask orderings src/raw --long"));
+        assert!(parses("xtask counts add --places --deny-skips"));
+        // Half a table is not for the file.
+        assert!(!parses("xtask counts add --accept"));
         assert!(!parses("xtask verify --only rain"));
         // Figures of a part of a part are not for a file.
         assert!(!parses("xtask mutants claim --json f"));

@@ -4,8 +4,8 @@
 //! output of its children; what these print goes to `target/verify/<part>.log`. A part passes only if everything in it
 //! ended and nothing was found. The order is that in which a failure is cheapest.
 
-mod build;
-mod child;
+pub(crate) mod build;
+pub(crate) mod child;
 mod faults;
 mod fuzz;
 mod histories;
@@ -22,10 +22,10 @@ mod sanitizers;
 mod schedules;
 mod seeded;
 mod site;
-mod stage;
-mod tools;
+pub(crate) mod stage;
+pub(crate) mod tools;
 mod trials;
-mod workers;
+pub(crate) mod workers;
 
 use anyhow::{Context, Result, bail};
 use clap::{Args, ValueEnum};

@@ -1,0 +1,212 @@
+//! The figures that were accepted, in `benches/counts.toml`, and the comparison with them.
+
+use super::figures::{Column, Figures};
+use anyhow::{Context, Result, bail};
+use serde::{Deserialize, Serialize};
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+const HEADER: &str = "\
+# What one run of each operation costs: averages over ten thousand runs, written by `cargo xtask counts --accept`.
+# Instructions are those of this compiler.
+
+";
+
+/// What the file says.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Ledger {
+    rustc: String,
+    figures: Vec<Figures>,
+}
+
+/// A figure that is further from what it was than chance takes it.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Difference {
+    pub(super) operation: String,
+    pub(super) sessions: usize,
+    pub(super) column: Column,
+    pub(super) was: f64,
+    pub(super) is: f64,
+}
+
+impl Difference {
+    /// Whether it became less.
+    pub(super) fn is_gain(&self) -> bool {
+        self.is < self.was
+    }
+}
+
+impl Ledger {
+    pub(super) fn new(figures: Vec<Figures>) -> Result<Self> {
+        Ok(Self { rustc: compiler()?, figures })
+    }
+
+    pub(super) fn read(path: &Path) -> Result<Self> {
+        let shown = path.display();
+        let text = fs::read_to_string(path).with_context(|| format!("cannot read {shown}"))?;
+        toml::from_str(&text).with_context(|| format!("{shown} cannot be understood"))
+    }
+
+    pub(super) fn write(&self, path: &Path) -> Result<()> {
+        let text = format!("{HEADER}{}", toml::to_string(self)?);
+        fs::write(path, text).with_context(|| format!("cannot write {}", path.display()))
+    }
+
+    /// The compiler of the file, if it is not `compiler`.
+    pub(super) fn other_compiler(&self, compiler: &str) -> Option<&str> {
+        (self.rustc != compiler).then_some(&self.rustc)
+    }
+
+    /// Compares what was counted now: what differs, and what must not be. Under a filter, operations may be absent.
+    pub(super) fn compare(
+        &self,
+        now: &[Figures],
+        filter: Option<&str>,
+        compiler: &str,
+    ) -> (Vec<Difference>, Vec<String>) {
+        let columns = Column::ALL
+            .into_iter()
+            .filter(|column| *column != Column::Instructions || self.other_compiler(compiler).is_none());
+        let columns: Vec<_> = columns.collect();
+        let mut differences = Vec::new();
+        let mut complaints = Vec::new();
+        for figures in now {
+            let name = format!("{} ({} sessions)", figures.operation, figures.sessions);
+            let Some(known) = self.figures.iter().find(|known| known.is_of(figures)) else {
+                complaints.push(format!("{name}: not in the file"));
+                continue;
+            };
+            for difference in columns.iter().filter_map(|column| differ(known, figures, *column)) {
+                if !difference.is_gain() {
+                    let Difference { column, was, is, .. } = &difference;
+                    complaints.push(format!("{name}: {column} grew from {was:.4} to {is:.4}"));
+                }
+                differences.push(difference);
+            }
+        }
+        let gone = self.figures.iter().filter(|known| !now.iter().any(|figures| known.is_of(figures)));
+        for known in gone.filter(|known| filter.is_none_or(|filter| known.operation.contains(filter))) {
+            complaints.push(format!("{} ({} sessions): not counted", known.operation, known.sessions));
+        }
+        (differences, complaints)
+    }
+}
+
+fn differ(known: &Figures, figures: &Figures, column: Column) -> Option<Difference> {
+    let (was, is) = (known.get(column)?, figures.get(column)?);
+    // Numbers are read back from the file as they were.
+    let differs = (is - was).abs() > was * column.tolerance();
+    let (operation, sessions) = (figures.operation.clone(), figures.sessions);
+    differs.then_some(Difference { operation, sessions, column, was, is })
+}
+
+/// The version of the compiler that the operations were built by.
+pub(super) fn compiler() -> Result<String> {
+    let rustc = std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
+    let output = Command::new(rustc).arg("--version").output().context("cannot run rustc")?;
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    match text.split_whitespace().nth(1) {
+        Some(version) if output.status.success() => Ok(version.to_owned()),
+        _ => bail!("rustc does not tell its version"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn figures(operation: &str) -> Figures {
+        Figures {
+            operation: operation.into(),
+            sessions: 20_480,
+            shared_writes: 2.0,
+            read_modify_writes: 2.4599,
+            own_writes: 1.0,
+            loads: 24.0,
+            locked: Some(3.0),
+            instructions: Some(400.0),
+            foreign: Some(17.0),
+        }
+    }
+
+    fn ledger() -> Ledger {
+        Ledger { rustc: "1.0.0".into(), figures: vec![figures("get"), figures("take")] }
+    }
+
+    fn complaints(now: &[Figures]) -> Vec<String> {
+        ledger().compare(now, None, "1.0.0").1
+    }
+
+    #[test]
+    fn the_same_figures_pass() {
+        assert_eq!(ledger().compare(&[figures("get"), figures("take")], None, "1.0.0"), (vec![], vec![]));
+    }
+
+    #[test]
+    fn each_column_that_grows_is_a_complaint() {
+        type Grow = fn(&mut Figures);
+        let grown: [(Grow, &str); 6] = [
+            (|now| now.shared_writes += 1.0, "shared-line writes grew from 2.0000 to 3.0000"),
+            (|now| now.read_modify_writes += 0.0001, "read-modify-writes grew from 2.4599 to 2.4600"),
+            (|now| now.own_writes += 0.5, "own writes grew from 1.0000 to 1.5000"),
+            (|now| now.loads += 1.0, "loads grew from 24.0000 to 25.0000"),
+            (|now| now.locked = Some(4.0), "locked instructions grew from 3.0000 to 4.0000"),
+            (|now| now.instructions = Some(403.0), "instructions grew from 400.0000 to 403.0000"),
+        ];
+        for (grow, complaint) in grown {
+            let mut now = [figures("get"), figures("take")];
+            grow(&mut now[0]);
+            assert_eq!(complaints(&now), [format!("get (20480 sessions): {complaint}")]);
+        }
+    }
+
+    #[test]
+    fn a_lower_figure_is_a_gain_and_no_complaint() {
+        let mut now = [figures("get"), figures("take")];
+        now[1].shared_writes = 1.0;
+        let (differences, complaints) = ledger().compare(&now, None, "1.0.0");
+        assert!(complaints.is_empty() && differences.len() == 1 && differences[0].is_gain());
+    }
+
+    #[test]
+    fn instructions_within_the_tolerance_are_no_difference() {
+        let mut now = [figures("get"), figures("take")];
+        now[0].instructions = Some(400.7);
+        now[1].instructions = Some(399.3);
+        assert_eq!(ledger().compare(&now, None, "1.0.0"), (vec![], vec![]));
+    }
+
+    #[test]
+    fn operations_that_come_or_go_are_complaints() {
+        let mut now = vec![figures("get"), figures("take"), figures("read")];
+        assert_eq!(complaints(&now), ["read (20480 sessions): not in the file"]);
+        now.truncate(1);
+        assert_eq!(complaints(&now), ["take (20480 sessions): not counted"]);
+        assert!(ledger().compare(&now, Some("ge"), "1.0.0").1.is_empty());
+        now[0].sessions = 7;
+        assert_eq!(complaints(&now).len(), 3);
+    }
+
+    #[test]
+    fn instructions_of_another_compiler_are_not_compared_and_all_else_is() {
+        let mut now = [figures("get"), figures("take")];
+        now[0].instructions = Some(900.0);
+        assert!(ledger().compare(&now, None, "1.1.0").1.is_empty());
+        assert_eq!(ledger().other_compiler("1.1.0"), Some("1.0.0"));
+        now[0].locked = Some(4.0);
+        assert_eq!(ledger().compare(&now, None, "1.1.0").1.len(), 1);
+    }
+
+    #[test]
+    fn the_file_is_read_back_as_it_was_written() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("counts.toml");
+        ledger().write(&path).unwrap();
+        let known = Ledger::read(&path).unwrap();
+        assert_eq!(known.compare(&ledger().figures, None, "1.0.0"), (vec![], vec![]));
+        fs::write(&path, "rustc = 1").unwrap();
+        assert!(Ledger::read(&path).is_err());
+    }
+}

@@ -1,0 +1,107 @@
+//! `cargo xtask counts`: what one run of each operation costs, in figures that do not depend on the machine's mood.
+//!
+//! The program `counts` of `benches/micro` runs each operation ten thousand times. It is built twice: with the private cfg
+//! `sessile_counts`, where the cache counts its atomic accesses by their places (`shim`), and as it ships, to run under
+//! callgrind (`callgrind`, `locked`). Both builds have the cfg `fuzzing`, which fixes the key of the hash, read a clock that
+//! stands still and keep to one processor: every run does the same. The averages are compared with `benches/counts.toml`
+//! (`ledger`).
+
+mod callgrind;
+mod driver;
+mod figures;
+mod ledger;
+mod locked;
+mod owner;
+mod shim;
+mod table;
+
+use crate::command::root;
+use crate::verify::stage::Stage;
+use anyhow::{Result, bail};
+use clap::Args;
+use figures::Figures;
+use ledger::Ledger;
+use shim::Places;
+use std::path::PathBuf;
+
+/// What to count, and what becomes of it.
+#[derive(Args, Clone, Debug, Default)]
+pub(crate) struct Options {
+    /// Only operations whose name contains this.
+    #[arg(conflicts_with = "accept")]
+    filter: Option<String>,
+    /// Writes the figures to `benches/counts.toml` instead of comparing them.
+    #[arg(long)]
+    accept: bool,
+    /// Shows each place in the source that writes, and how often.
+    #[arg(long)]
+    places: bool,
+    /// Fails when valgrind is missing; without this, instructions are then skipped.
+    #[arg(long)]
+    deny_skips: bool,
+}
+
+/// Counts, shows, and compares or accepts.
+pub(crate) fn run(options: &Options) -> Result<()> {
+    let filter = options.filter.as_deref();
+    let stage = Stage::new("counts", false, filter)?;
+    let skip = callgrind::missing();
+    if let (Some(missing), true) = (skip, options.deny_skips || options.accept) {
+        bail!("no instructions without {missing}");
+    }
+    let (figures, places) = count(&stage, skip.is_none())?;
+    drop(stage);
+    if options.places {
+        println!("\n{}", table::of_places(&places));
+    }
+    if options.accept {
+        Ledger::new(figures.clone())?.write(&path())?;
+        println!("\n{}", table::of_figures(&figures, &[]));
+        return Ok(());
+    }
+    compare(&figures, filter, skip)
+}
+
+/// Counts accesses, then instructions.
+fn count(stage: &Stage, with_instructions: bool) -> Result<(Vec<Figures>, Vec<Places>)> {
+    let counting = driver::build(stage, driver::Build::Counting)?;
+    stage.progress.say("counting accesses");
+    let operations = shim::run(&counting, stage)?;
+    if operations.is_empty() {
+        bail!("no operation has such a name");
+    }
+    let instructions = if with_instructions {
+        let shipped = driver::build(stage, driver::Build::Shipped)?;
+        stage.progress.say("counting instructions");
+        Some(callgrind::run(&shipped, &operations, stage)?)
+    } else {
+        None
+    };
+    Ok((figures::join(&operations, instructions.as_deref())?, operations))
+}
+
+fn compare(figures: &[Figures], filter: Option<&str>, skip: Option<&str>) -> Result<()> {
+    let ledger = Ledger::read(&path())?;
+    let (differences, complaints) = ledger.compare(figures, filter, &ledger::compiler()?);
+    println!("\n{}", table::of_figures(figures, &differences));
+    if let Some(missing) = skip {
+        println!("SKIPPED: instructions and locked instructions, for want of {missing}");
+    }
+    if let Some(other) = ledger.other_compiler(&ledger::compiler()?) {
+        println!("SKIPPED: the comparison of instructions, which are those of rustc {other} in the file");
+    }
+    if differences.iter().any(|difference| difference.is_gain()) {
+        println!("Some are lower than in the file: `cargo xtask counts --accept` keeps them there.");
+    }
+    if complaints.is_empty() {
+        return Ok(());
+    }
+    bail!(
+        "{}\n`cargo xtask counts --places` shows where; `--accept` writes the new figures to the file",
+        complaints.join("\n")
+    );
+}
+
+fn path() -> PathBuf {
+    root().join("benches/counts.toml")
+}

@@ -1,0 +1,148 @@
+//! Whose word an access is to: found by the type in whose method it stands.
+//!
+//! A thread's own words are written by that thread in steady state, and looked at by others once a batch at most: its
+//! counters, its spare permits, its hand, its limbo. All else is shared: slots, publication words, permits, settings, and a session's
+//! count and dates, which belong to whoever holds it next.
+
+use anyhow::{Context, Result};
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// The types whose words are a thread's own.
+const OF_THREAD: [(&str, &str); 6] = [
+    ("src/sync/tally.rs", "Tally"),
+    ("src/budget.rs", "Spare"),
+    ("src/cache/victim.rs", "Hand"),
+    ("src/reclaim/limbo.rs", "Limbo"),
+    ("src/reclaim/limbo.rs", "Occupied"),
+    ("src/reclaim/stray.rs", "Strays"),
+];
+
+/// What an access belongs to.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Owner {
+    file: String,
+    /// A type, or a function outside of all types.
+    pub(super) name: String,
+}
+
+impl Owner {
+    pub(super) fn is_thread(&self) -> bool {
+        OF_THREAD.contains(&(&self.file, &self.name))
+    }
+}
+
+/// The sources, read as they are asked for.
+pub(super) struct Owners {
+    root: PathBuf,
+    sources: BTreeMap<String, String>,
+}
+
+impl Owners {
+    pub(super) fn new(root: &Path) -> Self {
+        Self { root: root.to_owned(), sources: BTreeMap::new() }
+    }
+
+    /// The owner of the access at `line`, counted from one.
+    pub(super) fn of(&mut self, file: &str, line: usize) -> Result<Owner> {
+        if !self.sources.contains_key(file) {
+            let path = self.root.join(file);
+            let text =
+                fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
+            self.sources.insert(file.to_owned(), text);
+        }
+        let name = item_at(&self.sources[file], line);
+        let name = name.with_context(|| format!("{file}:{line} is in no item"))?;
+        Ok(Owner { file: file.to_owned(), name })
+    }
+}
+
+/// The name of the item in which a line of formatted source stands: of an `impl`, its type.
+fn item_at(source: &str, line: usize) -> Option<String> {
+    let above: Vec<_> = source.lines().take(line).collect();
+    above.iter().rev().find_map(|line| item_of(line))
+}
+
+/// The name that a line gives to an item, if it begins one at the first column.
+fn item_of(line: &str) -> Option<String> {
+    if let Some(rest) = line.strip_prefix("impl").filter(|rest| rest.starts_with(['<', ' '])) {
+        let rest = after_parameters(rest);
+        let name = rest.split_once(" for ").map_or(rest, |(_, name)| name);
+        return Some(identifier(name));
+    }
+    let bare = line.strip_prefix("pub(crate) ").or(line.strip_prefix("pub(super) ")).unwrap_or(line);
+    bare.strip_prefix("fn ").map(identifier)
+}
+
+/// What follows the parameters in angle brackets, if there are any.
+fn after_parameters(text: &str) -> &str {
+    let mut depth = 0;
+    for (at, letter) in text.char_indices() {
+        match letter {
+            '<' => depth += 1,
+            // The bracket of an arrow closes nothing.
+            '>' if !text[..at].ends_with('-') => depth -= 1,
+            _ => {}
+        }
+        if depth == 0 {
+            return &text[at + usize::from(letter == '>')..];
+        }
+    }
+    text
+}
+
+/// The last segment of the path that a text begins with.
+fn identifier(text: &str) -> String {
+    let is_part = |letter: char| letter.is_alphanumeric() || letter == '_' || letter == ':';
+    let path: String = text.trim().chars().take_while(|letter| is_part(*letter)).collect();
+    path.rsplit("::").next().unwrap_or_default().to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::command::root;
+
+    const SOURCE: &str = "\
+impl<B: super::Reclaim, F: Fn(u8) -> Word<B>> Limbo<B> {
+    fn a() {}
+}
+
+impl<T> Drop for session::Handle<'_, T>
+where
+    T: Send,
+{
+    fn drop(&mut self) {}
+}
+
+pub(crate) fn alone(word: &AtomicU64) {
+    word.load();
+}
+";
+
+    #[test]
+    fn the_item_around_a_line_is_named() {
+        let name = |line| item_at(SOURCE, line).unwrap();
+        assert_eq!([name(2), name(9), name(13)], ["Limbo", "Handle", "alone"]);
+        assert_eq!(item_at("use std::mem;\n", 1), None);
+    }
+
+    #[test]
+    fn the_types_of_a_thread_are_in_the_source() {
+        for (file, name) in OF_THREAD {
+            let source = fs::read_to_string(root().join(file)).unwrap();
+            let found = source.lines().filter_map(item_of).any(|item| item == name);
+            assert!(found, "{file} has no {name}");
+        }
+    }
+
+    #[test]
+    fn spares_are_a_threads_own_and_permits_are_not() {
+        let source = fs::read_to_string(root().join("src/budget.rs")).unwrap();
+        let line = |text: &str| 1 + source.lines().position(|line| line.starts_with(text)).unwrap();
+        let mut owners = Owners::new(root());
+        assert!(owners.of("src/budget.rs", line("impl Spare") + 2).unwrap().is_thread());
+        assert!(!owners.of("src/budget.rs", line("impl Permits") + 2).unwrap().is_thread());
+    }
+}
