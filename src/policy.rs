@@ -105,12 +105,6 @@ impl<I: Copy> Hunt<I> {
         self.buckets += 1;
     }
 
-    /// Whether one of this rank would go before all that were seen.
-    #[inline]
-    pub(crate) fn is_earlier(&self, rank: Rank) -> bool {
-        rank > self.first.rank
-    }
-
     #[inline]
     pub(crate) fn see(&mut self, item: I, rank: Rank, is_touched: bool) {
         self.first.see(item, rank);

@@ -2,9 +2,9 @@
 
 use super::add::Newcomer;
 use super::departure::{Departures, Permit};
+use super::victim::Victim;
 use super::{At, Guard, SessionCache};
 use crate::error::{Rejection, RemovalCause};
-use crate::policy::Hunt;
 use crate::raw::{Table, Word};
 use crate::session::Block;
 use std::ptr::NonNull;
@@ -58,28 +58,27 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
         if !newcomer.holding.session {
             newcomer.holding.session = self.take_permit(pin);
         }
-        if newcomer.holding.session {
-            if let Some(empty) = table.vacancy(newcomer.hash) {
-                self.look_after_ages(pin, table, newcomer);
-                return Ok(Some(empty));
-            }
+        let empty = table.vacancy(newcomer.hash);
+        if newcomer.holding.session && empty.is_some() {
+            self.look_after_ages(pin, table, newcomer);
+            return Ok(empty);
         }
-        let mut survey = self.survey(pin, table, newcomer);
         if newcomer.holding.session && self.is_unbounded() {
             if let Some(wait) = self.grow_for(pin, table, newcomer, departures)? {
                 return wait;
             }
         }
-        if survey.empty.is_some() {
-            self.survey_elsewhere(pin, table, newcomer, &mut survey.hunt);
-        }
-        if let Some(victim) = survey.hunt.victim() {
-            let is_own = table.is_in_set(victim.position, newcomer.hash);
-            if is_own || survey.empty.is_none() {
-                return Ok(Some(victim));
+        match self.victim(pin, table, newcomer, empty.is_some()) {
+            Victim::At(victim) => {
+                if empty.is_none() || table.is_in_set(victim.position, newcomer.hash) {
+                    return Ok(Some(victim));
+                }
+                let evicted = self.evict(pin, &victim, newcomer.now, Permit::Kept, departures);
+                newcomer.holding.session = evicted;
+                return Ok(if evicted { empty } else { None });
             }
-            newcomer.holding.session = self.evict(pin, &victim, newcomer.now, Permit::Kept, departures);
-            return Ok(if newcomer.holding.session { survey.empty } else { None });
+            Victim::Gone => return Ok(None),
+            Victim::Nobody => {}
         }
         if !newcomer.holding.session {
             newcomer.holding.session = self.evict_elsewhere(pin, newcomer, Permit::Kept, None, departures);
@@ -201,14 +200,9 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
         departures: &mut Departures<T>,
     ) -> bool {
         let table = self.chain(pin).newest();
-        let mut hunt = Hunt::new(self.protect_reused);
-        for bucket in table.buckets_of(newcomer.hash) {
-            self.hunt(pin, &mut hunt, table, bucket, keep, newcomer.now);
-        }
-        match hunt.victim() {
-            Some(victim) => self.evict(pin, &victim, newcomer.now, Permit::GivenBack, departures),
-            None => false,
-        }
+        let mut buckets = table.buckets_of(newcomer.hash).into_iter();
+        let victim = self.first_to_go(pin, table, &mut buckets, keep, newcomer.now);
+        victim.is_some_and(|victim| self.evict(pin, &victim, newcomer.now, Permit::GivenBack, departures))
     }
 
     /// Evicts from the first bucket that has something to evict. Bounded by the size of the tables.
@@ -224,9 +218,9 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
         for table in self.chain(pin).tables() {
             let start = table.bucket_at(newcomer.hash.wrapping_mul(SCRAMBLE));
             for bucket in (start..table.len()).chain(0..start) {
-                let mut hunt = Hunt::new(self.protect_reused);
-                self.hunt(pin, &mut hunt, table, bucket, keep, newcomer.now);
-                let Some(victim) = hunt.victim() else { continue };
+                let mut one = std::iter::once(bucket);
+                let victim = self.first_to_go(pin, table, &mut one, keep, newcomer.now);
+                let Some(victim) = victim else { continue };
                 if self.evict(pin, &victim, newcomer.now, permit, departures) {
                     return true;
                 }

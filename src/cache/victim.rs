@@ -4,17 +4,18 @@ use super::add::Newcomer;
 use super::room::SCRAMBLE;
 use super::{At, Guard, SessionCache};
 use crate::policy::{Hunt, rank_of_age};
-use crate::raw::{Position, SLOTS, Stamp, Table};
+use crate::raw::{Oldest, SLOTS, Stamp, Table};
 use crate::recency::AGE_MAX;
 use crate::session::Block;
 use crate::sync::untracked::{AtomicUsize, Ordering};
 use std::ptr::NonNull;
 
-/// What a look at the newcomer's set found.
-pub(super) struct Survey<'t, T> {
-    pub(super) hunt: Hunt<At<'t, T>>,
-    /// An empty slot, where the newcomer goes if the victim is elsewhere.
-    pub(super) empty: Option<At<'t, T>>,
+/// Who makes room.
+pub(super) enum Victim<'t, T> {
+    At(At<'t, T>),
+    Nobody,
+    /// The one that was chosen has left or was used meanwhile.
+    Gone,
 }
 
 /// Where one thread's walk over the buckets stands, from which it takes samples.
@@ -54,17 +55,35 @@ fn samples_for(buckets: usize) -> usize {
 }
 
 impl<T: Send + Sync + 'static> SessionCache<T> {
-    pub(super) fn survey<'p>(
+    /// Who goes to make room for the newcomer: the first in its set, or in a few buckets more if `is_sampled`.
+    ///
+    /// Fourteen slots, a quarter of them empty, are a small sample of a cache. More buckets bring the order closer to that of
+    /// one list.
+    pub(super) fn victim<'p>(
         &self,
         pin: &'p Guard<'_, T>,
         table: &'p Table<Block<T>>,
         newcomer: &Newcomer<T>,
-    ) -> Survey<'p, T> {
-        let mut hunt = Hunt::new(self.protect_reused);
-        for bucket in table.buckets_of(newcomer.hash) {
-            self.hunt(pin, &mut hunt, table, bucket, None, newcomer.now);
+        is_sampled: bool,
+    ) -> Victim<'p, T> {
+        let samples = if is_sampled { samples_for(table.len()) } else { 0 };
+        let elsewhere = (0..samples).map(|_| pin.state().hand.advance(table, newcomer.hash));
+        let mut buckets = table.buckets_of(newcomer.hash).into_iter().chain(elsewhere);
+        if self.needs_a_close_look(table, newcomer.now) {
+            let first = self.first_to_go(pin, table, &mut buckets, None, newcomer.now);
+            return first.map_or(Victim::Nobody, Victim::At);
         }
-        Survey { hunt, empty: table.vacancy(newcomer.hash) }
+        let tick = self.recency.tick();
+        let (mut oldest, mut bucket) = (Oldest::NOBODY, 0);
+        for another in buckets {
+            let older = self.oldest_in(table, another, tick).max(oldest);
+            bucket = if older == oldest { bucket } else { another };
+            oldest = older;
+        }
+        if oldest == Oldest::NOBODY {
+            return Victim::Nobody;
+        }
+        table.still(bucket, oldest, tick).map_or(Victim::Gone, Victim::At)
     }
 
     /// Lowers ages that are about to wrap in one bucket: what an add does that looks for no victim.
@@ -75,57 +94,18 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
         newcomer: &Newcomer<T>,
     ) {
         let bucket = pin.state().hand.advance(table, newcomer.hash);
-        let tick = self.recency.tick();
-        let oldest = table.oldest_in(bucket, tick);
-        if oldest.is_some_and(|oldest| oldest.age > AGE_MAX) {
-            self.rejuvenate(table, bucket, tick);
-        }
+        self.oldest_in(table, bucket, self.recency.tick());
     }
 
-    /// Goes on with the hunt in a few other buckets.
-    ///
-    /// Fourteen slots, a quarter of them empty, are a small sample of a cache. More buckets bring the order closer to that of
-    /// one list.
-    pub(super) fn survey_elsewhere<'p>(
-        &self,
-        pin: &'p Guard<'_, T>,
-        table: &'p Table<Block<T>>,
-        newcomer: &Newcomer<T>,
-        hunt: &mut Hunt<At<'p, T>>,
-    ) {
-        for _ in 0..samples_for(table.len()) {
-            let bucket = pin.state().hand.advance(table, newcomer.hash);
-            self.hunt(pin, hunt, table, bucket, None, newcomer.now);
-        }
-    }
-
-    /// Looks for a victim in a bucket, where `keep` may not go.
+    /// The oldest member of a bucket, by age alone. Ages that are about to wrap are lowered.
     #[inline]
-    pub(super) fn hunt<'p>(
-        &self,
-        pin: &'p Guard<'_, T>,
-        hunt: &mut Hunt<At<'p, T>>,
-        table: &'p Table<Block<T>>,
-        bucket: usize,
-        keep: Option<NonNull<Block<T>>>,
-        now: u64,
-    ) {
-        let tick = self.recency.tick();
-        let Some(oldest) = table.oldest_in(bucket, tick) else { return };
-        if oldest.age > AGE_MAX {
+    fn oldest_in(&self, table: &Table<Block<T>>, bucket: usize, tick: usize) -> Oldest {
+        let oldest = table.oldest_in(bucket, tick);
+        if oldest.age() > AGE_MAX {
             self.rejuvenate(table, bucket, tick);
+            return table.oldest_in(bucket, tick);
         }
-        if self.needs_a_close_look(table, now) || keep.is_some() {
-            return self.hunt_closely(pin, hunt, table.bucket_spots(bucket), keep, now);
-        }
-        let rank = rank_of_age(oldest.age, false);
-        if hunt.is_earlier(rank) {
-            let spot = table.at(Position { bucket, slot: oldest.slot });
-            // Somebody else may be there by now, and young.
-            if spot.word.is_member() && spot.word.stamp().age(tick) == oldest.age {
-                hunt.see(spot, rank, true);
-            }
-        }
+        oldest
     }
 
     /// Whether more than age decides who goes.
@@ -137,28 +117,35 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
             || self.sweeper.may_have_expired(now)
     }
 
-    /// Shows every member but `keep` to the hunt, with its date.
-    #[inline(never)]
-    fn hunt_closely<'p>(
+    /// The first to go in these buckets by date, age and use, all but `keep`.
+    pub(super) fn first_to_go<'p>(
         &self,
         pin: &'p Guard<'_, T>,
-        hunt: &mut Hunt<At<'p, T>>,
-        spots: impl Iterator<Item = At<'p, T>>,
+        table: &'p Table<Block<T>>,
+        buckets: &mut dyn Iterator<Item = usize>,
         keep: Option<NonNull<Block<T>>>,
         now: u64,
-    ) {
-        hunt.enter_bucket();
-        for spot in spots.filter(|spot| spot.word.is_member()) {
-            let Some(block) = self.block(pin, &spot) else { continue };
-            if keep.is_none_or(|keep| !spot.word.holds(keep)) {
-                let by_age = rank_of_age(spot.word.stamp().age(self.recency.tick()), spot.word.is_touched());
+    ) -> Option<At<'p, T>> {
+        let mut hunt = Hunt::new(self.protect_reused);
+        for bucket in buckets {
+            hunt.enter_bucket();
+            self.oldest_in(table, bucket, self.recency.tick());
+            for spot in table.bucket_spots(bucket).filter(|spot| spot.word.is_member()) {
+                let Some(block) = self.block(pin, &spot) else { continue };
+                if keep.is_some_and(|keep| spot.word.holds(keep)) {
+                    continue;
+                }
+                // The tick after the word: a stamp newer than the tick would look old.
+                let age = spot.word.stamp().age(self.recency.tick());
                 let by_date = self.policy.rank_of_date(block.expires(), now);
-                hunt.see(spot, by_date | by_age, spot.word.is_touched());
+                let is_touched = spot.word.is_touched();
+                hunt.see(spot, by_date | rank_of_age(age, is_touched), is_touched);
             }
         }
+        hunt.victim()
     }
 
-    /// Lowers the ages that are about to wrap. The words change, so these spots will not be evicted in this attempt.
+    /// Lowers the ages that are about to wrap. The words change.
     #[cold]
     fn rejuvenate(&self, table: &Table<Block<T>>, bucket: usize, tick: usize) {
         for spot in table.bucket_spots(bucket) {

@@ -158,7 +158,8 @@ impl<T> Block<T> {
     }
 
     pub(crate) fn set_not_resumable(&self) {
-        self.flags.fetch_and(!Self::RESUMABLE, Ordering::Relaxed);
+        // Nothing else in the flags changes, and this is the one way they do.
+        self.flags.store(self.flags.load(Ordering::Relaxed) & !Self::RESUMABLE, Ordering::Relaxed);
     }
 
     pub(crate) fn created(&self) -> Option<u64> {
