@@ -136,7 +136,7 @@ impl<B> Table<B> {
 
     #[inline]
     pub(crate) fn next(&self) -> Option<&Self> {
-        // ORDERING: Acquire: sees the table as it was made; pairs with `link`. Model: `migrate_and_take`.
+        // ORDERING: Acquire: sees the table as it was made; pairs with `link`. Model: `migrate_and_replace`.
         let next = self.next.load(Ordering::Acquire);
         // SAFETY: a successor is retired after its predecessor, which the caller's guard keeps alive.
         unsafe { next.as_ref() }
@@ -144,7 +144,7 @@ impl<B> Table<B> {
 
     /// Publishes the successor. One thread at a time does (the mover).
     pub(super) fn link(&self, next: Box<Self>) {
-        // ORDERING: Release: publishes the table, pairs with `next`. Model: `migrate_and_take`.
+        // ORDERING: Release: publishes the table, pairs with `next`. Model: `migrate_and_replace`.
         self.next.store(Box::into_raw(next), Ordering::Release);
     }
 }
