@@ -89,20 +89,38 @@ impl<B: Reclaim, L: Default + Send + Sync + 'static> Domain<B, L> {
         Self { number, shared: Arc::new(shared) }
     }
 
-    /// Pins this thread to read, at the least cost. `None` when it used another domain last, or none: then [`pin`](Self::pin)
-    /// finds or makes its part of this one.
+    /// Pins this thread to read, at the least cost. `None` when its thread-local storage is already gone: then only
+    /// [`pin`](Self::pin) can.
     #[inline]
     pub(crate) fn reader(&self) -> Option<Reader<'_, B, L>> {
         // SAFETY: the number is that of this very domain, which lives as long as `&self`.
-        let (guard, node) = unsafe { local::enter_again(self.number) }?;
-        Some(Reader { guard, node })
+        match unsafe { local::enter_again(self.number) } {
+            Some((guard, node)) => Some(Reader { guard, node }),
+            None => self.reader_anew(),
+        }
+    }
+
+    /// [`reader`](Self::reader) of a thread that used another domain last, or none.
+    #[cold]
+    #[inline(never)]
+    fn reader_anew(&self) -> Option<Reader<'_, B, L>> {
+        let entered = self.enter();
+        if entered.lease.is_some() {
+            return None;
+        }
+        Some(Reader { guard: entered.guard, node: entered.node })
+    }
+
+    #[inline]
+    fn enter(&self) -> Entered<'_, B, L> {
+        // SAFETY: the lease is from this very domain, which lives as long as `&self`.
+        unsafe { local::enter(self.number, || self.lease()) }
     }
 
     /// Pins this thread. Pins may nest.
     #[inline]
     pub(crate) fn pin(&self) -> Pin<'_, B, L> {
-        // SAFETY: the lease is from this very domain, which lives as long as `&self`.
-        let entered: Entered<'_, B, L> = unsafe { local::enter(self.number, || self.lease()) };
+        let entered = self.enter();
         Pin {
             reader: ManuallyDrop::new(Reader { guard: entered.guard, node: entered.node }),
             shared: &self.shared,

@@ -197,7 +197,7 @@ impl<T> Block<T> {
     #[inline]
     pub(crate) fn is_usable(&self, now: u64) -> bool {
         let created = self.created.load(Ordering::Relaxed);
-        created <= now && now <= self.expires() && self.is_resumable()
+        created <= now && !self.is_expired(now) && self.is_resumable()
     }
 
     /// Gives an undated session its date and its timeout: what the first cache does. Called with a handle in hand, and
