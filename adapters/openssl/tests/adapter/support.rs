@@ -2,12 +2,12 @@
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
-use std::ffi::{c_int, c_long};
+use std::ffi::{c_int, c_long, c_uint};
 use std::io::{self, Read, Write};
 use std::rc::Rc;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use foreign_types::ForeignTypeRef;
+use foreign_types::{ForeignType, ForeignTypeRef};
 use openssl::asn1::Asn1Time;
 use openssl::bn::BigNum;
 use openssl::ec::{EcGroup, EcKey};
@@ -16,7 +16,7 @@ use openssl::nid::Nid;
 use openssl::pkey::{PKey, Private};
 use openssl::ssl::{
     ErrorCode, Ssl, SslContext, SslContextBuilder, SslContextRef, SslMethod, SslSession, SslSessionCacheMode,
-    SslStream, SslVersion,
+    SslSessionRef, SslStream, SslVersion,
 };
 use openssl::x509::{X509, X509Builder, X509NameBuilder};
 
@@ -119,6 +119,18 @@ pub(crate) struct Pipe {
     outgoing: Rc<RefCell<VecDeque<u8>>>,
 }
 
+impl Pipe {
+    /// Everything that was written to this end.
+    pub(crate) fn sent(&self) -> Vec<u8> {
+        self.outgoing.borrow().iter().copied().collect()
+    }
+
+    /// Lets this end read the bytes.
+    pub(crate) fn receive(&self, bytes: &[u8]) {
+        self.incoming.borrow_mut().extend(bytes);
+    }
+}
+
 impl Read for Pipe {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         match self.incoming.borrow_mut().read(buffer)? {
@@ -195,6 +207,30 @@ fn settle(outcome: Result<(), openssl::ssl::Error>) -> Result<bool, openssl::ssl
         Err(error) if error.code() == ErrorCode::WANT_READ => Ok(false),
         Err(error) => Err(error),
     }
+}
+
+unsafe extern "C" {
+    fn SSL_SESSION_dup(session: *const openssl_sys::SSL_SESSION) -> *mut openssl_sys::SSL_SESSION;
+    fn SSL_SESSION_set1_id(session: *mut openssl_sys::SSL_SESSION, id: *const u8, length: c_uint) -> c_int;
+}
+
+/// Another object with the same state.
+pub(crate) fn duplicate(session: &SslSessionRef) -> SslSession {
+    // SAFETY: the session is alive; the copy is nobody else's.
+    unsafe {
+        let copy = SSL_SESSION_dup(session.as_ptr());
+        assert!(!copy.is_null());
+        SslSession::from_ptr(copy)
+    }
+}
+
+/// Another object with the same state and another id.
+pub(crate) fn renamed(session: &SslSessionRef, id: &[u8]) -> SslSession {
+    let copy = duplicate(session);
+    // SAFETY: the copy is alive and nobody else's; as many bytes are read as there are.
+    let set = unsafe { SSL_SESSION_set1_id(copy.as_ptr(), id.as_ptr(), id.len() as c_uint) };
+    assert_eq!(set, 1);
+    copy
 }
 
 /// The `SSL_CTX_sess_*` counters, by the numbers of their control calls.
