@@ -164,8 +164,8 @@ fn tell<S: Send + Sync + 'static>(
     // SAFETY: libssl lends the connection for the call.
     let ssl = unsafe { SslRef::from_ptr(connection.cast_mut()) };
     let Some(attachment) = place.at(ssl.ssl_context()) else { return };
-    if let Some(moment) = ffi::moment(wherefore) {
-        record(&attachment.store, event(ssl, moment));
+    if let Some(event) = ffi::moment(wherefore).and_then(|moment| event(ssl, moment)) {
+        record(&attachment.store, event);
     }
     if let Some(former) = attachment.former {
         // SAFETY: it was set as the callback of this context and is called with what libssl would have called it with.
@@ -173,14 +173,17 @@ fn tell<S: Send + Sync + 'static>(
     }
 }
 
-/// The counter that libssl raises at this moment.
-fn event(ssl: &SslRef, moment: Moment) -> Handshake {
-    match (ssl.is_server(), moment) {
+/// The counter that libssl raises at this moment, if any: a HelloRequest that was sent counts as a handshake that never
+/// ended.
+fn event(ssl: &SslRef, moment: Moment) -> Option<Handshake> {
+    let event = match (ssl.is_server(), moment) {
         (true, Moment::Started) if ffi::is_first_handshake(ssl) => Handshake::Accept,
         (true, Moment::Started) => Handshake::AcceptRenegotiate,
+        (true, Moment::Done) if ffi::awaits_renegotiation(ssl) => return None,
         (true, Moment::Done) => Handshake::AcceptGood,
         (false, Moment::Started) if ffi::is_first_handshake(ssl) => Handshake::Connect,
         (false, Moment::Started) => Handshake::ConnectRenegotiate,
         (false, Moment::Done) => Handshake::ConnectGood,
-    }
+    };
+    Some(event)
 }

@@ -22,6 +22,7 @@ unsafe extern "C" {
         length: c_uint,
     ) -> c_int;
     fn SSL_SESSION_is_resumable(session: *const sys::SSL_SESSION) -> c_int;
+    fn SSL_renegotiate_pending(ssl: *const sys::SSL) -> c_int;
     fn SSL_SESSION_dup(session: *const sys::SSL_SESSION) -> *mut sys::SSL_SESSION;
 }
 
@@ -89,11 +90,15 @@ pub(crate) fn copy_for(session: &SslSessionRef, id_context: &[u8; 32]) -> Option
         }
         SslSession::from_ptr(copy)
     };
-    // SAFETY: the copy is alive and nobody else's; 32 bytes are read, the most an id context may have.
-    let named = unsafe {
-        SSL_SESSION_set1_id_context(copy.as_ptr(), id_context.as_ptr(), id_context.len() as c_uint)
-    };
-    (named == 1).then_some(copy)
+    set_id_context(&copy, id_context).then_some(copy)
+}
+
+/// Changes the id context of a session that no other thread knows yet.
+pub(crate) fn set_id_context(session: &SslSessionRef, id_context: &[u8; 32]) -> bool {
+    // SAFETY: the session is alive and not shared; 32 bytes are read, the most an id context may have.
+    unsafe {
+        SSL_SESSION_set1_id_context(session.as_ptr(), id_context.as_ptr(), id_context.len() as c_uint) == 1
+    }
 }
 
 /// Sets the timeout that a context gives to its sessions; returns nothing, as the former one is of no use.
@@ -120,4 +125,10 @@ pub(crate) fn is_first_handshake(ssl: &SslRef) -> bool {
         sys::SSL_get_finished(ssl.as_ptr(), nowhere(), 0) == 0
             || sys::SSL_get_peer_finished(ssl.as_ptr(), nowhere(), 0) == 0
     }
+}
+
+/// Whether a server has asked for a renegotiation that the client has not begun yet.
+pub(crate) fn awaits_renegotiation(ssl: &SslRef) -> bool {
+    // SAFETY: the connection is alive.
+    unsafe { SSL_renegotiate_pending(ssl.as_ptr()) == 1 }
 }

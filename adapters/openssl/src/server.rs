@@ -146,7 +146,14 @@ impl ServerStore {
 
 impl ContextStore {
     /// Stores what a handshake made, for as long as both the session and the store allow.
+    ///
+    /// A server name callback can have changed contexts after libssl stamped the session. The context that the handshake
+    /// ended in, which may have asked for more than the first one, is the one that the session belongs to.
     pub(crate) fn keep(&self, session: SslSession) {
+        let is_strange = IdContext::of(&session).is_some_and(|made| made.domain() != self.domain);
+        if is_strange && !ffi::set_id_context(&session, self.id_context.as_bytes()) {
+            return;
+        }
         let (_, timeout) = ffi::dates(&session);
         let timeout = Duration::from_secs(timeout).min(self.store.cache.timeout());
         if let Ok(wrapped) = ServerStore::wrap(session, timeout) {

@@ -211,7 +211,15 @@ fn settle(outcome: Result<(), openssl::ssl::Error>) -> Result<bool, openssl::ssl
 
 unsafe extern "C" {
     fn SSL_SESSION_dup(session: *const openssl_sys::SSL_SESSION) -> *mut openssl_sys::SSL_SESSION;
+    fn SSL_SESSION_set_time(session: *mut openssl_sys::SSL_SESSION, time: c_long) -> c_long;
     fn SSL_SESSION_set1_id(session: *mut openssl_sys::SSL_SESSION, id: *const u8, length: c_uint) -> c_int;
+}
+
+/// Lets a session be so many seconds older.
+pub(crate) fn backdate(session: &SslSessionRef, seconds: c_long) {
+    let time = c_long::try_from(session.time()).unwrap() - seconds;
+    // SAFETY: the session is alive.
+    assert!(unsafe { SSL_SESSION_set_time(session.as_ptr(), time) } != 0);
 }
 
 /// Another object with the same state.
