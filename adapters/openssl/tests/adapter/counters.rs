@@ -234,7 +234,7 @@ fn a_second_tier_is_counted_as_libssl_counts_its_callback() {
     let session = client.sessions().pop().unwrap();
     let kept = store.sessions().pop().unwrap();
     store.flush_sessions(0);
-    let tier = kept.clone();
+    let tier = kept;
     store
         .cache()
         .set_hooks(sessile::Hooks::new().on_miss(move |id, _| (*id == tier.id()).then(|| tier.clone())));
