@@ -5,9 +5,10 @@ use std::fmt::Write;
 use anyhow::Result;
 use serde::Serialize;
 
+use crate::backend::{Backend, Kind};
 use crate::driver::{Load, STRANGERS, WORKERS};
+use crate::figures::Figures;
 use crate::server::Tls;
-use crate::stores::{Figures, Kind};
 
 /// The figures of one run. Latencies are of the TLS handshake as the client saw it, without TCP's.
 #[derive(Clone, Debug, Serialize)]
@@ -124,11 +125,18 @@ fn write_rows(text: &mut String, load: &Load, runs: &[Run]) -> std::fmt::Result 
     for run in runs {
         writeln!(text, "{:8} TLS {}: {} failed, {}", run.store, run.tls.name(), run.failed, run.cache)?;
     }
+    let measured = match load.backend {
+        Backend::Rustls => "Measured in the run.",
+        Backend::Openssl => {
+            "Measured by playing the run once more\nwith as many threads and nothing but the calls that libssl makes to \
+             either cache."
+        }
+    };
     writeln!(
         text,
         "\nLatency is that of the TLS handshake as the client saw it, while {WORKERS} connections compete for the processors.\n\
          Store: p50 and p99 of one put, get or take; mean of all of them together per handshake. Both include clock\n\
-         readings and the waits of threads that lost their processor.\n\
+         readings and the waits of threads that lost their processor. {measured}\n\
          Every store saw the same visits: their number and each worker's sequence are fixed before its run."
     )
 }

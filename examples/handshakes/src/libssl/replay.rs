@@ -1,0 +1,138 @@
+//! The time of the store's own work, for a cache that cannot be timed where it works.
+//!
+//! libssl's cache is called from within libssl. So the run is played once more, the same visits by as many threads, with the
+//! calls to the cache alone: both caches by the same loop, each behind the calls that libssl makes. Sessions are made and
+//! freed outside of the measured time. There being no handshakes in between, calls meet more often than in the run.
+
+use std::sync::Barrier;
+use std::thread;
+use std::time::Instant;
+
+use anyhow::{Context, Result, anyhow};
+use hdrhistogram::Histogram;
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
+
+use super::Store;
+use super::calls::{Caller, Id};
+use crate::backend::{Identity, Kind, SITE};
+use crate::driver::{Load, Schedule, Visitor, WORKERS, clients_of};
+use crate::figures::{LONGEST_NANOSECONDS, Timing};
+use crate::server::Tls;
+
+/// Tickets that a client keeps, as in the run.
+const TICKETS_PER_CLIENT: usize = 8;
+
+/// Plays a run of `handshakes` by each worker to a new store.
+pub(crate) fn replay(kind: Kind, load: &Load, tls: Tls, handshakes: u64) -> Result<Timing> {
+    let store = Store::new(kind, load.capacity)?;
+    let context = store.context(&Identity::new()?, &[tls], SITE)?;
+    let players: Vec<_> = (0..WORKERS)
+        .map(|index| Player::new(load, index, tls, Caller::new(&context)?))
+        .collect::<Result<_>>()?;
+    let barrier = Barrier::new(WORKERS);
+    let measured: Vec<Result<Meter>> = thread::scope(|scope| {
+        let play = |player: Player| {
+            let barrier = &barrier;
+            scope.spawn(move || {
+                barrier.wait();
+                player.play(handshakes)
+            })
+        };
+        let threads: Vec<_> = players.into_iter().map(play).collect();
+        let join = |thread: thread::ScopedJoinHandle<'_, _>| {
+            thread.join().unwrap_or_else(|_| Err(anyhow!("a thread of the replay panicked")))
+        };
+        threads.into_iter().map(join).collect()
+    });
+    let mut all = Meter::new()?;
+    for meter in measured {
+        let meter = meter?;
+        all.calls.add(&meter.calls).context("histograms of one kind add up")?;
+        all.total += meter.total;
+    }
+    Ok(Timing::of(&all.calls, all.total))
+}
+
+/// The calls of one thread.
+struct Meter {
+    calls: Histogram<u64>,
+    total: u64,
+}
+
+impl Meter {
+    fn new() -> Result<Self> {
+        let calls = Histogram::new_with_bounds(1, LONGEST_NANOSECONDS, 3).context("histogram")?;
+        Ok(Self { calls, total: 0 })
+    }
+
+    fn time<R>(&mut self, call: impl FnOnce() -> R) -> R {
+        let start = Instant::now();
+        let answer = call();
+        let spent = u64::try_from(start.elapsed().as_nanos()).unwrap_or(u64::MAX);
+        self.calls.saturating_record(spent);
+        self.total += spent;
+        answer
+    }
+}
+
+/// One thread with its clients, and what each of them holds.
+struct Player {
+    caller: Caller,
+    schedule: Schedule,
+    random: StdRng,
+    tls: Tls,
+    clients: Vec<Vec<Id>>,
+    meter: Meter,
+}
+
+impl Player {
+    fn new(load: &Load, index: usize, tls: Tls, caller: Caller) -> Result<Self> {
+        Ok(Self {
+            caller,
+            schedule: Schedule::of_worker(load, index)?,
+            random: StdRng::seed_from_u64(load.seed ^ index as u64),
+            tls,
+            clients: vec![Vec::new(); clients_of(load, index)],
+            meter: Meter::new()?,
+        })
+    }
+
+    fn play(mut self, handshakes: u64) -> Result<Meter> {
+        for _ in 0..handshakes {
+            match self.schedule.next_visitor() {
+                Visitor::Stranger => _ = self.shake(None)?,
+                Visitor::Regular(client) => {
+                    let mut held = std::mem::take(&mut self.clients[client]);
+                    let offered = match self.tls {
+                        Tls::V1_2 => held.last().copied(),
+                        Tls::V1_3 => held.pop(),
+                    };
+                    held.extend(self.shake(offered)?);
+                    let surplus = held.len().saturating_sub(TICKETS_PER_CLIENT);
+                    held.drain(..surplus);
+                    self.clients[client] = held;
+                }
+            }
+        }
+        Ok(self.meter)
+    }
+
+    /// The calls of one handshake; the ids that the client is given by it.
+    fn shake(&mut self, offered: Option<Id>) -> Result<Vec<Id>> {
+        let found = offered.and_then(|id| self.meter.time(|| self.caller.find(&id)));
+        let tickets = match (self.tls, found.is_some()) {
+            (Tls::V1_2, true) => 0,
+            (Tls::V1_2, false) | (Tls::V1_3, true) => 1,
+            (Tls::V1_3, false) => 2,
+        };
+        let mut given = Vec::with_capacity(tickets);
+        for _ in 0..tickets {
+            let id: Id = self.random.random();
+            let session = self.caller.make(&id)?;
+            self.meter.time(|| self.caller.store(&session));
+            given.push(id);
+        }
+        Ok(given)
+    }
+}
