@@ -8,8 +8,8 @@ use std::time::Duration;
 use openssl::error::ErrorStack;
 use openssl::ssl::{SslContextBuilder, SslOptions, SslRef, SslSession, SslSessionCacheMode, SslSessionRef};
 use sessile::{
-    Added, BuildError, Builder, Capacity, Context, Protocol, Rejection, Session, SessionCache, SessionId,
-    Stats, View,
+    Added, BuildError, Builder, Capacity, Clock, Context, Protocol, Rejection, Session, SessionCache,
+    SessionId, Stats, View,
 };
 
 use crate::attachment::Attachment;
@@ -138,6 +138,9 @@ impl ServerStore {
         }
         let key = Key::of(&session).ok_or(Rejection::Context)?;
         let (created, _) = ffi::dates(&session);
+        // By a clock that is ahead of this one by a moment, it was made in the next second.
+        let now = UnixClock.now();
+        let created = if created == now + 1 { now } else { created };
         let builder = Session::<SslSession>::builder(key.id).context(key.domain).protocol(key.protocol);
         let builder = builder.created_at(created).timeout(timeout).resumable(ffi::is_resumable(&session));
         builder.try_build(session).map_err(|_| Rejection::Allocation)

@@ -153,12 +153,12 @@ impl Store {
         }
     }
 
-    /// What the calls of a run of so many handshakes by each worker took.
-    pub(crate) fn timing(&self, load: &Load, tls: Tls, handshakes: u64) -> Result<Timing> {
+    /// What the calls of a run took, of so many handshakes by each worker and in all.
+    pub(crate) fn timing(&self, load: &Load, tls: Tls, each: u64, all: u64) -> Result<Timing> {
         match self {
-            Self::Rustls(store) => Ok(store.timing()),
+            Self::Rustls(store) => Ok(store.timing(all)),
             #[cfg(feature = "openssl")]
-            Self::Libssl(store) => libssl::replay(store.kind(), load, tls, handshakes),
+            Self::Libssl(store) => libssl::replay(store.kind(), load, tls, each),
         }
     }
 }

@@ -104,7 +104,7 @@ async fn run(load: &Load, kind: Kind, tls: Tls, until: Until, progress: &Progres
     }
     let seconds = start.elapsed().as_secs_f64();
     let timing = match until {
-        Until::Handshakes(each) => store.timing(load, tls, each)?,
+        Until::Handshakes(each) => store.timing(load, tls, each, tally.handshakes())?,
         Until::Deadline(_) => Timing::default(),
     };
     Ok(tally.into_run(kind, tls, seconds, &store, timing))
@@ -139,6 +139,11 @@ impl Tally {
         }
     }
 
+    /// Those that were completed.
+    fn handshakes(&self) -> u64 {
+        self.resumed + self.full
+    }
+
     fn merge(&mut self, other: Self) -> Result<()> {
         self.latency.add(&other.latency).context("histograms of one kind add up")?;
         self.resumed += other.resumed;
@@ -149,7 +154,7 @@ impl Tally {
     }
 
     fn into_run(self, kind: Kind, tls: Tls, seconds: f64, store: &Store, timing: Timing) -> Run {
-        let handshakes = self.resumed + self.full;
+        let handshakes = self.handshakes();
         let microseconds = |nanoseconds: u64| nanoseconds as f64 / 1e3;
         let at = |quantile: f64| microseconds(self.latency.value_at_quantile(quantile));
         Run {
@@ -161,7 +166,8 @@ impl Tally {
             failed: self.failed,
             seconds,
             handshakes_per_second: handshakes as f64 / seconds,
-            store_ns_per_handshake: timing.total as f64 / handshakes.max(1) as f64,
+            store_ns_per_handshake: timing.per_handshake,
+            store_ns_per_handshake_alone: timing.alone,
             store_call_ns: CallTime { p50: timing.p50, p99: timing.p99 },
             latency_us: Latency {
                 p50: at(0.5),

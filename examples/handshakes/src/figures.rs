@@ -12,14 +12,23 @@ pub(crate) const LONGEST_NANOSECONDS: u64 = 60_000_000_000;
 /// The time of a store's calls, in nanoseconds.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Timing {
-    pub(crate) total: u64,
+    /// All calls together, for each handshake.
+    pub(crate) per_handshake: f64,
     pub(crate) p50: u64,
     pub(crate) p99: u64,
+    /// `per_handshake` of one thread that makes all calls, where that was measured.
+    pub(crate) alone: Option<f64>,
 }
 
 impl Timing {
-    pub(crate) fn of(calls: &Histogram<u64>, total: u64) -> Self {
-        Self { total, p50: calls.value_at_quantile(0.5), p99: calls.value_at_quantile(0.99) }
+    pub(crate) fn of(calls: &Histogram<u64>, total: u64, handshakes: u64) -> Self {
+        let per_handshake = total as f64 / handshakes.max(1) as f64;
+        Self {
+            per_handshake,
+            p50: calls.value_at_quantile(0.5),
+            p99: calls.value_at_quantile(0.99),
+            alone: None,
+        }
     }
 }
 

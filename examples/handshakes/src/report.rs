@@ -22,6 +22,9 @@ pub(crate) struct Run {
     pub(crate) seconds: f64,
     pub(crate) handshakes_per_second: f64,
     pub(crate) store_ns_per_handshake: f64,
+    /// The same of one thread that makes all calls, where that was measured.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) store_ns_per_handshake_alone: Option<f64>,
     pub(crate) store_call_ns: CallTime,
     pub(crate) latency_us: Latency,
     pub(crate) cache: Figures,
@@ -123,13 +126,17 @@ fn write_rows(text: &mut String, load: &Load, runs: &[Run]) -> std::fmt::Result 
     }
     writeln!(text)?;
     for run in runs {
-        writeln!(text, "{:8} TLS {}: {} failed, {}", run.store, run.tls.name(), run.failed, run.cache)?;
+        write!(text, "{:8} TLS {}: {} failed, {}", run.store, run.tls.name(), run.failed, run.cache)?;
+        if let Some(alone) = run.store_ns_per_handshake_alone {
+            write!(text, "; store's mean on one thread alone {alone:.0} ns")?;
+        }
+        writeln!(text)?;
     }
     let measured = match load.backend {
         Backend::Rustls => "Measured in the run.",
         Backend::Openssl => {
-            "Measured by playing the run once more\nwith as many threads and nothing but the calls that libssl makes to \
-             either cache."
+            "Measured by playing the run's\nvisits once more, with as many threads as the server has and nothing but \
+             the calls that libssl makes to either cache."
         }
     };
     writeln!(

@@ -103,10 +103,10 @@ impl Store {
         }
     }
 
-    /// What the store's calls took, over all threads.
-    pub(crate) fn timing(&self) -> Timing {
+    /// What the store's calls took, over all threads, in so many handshakes.
+    pub(crate) fn timing(&self, handshakes: u64) -> Timing {
         let calls = self.timed.calls();
-        Timing::of(&calls.nanoseconds, calls.total_nanoseconds)
+        Timing::of(&calls.nanoseconds, calls.total_nanoseconds, handshakes)
     }
 
     pub(crate) fn figures(&self) -> Figures {
