@@ -132,7 +132,7 @@ async fn answer(tcp: TcpStream, acceptor: Acceptor, store: &Store) -> Result<()>
     }
 }
 
-/// Reads a request, runs the errand in it, and answers what the handshake was.
+/// Serves one request, and says goodbye whatever came of it: libssl has sessions forgotten whose connection ends without.
 async fn respond(
     mut tls: impl AsyncRead + AsyncWrite + Unpin,
     is_resumed: bool,
@@ -140,7 +140,19 @@ async fn respond(
     store: &Store,
 ) -> Result<()> {
     store.record(Handshake::AcceptGood);
-    let request = read_request(&mut tls).await?;
+    let served = serve(&mut tls, is_resumed, protocol, store).await;
+    let goodbye = tls.shutdown().await;
+    served.and(goodbye.map_err(Into::into))
+}
+
+/// Reads a request, runs the errand in it, and answers what the handshake was.
+async fn serve(
+    tls: &mut (impl AsyncRead + AsyncWrite + Unpin),
+    is_resumed: bool,
+    protocol: &str,
+    store: &Store,
+) -> Result<()> {
+    let request = read_request(tls).await?;
     if let Some(errand) = Errand::of(&request) {
         store.run(errand);
     }
@@ -148,7 +160,6 @@ async fn respond(
     let body = format!("session: {session}\nprotocol: {protocol}\n");
     let head = "HTTP/1.0 200 OK\r\nContent-Type: text/plain\r\nConnection: close\r\n";
     tls.write_all(format!("{head}Content-Length: {}\r\n\r\n{body}", body.len()).as_bytes()).await?;
-    tls.shutdown().await?;
     Ok(())
 }
 
