@@ -1,8 +1,9 @@
 //! The two TLS libraries that can stand on the server's side, and the stores of each.
 
 use std::fmt;
+use std::sync::Arc;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use clap::ValueEnum;
 use rcgen::{CertifiedKey, KeyPair};
 use rustls::pki_types::CertificateDer;
@@ -11,10 +12,8 @@ use sessile::Handshake;
 
 use crate::driver::Load;
 use crate::figures::{Figures, Timing};
-#[cfg(feature = "openssl")]
-use crate::libssl;
 use crate::server::{Acceptor, Tls};
-use crate::stores;
+use crate::stores::RustlsStore;
 
 /// What a server's sessions belong to: its name, and how it authenticates clients.
 pub(crate) const SITE: [&str; 2] = ["localhost", "no client certificate"];
@@ -94,71 +93,29 @@ impl Errand {
 }
 
 /// One store under test, of one library.
-pub(crate) enum Store {
-    Rustls(stores::Store),
-    #[cfg(feature = "openssl")]
-    Libssl(libssl::Store),
-}
-
-impl Store {
-    pub(crate) fn new(backend: Backend, kind: Kind, capacity: usize) -> Result<Self> {
-        match backend {
-            Backend::Rustls => Ok(Self::Rustls(stores::Store::new(kind, capacity)?)),
-            #[cfg(feature = "openssl")]
-            Backend::Openssl => Ok(Self::Libssl(libssl::Store::new(kind, capacity)?)),
-            #[cfg(not(feature = "openssl"))]
-            Backend::Openssl => {
-                anyhow::bail!("built without the feature openssl, which --backend openssl needs")
-            }
-        }
-    }
-
+pub(crate) trait Store: Send + Sync {
     /// What turns connections into those of `site`, with this store behind them.
-    pub(crate) fn acceptor(
-        &self,
-        identity: &Identity,
-        versions: &[Tls],
-        site: [&str; 2],
-    ) -> Result<Acceptor> {
-        match self {
-            Self::Rustls(store) => store.acceptor(identity, versions, site),
-            #[cfg(feature = "openssl")]
-            Self::Libssl(store) => store.acceptor(identity, versions, site).context("libssl"),
-        }
-    }
+    fn acceptor(&self, identity: &Identity, versions: &[Tls], site: [&str; 2]) -> Result<Acceptor>;
 
     /// Tells stores that count handshakes, and cannot see them, about one.
-    pub(crate) fn record(&self, event: Handshake) {
-        match self {
-            Self::Rustls(store) => store.record(event),
-            #[cfg(feature = "openssl")]
-            Self::Libssl(_) => {}
-        }
-    }
+    fn record(&self, _event: Handshake) {}
 
     /// Runs an errand, where the store is Sessile.
-    pub(crate) fn run(&self, errand: Errand) {
-        match self {
-            Self::Rustls(store) => store.run(errand),
-            #[cfg(feature = "openssl")]
-            Self::Libssl(store) => store.run(errand),
-        }
-    }
+    fn run(&self, errand: Errand);
 
-    pub(crate) fn figures(&self) -> Figures {
-        match self {
-            Self::Rustls(store) => store.figures(),
-            #[cfg(feature = "openssl")]
-            Self::Libssl(store) => store.figures(),
-        }
-    }
+    fn figures(&self) -> Figures;
 
-    /// What the calls of a run took, of so many handshakes by each worker and in all.
-    pub(crate) fn timing(&self, load: &Load, tls: Tls, each: u64, all: u64) -> Result<Timing> {
-        match self {
-            Self::Rustls(store) => Ok(store.timing(all)),
-            #[cfg(feature = "openssl")]
-            Self::Libssl(store) => libssl::replay(store.kind(), load, tls, each),
-        }
+    /// What the calls of a run took, of so many handshakes by each worker.
+    fn timing(&self, load: &Load, tls: Tls, each: u64) -> Result<Timing>;
+}
+
+/// A store of one of the libraries.
+pub(crate) fn store(backend: Backend, kind: Kind, capacity: usize) -> Result<Arc<dyn Store>> {
+    match backend {
+        Backend::Rustls => Ok(Arc::new(RustlsStore::new(kind, capacity)?)),
+        #[cfg(feature = "openssl")]
+        Backend::Openssl => Ok(Arc::new(crate::libssl::LibsslStore::new(kind, capacity)?)),
+        #[cfg(not(feature = "openssl"))]
+        Backend::Openssl => anyhow::bail!("--backend openssl needs a build with the feature openssl"),
     }
 }

@@ -21,7 +21,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
-use crate::backend::{Backend, Kind, SITE, Store};
+use crate::backend::{self, Backend, Kind, SITE, Store};
 use crate::figures::{LONGEST_NANOSECONDS, Timing};
 use crate::report::{CallTime, Latency, Run};
 use crate::server::{self, Server, Tls};
@@ -89,7 +89,7 @@ impl Until {
 }
 
 async fn run(load: &Load, kind: Kind, tls: Tls, until: Until, progress: &ProgressBar) -> Result<Run> {
-    let store = Arc::new(Store::new(load.backend, kind, load.capacity)?);
+    let store = backend::store(load.backend, kind, load.capacity)?;
     let listener = server::bind(([127, 0, 0, 1], 0).into()).context("cannot listen on loopback")?;
     let server = Server::start(listener, Arc::clone(&store), &[tls], SITE)?;
 
@@ -104,10 +104,10 @@ async fn run(load: &Load, kind: Kind, tls: Tls, until: Until, progress: &Progres
     }
     let seconds = start.elapsed().as_secs_f64();
     let timing = match until {
-        Until::Handshakes(each) => store.timing(load, tls, each, tally.handshakes())?,
+        Until::Handshakes(each) => store.timing(load, tls, each)?,
         Until::Deadline(_) => Timing::default(),
     };
-    Ok(tally.into_run(kind, tls, seconds, &store, timing))
+    Ok(tally.into_run(kind, tls, seconds, &*store, timing))
 }
 
 /// What a worker counted, and in the end all of them.
@@ -153,7 +153,7 @@ impl Tally {
         Ok(())
     }
 
-    fn into_run(self, kind: Kind, tls: Tls, seconds: f64, store: &Store, timing: Timing) -> Run {
+    fn into_run(self, kind: Kind, tls: Tls, seconds: f64, store: &dyn Store, timing: Timing) -> Run {
         let handshakes = self.handshakes();
         let microseconds = |nanoseconds: u64| nanoseconds as f64 / 1e3;
         let at = |quantile: f64| microseconds(self.latency.value_at_quantile(quantile));

@@ -22,7 +22,7 @@ use std::process::ExitCode;
 use anyhow::{Context, Result, bail};
 use clap::{Parser, ValueEnum};
 
-use crate::backend::{Backend, Kind, Store};
+use crate::backend::{Backend, Kind};
 use crate::driver::Load;
 use crate::report::Run;
 use crate::server::{Service, Tls};
@@ -185,7 +185,7 @@ impl Job {
             return Ok(Self::Serve(Service {
                 listener: bind("--serve", address)?,
                 other: options.other.map(|address| bind("--other", address)).transpose()?,
-                store: Store::new(options.backend, *kind, capacity)?,
+                store: backend::store(options.backend, *kind, capacity)?,
                 kind: *kind,
                 versions,
             }));

@@ -69,7 +69,7 @@ pub(crate) struct Server {
 impl Server {
     pub(crate) fn start(
         listener: std::net::TcpListener,
-        store: Arc<Store>,
+        store: Arc<dyn Store>,
         versions: &[Tls],
         site: [&str; 2],
     ) -> Result<Self> {
@@ -93,14 +93,14 @@ pub(crate) fn bind(address: SocketAddr) -> Result<std::net::TcpListener> {
     Ok(std::net::TcpListener::bind(address)?)
 }
 
-async fn accept(listener: TcpListener, acceptor: Acceptor, store: Arc<Store>) {
+async fn accept(listener: TcpListener, acceptor: Acceptor, store: Arc<dyn Store>) {
     loop {
         match listener.accept().await {
             Ok((tcp, _)) => {
                 let (acceptor, store) = (acceptor.clone(), Arc::clone(&store));
                 tokio::spawn(async move {
                     // A client that breaks off is its own business; the driver counts what it could not finish.
-                    let _ = timeout(PATIENCE, answer(tcp, acceptor, &store)).await;
+                    let _ = timeout(PATIENCE, answer(tcp, acceptor, &*store)).await;
                 });
             }
             // Out of descriptors, most likely: connections that end give some back.
@@ -109,7 +109,7 @@ async fn accept(listener: TcpListener, acceptor: Acceptor, store: Arc<Store>) {
     }
 }
 
-async fn answer(tcp: TcpStream, acceptor: Acceptor, store: &Store) -> Result<()> {
+async fn answer(tcp: TcpStream, acceptor: Acceptor, store: &dyn Store) -> Result<()> {
     tcp.set_nodelay(true)?;
     store.record(Handshake::Accept);
     match acceptor {
@@ -137,7 +137,7 @@ async fn respond(
     mut tls: impl AsyncRead + AsyncWrite + Unpin,
     is_resumed: bool,
     protocol: &str,
-    store: &Store,
+    store: &dyn Store,
 ) -> Result<()> {
     store.record(Handshake::AcceptGood);
     let served = serve(&mut tls, is_resumed, protocol, store).await;
@@ -150,7 +150,7 @@ async fn serve(
     tls: &mut (impl AsyncRead + AsyncWrite + Unpin),
     is_resumed: bool,
     protocol: &str,
-    store: &Store,
+    store: &dyn Store,
 ) -> Result<()> {
     let request = read_request(tls).await?;
     if let Some(errand) = Errand::of(&request) {
@@ -184,7 +184,7 @@ pub(crate) struct Service {
     pub(crate) listener: std::net::TcpListener,
     /// For the second server, which shares the store and none of its sessions.
     pub(crate) other: Option<std::net::TcpListener>,
-    pub(crate) store: Store,
+    pub(crate) store: Arc<dyn Store>,
     pub(crate) kind: Kind,
     pub(crate) versions: &'static [Tls],
 }
@@ -192,7 +192,6 @@ pub(crate) struct Service {
 /// Serves until Ctrl-C or SIGTERM, then prints what the store counted.
 pub(crate) async fn until_interrupted(service: Service) -> Result<()> {
     let Service { listener, other, store, kind, versions } = service;
-    let store = Arc::new(store);
     let server = Server::start(listener, Arc::clone(&store), versions, SITE)?;
     let start_other = |listener| Server::start(listener, Arc::clone(&store), versions, OTHER_SITE);
     let other = other.map(start_other).transpose()?;

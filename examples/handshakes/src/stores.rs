@@ -14,12 +14,13 @@ use sessile::{Context, Handshake, Secret, Session};
 use sessile_rustls::ServerStore;
 use tokio_rustls::TlsAcceptor;
 
-use crate::backend::{Errand, Identity, Kind, SITE};
+use crate::backend::{Errand, Identity, Kind, SITE, Store};
+use crate::driver::{Load, WORKERS};
 use crate::figures::{Figures, LONGEST_NANOSECONDS, Timing};
 use crate::server::{Acceptor, Tls};
 
 /// One store under test: what rustls talks to, and where the figures come from afterwards.
-pub(crate) struct Store {
+pub(crate) struct RustlsStore {
     capacity: usize,
     timed: Arc<Timed>,
     own: Own,
@@ -35,7 +36,7 @@ enum Own {
 /// Seconds by which an errand dates sessions back: more than any of them lives.
 const LONG_AGO: u64 = 1_000_000;
 
-impl Store {
+impl RustlsStore {
     pub(crate) fn new(kind: Kind, capacity: usize) -> Result<Self> {
         let (own, sessions): (Own, Arc<dyn StoresServerSessions>) = match kind {
             Kind::Libssl => bail!("{kind} is no store of rustls"),
@@ -52,14 +53,11 @@ impl Store {
         };
         Ok(Self { capacity, timed: Arc::new(Timed::new(sessions)?), own })
     }
+}
 
-    /// What makes connections of `site`. Stores other than Sessile know no sites.
-    pub(crate) fn acceptor(
-        &self,
-        identity: &Identity,
-        versions: &[Tls],
-        site: [&str; 2],
-    ) -> Result<Acceptor> {
+impl Store for RustlsStore {
+    /// Stores other than Sessile know no sites.
+    fn acceptor(&self, identity: &Identity, versions: &[Tls], site: [&str; 2]) -> Result<Acceptor> {
         let versions: Vec<_> = versions.iter().map(|tls| tls.version()).collect();
         let key = PrivatePkcs8KeyDer::from(identity.key.clone());
         let mut config = ServerConfig::builder_with_provider(ring::default_provider().into())
@@ -73,8 +71,7 @@ impl Store {
         Ok(Acceptor::Rustls(TlsAcceptor::from(Arc::new(config))))
     }
 
-    /// Runs an errand, where the store is Sessile.
-    pub(crate) fn run(&self, errand: Errand) {
+    fn run(&self, errand: Errand) {
         let Own::Sessile(store) = &self.own else { return };
         let cache = store.cache();
         match errand {
@@ -96,20 +93,19 @@ impl Store {
         }
     }
 
-    /// Tells stores that count handshakes about one.
-    pub(crate) fn record(&self, event: Handshake) {
+    fn record(&self, event: Handshake) {
         if let Own::Sessile(store) = &self.own {
             store.cache().record(event);
         }
     }
 
-    /// What the store's calls took, over all threads, in so many handshakes.
-    pub(crate) fn timing(&self, handshakes: u64) -> Timing {
+    /// Measured in the run itself.
+    fn timing(&self, _load: &Load, _tls: Tls, each: u64) -> Result<Timing> {
         let calls = self.timed.calls();
-        Timing::of(&calls.nanoseconds, calls.total_nanoseconds, handshakes)
+        Ok(Timing::of(&calls.nanoseconds, calls.total_nanoseconds, each * WORKERS as u64))
     }
 
-    pub(crate) fn figures(&self) -> Figures {
+    fn figures(&self) -> Figures {
         let calls = self.timed.calls().clone();
         let own = match &self.own {
             Own::Sessile(store) => Some(store.stats()),

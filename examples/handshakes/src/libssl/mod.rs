@@ -17,11 +17,10 @@ use openssl::x509::X509;
 use sessile::Context;
 use sessile_openssl::ServerStore;
 
-use crate::backend::{Errand, Identity, Kind};
-use crate::figures::Figures;
+use crate::backend::{Errand, Identity, Kind, Store};
+use crate::driver::Load;
+use crate::figures::{Figures, Timing};
 use crate::server::{Acceptor, Tls};
-
-pub(crate) use replay::replay;
 
 /// The numbers of `SSL_CTX_sess_*`.
 const NUMBER: c_int = 20;
@@ -36,7 +35,7 @@ const CACHE_FULL: c_int = 31;
 const LONG_AGO: u64 = 1_000_000;
 
 /// One store under test.
-pub(crate) struct Store {
+pub(crate) struct LibsslStore {
     capacity: usize,
     own: Own,
 }
@@ -47,7 +46,7 @@ enum Own {
     Libssl(OnceLock<SslContext>),
 }
 
-impl Store {
+impl LibsslStore {
     pub(crate) fn new(kind: Kind, capacity: usize) -> Result<Self> {
         let own = match kind {
             Kind::Sessile => Own::Sessile(ServerStore::new(capacity)?),
@@ -57,29 +56,14 @@ impl Store {
         Ok(Self { capacity, own })
     }
 
-    pub(crate) fn kind(&self) -> Kind {
+    fn kind(&self) -> Kind {
         match self.own {
             Own::Sessile(_) => Kind::Sessile,
             Own::Libssl(_) => Kind::Libssl,
         }
     }
 
-    /// What makes connections of `site`.
-    pub(crate) fn acceptor(
-        &self,
-        identity: &Identity,
-        versions: &[Tls],
-        site: [&str; 2],
-    ) -> Result<Acceptor> {
-        Ok(Acceptor::Libssl(self.context(identity, versions, site)?))
-    }
-
-    pub(crate) fn context(
-        &self,
-        identity: &Identity,
-        versions: &[Tls],
-        site: [&str; 2],
-    ) -> Result<SslContext> {
+    fn context(&self, identity: &Identity, versions: &[Tls], site: [&str; 2]) -> Result<SslContext> {
         let mut context = SslContextBuilder::new(SslMethod::tls_server())?;
         let certificate = X509::from_der(&identity.certificate)?;
         let key = PKey::private_key_from_der(&identity.key)?;
@@ -97,9 +81,14 @@ impl Store {
         }
         Ok(context)
     }
+}
 
-    /// Runs an errand, where the store is Sessile.
-    pub(crate) fn run(&self, errand: Errand) {
+impl Store for LibsslStore {
+    fn acceptor(&self, identity: &Identity, versions: &[Tls], site: [&str; 2]) -> Result<Acceptor> {
+        Ok(Acceptor::Libssl(self.context(identity, versions, site)?))
+    }
+
+    fn run(&self, errand: Errand) {
         let Own::Sessile(store) = &self.own else { return };
         match errand {
             Errand::Forget => _ = store.flush_sessions(0),
@@ -119,7 +108,12 @@ impl Store {
         }
     }
 
-    pub(crate) fn figures(&self) -> Figures {
+    /// Neither cache can be timed in the run.
+    fn timing(&self, load: &Load, tls: Tls, each: u64) -> Result<Timing> {
+        replay::replay(self.kind(), load, tls, each)
+    }
+
+    fn figures(&self) -> Figures {
         let figures = match &self.own {
             Own::Sessile(store) => Figures::of_sessile(&store.stats()),
             Own::Libssl(context) => context.get().map_or_else(Figures::default, |context| of_libssl(context)),

@@ -17,7 +17,7 @@ use hdrhistogram::Histogram;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
-use super::Store;
+use super::LibsslStore;
 use super::calls::{Caller, Id};
 use crate::backend::{Identity, Kind, SITE};
 use crate::driver::{Load, Schedule, Visitor, WORKERS, clients_of};
@@ -32,7 +32,7 @@ const TICKETS_PER_CLIENT: usize = 8;
 const LEAST_HANDSHAKES: u64 = if cfg!(debug_assertions) { 1_000 } else { 20_000 };
 
 /// Plays a run of `handshakes` by each worker to a new store, twice: by all threads, and by one.
-pub(crate) fn replay(kind: Kind, load: &Load, tls: Tls, handshakes: u64) -> Result<Timing> {
+pub(super) fn replay(kind: Kind, load: &Load, tls: Tls, handshakes: u64) -> Result<Timing> {
     let each = handshakes.max(LEAST_HANDSHAKES);
     let handshakes = each * WORKERS as u64;
     let threads = thread::available_parallelism().map_or(1, NonZero::get).min(WORKERS);
@@ -43,7 +43,7 @@ pub(crate) fn replay(kind: Kind, load: &Load, tls: Tls, handshakes: u64) -> Resu
 }
 
 fn play(kind: Kind, load: &Load, tls: Tls, each: u64, threads: usize) -> Result<Meter> {
-    let store = Store::new(kind, load.capacity)?;
+    let store = LibsslStore::new(kind, load.capacity)?;
     let context = store.context(&Identity::new()?, &[tls], SITE)?;
     let mut groups: Vec<Vec<Player>> = (0..threads).map(|_| Vec::new()).collect();
     for worker in 0..WORKERS {
