@@ -31,7 +31,7 @@ pub(crate) fn install_server(
     context: &mut SslContextBuilder,
     attachment: impl FnOnce(Option<InfoCallback>) -> Attachment<ContextStore>,
 ) -> Result<(), ErrorStack> {
-    SERVERS.fill(context, attachment(former_info(context, on_server_info)))?;
+    SERVERS.fill(context, attachment(former_info(context, on_server_info, &SERVERS)))?;
     // SAFETY: the context is alive and not shared yet; the callbacks are functions of these types.
     unsafe {
         let context = context.as_ptr();
@@ -48,7 +48,7 @@ pub(crate) fn install_client(
     context: &mut SslContextBuilder,
     attachment: impl FnOnce(Option<InfoCallback>) -> Attachment<ContextMemory>,
 ) -> Result<(), ErrorStack> {
-    CLIENTS.fill(context, attachment(former_info(context, on_client_info)))?;
+    CLIENTS.fill(context, attachment(former_info(context, on_client_info, &CLIENTS)))?;
     // SAFETY: as above.
     unsafe {
         sys::SSL_CTX_sess_set_new_cb(context.as_ptr(), Some(on_client_new));
@@ -62,11 +62,18 @@ pub(crate) fn memory_at(context: &SslContextRef) -> Option<&ContextMemory> {
     CLIENTS.at(context).map(|attachment| &attachment.store)
 }
 
-/// The info callback in force, unless it is `ours`: a store that is attached twice must not call itself.
-fn former_info(context: &SslContextBuilder, ours: InfoCallback) -> Option<InfoCallback> {
-    // SAFETY: the context is alive.
-    let former = unsafe { ffi::SSL_CTX_get_info_callback(context.as_ptr()) };
-    former.filter(|former| !ptr::fn_addr_eq(*former, ours))
+/// The info callback in force. If it is `ours`, a store is attached for the second time: then the one before it.
+fn former_info<S: Send + Sync + 'static>(
+    context: &SslContextBuilder,
+    ours: InfoCallback,
+    place: &Place<S>,
+) -> Option<InfoCallback> {
+    // SAFETY: the context is alive, and nothing changes it meanwhile.
+    let (in_force, context) = unsafe {
+        let in_force = ffi::SSL_CTX_get_info_callback(context.as_ptr());
+        (in_force?, SslContextRef::from_ptr(context.as_ptr()))
+    };
+    if ptr::fn_addr_eq(in_force, ours) { place.at(context)?.former } else { Some(in_force) }
 }
 
 /// Runs `call`; the default answer if it panics, which the panic hook has reported by then.

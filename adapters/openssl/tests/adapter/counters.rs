@@ -1,6 +1,7 @@
 //! The `sess_*` counters: Sessile's beside those that libssl keeps of the same handshakes.
 
 use std::ffi::c_int;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use foreign_types::ForeignTypeRef;
 use openssl::ssl::{
@@ -11,7 +12,10 @@ use sessile_openssl::{ClientStore, ServerStore};
 
 use crate::support::{BOTH, Client, Counter, Link, Site, counted, duplicate, renamed};
 
+type InfoCallback = unsafe extern "C" fn(*const openssl_sys::SSL, c_int, c_int);
+
 unsafe extern "C" {
+    fn SSL_CTX_set_info_callback(context: *mut openssl_sys::SSL_CTX, callback: Option<InfoCallback>);
     fn SSL_renegotiate(ssl: *mut openssl_sys::SSL) -> c_int;
 }
 
@@ -242,4 +246,24 @@ fn a_second_tier_is_counted_as_libssl_counts_its_callback() {
     let stats = store.stats();
     assert_eq!((stats.tier_hits, stats.number), (1, 1), "found there, and kept here");
     assert_eq!(counted(&server, Counter::CbHits), 1);
+}
+
+static TOLD: AtomicUsize = AtomicUsize::new(0);
+
+unsafe extern "C" fn on_info(_ssl: *const openssl_sys::SSL, _wherefore: c_int, _value: c_int) {
+    TOLD.fetch_add(1, Ordering::Relaxed);
+}
+
+#[test]
+fn an_info_callback_that_was_there_is_still_told() {
+    let store = ServerStore::new(100).unwrap();
+    let server = Site::new().server(SslVersion::TLS1_2, |context| {
+        // SAFETY: the context is alive and not shared; the callback lives for ever.
+        unsafe { SSL_CTX_set_info_callback(context.as_ptr(), Some(on_info)) };
+        store.attach(context, Context::NONE).unwrap();
+        store.attach(context, Context::NONE).unwrap();
+    });
+    Client::new().visit(&server, None);
+    assert_eq!(store.stats().accept, 1);
+    assert!(TOLD.load(Ordering::Relaxed) > 4, "each step of the handshake");
 }

@@ -1,5 +1,7 @@
 //! Several contexts share one store, and no session crosses.
 
+use std::thread;
+
 use foreign_types::ForeignTypeRef;
 use openssl::ssl::{
     ClientHelloResponse, NameType, Ssl, SslContext, SslContextBuilder, SslMethod, SslSession, SslVersion,
@@ -7,7 +9,7 @@ use openssl::ssl::{
 use sessile::{Added, Context, Rejection};
 use sessile_openssl::ServerStore;
 
-use crate::support::{BOTH, Client, Link, Site};
+use crate::support::{BOTH, Client, Link, Site, duplicate};
 
 fn context(name: &str) -> Context {
     Context::digest([name])
@@ -189,5 +191,37 @@ fn contexts_of_any_method_can_be_attached() {
     for method in [SslMethod::tls(), SslMethod::tls_server(), SslMethod::dtls()] {
         let mut builder = SslContextBuilder::new(method).unwrap();
         store.attach(&mut builder, Context::NONE).unwrap();
+    }
+}
+
+/// Threads that come and go through two contexts of one store, each of which resumes its own sessions only.
+#[test]
+fn threads_share_a_store_and_not_its_contexts() {
+    const THREADS: usize = 4;
+    const VISITS: usize = 25;
+    for version in BOTH {
+        let (site, store) = (Site::new(), ServerStore::new(10_000).unwrap());
+        let attach = |name| site.server(version, |builder| store.attach(builder, context(name)).unwrap());
+        let servers = [attach("web"), attach("api")];
+        thread::scope(|scope| {
+            for index in 0..THREADS {
+                let (own, strange) = (&servers[index % 2], &servers[(index + 1) % 2]);
+                scope.spawn(move || {
+                    let client = Client::new();
+                    for _ in 0..VISITS {
+                        assert!(!client.visit(own, None));
+                        let session = client.sessions().pop().unwrap();
+                        assert!(!client.visit(strange, Some(&duplicate(&session))));
+                        assert!(client.visit(own, Some(&session)));
+                        client.sessions();
+                    }
+                });
+            }
+        });
+        let stats = store.stats();
+        let visits = (THREADS * VISITS) as u64;
+        assert_eq!((stats.hits, stats.context_misses), (visits, visits), "{version:?}");
+        assert_eq!((stats.accept, stats.accept_good), (3 * visits, 3 * visits), "{version:?}");
+        assert_eq!(stats.added - stats.taken, stats.number, "{version:?}");
     }
 }
