@@ -79,8 +79,10 @@ fn former_info<S: Send + Sync + 'static>(
 /// Runs `call`; the default answer if it panics, which the panic hook has reported by then.
 fn contained<R: Default>(call: impl FnOnce() -> R) -> R {
     catch_unwind(AssertUnwindSafe(call)).unwrap_or_else(|payload| {
-        // Its drop could panic in turn.
-        mem::forget(payload);
+        // What was thrown can throw again when it is dropped.
+        if let Err(another) = catch_unwind(AssertUnwindSafe(|| drop(payload))) {
+            mem::forget(another);
+        }
         R::default()
     })
 }
