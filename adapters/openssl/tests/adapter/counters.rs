@@ -217,6 +217,26 @@ fn timeouts_are_those_of_libssls_own_cache() {
 }
 
 #[test]
+fn a_session_of_the_future_waits() {
+    let (store, ours, theirs) = twins(SslVersion::TLS1_2, 100);
+    let client = Client::new();
+    let resumed = [&ours, &theirs].map(|server| {
+        let mut link = Link::new(client.ssl(None), Ssl::new(server).unwrap());
+        link.handshake().unwrap();
+        let session = client.sessions().pop().unwrap();
+        let stored = link.server.ssl().session().unwrap().to_owned();
+        link.close();
+        crate::support::backdate(&stored, -1_000);
+        for one in store.sessions() {
+            one.set_created_at(one.created_at().unwrap() + 1_000);
+        }
+        client.visit(server, Some(&session))
+    });
+    assert_eq!(resumed, [false, true], "libssl looks at the end of a session's life only");
+    assert_eq!((store.stats().hits, store.stats().misses), (0, counted(&theirs, Counter::Misses) + 1));
+}
+
+#[test]
 fn cache_full_counts_what_made_room() {
     let (store, ours, theirs) = twins(SslVersion::TLS1_2, 4);
     for server in [&ours, &theirs] {

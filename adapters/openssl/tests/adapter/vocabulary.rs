@@ -5,10 +5,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use openssl::ssl::{SslContext, SslSession, SslSessionCacheMode, SslSessionRef, SslVersion};
-use sessile::{Added, Context, Hooks, RemovalCause, Session};
-use sessile_openssl::{ServerStore, UPDATE_TIME};
+use sessile::{Added, Clock, Context, Hooks, RemovalCause, Session};
+use sessile_openssl::{ServerStore, UPDATE_TIME, UnixClock};
 
-use crate::support::{Client, Site, duplicate};
+use crate::support::{Client, Site, backdate, duplicate};
 
 fn store_and_server() -> (ServerStore, SslContext) {
     let store = ServerStore::new(100).unwrap();
@@ -122,6 +122,19 @@ fn a_stored_session_can_be_dated_anew() {
     stored.set_created_at(created - 100);
     assert!(!client.visit(&server, Some(&offered)), "expired");
     assert_eq!(store.stats().timeouts, 1);
+}
+
+/// libssl's clock may be ahead of the coarse one by a moment, in which a second begins.
+#[test]
+fn a_session_of_the_next_second_is_of_this_one() {
+    let (store, server, client, offered, stored) = one_session();
+    let ahead = duplicate(&stored);
+    backdate(&ahead, -1);
+    let now = i64::try_from(UnixClock.now()).unwrap();
+    assert!(matches!(store.add_session(&ahead), Added::Replaced(_)));
+    let created = store.sessions().pop().unwrap().created_at().unwrap();
+    assert!(i64::try_from(created).unwrap() <= now + 1);
+    assert!(client.visit(&server, Some(&offered)), "and can be used at once");
 }
 
 #[test]

@@ -187,6 +187,17 @@ fn an_identical_add_reorders_nothing() {
     assert_eq!(object::is_resumable(libssl.object(20)), moves, "{}", openssl::version::version());
 }
 
+#[test]
+fn the_end_of_a_store_is_not_told() {
+    let (mut libssl, mut ours) = both();
+    libssl.add(0);
+    ours.add(0);
+    let (theirs, own) = (libssl.log(), ours.log());
+    drop((libssl, ours));
+    assert_eq!(*theirs.lock().unwrap(), [KEY_0], "SSL_CTX_free flushes, and tells of it");
+    assert_eq!(*own.lock().unwrap(), []);
+}
+
 impl Libssl {
     /// `SSL_CTX_remove_session` of a session that is none of the subject's.
     fn remove_foreign(&mut self, session: &SslSession) -> u64 {

@@ -71,6 +71,11 @@ impl Libssl {
         self.context.as_ptr()
     }
 
+    /// What the remove callback is told, to be read when the subject is gone.
+    pub(crate) fn log(&self) -> Arc<Mutex<Vec<Key>>> {
+        Arc::clone(&self.told)
+    }
+
     pub(crate) fn object(&self, serial: u64) -> &SslSession {
         &self.objects[&serial]
     }

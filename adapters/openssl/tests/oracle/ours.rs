@@ -33,6 +33,11 @@ impl Ours {
         Self { store, objects: HashMap::new(), told, living: Living::default() }
     }
 
+    /// What the remove callback is told, to be read when the subject is gone.
+    pub(crate) fn log(&self) -> Arc<Mutex<Vec<Key>>> {
+        Arc::clone(&self.told)
+    }
+
     pub(crate) fn object(&self, serial: u64) -> &SslSession {
         &self.objects[&serial]
     }
