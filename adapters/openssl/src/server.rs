@@ -171,13 +171,13 @@ impl ContextStore {
         let protocol = Protocol(ffi::connection_version(ssl));
         let view = self.store.cache.view(self.domain).protocol(protocol);
         if protocol != Protocol::TLS1_3 || self.store.reusable {
-            return view.read(&id, |session| self.hand_over(session))?;
+            return view.read(&id, |session| self.hand_over(session, &id))?;
         }
         if let Some(taken) = retry::recall(ssl, &id) {
             return Some(taken);
         }
         let taken = view.take(&id)?;
-        let session = self.hand_over(&taken)?;
+        let session = self.hand_over(&taken, &id)?;
         retry::remember(ssl, id, &session);
         Some(session)
     }
@@ -194,8 +194,10 @@ impl ContextStore {
     }
 
     /// The session itself, if it is of this context; a copy, if it is of another one with the same name.
-    fn hand_over(&self, session: &SslSessionRef) -> Option<SslSession> {
-        if !ffi::is_resumable(session) {
+    ///
+    /// Programs and second tiers can file a session under a false id, which libssl did not notice before 3.6.3.
+    fn hand_over(&self, session: &SslSessionRef, id: &SessionId) -> Option<SslSession> {
+        if !ffi::is_resumable(session) || session.id() != id.as_bytes() {
             return None;
         }
         match IdContext::of(session)? {

@@ -15,8 +15,11 @@ impl ServerStore {
     /// Stores a session (`SSL_CTX_add_session`), under the id context it was made with.
     ///
     /// [`Identical`](Added::Identical) if this very `SSL_SESSION` is stored; otherwise the store holds one more reference
-    /// to it. A session without id is [`Rejection::NotResumable`](sessile::Rejection::NotResumable), one that was not made in an attached context is
-    /// [`Rejection::Context`](sessile::Rejection::Context).
+    /// to it. A session without id is [`Rejection::NotResumable`], one that was not made in an attached context is
+    /// [`Rejection::Context`].
+    ///
+    /// [`Rejection::NotResumable`]: sessile::Rejection::NotResumable
+    /// [`Rejection::Context`]: sessile::Rejection::Context
     ///
     /// Looks for the session first, which counts as a lookup.
     pub fn add_session(&self, session: &SslSessionRef) -> Added<SslSession> {

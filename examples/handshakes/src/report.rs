@@ -70,8 +70,8 @@ pub(crate) fn json(runs: &[Run]) -> Result<String> {
 /// The runs for people.
 pub(crate) fn table(load: &Load, runs: &[Run]) -> String {
     let mut text = String::new();
-    let rows = write_rows(&mut text, load, runs);
-    debug_assert!(rows.is_ok(), "a string takes any text");
+    let written = write_rows(&mut text, load, runs).and_then(|()| write_notes(&mut text, load.backend, runs));
+    debug_assert!(written.is_ok(), "a string takes any text");
     text
 }
 
@@ -124,6 +124,11 @@ fn write_rows(text: &mut String, load: &Load, runs: &[Run]) -> std::fmt::Result 
             run.store_ns_per_handshake
         )?;
     }
+    Ok(())
+}
+
+/// What each store counted, and how the figures came about.
+fn write_notes(text: &mut String, backend: Backend, runs: &[Run]) -> std::fmt::Result {
     writeln!(text)?;
     for run in runs {
         write!(text, "{:8} TLS {}: {} failed, {}", run.store, run.tls.name(), run.failed, run.cache)?;
@@ -132,11 +137,11 @@ fn write_rows(text: &mut String, load: &Load, runs: &[Run]) -> std::fmt::Result 
         }
         writeln!(text)?;
     }
-    let measured = match load.backend {
+    let measured = match backend {
         Backend::Rustls => "Measured in the run.",
         Backend::Openssl => {
-            "Measured by playing the run's\nvisits once more, with as many threads as the server has and nothing but \
-             the calls that libssl makes to either cache."
+            "Measured by playing the visits\nof the run once more, by as many threads as the server has, with nothing but \
+             the calls that libssl makes to either\ncache: where threads do not run at once, they do not wait for a lock."
         }
     };
     writeln!(

@@ -6,10 +6,10 @@ use foreign_types::ForeignTypeRef;
 use openssl::ssl::{
     ClientHelloResponse, NameType, Ssl, SslContext, SslContextBuilder, SslMethod, SslSession, SslVersion,
 };
-use sessile::{Added, Context, Rejection};
+use sessile::{Added, Context, Rejection, Session, SessionId};
 use sessile_openssl::ServerStore;
 
-use crate::support::{BOTH, Client, Link, Site, duplicate};
+use crate::support::{BOTH, Client, Link, Site, duplicate, renamed};
 
 fn context(name: &str) -> Context {
     Context::digest([name])
@@ -169,6 +169,21 @@ fn what_was_made_without_a_store_is_refused() {
     assert!(matches!(store.add_session(&foreign), Added::Rejected(Rejection::Context)));
     assert!(!store.remove_session(&foreign) && !store.remove_id_of(&foreign));
     assert_eq!(store.stats().number, 0);
+}
+
+#[test]
+fn what_is_filed_under_a_false_id_is_not_resumed() {
+    let store = ServerStore::new(100).unwrap();
+    let server =
+        Site::new().server(SslVersion::TLS1_2, |builder| store.attach(builder, context("web")).unwrap());
+    let client = Client::new();
+    client.visit(&server, None);
+    let (offered, stored) = (client.sessions().pop().unwrap(), store.sessions().pop().unwrap());
+    let id = SessionId::from([7; 32]);
+    let filed = Session::<SslSession>::builder(id).context(stored.context()).protocol(stored.protocol());
+    assert!(store.cache().add(filed.build((*stored).clone())).changed());
+    assert!(!client.visit(&server, Some(&renamed(&offered, id.as_bytes()))));
+    assert!(client.visit(&server, Some(&offered)));
 }
 
 #[test]
