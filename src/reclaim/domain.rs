@@ -1,15 +1,13 @@
-//! One cache's reclamation: pins, retirements, and the bound on garbage.
+//! One cache's reclamation: who takes part, what is collected, and the bound on garbage.
 
 use super::Reclaim;
-use super::grace::{Grace, Guard};
-use super::limbo::{Limbo, Occupied};
+use super::grace::Grace;
+use super::limbo::Limbo;
 use super::local::{self, Entered, Landlord, Lease, Local};
+use super::pin::{Pin, Reader, UNPUBLISHED_MAX};
 use super::registry::{Node, Registry};
 use crate::sync::Arc;
 use crate::sync::untracked::{AtomicBool, AtomicU64, Ordering};
-use std::cell::Cell;
-use std::mem::ManuallyDrop;
-use std::ops::Deref;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr::NonNull;
 
@@ -21,16 +19,16 @@ pub(crate) struct Domain<B: Reclaim, L: Send + Sync + 'static> {
     shared: Arc<Shared<B, L>>,
 }
 
-struct Shared<B, L> {
+pub(super) struct Shared<B, L> {
     grace: Grace,
-    locals: Registry<Local<B, L>>,
+    pub(super) locals: Registry<Local<B, L>>,
     /// Bytes retired and not yet released, as far as the limbos have published them.
     garbage_bytes: AtomicU64,
     closed: AtomicBool,
     /// Functions deferred and not yet run, sentinels apart.
-    deferred: Arc<AtomicU64>,
+    pub(super) deferred: Arc<AtomicU64>,
     /// Batches sealed, which choose whose leftovers are looked after.
-    adoptions: AtomicU64,
+    pub(super) adoptions: AtomicU64,
     /// Payload drops that panicked inside the domain; a tally of rare events, so contention is no matter.
     drop_panics: AtomicU64,
 }
@@ -41,36 +39,8 @@ unsafe impl<B, L: Send + Sync> Send for Shared<B, L> {}
 // SAFETY: as above.
 unsafe impl<B, L: Send + Sync> Sync for Shared<B, L> {}
 
-/// Proof that nothing reachable is freed.
-pub(crate) struct Reader<'d, B, L> {
-    guard: Guard,
-    node: &'d Node<Local<B, L>>,
-}
-
-/// A reader with the right to retire what was unlinked.
-///
-/// Dropping it releases, outside of the guard, the ripe blocks that its retirements took from limbo.
-pub(crate) struct Pin<'d, B: Reclaim, L: Send + Sync + 'static> {
-    reader: ManuallyDrop<Reader<'d, B, L>>,
-    shared: &'d Shared<B, L>,
-    ripe: [Cell<Option<NonNull<B>>>; RIPE_MAX],
-    /// Whose ripe blocks are looked after once the guard is gone.
-    neighbour: Cell<Option<&'d Node<Local<B, L>>>>,
-    /// Ends after the guard, as the field that is dropped last.
-    _lease: Option<Box<Lease>>,
-}
-
-/// Ripe blocks that the retirements under one guard take out.
-const RIPE_MAX: usize = 2;
-
-/// Ripe blocks of another thread that one sealing of a batch looks after.
-const ADOPTED_PER_BATCH: usize = 4;
-
 /// Flushes that may bring nothing before a guard elsewhere is held responsible.
 const ROUNDS_WITHOUT_PROGRESS: u32 = 4;
-
-/// Bytes that a thread may retire before it adds them to the domain's total.
-const UNPUBLISHED_MAX: u64 = 64 << 10;
 
 impl<B: Reclaim, L: Default + Send + Sync + 'static> Domain<B, L> {
     pub(crate) fn new() -> Self {
@@ -95,7 +65,7 @@ impl<B: Reclaim, L: Default + Send + Sync + 'static> Domain<B, L> {
     pub(crate) fn reader(&self) -> Option<Reader<'_, B, L>> {
         // SAFETY: the number is that of this very domain, which lives as long as `&self`.
         match unsafe { local::enter_again(self.number) } {
-            Some((guard, node)) => Some(Reader { guard, node }),
+            Some((guard, node)) => Some(Reader::new(guard, node)),
             None => self.reader_anew(),
         }
     }
@@ -108,7 +78,7 @@ impl<B: Reclaim, L: Default + Send + Sync + 'static> Domain<B, L> {
         if entered.lease.is_some() {
             return None;
         }
-        Some(Reader { guard: entered.guard, node: entered.node })
+        Some(Reader::new(entered.guard, entered.node))
     }
 
     #[inline]
@@ -120,14 +90,7 @@ impl<B: Reclaim, L: Default + Send + Sync + 'static> Domain<B, L> {
     /// Pins this thread. Pins may nest.
     #[inline]
     pub(crate) fn pin(&self) -> Pin<'_, B, L> {
-        let entered = self.enter();
-        Pin {
-            reader: ManuallyDrop::new(Reader { guard: entered.guard, node: entered.node }),
-            shared: &self.shared,
-            ripe: [const { Cell::new(None) }; RIPE_MAX],
-            neighbour: Cell::new(None),
-            _lease: entered.lease,
-        }
+        Pin::new(self.enter(), &self.shared)
     }
 
     #[cold]
@@ -248,7 +211,7 @@ impl<B: Reclaim, L: Send + Sync + 'static> Drop for Domain<B, L> {
 
 impl<B: Reclaim, L: Send + Sync + 'static> Shared<B, L> {
     /// Gives a count back. A payload that panics in its drop harms nobody else: the panic is counted and ends here.
-    fn release(&self, block: NonNull<B>) {
+    pub(super) fn release(&self, block: NonNull<B>) {
         // SAFETY: whoever popped the block owns the count that was retired, and the grace period is over.
         let released = catch_unwind(AssertUnwindSafe(|| unsafe { B::release(block) }));
         if let Err(payload) = released {
@@ -260,7 +223,7 @@ impl<B: Reclaim, L: Send + Sync + 'static> Shared<B, L> {
         }
     }
 
-    fn pop_from(&self, limbo: &Limbo<B>) -> Option<NonNull<B>> {
+    pub(super) fn pop_from(&self, limbo: &Limbo<B>) -> Option<NonNull<B>> {
         let block = limbo.try_occupy()?.pop();
         if block.is_none() {
             self.publish(limbo);
@@ -268,7 +231,7 @@ impl<B: Reclaim, L: Send + Sync + 'static> Shared<B, L> {
         block
     }
 
-    fn publish(&self, limbo: &Limbo<B>) {
+    pub(super) fn publish(&self, limbo: &Limbo<B>) {
         let change = limbo.unpublished_bytes();
         // ORDERING: Relaxed: a statistic; wrapping addition of a negative number subtracts.
         self.garbage_bytes.fetch_add(change as u64, Ordering::Relaxed);
@@ -285,143 +248,6 @@ impl<B: Reclaim, L: Send + Sync + 'static> Landlord for Shared<B, L> {
         // SAFETY: by the contract of `end_lease` this is a node of our registry, which lives as long as `self`.
         let node = unsafe { &*node.cast::<Node<Local<B, L>>>() };
         node.disown();
-    }
-}
-
-impl<'d, B, L> Reader<'d, B, L> {
-    /// The owner's part of this thread's `Local`.
-    #[inline]
-    pub(crate) fn state(&self) -> &'d L {
-        &self.node.value.state
-    }
-
-    /// The index of this thread's `Local`, unique among the threads that use the domain now.
-    #[inline]
-    pub(crate) fn index(&self) -> usize {
-        self.node.value.index
-    }
-}
-
-impl<'d, B: Reclaim, L: Send + Sync + 'static> Deref for Pin<'d, B, L> {
-    type Target = Reader<'d, B, L>;
-
-    #[inline]
-    fn deref(&self) -> &Self::Target {
-        &self.reader
-    }
-}
-
-impl<B: Reclaim, L: Send + Sync + 'static> Pin<'_, B, L> {
-    /// Gives up one count of `block`, which holds back `bytes`, after the grace period, and takes a ripe block from limbo
-    /// for it. The block is not looked at: it may be cold.
-    ///
-    /// # Safety
-    /// The caller owns one count of `block`, no new reader can reach the block through what the count stood for, and
-    /// this pin has existed since before the block was unlinked.
-    pub(crate) unsafe fn retire(&self, block: NonNull<B>, bytes: u64) {
-        if !self.guard.is_lazy() {
-            let block = SendBlock(block);
-            // SAFETY: the count is ours by contract, and the grace period is over when the function runs.
-            self.guard.defer(move || unsafe { B::release(block.into_inner()) });
-            return;
-        }
-        let own = &self.node.value.limbo;
-        let occupied = own.retire(block, bytes);
-        if own.is_unpublished_above(UNPUBLISHED_MAX) {
-            self.shared.publish(own);
-        }
-        let Some(mut limbo) = occupied else { return };
-        if local::may_release() {
-            let free = self.ripe.iter().filter(|place| place.get().is_none());
-            free.take(limbo.quota()).for_each(|place| place.set(limbo.pop()));
-        }
-        if self.seal(&mut limbo, false) {
-            drop(limbo);
-            self.shared.publish(own);
-            self.adopt();
-        }
-    }
-
-    /// Defers `f`, which must run no user code, until every guard that exists now is gone.
-    pub(crate) fn defer(&self, f: impl FnOnce() + Send + 'static) {
-        let deferred = Arc::clone(&self.shared.deferred);
-        // ORDERING: Relaxed twice: a hint to `collect`.
-        deferred.fetch_add(1, Ordering::Relaxed);
-        self.guard.defer(move || {
-            f();
-            deferred.fetch_sub(1, Ordering::Relaxed);
-        });
-        self.guard.flush();
-    }
-
-    pub(crate) fn flush(&self) {
-        self.guard.flush();
-    }
-
-    /// Defers the sentinel of a complete batch.
-    fn seal(&self, limbo: &mut Occupied<'_, B>, force: bool) -> bool {
-        let Some(sentinel) = limbo.seal(force) else { return false };
-        self.guard.defer(sentinel);
-        self.guard.flush();
-        true
-    }
-
-    /// Looks after the leftovers of one other thread: seals its open batch; the drop of the pin releases a few ripe blocks.
-    ///
-    /// The threads take turns, counted by the domain, so that idle and exited threads' secrets go as long as anyone works.
-    #[cold]
-    fn adopt(&self) {
-        if !local::may_release() {
-            return;
-        }
-        let threads = self.shared.locals.len().max(1);
-        // ORDERING: Relaxed: a turn.
-        let turn = self.shared.adoptions.fetch_add(1, Ordering::Relaxed) as usize % threads;
-        let Some(neighbour) = self.shared.locals.iter().nth(turn) else { return };
-        if std::ptr::eq(neighbour, self.node) {
-            return;
-        }
-        if let Some(mut limbo) = neighbour.value.limbo.try_occupy() {
-            self.seal(&mut limbo, true);
-            self.neighbour.set(Some(neighbour));
-        }
-    }
-}
-
-impl<B: Reclaim, L: Send + Sync + 'static> Drop for Pin<'_, B, L> {
-    #[inline]
-    fn drop(&mut self) {
-        // SAFETY: the reader is not used again.
-        unsafe { ManuallyDrop::drop(&mut self.reader) };
-        if self.ripe[0].get().is_some() || self.neighbour.get().is_some() {
-            self.release_ripe();
-        }
-    }
-}
-
-impl<B: Reclaim, L: Send + Sync + 'static> Pin<'_, B, L> {
-    /// Releases what was taken out, and some of the neighbour's. The guard is gone.
-    #[inline(never)]
-    fn release_ripe(&self) {
-        let _releasing = local::Releasing::begin();
-        self.ripe.iter().filter_map(Cell::take).for_each(|block| self.shared.release(block));
-        let Some(neighbour) = self.neighbour.get() else { return };
-        for _ in 0..ADOPTED_PER_BATCH {
-            let Some(block) = self.shared.pop_from(&neighbour.value.limbo) else { break };
-            self.shared.release(block);
-        }
-    }
-}
-
-/// A block address on its way through a deferred function.
-struct SendBlock<B>(NonNull<B>);
-
-// SAFETY: blocks may be released by any thread (`Reclaim`).
-unsafe impl<B> Send for SendBlock<B> {}
-
-impl<B> SendBlock<B> {
-    fn into_inner(self) -> NonNull<B> {
-        self.0
     }
 }
 

@@ -18,10 +18,12 @@ mod domain;
 mod grace;
 mod limbo;
 mod local;
+mod pin;
 mod registry;
 mod stray;
 
-pub(crate) use self::domain::{Domain, Pin, Reader};
+pub(crate) use self::domain::Domain;
+pub(crate) use self::pin::{Pin, Reader};
 
 #[cfg(any(sessile_loom, sessile_shuttle))]
 pub(crate) use self::{limbo::Limbo, registry::Registry};

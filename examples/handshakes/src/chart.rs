@@ -5,8 +5,8 @@ use plotters::coord::Shift;
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 
+use crate::backend::Kind;
 use crate::report::Run;
-use crate::stores::Kind;
 
 const SIZE: (u32, u32) = (1280, 460);
 const HEADER: u32 = 50;
@@ -152,6 +152,7 @@ fn colour(kind: Kind) -> RGBColor {
         Kind::Rustls => RGBColor(0xc8, 0x55, 0x3d),
         Kind::Moka => RGBColor(0x8d, 0x86, 0x5c),
         Kind::MokaLru => RGBColor(0x5b, 0x6c, 0x9d),
+        Kind::Libssl => RGBColor(0x7a, 0x3e, 0x65),
     }
 }
 

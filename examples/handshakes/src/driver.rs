@@ -21,9 +21,10 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
+use crate::backend::{self, Backend, Kind, SITE, Store};
+use crate::figures::{LONGEST_NANOSECONDS, Timing};
 use crate::report::{CallTime, Latency, Run};
 use crate::server::{self, Server, Tls};
-use crate::stores::{Kind, Store};
 
 /// Connections open at the same time.
 pub(crate) const WORKERS: usize = 8;
@@ -37,12 +38,10 @@ const SKEW: f64 = 0.9;
 /// Time spent on finding out how many handshakes make a run.
 const TRIAL: Duration = Duration::from_millis(500);
 
-/// Latencies above this are counted as this.
-const LONGEST_NANOSECONDS: u64 = 60_000_000_000;
-
 /// What every run has to do.
 #[derive(Clone, Debug)]
 pub(crate) struct Load {
+    pub(crate) backend: Backend,
     pub(crate) seconds: u64,
     pub(crate) clients: usize,
     pub(crate) capacity: usize,
@@ -90,9 +89,9 @@ impl Until {
 }
 
 async fn run(load: &Load, kind: Kind, tls: Tls, until: Until, progress: &ProgressBar) -> Result<Run> {
-    let store = Arc::new(Store::new(kind, load.capacity)?);
+    let store = backend::store(load.backend, kind, load.capacity)?;
     let listener = server::bind(([127, 0, 0, 1], 0).into()).context("cannot listen on loopback")?;
-    let server = Server::start(listener, Arc::clone(&store), &[tls])?;
+    let server = Server::start(listener, Arc::clone(&store), &[tls], SITE)?;
 
     let workers: Vec<_> =
         (0..WORKERS).map(|index| Worker::new(load, index, &server, tls)).collect::<Result<_>>()?;
@@ -104,7 +103,11 @@ async fn run(load: &Load, kind: Kind, tls: Tls, until: Until, progress: &Progres
         tally.merge(task.await.context("a worker panicked")?)?;
     }
     let seconds = start.elapsed().as_secs_f64();
-    Ok(tally.into_run(kind, tls, seconds, &store))
+    let timing = match until {
+        Until::Handshakes(each) => store.timing(load, tls, each)?,
+        Until::Deadline(_) => Timing::default(),
+    };
+    Ok(tally.into_run(kind, tls, seconds, &*store, timing))
 }
 
 /// What a worker counted, and in the end all of them.
@@ -136,6 +139,11 @@ impl Tally {
         }
     }
 
+    /// Those that were completed.
+    fn handshakes(&self) -> u64 {
+        self.resumed + self.full
+    }
+
     fn merge(&mut self, other: Self) -> Result<()> {
         self.latency.add(&other.latency).context("histograms of one kind add up")?;
         self.resumed += other.resumed;
@@ -145,8 +153,8 @@ impl Tally {
         Ok(())
     }
 
-    fn into_run(self, kind: Kind, tls: Tls, seconds: f64, store: &Store) -> Run {
-        let handshakes = self.resumed + self.full;
+    fn into_run(self, kind: Kind, tls: Tls, seconds: f64, store: &dyn Store, timing: Timing) -> Run {
+        let handshakes = self.handshakes();
         let microseconds = |nanoseconds: u64| nanoseconds as f64 / 1e3;
         let at = |quantile: f64| microseconds(self.latency.value_at_quantile(quantile));
         Run {
@@ -158,8 +166,9 @@ impl Tally {
             failed: self.failed,
             seconds,
             handshakes_per_second: handshakes as f64 / seconds,
-            store_ns_per_handshake: store.total_nanoseconds() as f64 / handshakes.max(1) as f64,
-            store_call_ns: CallTime { p50: store.call_nanoseconds(0.5), p99: store.call_nanoseconds(0.99) },
+            store_ns_per_handshake: timing.per_handshake,
+            store_ns_per_handshake_alone: timing.alone,
+            store_call_ns: CallTime { p50: timing.p50, p99: timing.p99 },
             latency_us: Latency {
                 p50: at(0.5),
                 p99: at(0.99),
@@ -192,14 +201,14 @@ impl Worker {
             .with_no_client_auth();
         let mut stranger = base.clone();
         stranger.resumption = Resumption::disabled();
-        let own = (load.clients + WORKERS - 1 - index) / WORKERS;
+        let own = clients_of(load, index);
         Ok(Self {
             server: server.address,
             name: ServerName::try_from("localhost")?,
             stranger: TlsConnector::from(Arc::new(stranger)),
             base,
             clients: vec![None; own],
-            schedule: Schedule::new(load.seed.wrapping_mul(WORKERS as u64).wrapping_add(index as u64), own)?,
+            schedule: Schedule::of_worker(load, index)?,
         })
     }
 
@@ -220,6 +229,11 @@ impl Worker {
     }
 }
 
+/// The clients that belong to a worker.
+pub(crate) fn clients_of(load: &Load, worker: usize) -> usize {
+    (load.clients + WORKERS - 1 - worker) / WORKERS
+}
+
 /// An identity of its own: nobody else's sessions, and all the tickets that rustls keeps for one server.
 fn remembering(base: &ClientConfig) -> TlsConnector {
     let mut config = base.clone();
@@ -228,25 +242,31 @@ fn remembering(base: &ClientConfig) -> TlsConnector {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Visitor {
+pub(crate) enum Visitor {
     Regular(usize),
     Stranger,
 }
 
 /// An endless sequence of visitors, the same for the same seed.
-struct Schedule {
+pub(crate) struct Schedule {
     random: StdRng,
     popularity: Zipf<f64>,
     clients: usize,
 }
 
 impl Schedule {
+    /// The sequence of one worker.
+    pub(crate) fn of_worker(load: &Load, worker: usize) -> Result<Self> {
+        let seed = load.seed.wrapping_mul(WORKERS as u64).wrapping_add(worker as u64);
+        Self::new(seed, clients_of(load, worker))
+    }
+
     fn new(seed: u64, clients: usize) -> Result<Self> {
         let popularity = Zipf::new(clients as f64, SKEW).context("each worker has a client")?;
         Ok(Self { random: StdRng::seed_from_u64(seed), popularity, clients })
     }
 
-    fn next_visitor(&mut self) -> Visitor {
+    pub(crate) fn next_visitor(&mut self) -> Visitor {
         if self.random.random_bool(STRANGERS) {
             return Visitor::Stranger;
         }

@@ -3,8 +3,12 @@
 //! A server with stateful resumption is driven by many client identities, once for each session store and each
 //! protocol version, by one and the same schedule. `--serve` runs the server alone, for clients from outside.
 
+mod backend;
 mod chart;
 mod driver;
+mod figures;
+#[cfg(feature = "openssl")]
+mod libssl;
 mod report;
 mod server;
 mod stores;
@@ -18,10 +22,10 @@ use std::process::ExitCode;
 use anyhow::{Context, Result, bail};
 use clap::{Parser, ValueEnum};
 
+use crate::backend::{Backend, Kind};
 use crate::driver::Load;
 use crate::report::Run;
-use crate::server::Tls;
-use crate::stores::Kind;
+use crate::server::{Service, Tls};
 
 /// Drives a TLS server over loopback and compares the session stores that its handshakes resume from.
 #[derive(Debug, Parser)]
@@ -39,6 +43,10 @@ struct Options {
     /// Sessions that a store may hold
     #[arg(long, default_value_t = 1024, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=10_000_000))]
     capacity: u64,
+
+    /// The server's TLS library; the clients are always rustls
+    #[arg(long, value_enum, default_value_t = Backend::Rustls)]
+    backend: Backend,
 
     /// Protocol versions, in a run each
     #[arg(long, value_enum, default_value_t = Versions::Both)]
@@ -60,9 +68,14 @@ struct Options {
     #[arg(long, value_name = "FILE")]
     report: Option<PathBuf>,
 
-    /// Only serve, until Ctrl-C, and print the statistics then; port 0 takes any free one
+    /// Only serve, until Ctrl-C, and print the statistics then; port 0 takes any free one. Clients that ask for
+    /// /forget, /expire or /replace have that done to all sessions of Sessile
     #[arg(long, value_name = "ADDR", conflicts_with_all = ["seconds", "clients", "seed", "json", "report"])]
     serve: Option<SocketAddr>,
+
+    /// With --serve: serve on a second address, of another context, from the same store
+    #[arg(long, value_name = "ADDR", requires = "serve")]
+    other: Option<SocketAddr>,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -94,19 +107,25 @@ enum Stores {
     Moka,
     /// moka's sync cache with its LRU policy
     MokaLru,
-    /// Sessile, rustls and moka in turn
+    /// With --backend openssl: libssl's own cache
+    Libssl,
+    /// All that the backend has but moka-lru, in turn
     All,
 }
 
 impl Stores {
-    fn list(self) -> &'static [Kind] {
-        match self {
-            Self::Sessile => &[Kind::Sessile],
-            Self::Rustls => &[Kind::Rustls],
-            Self::Moka => &[Kind::Moka],
-            Self::MokaLru => &[Kind::MokaLru],
-            Self::All => &[Kind::Sessile, Kind::Rustls, Kind::Moka],
-        }
+    fn list(self, backend: Backend) -> Result<&'static [Kind]> {
+        let kinds: &[Kind] = match (self, backend) {
+            (Self::Sessile, _) => &[Kind::Sessile],
+            (Self::Rustls, Backend::Rustls) => &[Kind::Rustls],
+            (Self::Moka, Backend::Rustls) => &[Kind::Moka],
+            (Self::MokaLru, Backend::Rustls) => &[Kind::MokaLru],
+            (Self::Libssl, Backend::Openssl) => &[Kind::Libssl],
+            (Self::All, Backend::Rustls) => &[Kind::Sessile, Kind::Rustls, Kind::Moka],
+            (Self::All, Backend::Openssl) => &[Kind::Sessile, Kind::Libssl],
+            _ => bail!("--store names one that --backend does not have"),
+        };
+        Ok(kinds)
     }
 }
 
@@ -142,12 +161,7 @@ fn one_line(error: &clap::Error) -> String {
 
 /// Checked options, with every file and address already open.
 enum Job {
-    Serve {
-        listener: std::net::TcpListener,
-        kind: Kind,
-        capacity: usize,
-        versions: &'static [Tls],
-    },
+    Serve(Service),
     Measure {
         load: Load,
         kinds: &'static [Kind],
@@ -162,20 +176,33 @@ impl Job {
         let capacity = usize::try_from(options.capacity).context("--capacity is too large")?;
         let versions = options.tls.list();
         if let Some(address) = options.serve {
-            let [kind] = options.store.unwrap_or(Stores::Sessile).list() else {
+            let [kind] = options.store.unwrap_or(Stores::Sessile).list(options.backend)? else {
                 bail!("--serve takes one store, not all of them");
             };
-            let listener =
-                server::bind(address).with_context(|| format!("cannot listen on --serve {address}"))?;
-            return Ok(Self::Serve { listener, kind: *kind, capacity, versions });
+            let bind = |option, address| {
+                server::bind(address).with_context(|| format!("cannot listen on {option} {address}"))
+            };
+            return Ok(Self::Serve(Service {
+                listener: bind("--serve", address)?,
+                other: options.other.map(|address| bind("--other", address)).transpose()?,
+                store: backend::store(options.backend, *kind, capacity)?,
+                kind: *kind,
+                versions,
+            }));
         }
         if options.json.is_some() && options.json == options.report {
             bail!("--json and --report name the same file");
         }
         let clients = usize::try_from(options.clients).context("--clients is too many")?;
         Ok(Self::Measure {
-            load: Load { seconds: options.seconds, clients, capacity, seed: options.seed },
-            kinds: options.store.unwrap_or(Stores::All).list(),
+            load: Load {
+                backend: options.backend,
+                seconds: options.seconds,
+                clients,
+                capacity,
+                seed: options.seed,
+            },
+            kinds: options.store.unwrap_or(Stores::All).list(options.backend)?,
             versions,
             json: options.json.map(|path| Output::open("--json", path)).transpose()?,
             chart: options.report.map(|path| Output::open("--report", path)).transpose()?,
@@ -185,9 +212,7 @@ impl Job {
     fn run(self) -> Result<()> {
         let runtime = tokio::runtime::Runtime::new().context("cannot start the runtime")?;
         match self {
-            Self::Serve { listener, kind, capacity, versions } => {
-                runtime.block_on(server::until_interrupted(listener, kind, capacity, versions))
-            }
+            Self::Serve(service) => runtime.block_on(server::until_interrupted(service)),
             Self::Measure { load, kinds, versions, json, chart } => {
                 let runs = runtime.block_on(driver::measure(&load, kinds, versions))?;
                 io::stdout()

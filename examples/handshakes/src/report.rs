@@ -5,9 +5,10 @@ use std::fmt::Write;
 use anyhow::Result;
 use serde::Serialize;
 
+use crate::backend::{Backend, Kind};
 use crate::driver::{Load, STRANGERS, WORKERS};
+use crate::figures::Figures;
 use crate::server::Tls;
-use crate::stores::{Figures, Kind};
 
 /// The figures of one run. Latencies are of the TLS handshake as the client saw it, without TCP's.
 #[derive(Clone, Debug, Serialize)]
@@ -21,6 +22,9 @@ pub(crate) struct Run {
     pub(crate) seconds: f64,
     pub(crate) handshakes_per_second: f64,
     pub(crate) store_ns_per_handshake: f64,
+    /// The same of one thread that makes all calls, where that was measured.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) store_ns_per_handshake_alone: Option<f64>,
     pub(crate) store_call_ns: CallTime,
     pub(crate) latency_us: Latency,
     pub(crate) cache: Figures,
@@ -66,8 +70,8 @@ pub(crate) fn json(runs: &[Run]) -> Result<String> {
 /// The runs for people.
 pub(crate) fn table(load: &Load, runs: &[Run]) -> String {
     let mut text = String::new();
-    let rows = write_rows(&mut text, load, runs);
-    debug_assert!(rows.is_ok(), "a string takes any text");
+    let written = write_rows(&mut text, load, runs).and_then(|()| write_notes(&mut text, load.backend, runs));
+    debug_assert!(written.is_ok(), "a string takes any text");
     text
 }
 
@@ -120,15 +124,31 @@ fn write_rows(text: &mut String, load: &Load, runs: &[Run]) -> std::fmt::Result 
             run.store_ns_per_handshake
         )?;
     }
+    Ok(())
+}
+
+/// What each store counted, and how the figures came about.
+fn write_notes(text: &mut String, backend: Backend, runs: &[Run]) -> std::fmt::Result {
     writeln!(text)?;
     for run in runs {
-        writeln!(text, "{:8} TLS {}: {} failed, {}", run.store, run.tls.name(), run.failed, run.cache)?;
+        write!(text, "{:8} TLS {}: {} failed, {}", run.store, run.tls.name(), run.failed, run.cache)?;
+        if let Some(alone) = run.store_ns_per_handshake_alone {
+            write!(text, "; store's mean on one thread alone {alone:.0} ns")?;
+        }
+        writeln!(text)?;
     }
+    let measured = match backend {
+        Backend::Rustls => "Measured in the run.",
+        Backend::Openssl => {
+            "Measured by playing the visits\nof the run once more, by as many threads as the server has, with nothing but \
+             the calls that libssl makes to either\ncache: where threads do not run at once, they do not wait for a lock."
+        }
+    };
     writeln!(
         text,
         "\nLatency is that of the TLS handshake as the client saw it, while {WORKERS} connections compete for the processors.\n\
          Store: p50 and p99 of one put, get or take; mean of all of them together per handshake. Both include clock\n\
-         readings and the waits of threads that lost their processor.\n\
+         readings and the waits of threads that lost their processor. {measured}\n\
          Every store saw the same visits: their number and each worker's sequence are fixed before its run."
     )
 }

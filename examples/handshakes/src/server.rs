@@ -8,18 +8,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use rustls::crypto::ring;
-use rustls::pki_types::{CertificateDer, PrivatePkcs8KeyDer};
-use rustls::{HandshakeKind, ServerConfig, SupportedProtocolVersion};
+use rustls::pki_types::CertificateDer;
+use rustls::{HandshakeKind, SupportedProtocolVersion};
 use serde::Serialize;
 use sessile::Handshake;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 use tokio_rustls::TlsAcceptor;
 
-use crate::stores::{Kind, Store};
+use crate::backend::{Errand, Identity, Kind, OTHER_SITE, SITE, Store};
 
 /// Longest request that is read, in bytes.
 const MAX_REQUEST: u64 = 8 * 1024;
@@ -52,6 +51,14 @@ impl Tls {
     }
 }
 
+/// What turns a TCP connection into a TLS connection.
+#[derive(Clone)]
+pub(crate) enum Acceptor {
+    Rustls(TlsAcceptor),
+    #[cfg(feature = "openssl")]
+    Libssl(openssl::ssl::SslContext),
+}
+
 /// A server that accepts until it is dropped.
 pub(crate) struct Server {
     pub(crate) address: SocketAddr,
@@ -62,24 +69,17 @@ pub(crate) struct Server {
 impl Server {
     pub(crate) fn start(
         listener: std::net::TcpListener,
-        store: Arc<Store>,
+        store: Arc<dyn Store>,
         versions: &[Tls],
+        site: [&str; 2],
     ) -> Result<Self> {
-        let made = rcgen::generate_simple_self_signed(["localhost".to_owned(), "127.0.0.1".to_owned()])?;
-        let certificate = made.cert.der().clone();
-        let key = PrivatePkcs8KeyDer::from(made.signing_key.serialize_der());
-        let versions: Vec<_> = versions.iter().map(|tls| tls.version()).collect();
-        let mut config = ServerConfig::builder_with_provider(ring::default_provider().into())
-            .with_protocol_versions(&versions)?
-            .with_no_client_auth()
-            .with_single_cert(vec![certificate.clone()], key.into())?;
-        config.session_storage = store.sessions();
-
+        let identity = Identity::new()?;
+        let acceptor = store.acceptor(&identity, versions, site)?;
         listener.set_nonblocking(true)?;
         let listener = TcpListener::from_std(listener)?;
         let address = listener.local_addr()?;
-        let accepting = tokio::spawn(accept(listener, TlsAcceptor::from(Arc::new(config)), store));
-        Ok(Self { address, certificate, accepting })
+        let accepting = tokio::spawn(accept(listener, acceptor, store));
+        Ok(Self { address, certificate: identity.certificate, accepting })
     }
 }
 
@@ -93,14 +93,14 @@ pub(crate) fn bind(address: SocketAddr) -> Result<std::net::TcpListener> {
     Ok(std::net::TcpListener::bind(address)?)
 }
 
-async fn accept(listener: TcpListener, acceptor: TlsAcceptor, store: Arc<Store>) {
+async fn accept(listener: TcpListener, acceptor: Acceptor, store: Arc<dyn Store>) {
     loop {
         match listener.accept().await {
             Ok((tcp, _)) => {
                 let (acceptor, store) = (acceptor.clone(), Arc::clone(&store));
                 tokio::spawn(async move {
                     // A client that breaks off is its own business; the driver counts what it could not finish.
-                    let _ = timeout(PATIENCE, answer(tcp, acceptor, &store)).await;
+                    let _ = timeout(PATIENCE, answer(tcp, acceptor, &*store)).await;
                 });
             }
             // Out of descriptors, most likely: connections that end give some back.
@@ -109,20 +109,57 @@ async fn accept(listener: TcpListener, acceptor: TlsAcceptor, store: Arc<Store>)
     }
 }
 
-async fn answer(tcp: TcpStream, acceptor: TlsAcceptor, store: &Store) -> Result<()> {
+async fn answer(tcp: TcpStream, acceptor: Acceptor, store: &dyn Store) -> Result<()> {
     tcp.set_nodelay(true)?;
     store.record(Handshake::Accept);
-    let mut tls = acceptor.accept(tcp).await?;
-    store.record(Handshake::AcceptGood);
+    match acceptor {
+        Acceptor::Rustls(acceptor) => {
+            let tls = acceptor.accept(tcp).await?;
+            let connection = tls.get_ref().1;
+            let protocol = connection.protocol_version().and_then(|version| version.as_str());
+            let (is_resumed, protocol) =
+                (resumed(connection.handshake_kind()), protocol.unwrap_or("unknown"));
+            respond(tls, is_resumed, protocol, store).await
+        }
+        #[cfg(feature = "openssl")]
+        Acceptor::Libssl(context) => {
+            let ssl = openssl::ssl::Ssl::new(&context)?;
+            let mut tls = tokio_openssl::SslStream::new(ssl, tcp)?;
+            std::pin::Pin::new(&mut tls).accept().await?;
+            let (is_resumed, protocol) = (tls.ssl().session_reused(), tls.ssl().version_str());
+            respond(tls, is_resumed, protocol, store).await
+        }
+    }
+}
 
-    read_request(&mut tls).await?;
-    let connection = tls.get_ref().1;
-    let session = if resumed(connection.handshake_kind()) { "resumed" } else { "new" };
-    let protocol = connection.protocol_version().and_then(|version| version.as_str()).unwrap_or("unknown");
+/// Serves one request, and says goodbye whatever came of it: libssl has sessions forgotten whose connection ends without.
+async fn respond(
+    mut tls: impl AsyncRead + AsyncWrite + Unpin,
+    is_resumed: bool,
+    protocol: &str,
+    store: &dyn Store,
+) -> Result<()> {
+    store.record(Handshake::AcceptGood);
+    let served = serve(&mut tls, is_resumed, protocol, store).await;
+    let goodbye = tls.shutdown().await;
+    served.and(goodbye.map_err(Into::into))
+}
+
+/// Reads a request, runs the errand in it, and answers what the handshake was.
+async fn serve(
+    tls: &mut (impl AsyncRead + AsyncWrite + Unpin),
+    is_resumed: bool,
+    protocol: &str,
+    store: &dyn Store,
+) -> Result<()> {
+    let request = read_request(tls).await?;
+    if let Some(errand) = Errand::of(&request) {
+        store.run(errand);
+    }
+    let session = if is_resumed { "resumed" } else { "new" };
     let body = format!("session: {session}\nprotocol: {protocol}\n");
     let head = "HTTP/1.0 200 OK\r\nContent-Type: text/plain\r\nConnection: close\r\n";
     tls.write_all(format!("{head}Content-Length: {}\r\n\r\n{body}", body.len()).as_bytes()).await?;
-    tls.shutdown().await?;
     Ok(())
 }
 
@@ -131,7 +168,7 @@ pub(crate) fn resumed(kind: Option<HandshakeKind>) -> bool {
 }
 
 /// Reads up to the empty line that ends a request's head.
-async fn read_request(tls: &mut (impl AsyncReadExt + Unpin)) -> Result<()> {
+async fn read_request(tls: &mut (impl AsyncRead + Unpin)) -> Result<Vec<u8>> {
     let mut request = Vec::new();
     let mut tls = tls.take(MAX_REQUEST);
     while !request.windows(4).any(|end| end == b"\r\n\r\n") {
@@ -139,25 +176,36 @@ async fn read_request(tls: &mut (impl AsyncReadExt + Unpin)) -> Result<()> {
             bail!("no request");
         }
     }
-    Ok(())
+    Ok(request)
+}
+
+/// What `--serve` needs.
+pub(crate) struct Service {
+    pub(crate) listener: std::net::TcpListener,
+    /// For the second server, which shares the store and none of its sessions.
+    pub(crate) other: Option<std::net::TcpListener>,
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) kind: Kind,
+    pub(crate) versions: &'static [Tls],
 }
 
 /// Serves until Ctrl-C or SIGTERM, then prints what the store counted.
-pub(crate) async fn until_interrupted(
-    listener: std::net::TcpListener,
-    kind: Kind,
-    capacity: usize,
-    versions: &[Tls],
-) -> Result<()> {
-    let store = Arc::new(Store::new(kind, capacity)?);
-    let server = Server::start(listener, Arc::clone(&store), versions)?;
+pub(crate) async fn until_interrupted(service: Service) -> Result<()> {
+    let Service { listener, other, store, kind, versions } = service;
+    let server = Server::start(listener, Arc::clone(&store), versions, SITE)?;
+    let start_other = |listener| Server::start(listener, Arc::clone(&store), versions, OTHER_SITE);
+    let other = other.map(start_other).transpose()?;
     let names: Vec<_> = versions.iter().map(|tls| tls.name()).collect();
     let mut out = std::io::stdout();
-    writeln!(out, "listening on {}, TLS {}, store {kind}, Ctrl-C ends", server.address, names.join(" and "))?;
+    write!(out, "listening on {}", server.address)?;
+    if let Some(other) = &other {
+        write!(out, " and {}", other.address)?;
+    }
+    writeln!(out, ", TLS {}, store {kind}, Ctrl-C ends", names.join(" and "))?;
     out.flush()?;
 
     interrupted().await?;
-    drop(server);
+    drop((server, other));
     let figures = store.figures();
     writeln!(out, "{kind}: {figures}")?;
     Ok(())

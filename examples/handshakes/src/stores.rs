@@ -1,42 +1,26 @@
-//! The session stores that are compared, and a decorator that times any of them.
+//! The session stores of rustls that are compared, and a decorator that times any of them.
 
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use hdrhistogram::Histogram;
+use rustls::ServerConfig;
+use rustls::crypto::ring;
+use rustls::pki_types::PrivatePkcs8KeyDer;
 use rustls::server::{ServerSessionMemoryCache, StoresServerSessions};
-use serde::Serialize;
-use sessile::{Context, Handshake};
+use sessile::{Context, Handshake, Secret, Session};
 use sessile_rustls::ServerStore;
+use tokio_rustls::TlsAcceptor;
 
-/// Longer calls are counted as this long in the quantiles.
-const LONGEST_NANOSECONDS: u64 = 60_000_000_000;
-
-/// Which store.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub(crate) enum Kind {
-    Sessile,
-    Rustls,
-    Moka,
-    MokaLru,
-}
-
-impl fmt::Display for Kind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(match self {
-            Self::Sessile => "sessile",
-            Self::Rustls => "rustls",
-            Self::Moka => "moka",
-            Self::MokaLru => "moka-lru",
-        })
-    }
-}
+use crate::backend::{Errand, Identity, Kind, SITE, Store};
+use crate::driver::{Load, WORKERS};
+use crate::figures::{Figures, LONGEST_NANOSECONDS, Timing};
+use crate::server::{Acceptor, Tls};
 
 /// One store under test: what rustls talks to, and where the figures come from afterwards.
-pub(crate) struct Store {
+pub(crate) struct RustlsStore {
     capacity: usize,
     timed: Arc<Timed>,
     own: Own,
@@ -49,12 +33,16 @@ enum Own {
     Moka(Arc<MokaStore>),
 }
 
-impl Store {
+/// Seconds by which an errand dates sessions back: more than any of them lives.
+const LONG_AGO: u64 = 1_000_000;
+
+impl RustlsStore {
     pub(crate) fn new(kind: Kind, capacity: usize) -> Result<Self> {
         let (own, sessions): (Own, Arc<dyn StoresServerSessions>) = match kind {
+            Kind::Libssl => bail!("{kind} is no store of rustls"),
             Kind::Sessile => {
                 let store = ServerStore::new(capacity)?;
-                let sessions = store.for_context(Context::digest(["localhost", "no client certificate"]));
+                let sessions = store.for_context(Context::digest(SITE));
                 (Own::Sessile(store), sessions)
             }
             Kind::Rustls => (Own::Rustls, ServerSessionMemoryCache::new(capacity)),
@@ -65,30 +53,59 @@ impl Store {
         };
         Ok(Self { capacity, timed: Arc::new(Timed::new(sessions)?), own })
     }
+}
 
-    /// For [`rustls::ServerConfig::session_storage`].
-    pub(crate) fn sessions(&self) -> Arc<dyn StoresServerSessions> {
-        Arc::<Timed>::clone(&self.timed)
+impl Store for RustlsStore {
+    /// Stores other than Sessile know no sites.
+    fn acceptor(&self, identity: &Identity, versions: &[Tls], site: [&str; 2]) -> Result<Acceptor> {
+        let versions: Vec<_> = versions.iter().map(|tls| tls.version()).collect();
+        let key = PrivatePkcs8KeyDer::from(identity.key.clone());
+        let mut config = ServerConfig::builder_with_provider(ring::default_provider().into())
+            .with_protocol_versions(&versions)?
+            .with_no_client_auth()
+            .with_single_cert(vec![identity.certificate.clone()], key.into())?;
+        config.session_storage = match &self.own {
+            Own::Sessile(store) if site != SITE => store.for_context(Context::digest(site)),
+            _ => Arc::<Timed>::clone(&self.timed),
+        };
+        Ok(Acceptor::Rustls(TlsAcceptor::from(Arc::new(config))))
     }
 
-    /// Tells stores that count handshakes about one.
-    pub(crate) fn record(&self, event: Handshake) {
+    fn run(&self, errand: Errand) {
+        let Own::Sessile(store) = &self.own else { return };
+        let cache = store.cache();
+        match errand {
+            Errand::Forget => _ = cache.clear(),
+            Errand::Expire => {
+                for session in cache.iter() {
+                    let created = session.created_at().unwrap_or_default();
+                    session.set_created_at(created.saturating_sub(LONG_AGO));
+                }
+            }
+            Errand::Replace => {
+                for old in cache.iter() {
+                    let builder = Session::<Secret>::builder(old.id()).context(old.context());
+                    let copy = builder.protocol(old.protocol()).build(Secret::from(old.to_vec()));
+                    // One that was taken meanwhile comes back; nobody offers it again.
+                    let _ = cache.add(copy);
+                }
+            }
+        }
+    }
+
+    fn record(&self, event: Handshake) {
         if let Own::Sessile(store) = &self.own {
             store.cache().record(event);
         }
     }
 
-    /// Nanoseconds spent in the store's calls, over all threads.
-    pub(crate) fn total_nanoseconds(&self) -> u64 {
-        self.timed.calls().total_nanoseconds
+    /// Measured in the run itself.
+    fn timing(&self, _load: &Load, _tls: Tls, each: u64) -> Result<Timing> {
+        let calls = self.timed.calls();
+        Ok(Timing::of(&calls.nanoseconds, calls.total_nanoseconds, each * WORKERS as u64))
     }
 
-    /// Nanoseconds within which this share of the calls came back.
-    pub(crate) fn call_nanoseconds(&self, quantile: f64) -> u64 {
-        self.timed.calls().nanoseconds.value_at_quantile(quantile)
-    }
-
-    pub(crate) fn figures(&self) -> Figures {
+    fn figures(&self) -> Figures {
         let calls = self.timed.calls().clone();
         let own = match &self.own {
             Own::Sessile(store) => Some(store.stats()),
@@ -98,75 +115,14 @@ impl Store {
             Own::Moka(store) => Some(store.len()),
             Own::Sessile(_) | Own::Rustls => own.as_ref().map(|stats| stats.number),
         };
-        Figures {
-            capacity: self.capacity,
-            puts: calls.puts,
-            refused: calls.refused,
-            lookups: calls.lookups,
-            hits: calls.hits,
-            sessions,
-            taken: own.as_ref().map(|stats| stats.taken),
-            evicted: own.as_ref().map(|stats| stats.evicted),
-            expired: own.as_ref().map(|stats| stats.expired),
-            context_misses: own.as_ref().map(|stats| stats.context_misses),
-            accepted: own.as_ref().map(|stats| stats.accept),
-            accepted_good: own.as_ref().map(|stats| stats.accept_good),
-            garbage_sessions: own.as_ref().map(|stats| stats.garbage.sessions),
-            garbage_bytes: own.as_ref().map(|stats| stats.garbage.bytes),
-        }
-    }
-}
-
-/// Counters of one run. The first five are taken outside the store, the rest only where a store has them.
-#[derive(Clone, Debug, Serialize)]
-pub(crate) struct Figures {
-    pub(crate) capacity: usize,
-    pub(crate) puts: u64,
-    pub(crate) refused: u64,
-    pub(crate) lookups: u64,
-    pub(crate) hits: u64,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) sessions: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) taken: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) evicted: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) expired: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) context_misses: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) accepted: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) accepted_good: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) garbage_sessions: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) garbage_bytes: Option<u64>,
-}
-
-impl fmt::Display for Figures {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let counted = [
-            ("puts", Some(self.puts)),
-            ("refused", Some(self.refused)),
-            ("lookups", Some(self.lookups)),
-            ("hits", Some(self.hits)),
-            ("sessions", self.sessions),
-            ("taken", self.taken),
-            ("evicted", self.evicted),
-            ("expired", self.expired),
-            ("context misses", self.context_misses),
-            ("accepted", self.accepted),
-            ("accepted good", self.accepted_good),
-            ("garbage sessions", self.garbage_sessions),
-            ("garbage bytes", self.garbage_bytes),
-        ];
-        write!(f, "capacity {}", self.capacity)?;
-        counted.iter().try_for_each(|(name, count)| match count {
-            Some(count) => write!(f, ", {name} {count}"),
-            None => Ok(()),
-        })
+        let mut figures = own.as_ref().map_or_else(Figures::default, Figures::of_sessile);
+        figures.capacity = self.capacity;
+        figures.puts = calls.puts;
+        figures.refused = calls.refused;
+        figures.lookups = calls.lookups;
+        figures.hits = calls.hits;
+        figures.sessions = sessions;
+        figures
     }
 }
 

@@ -37,6 +37,10 @@ fn bad_options_are_refused_in_one_line() {
     refused(&["--serve", "nowhere"], "--serve");
     refused(&["--serve", "127.0.0.1:0", "--json", "x.json"], "--json");
     refused(&["--serve", "127.0.0.1:0", "--store", "all"], "--serve");
+    refused(&["--backend", "gnutls"], "rustls, openssl");
+    refused(&["--store", "libssl"], "--backend");
+    refused(&["--backend", "openssl", "--store", "moka"], "--backend");
+    refused(&["--other", "127.0.0.1:0"], "--serve");
 }
 
 #[test]
@@ -60,17 +64,28 @@ fn help_is_no_error() {
     let output = handshakes(&["--help"]);
     assert!(output.status.success());
     let help = String::from_utf8(output.stdout).unwrap();
-    for option in
-        ["--seconds", "--clients", "--capacity", "--tls", "--store", "--json", "--report", "--serve"]
-    {
+    for option in [
+        "--seconds",
+        "--clients",
+        "--capacity",
+        "--backend",
+        "--tls",
+        "--store",
+        "--json",
+        "--report",
+        "--serve",
+        "--other",
+    ] {
         assert!(help.contains(option), "{help}");
     }
 }
 
-#[test]
-fn a_small_run_writes_its_figures() {
-    let (json, svg) = (scratch("figures.json"), scratch("chart.svg"));
+/// A small run of every store that a backend has; its table, and the document that it wrote.
+fn small_run(backend: &str) -> (String, Vec<Value>) {
+    let [json, svg] = ["json", "svg"].map(|end| scratch(&format!("figures-{backend}.{end}")));
     let output = handshakes(&[
+        "--backend",
+        backend,
         "--seconds",
         "1",
         "--clients",
@@ -86,21 +101,44 @@ fn a_small_run_writes_its_figures() {
     assert!(output.status.success(), "{message}");
     assert!(message.is_empty(), "no progress bar without a terminal: {message}");
     assert!(table.contains("sessile") && table.contains("p99.9"), "{table}");
-
-    let document: Value = serde_json::from_slice(&std::fs::read(&json).unwrap()).unwrap();
-    let runs = document["runs"].as_array().unwrap();
-    let names: Vec<_> =
-        runs.iter().map(|run| (run["store"].as_str().unwrap(), run["tls"].as_str().unwrap())).collect();
-    let stores = ["sessile", "rustls", "moka"];
-    let expected: Vec<_> = ["1.2", "1.3"].iter().flat_map(|tls| stores.map(|store| (store, *tls))).collect();
-    assert_eq!(names, expected);
-    runs.iter().for_each(assert_plausible);
-    for version in runs.chunks(3) {
-        assert_eq!(version[0]["handshakes"], version[1]["handshakes"], "the same schedule");
-        assert_eq!(version[0]["handshakes"], version[2]["handshakes"], "the same schedule");
-    }
     let chart = std::fs::read_to_string(svg).unwrap();
     assert!(chart.starts_with("<svg") && chart.contains("Time in the store"), "{chart}");
+    let mut document: Value = serde_json::from_slice(&std::fs::read(&json).unwrap()).unwrap();
+    let Value::Array(runs) = document["runs"].take() else { panic!("{document}") };
+    (table.into_owned(), runs)
+}
+
+/// Asserts that the runs are of these stores, once for each version, and that each version's had the same schedule.
+fn assert_runs_of(runs: &[Value], stores: &[&str]) {
+    let name = |run: &Value, field: &str| run[field].as_str().unwrap().to_owned();
+    let names: Vec<_> = runs.iter().map(|run| (name(run, "store"), name(run, "tls"))).collect();
+    let expected = |tls: &str| stores.iter().map(|store| ((*store).to_owned(), tls.to_owned())).collect();
+    let expected: [Vec<_>; 2] = ["1.2", "1.3"].map(expected);
+    assert_eq!(names, expected.concat());
+    runs.iter().for_each(assert_plausible);
+    for version in runs.chunks(stores.len()) {
+        let handshakes = &version[0]["handshakes"];
+        assert!(version.iter().all(|run| run["handshakes"] == *handshakes), "the same schedule");
+    }
+}
+
+#[test]
+fn a_small_run_writes_its_figures() {
+    let (_, runs) = small_run("rustls");
+    assert_runs_of(&runs, &["sessile", "rustls", "moka"]);
+}
+
+#[test]
+#[cfg(feature = "openssl")]
+fn a_small_run_of_libssl_has_its_own_cache_beside_it() {
+    let (table, runs) = small_run("openssl");
+    assert_runs_of(&runs, &["sessile", "libssl"]);
+    assert!(table.contains("on one thread alone"), "{table}");
+    for run in &runs {
+        assert!(run["store_ns_per_handshake_alone"].as_f64().unwrap() > 0.0);
+        let [sessions, evicted] = ["sessions", "evicted"].map(|field| run["cache"][field].as_u64().unwrap());
+        assert!(sessions <= 128 && (evicted == 0 || sessions > 120), "both hold what they may: {run}");
+    }
 }
 
 fn assert_plausible(run: &Value) {

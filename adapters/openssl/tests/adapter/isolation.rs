@@ -1,0 +1,242 @@
+//! Several contexts share one store, and no session crosses.
+
+use std::thread;
+
+use foreign_types::ForeignTypeRef;
+use openssl::ssl::{
+    ClientHelloResponse, NameType, Ssl, SslContext, SslContextBuilder, SslMethod, SslSession, SslVersion,
+};
+use sessile::{Added, Context, Rejection, Session, SessionId};
+use sessile_openssl::ServerStore;
+
+use crate::support::{BOTH, Client, Link, Site, duplicate, renamed};
+
+fn context(name: &str) -> Context {
+    Context::digest([name])
+}
+
+#[test]
+fn a_session_of_another_context_does_not_exist() {
+    for version in BOTH {
+        let (site, store) = (Site::new(), ServerStore::new(100).unwrap());
+        let web = site.server(version, |builder| store.attach(builder, context("web")).unwrap());
+        let api = site.server(version, |builder| store.attach(builder, context("api")).unwrap());
+        let client = Client::new();
+        client.visit(&web, None);
+        let session = client.sessions().pop().unwrap();
+        assert!(!client.visit(&api, Some(&session)), "{version:?}");
+        assert_eq!(store.stats().context_misses, 1, "{version:?}");
+        assert_eq!(store.view(context("web")).len(), store.view(context("api")).len());
+    }
+}
+
+#[test]
+fn a_mismatch_leaves_the_session_to_its_own_context() {
+    let (site, store) = (Site::new(), ServerStore::new(100).unwrap());
+    let web = site.server(SslVersion::TLS1_2, |builder| store.attach(builder, context("web")).unwrap());
+    let api = site.server(SslVersion::TLS1_2, |builder| store.attach(builder, context("api")).unwrap());
+    let client = Client::new();
+    client.visit(&web, None);
+    let session = client.sessions().pop().unwrap();
+    assert!(!client.visit(&api, Some(&session)));
+    assert!(client.visit(&web, Some(&session)));
+}
+
+#[test]
+fn a_context_of_the_same_name_resumes_a_copy() {
+    for version in BOTH {
+        let (site, store) = (Site::new(), ServerStore::new(100).unwrap());
+        let old = site.server(version, |builder| store.attach(builder, context("web")).unwrap());
+        let client = Client::new();
+        client.visit(&old, None);
+        let session = client.sessions().pop().unwrap();
+        let stored: Vec<_> = store.sessions().iter().map(|one| one.as_ptr()).collect();
+        drop(old);
+
+        let renewed = Site::new().server(version, |builder| store.attach(builder, context("web")).unwrap());
+        let mut link = Link::new(client.ssl(Some(&session)), Ssl::new(&renewed).unwrap());
+        link.handshake().unwrap();
+        assert!(link.resumed(), "{version:?}");
+        let used = link.server.ssl().session().unwrap().as_ptr();
+        assert!(!stored.contains(&used), "{version:?}: the object stays with the context that made it");
+        link.close();
+    }
+}
+
+#[test]
+fn a_store_that_is_dropped_is_kept_by_its_contexts() {
+    let store = ServerStore::new(100).unwrap();
+    let server =
+        Site::new().server(SslVersion::TLS1_2, |builder| store.attach(builder, context("web")).unwrap());
+    drop(store);
+    let client = Client::new();
+    client.visit(&server, None);
+    let session = client.sessions().pop().unwrap();
+    assert!(client.visit(&server, Some(&session)));
+}
+
+#[test]
+fn attaching_again_replaces_the_store() {
+    let (first, second) = (ServerStore::new(100).unwrap(), ServerStore::new(100).unwrap());
+    let server = Site::new().server(SslVersion::TLS1_2, |builder| {
+        first.attach(builder, context("web")).unwrap();
+        second.attach(builder, context("web")).unwrap();
+    });
+    let client = Client::new();
+    client.visit(&server, None);
+    let session = client.sessions().pop().unwrap();
+    assert!(client.visit(&server, Some(&session)));
+    assert_eq!((first.stats().number, first.stats().accept), (0, 0));
+    assert_eq!((second.stats().number, second.stats().accept, second.stats().hits), (1, 2, 1));
+}
+
+/// A server whose connections change to `inner` as soon as a client names it.
+fn switching(outer: &mut SslContextBuilder, inner: SslContext, early: bool) {
+    if early {
+        outer.set_client_hello_callback(move |ssl, _| {
+            ssl.set_ssl_context(&inner).unwrap();
+            Ok(ClientHelloResponse::SUCCESS)
+        });
+    } else {
+        outer.set_servername_callback(move |ssl, _| {
+            if ssl.servername(NameType::HOST_NAME) == Some("inner") {
+                ssl.set_ssl_context(&inner).unwrap();
+            }
+            Ok(())
+        });
+    }
+}
+
+fn visit(client: &Client, server: &SslContext, name: Option<&str>, session: Option<&SslSession>) -> bool {
+    let mut ssl = client.ssl(session);
+    if let Some(name) = name {
+        ssl.set_hostname(name).unwrap();
+    }
+    let mut link = Link::new(ssl, Ssl::new(server).unwrap());
+    link.handshake().unwrap();
+    link.exchange();
+    let resumed = link.resumed();
+    link.close();
+    resumed
+}
+
+/// The name comes after the lookup: what is made behind it is filed under the inner context, and is not to be had through
+/// the outer one.
+#[test]
+fn a_server_name_that_changes_contexts_changes_domains() {
+    for version in BOTH {
+        let (site, store) = (Site::new(), ServerStore::new(100).unwrap());
+        let inner = site.server(version, |builder| store.attach(builder, context("inner")).unwrap());
+        let outer = site.server(version, |builder| {
+            store.attach(builder, context("outer")).unwrap();
+            switching(builder, inner, false);
+        });
+        let client = Client::new();
+        assert!(!visit(&client, &outer, Some("inner"), None));
+        let session = client.sessions().pop().unwrap();
+        assert!(!store.view(context("inner")).is_empty(), "{version:?}");
+        assert!(store.view(context("outer")).is_empty(), "{version:?}");
+        assert!(!visit(&client, &outer, None, Some(&session)), "{version:?}");
+    }
+}
+
+#[test]
+fn a_context_that_is_chosen_before_the_lookup_resumes_its_own() {
+    for version in BOTH {
+        let (site, store) = (Site::new(), ServerStore::new(100).unwrap());
+        let inner = site.server(version, |builder| store.attach(builder, context("inner")).unwrap());
+        let outer = site.server(version, |builder| {
+            store.attach(builder, context("outer")).unwrap();
+            switching(builder, inner, true);
+        });
+        let client = Client::new();
+        assert!(!visit(&client, &outer, None, None));
+        let session = client.sessions().pop().unwrap();
+        assert!(visit(&client, &outer, None, Some(&session)), "{version:?}");
+        assert!(store.view(context("outer")).is_empty(), "{version:?}");
+    }
+}
+
+#[test]
+fn what_was_made_without_a_store_is_refused() {
+    let store = ServerStore::new(100).unwrap();
+    let bare = Site::new().server(SslVersion::TLS1_2, |builder| {
+        builder.set_session_id_context(b"another program's").unwrap();
+    });
+    let client = Client::new();
+    client.visit(&bare, None);
+    let foreign = client.sessions().pop().unwrap();
+    assert!(matches!(store.add_session(&foreign), Added::Rejected(Rejection::Context)));
+    assert!(!store.remove_session(&foreign) && !store.remove_id_of(&foreign));
+    assert_eq!(store.stats().number, 0);
+}
+
+#[test]
+fn what_is_filed_under_a_false_id_is_not_resumed() {
+    let store = ServerStore::new(100).unwrap();
+    let server =
+        Site::new().server(SslVersion::TLS1_2, |builder| store.attach(builder, context("web")).unwrap());
+    let client = Client::new();
+    client.visit(&server, None);
+    let (offered, stored) = (client.sessions().pop().unwrap(), store.sessions().pop().unwrap());
+    let id = SessionId::from([7; 32]);
+    let filed = Session::<SslSession>::builder(id).context(stored.context()).protocol(stored.protocol());
+    assert!(store.cache().add(filed.build((*stored).clone())).changed());
+    assert!(!client.visit(&server, Some(&renamed(&offered, id.as_bytes()))));
+    assert!(client.visit(&server, Some(&offered)));
+}
+
+#[test]
+fn a_program_that_changes_the_id_context_afterwards_resumes_nothing() {
+    let store = ServerStore::new(100).unwrap();
+    let server = Site::new().server(SslVersion::TLS1_2, |builder| {
+        store.attach(builder, context("web")).unwrap();
+        builder.set_session_id_context(b"its own").unwrap();
+    });
+    let client = Client::new();
+    client.visit(&server, None);
+    let session = client.sessions().pop().unwrap();
+    assert!(!client.visit(&server, Some(&session)));
+    assert_eq!(store.stats().number, 0);
+}
+
+#[test]
+fn contexts_of_any_method_can_be_attached() {
+    let store = ServerStore::new(100).unwrap();
+    for method in [SslMethod::tls(), SslMethod::tls_server(), SslMethod::dtls()] {
+        let mut builder = SslContextBuilder::new(method).unwrap();
+        store.attach(&mut builder, Context::NONE).unwrap();
+    }
+}
+
+/// Threads that come and go through two contexts of one store, each of which resumes its own sessions only.
+#[test]
+fn threads_share_a_store_and_not_its_contexts() {
+    const THREADS: usize = 4;
+    const VISITS: usize = 25;
+    for version in BOTH {
+        let (site, store) = (Site::new(), ServerStore::new(10_000).unwrap());
+        let attach = |name| site.server(version, |builder| store.attach(builder, context(name)).unwrap());
+        let servers = [attach("web"), attach("api")];
+        thread::scope(|scope| {
+            for index in 0..THREADS {
+                let (own, strange) = (&servers[index % 2], &servers[(index + 1) % 2]);
+                scope.spawn(move || {
+                    let client = Client::new();
+                    for _ in 0..VISITS {
+                        assert!(!client.visit(own, None));
+                        let session = client.sessions().pop().unwrap();
+                        assert!(!client.visit(strange, Some(&duplicate(&session))));
+                        assert!(client.visit(own, Some(&session)));
+                        client.sessions();
+                    }
+                });
+            }
+        });
+        let stats = store.stats();
+        let visits = (THREADS * VISITS) as u64;
+        assert_eq!((stats.hits, stats.context_misses), (visits, visits), "{version:?}");
+        assert_eq!((stats.accept, stats.accept_good), (3 * visits, 3 * visits), "{version:?}");
+        assert_eq!(stats.added - stats.taken, stats.number, "{version:?}");
+    }
+}

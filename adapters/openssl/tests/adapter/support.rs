@@ -1,0 +1,268 @@
+//! Certificates, contexts and handshakes in memory.
+
+use std::cell::RefCell;
+use std::collections::VecDeque;
+use std::ffi::{c_int, c_long, c_uint};
+use std::io::{self, Read, Write};
+use std::rc::Rc;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use foreign_types::{ForeignType, ForeignTypeRef};
+use openssl::asn1::Asn1Time;
+use openssl::bn::BigNum;
+use openssl::ec::{EcGroup, EcKey};
+use openssl::hash::MessageDigest;
+use openssl::nid::Nid;
+use openssl::pkey::{PKey, Private};
+use openssl::ssl::{
+    ErrorCode, Ssl, SslContext, SslContextBuilder, SslContextRef, SslMethod, SslSession, SslSessionCacheMode,
+    SslSessionRef, SslStream, SslVersion,
+};
+use openssl::x509::{X509, X509Builder, X509NameBuilder};
+
+pub(crate) const BOTH: [SslVersion; 2] = [SslVersion::TLS1_2, SslVersion::TLS1_3];
+
+/// A self-signed certificate with its key.
+pub(crate) struct Site {
+    certificate: X509,
+    key: PKey<Private>,
+}
+
+impl Site {
+    pub(crate) fn new() -> Self {
+        let group = EcGroup::from_curve_name(Nid::X9_62_PRIME256V1).unwrap();
+        let key = PKey::from_ec_key(EcKey::generate(&group).unwrap()).unwrap();
+        let mut name = X509NameBuilder::new().unwrap();
+        name.append_entry_by_text("CN", "localhost").unwrap();
+        let name = name.build();
+        let mut builder = X509Builder::new().unwrap();
+        builder.set_version(2).unwrap();
+        builder.set_serial_number(&BigNum::from_u32(1).unwrap().to_asn1_integer().unwrap()).unwrap();
+        builder.set_subject_name(&name).unwrap();
+        builder.set_issuer_name(&name).unwrap();
+        builder.set_not_before(&Asn1Time::days_from_now(0).unwrap()).unwrap();
+        builder.set_not_after(&Asn1Time::days_from_now(2).unwrap()).unwrap();
+        builder.set_pubkey(&key).unwrap();
+        builder.sign(&key, MessageDigest::sha256()).unwrap();
+        Self { certificate: builder.build(), key }
+    }
+
+    /// A server of one version; `attach` gives it its session cache.
+    pub(crate) fn server(
+        &self,
+        version: SslVersion,
+        attach: impl FnOnce(&mut SslContextBuilder),
+    ) -> SslContext {
+        let mut builder = SslContextBuilder::new(SslMethod::tls_server()).unwrap();
+        builder.set_certificate(&self.certificate).unwrap();
+        builder.set_private_key(&self.key).unwrap();
+        builder.set_min_proto_version(Some(version)).unwrap();
+        builder.set_max_proto_version(Some(version)).unwrap();
+        attach(&mut builder);
+        builder.build()
+    }
+}
+
+/// A client that collects every session and ticket it is given, and keeps none by itself.
+pub(crate) struct Client {
+    pub(crate) context: SslContext,
+    sessions: Arc<Mutex<Vec<SslSession>>>,
+}
+
+impl Client {
+    pub(crate) fn new() -> Self {
+        Self::with(|_| {})
+    }
+
+    pub(crate) fn with(change: impl FnOnce(&mut SslContextBuilder)) -> Self {
+        let sessions = Arc::new(Mutex::new(Vec::new()));
+        let mut builder = SslContextBuilder::new(SslMethod::tls_client()).unwrap();
+        builder.set_session_cache_mode(SslSessionCacheMode::CLIENT | SslSessionCacheMode::NO_INTERNAL);
+        let collected = Arc::clone(&sessions);
+        builder.set_new_session_callback(move |_, session| {
+            collected.lock().unwrap_or_else(PoisonError::into_inner).push(session);
+        });
+        change(&mut builder);
+        Self { context: builder.build(), sessions }
+    }
+
+    /// What was collected since the last call.
+    pub(crate) fn sessions(&self) -> Vec<SslSession> {
+        std::mem::take(&mut *self.sessions.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// A connection with a session to offer.
+    pub(crate) fn ssl(&self, session: Option<&SslSession>) -> Ssl {
+        let mut ssl = Ssl::new(&self.context).unwrap();
+        if let Some(session) = session {
+            // SAFETY: this client's connections made it.
+            unsafe { ssl.set_session(session).unwrap() };
+        }
+        ssl
+    }
+
+    /// A whole connection with a goodbye from both sides; whether it was resumed.
+    pub(crate) fn visit(&self, server: &SslContextRef, session: Option<&SslSession>) -> bool {
+        let mut link = Link::new(self.ssl(session), Ssl::new(server).unwrap());
+        link.handshake().unwrap();
+        link.exchange();
+        let resumed = link.resumed();
+        link.close();
+        resumed
+    }
+}
+
+/// One side's end of two pipes.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Pipe {
+    incoming: Rc<RefCell<VecDeque<u8>>>,
+    outgoing: Rc<RefCell<VecDeque<u8>>>,
+}
+
+impl Pipe {
+    /// Everything that was written to this end.
+    pub(crate) fn sent(&self) -> Vec<u8> {
+        self.outgoing.borrow().iter().copied().collect()
+    }
+
+    /// Lets this end read the bytes.
+    pub(crate) fn receive(&self, bytes: &[u8]) {
+        self.incoming.borrow_mut().extend(bytes);
+    }
+}
+
+impl Read for Pipe {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        match self.incoming.borrow_mut().read(buffer)? {
+            0 => Err(io::ErrorKind::WouldBlock.into()),
+            read => Ok(read),
+        }
+    }
+}
+
+impl Write for Pipe {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.outgoing.borrow_mut().write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// A client and a server, connected in memory.
+pub(crate) struct Link {
+    pub(crate) client: SslStream<Pipe>,
+    pub(crate) server: SslStream<Pipe>,
+}
+
+impl Link {
+    pub(crate) fn new(mut client: Ssl, mut server: Ssl) -> Self {
+        client.set_connect_state();
+        server.set_accept_state();
+        let near = Pipe::default();
+        let far = Pipe { incoming: Rc::clone(&near.outgoing), outgoing: Rc::clone(&near.incoming) };
+        Self { client: SslStream::new(client, near).unwrap(), server: SslStream::new(server, far).unwrap() }
+    }
+
+    /// Runs the handshake; the first error of either side.
+    pub(crate) fn handshake(&mut self) -> Result<(), openssl::ssl::Error> {
+        for _ in 0..20 {
+            let client = settle(self.client.do_handshake())?;
+            let server = settle(self.server.do_handshake())?;
+            if client && server {
+                return Ok(());
+            }
+        }
+        panic!("the handshake does not end");
+    }
+
+    /// The client says something and reads the answer, with which TLS 1.3 tickets come.
+    pub(crate) fn exchange(&mut self) {
+        let mut buffer = [0; 16];
+        self.client.ssl_write(b"ask").unwrap();
+        assert_eq!(self.server.ssl_read(&mut buffer).unwrap(), 3);
+        self.server.ssl_write(b"answer").unwrap();
+        assert_eq!(self.client.ssl_read(&mut buffer).unwrap(), 6);
+    }
+
+    pub(crate) fn resumed(&self) -> bool {
+        let resumed = self.client.ssl().session_reused();
+        assert_eq!(resumed, self.server.ssl().session_reused());
+        resumed
+    }
+
+    /// Both say goodbye, as libssl wants it for a session to stay resumable.
+    pub(crate) fn close(mut self) {
+        for side in [&mut self.client, &mut self.server] {
+            let _ = side.shutdown();
+        }
+    }
+}
+
+/// Whether a handshake is over; an error unless it only waits for the other side.
+fn settle(outcome: Result<(), openssl::ssl::Error>) -> Result<bool, openssl::ssl::Error> {
+    match outcome {
+        Ok(()) => Ok(true),
+        Err(error) if error.code() == ErrorCode::WANT_READ => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+unsafe extern "C" {
+    fn SSL_SESSION_dup(session: *const openssl_sys::SSL_SESSION) -> *mut openssl_sys::SSL_SESSION;
+    fn SSL_SESSION_set_time(session: *mut openssl_sys::SSL_SESSION, time: c_long) -> c_long;
+    fn SSL_SESSION_set1_id(session: *mut openssl_sys::SSL_SESSION, id: *const u8, length: c_uint) -> c_int;
+}
+
+/// Lets a session be so many seconds older.
+pub(crate) fn backdate(session: &SslSessionRef, seconds: c_long) {
+    let time = c_long::try_from(session.time()).unwrap() - seconds;
+    // SAFETY: the session is alive.
+    assert!(unsafe { SSL_SESSION_set_time(session.as_ptr(), time) } != 0);
+}
+
+/// Another object with the same state.
+pub(crate) fn duplicate(session: &SslSessionRef) -> SslSession {
+    // SAFETY: the session is alive; the copy is nobody else's.
+    unsafe {
+        let copy = SSL_SESSION_dup(session.as_ptr());
+        assert!(!copy.is_null());
+        SslSession::from_ptr(copy)
+    }
+}
+
+/// Another object with the same state and another id.
+pub(crate) fn renamed(session: &SslSessionRef, id: &[u8]) -> SslSession {
+    let copy = duplicate(session);
+    // SAFETY: the copy is alive and nobody else's; as many bytes are read as there are.
+    let set = unsafe { SSL_SESSION_set1_id(copy.as_ptr(), id.as_ptr(), id.len() as c_uint) };
+    assert_eq!(set, 1);
+    copy
+}
+
+/// The `SSL_CTX_sess_*` counters, by the numbers of their control calls.
+#[derive(Clone, Copy, Debug)]
+#[repr(i32)]
+pub(crate) enum Counter {
+    Number = 20,
+    Connect,
+    ConnectGood,
+    ConnectRenegotiate,
+    Accept,
+    AcceptGood,
+    AcceptRenegotiate,
+    Hits,
+    CbHits,
+    Misses,
+    Timeouts,
+    CacheFull,
+}
+
+/// What libssl itself has counted.
+pub(crate) fn counted(context: &SslContextRef, counter: Counter) -> u64 {
+    // SAFETY: the context is alive; these calls read a counter.
+    let count: c_long =
+        unsafe { openssl_sys::SSL_CTX_ctrl(context.as_ptr(), counter as c_int, 0, std::ptr::null_mut()) };
+    u64::try_from(count).unwrap()
+}

@@ -1,0 +1,133 @@
+//! TLS 1.3: stateful tickets, each resumed at most once.
+
+use std::sync::Barrier;
+use std::thread;
+
+use openssl::ssl::{Ssl, SslContext, SslSession, SslVersion};
+use sessile::Context;
+use sessile_openssl::ServerStore;
+
+use crate::support::{Client, Link, Site, duplicate};
+
+fn server_of(store: &ServerStore) -> SslContext {
+    Site::new().server(SslVersion::TLS1_3, |context| store.attach(context, Context::NONE).unwrap())
+}
+
+fn store_and_server() -> (ServerStore, SslContext) {
+    let store = ServerStore::new(100).unwrap();
+    let server = server_of(&store);
+    (store, server)
+}
+
+#[test]
+fn each_ticket_is_resumed_and_gone() {
+    let (store, server) = store_and_server();
+    let client = Client::new();
+    assert!(!client.visit(&server, None));
+    let tickets = client.sessions();
+    assert_eq!((tickets.len(), store.stats().number), (2, 2));
+    for ticket in &tickets {
+        assert!(client.visit(&server, Some(ticket)));
+    }
+    let stats = store.stats();
+    assert_eq!((stats.taken, stats.hits), (2, 2));
+    assert_eq!(client.sessions().len(), 2, "one new ticket for each that was used");
+}
+
+#[test]
+fn a_replayed_ticket_is_not_resumed() {
+    let (store, server) = store_and_server();
+    let client = Client::new();
+    client.visit(&server, None);
+    let ticket = client.sessions().pop().unwrap();
+    let replay = duplicate(&ticket);
+    assert!(client.visit(&server, Some(&ticket)));
+    assert!(!client.visit(&server, Some(&replay)));
+    assert_eq!((store.stats().hits, store.stats().misses), (1, 1));
+}
+
+#[test]
+fn of_racing_connections_one_resumes() {
+    const THREADS: usize = 4;
+    let (store, server) = store_and_server();
+    let client = Client::new();
+    for round in 0..20 {
+        client.visit(&server, None);
+        let ticket = client.sessions().pop().unwrap();
+        let replays: Vec<SslSession> = (0..THREADS).map(|_| duplicate(&ticket)).collect();
+        let barrier = Barrier::new(THREADS);
+        let resumed: usize = thread::scope(|scope| {
+            let race = |replay: SslSession| {
+                let (client, server, barrier) = (&client, &server, &barrier);
+                scope.spawn(move || {
+                    barrier.wait();
+                    usize::from(client.visit(server, Some(&replay)))
+                })
+            };
+            let threads: Vec<_> = replays.into_iter().map(race).collect();
+            threads.into_iter().map(|thread| thread.join().unwrap()).sum()
+        });
+        assert_eq!(resumed, 1, "round {round}");
+    }
+    assert_eq!(store.stats().taken, 20);
+}
+
+#[test]
+fn a_reusable_store_resumes_a_ticket_again() {
+    let store = ServerStore::new(100).unwrap().reusable(true);
+    let server = server_of(&store);
+    let client = Client::new();
+    client.visit(&server, None);
+    let ticket = client.sessions().pop().unwrap();
+    for _ in 0..3 {
+        assert!(client.visit(&server, Some(&duplicate(&ticket))));
+    }
+    assert_eq!(store.stats().taken, 0);
+}
+
+#[test]
+fn a_hello_retry_does_not_lose_the_session() {
+    let store = ServerStore::new(100).unwrap();
+    let server = Site::new().server(SslVersion::TLS1_3, |context| {
+        context.set_groups_list("P-256").unwrap();
+        store.attach(context, Context::NONE).unwrap();
+    });
+    let client = Client::with(|context| context.set_groups_list("X25519:P-256").unwrap());
+    client.visit(&server, None);
+    let ticket = client.sessions().pop().unwrap();
+    let replay = duplicate(&ticket);
+    assert!(client.visit(&server, Some(&ticket)), "taken at the first ClientHello, resumed at the second");
+    assert!(!client.visit(&server, Some(&replay)));
+    let stats = store.stats();
+    assert_eq!((stats.taken, stats.hits, stats.misses), (1, 1, 2), "the replay looks twice");
+}
+
+#[test]
+fn removed_expired_and_unknown_tickets_are_not_resumed() {
+    let (store, server) = store_and_server();
+    let client = Client::new();
+    for hide in [
+        |store: &ServerStore| store.sessions().iter().for_each(|one| assert!(store.remove_session(one))),
+        |store: &ServerStore| store.sessions().iter().for_each(|one| one.set_created_at(1)),
+        |store: &ServerStore| assert!(store.flush_sessions(0) > 0),
+    ] {
+        client.visit(&server, None);
+        let ticket = client.sessions().pop().unwrap();
+        hide(&store);
+        assert!(!client.visit(&server, Some(&ticket)));
+        client.sessions();
+        store.flush_sessions(0);
+    }
+    assert_eq!((store.stats().taken, store.stats().timeouts), (0, 1));
+}
+
+#[test]
+fn a_broken_connection_takes_its_last_ticket_with_it() {
+    let (store, server) = store_and_server();
+    let client = Client::new();
+    let mut link = Link::new(client.ssl(None), Ssl::new(&server).unwrap());
+    link.handshake().unwrap();
+    assert_eq!(store.stats().number, 2);
+    drop(link);
+    assert_eq!((store.stats().number, store.stats().removed), (1, 1));
+}

@@ -1,0 +1,195 @@
+//! What a thread holds while it looks: readers, and pins that may retire.
+
+use super::Reclaim;
+use super::domain::Shared;
+use super::grace::Guard;
+use super::limbo::Occupied;
+use super::local::{self, Entered, Lease, Local};
+use super::registry::Node;
+use crate::sync::Arc;
+use crate::sync::untracked::Ordering;
+use std::cell::Cell;
+use std::mem::ManuallyDrop;
+use std::ops::Deref;
+use std::ptr::NonNull;
+
+/// Proof that nothing reachable is freed.
+pub(crate) struct Reader<'d, B, L> {
+    guard: Guard,
+    pub(super) node: &'d Node<Local<B, L>>,
+}
+
+/// A reader with the right to retire what was unlinked.
+///
+/// Dropping it releases, outside of the guard, the ripe blocks that its retirements took from limbo.
+pub(crate) struct Pin<'d, B: Reclaim, L: Send + Sync + 'static> {
+    reader: ManuallyDrop<Reader<'d, B, L>>,
+    shared: &'d Shared<B, L>,
+    ripe: [Cell<Option<NonNull<B>>>; RIPE_MAX],
+    /// Whose ripe blocks are looked after once the guard is gone.
+    neighbour: Cell<Option<&'d Node<Local<B, L>>>>,
+    /// Ends after the guard, as the field that is dropped last.
+    _lease: Option<Box<Lease>>,
+}
+
+/// Ripe blocks that the retirements under one guard take out.
+const RIPE_MAX: usize = 2;
+
+/// Ripe blocks of another thread that one sealing of a batch looks after.
+const ADOPTED_PER_BATCH: usize = 4;
+
+/// Bytes that a thread may retire before it adds them to the domain's total.
+pub(super) const UNPUBLISHED_MAX: u64 = 64 << 10;
+
+impl<'d, B, L> Reader<'d, B, L> {
+    #[inline]
+    pub(super) fn new(guard: Guard, node: &'d Node<Local<B, L>>) -> Self {
+        Self { guard, node }
+    }
+
+    /// The owner's part of this thread's `Local`.
+    #[inline]
+    pub(crate) fn state(&self) -> &'d L {
+        &self.node.value.state
+    }
+
+    /// The index of this thread's `Local`, unique among the threads that use the domain now.
+    #[inline]
+    pub(crate) fn index(&self) -> usize {
+        self.node.value.index
+    }
+}
+
+impl<'d, B: Reclaim, L: Send + Sync + 'static> Deref for Pin<'d, B, L> {
+    type Target = Reader<'d, B, L>;
+
+    #[inline]
+    fn deref(&self) -> &Self::Target {
+        &self.reader
+    }
+}
+
+impl<'d, B: Reclaim, L: Send + Sync + 'static> Pin<'d, B, L> {
+    #[inline]
+    pub(super) fn new(entered: Entered<'d, B, L>, shared: &'d Shared<B, L>) -> Self {
+        Pin {
+            reader: ManuallyDrop::new(Reader::new(entered.guard, entered.node)),
+            shared,
+            ripe: [const { Cell::new(None) }; RIPE_MAX],
+            neighbour: Cell::new(None),
+            _lease: entered.lease,
+        }
+    }
+
+    /// Gives up one count of `block`, which holds back `bytes`, after the grace period, and takes a ripe block from limbo
+    /// for it. The block is not looked at: it may be cold.
+    ///
+    /// # Safety
+    /// The caller owns one count of `block`, no new reader can reach the block through what the count stood for, and
+    /// this pin has existed since before the block was unlinked.
+    pub(crate) unsafe fn retire(&self, block: NonNull<B>, bytes: u64) {
+        if !self.guard.is_lazy() {
+            let block = SendBlock(block);
+            // SAFETY: the count is ours by contract, and the grace period is over when the function runs.
+            self.guard.defer(move || unsafe { B::release(block.into_inner()) });
+            return;
+        }
+        let own = &self.node.value.limbo;
+        let occupied = own.retire(block, bytes);
+        if own.is_unpublished_above(UNPUBLISHED_MAX) {
+            self.shared.publish(own);
+        }
+        let Some(mut limbo) = occupied else { return };
+        if local::may_release() {
+            let free = self.ripe.iter().filter(|place| place.get().is_none());
+            free.take(limbo.quota()).for_each(|place| place.set(limbo.pop()));
+        }
+        if self.seal(&mut limbo, false) {
+            drop(limbo);
+            self.shared.publish(own);
+            self.adopt();
+        }
+    }
+
+    /// Defers `f`, which must run no user code, until every guard that exists now is gone.
+    pub(crate) fn defer(&self, f: impl FnOnce() + Send + 'static) {
+        let deferred = Arc::clone(&self.shared.deferred);
+        // ORDERING: Relaxed twice: a hint to `collect`.
+        deferred.fetch_add(1, Ordering::Relaxed);
+        self.guard.defer(move || {
+            f();
+            deferred.fetch_sub(1, Ordering::Relaxed);
+        });
+        self.guard.flush();
+    }
+
+    pub(crate) fn flush(&self) {
+        self.guard.flush();
+    }
+
+    /// Defers the sentinel of a complete batch.
+    pub(super) fn seal(&self, limbo: &mut Occupied<'_, B>, force: bool) -> bool {
+        let Some(sentinel) = limbo.seal(force) else { return false };
+        self.guard.defer(sentinel);
+        self.guard.flush();
+        true
+    }
+
+    /// Looks after the leftovers of one other thread: seals its open batch; the drop of the pin releases a few ripe blocks.
+    ///
+    /// The threads take turns, counted by the domain, so that idle and exited threads' secrets go as long as anyone works.
+    #[cold]
+    fn adopt(&self) {
+        if !local::may_release() {
+            return;
+        }
+        let threads = self.shared.locals.len().max(1);
+        // ORDERING: Relaxed: a turn.
+        let turn = self.shared.adoptions.fetch_add(1, Ordering::Relaxed) as usize % threads;
+        let Some(neighbour) = self.shared.locals.iter().nth(turn) else { return };
+        if std::ptr::eq(neighbour, self.node) {
+            return;
+        }
+        if let Some(mut limbo) = neighbour.value.limbo.try_occupy() {
+            self.seal(&mut limbo, true);
+            self.neighbour.set(Some(neighbour));
+        }
+    }
+}
+
+impl<B: Reclaim, L: Send + Sync + 'static> Drop for Pin<'_, B, L> {
+    #[inline]
+    fn drop(&mut self) {
+        // SAFETY: the reader is not used again.
+        unsafe { ManuallyDrop::drop(&mut self.reader) };
+        if self.ripe[0].get().is_some() || self.neighbour.get().is_some() {
+            self.release_ripe();
+        }
+    }
+}
+
+impl<B: Reclaim, L: Send + Sync + 'static> Pin<'_, B, L> {
+    /// Releases what was taken out, and some of the neighbour's. The guard is gone.
+    #[inline(never)]
+    fn release_ripe(&self) {
+        let _releasing = local::Releasing::begin();
+        self.ripe.iter().filter_map(Cell::take).for_each(|block| self.shared.release(block));
+        let Some(neighbour) = self.neighbour.get() else { return };
+        for _ in 0..ADOPTED_PER_BATCH {
+            let Some(block) = self.shared.pop_from(&neighbour.value.limbo) else { break };
+            self.shared.release(block);
+        }
+    }
+}
+
+/// A block address on its way through a deferred function.
+struct SendBlock<B>(NonNull<B>);
+
+// SAFETY: blocks may be released by any thread (`Reclaim`).
+unsafe impl<B> Send for SendBlock<B> {}
+
+impl<B> SendBlock<B> {
+    fn into_inner(self) -> NonNull<B> {
+        self.0
+    }
+}
