@@ -126,7 +126,8 @@ pub enum RemovalCause {
     Removed,
     /// `take`.
     Taken,
-    /// It made room for another session.
+    /// It made room for another session. In a cache of more than 14 sessions also one that expired before its time because its
+    /// dates were changed while it was stored, if no sweep had come past it since.
     Evicted,
     /// A lookup, or an `add` that looked for room, found it expired.
     Expired,

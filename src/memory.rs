@@ -36,7 +36,7 @@ pub(crate) fn zeroed(layout: Layout) -> Option<NonNull<u8>> {
     Some(memory)
 }
 
-#[cfg(any(target_os = "linux", target_os = "android"))]
+#[cfg(all(any(target_os = "linux", target_os = "android"), not(miri)))]
 fn advise_huge_pages(memory: NonNull<u8>, size: usize) {
     use rustix::mm::{Advice, madvise};
 
@@ -50,7 +50,7 @@ fn advise_huge_pages(memory: NonNull<u8>, size: usize) {
     }
 }
 
-#[cfg(not(any(target_os = "linux", target_os = "android")))]
+#[cfg(not(all(any(target_os = "linux", target_os = "android"), not(miri))))]
 fn advise_huge_pages(_memory: NonNull<u8>, _size: usize) {}
 
 /// Bytes of a cache line, as far as anybody counts in them here.

@@ -94,7 +94,7 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
         let hash = self.hash.of(key.id, *key.protocol);
         self.root.prefetch(hash);
         let now = self.time.now();
-        let Some(reader) = self.domain.reader() else { return self.look_closely(key, hash, lend) };
+        let Some(reader) = self.domain.reader() else { return self.look_closely(key, hash, now, lend) };
         match self.chain(&reader).glance(hash) {
             Glance::Candidate(spot, block) if self.is_hit(&reader, spot, key, now) => {
                 // SAFETY: the block is alive under the guard; what `lend` makes of it has a count of its own.
@@ -107,7 +107,7 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
             _ => {}
         }
         drop(reader);
-        self.look_closely(key, hash, lend)
+        self.look_closely(key, hash, now, lend)
     }
 
     /// Whether this member is what is looked for, and nothing is the matter with it. Then it is counted and made younger.
@@ -126,16 +126,21 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
     /// A lookup that a glance could not end.
     #[cold]
     #[inline(never)]
-    fn look_closely<R>(&self, key: Key<'_>, hash: u64, lend: impl FnOnce(&Session<T>) -> R) -> Option<R> {
+    fn look_closely<R>(
+        &self,
+        key: Key<'_>,
+        hash: u64,
+        now: u64,
+        lend: impl FnOnce(&Session<T>) -> R,
+    ) -> Option<R> {
         let mut lend = Some(lend);
-        self.in_time(|now, may_retry| self.look_at(key, hash, now, may_retry, &mut lend))
+        self.in_time(now, |now, may_retry| self.look_at(key, hash, now, may_retry, &mut lend))
     }
 
     /// Looks by the clock. What is too early was stored since the clock was read, perhaps: by a newer reading it may be of
     /// the present. Ends when the clock stands still between two looks.
     #[inline]
-    fn in_time<R>(&self, mut look: impl FnMut(u64, bool) -> Looked<R>) -> Option<R> {
-        let mut now = self.time.now();
+    fn in_time<R>(&self, mut now: u64, mut look: impl FnMut(u64, bool) -> Looked<R>) -> Option<R> {
         let mut may_retry = true;
         loop {
             match look(now, may_retry) {
@@ -250,7 +255,7 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
         }
         let hash = self.hash.of(key.id, *key.protocol);
         self.root.prefetch(hash);
-        let taken = self.in_time(|now, may_retry| self.take_at(key, hash, now, may_retry));
+        let taken = self.in_time(self.time.now(), |now, may_retry| self.take_at(key, hash, now, may_retry));
         taken.or_else(|| self.take_from_tier(key))
     }
 

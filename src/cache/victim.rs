@@ -14,7 +14,7 @@ use std::ptr::NonNull;
 pub(super) enum Victim<'t, T> {
     At(At<'t, T>),
     Nobody,
-    /// The one that was chosen has left or was used meanwhile.
+    /// The one that was chosen has left or was used meanwhile, or the ticks went on: choose again.
     Gone,
 }
 
@@ -32,12 +32,15 @@ impl Default for Hand {
 }
 
 impl Hand {
-    /// The next bucket; `chance` tells where to begin anew.
+    /// The next bucket; `chance` tells where to begin.
     #[inline]
     fn advance<B>(&self, table: &Table<B>, chance: u64) -> usize {
         // ORDERING: Relaxed twice: one thread's own, and a hint.
-        let at = self.0.load(Ordering::Relaxed);
-        let bucket = if at < table.len() { at } else { table.bucket_at(chance.wrapping_mul(SCRAMBLE)) };
+        let bucket = match self.0.load(Ordering::Relaxed) {
+            usize::MAX => table.bucket_at(chance.wrapping_mul(SCRAMBLE)),
+            at if at < table.len() => at,
+            _ => 0,
+        };
         self.0.store(bucket + 1, Ordering::Relaxed);
         table.prefetch(bucket + 1);
         bucket
@@ -49,7 +52,7 @@ impl Hand {
 fn samples_for(buckets: usize) -> usize {
     match buckets {
         0..=2 => 0,
-        3..=1024 => 24,
+        3..=1024 => 8,
         _ => 2,
     }
 }
@@ -80,6 +83,10 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
             bucket = if older == oldest { bucket } else { another };
             oldest = older;
         }
+        // Others may have stamped so far ahead of the tick that the youngest look old.
+        if self.recency.tick().wrapping_sub(tick) > Stamp::AHEAD_MAX {
+            return Victim::Gone;
+        }
         if oldest == Oldest::NOBODY {
             return Victim::Nobody;
         }
@@ -102,7 +109,7 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
     fn oldest_in(&self, table: &Table<Block<T>>, bucket: usize, tick: usize) -> Oldest {
         let oldest = table.oldest_in(bucket, tick);
         if oldest.age() > AGE_MAX {
-            self.rejuvenate(table, bucket, tick);
+            self.rejuvenate(table, bucket);
             return table.oldest_in(bucket, tick);
         }
         oldest
@@ -147,9 +154,11 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
 
     /// Lowers the ages that are about to wrap. The words change.
     #[cold]
-    fn rejuvenate(&self, table: &Table<Block<T>>, bucket: usize, tick: usize) {
-        for spot in table.bucket_spots(bucket) {
-            if spot.word.is_member() && spot.word.stamp().age(tick) > AGE_MAX {
+    fn rejuvenate(&self, table: &Table<Block<T>>, bucket: usize) {
+        for spot in table.bucket_spots(bucket).filter(|spot| spot.word.is_member()) {
+            // After the word: a stamp newer than the tick would look old.
+            let tick = self.recency.tick();
+            if spot.word.stamp().age(tick) > AGE_MAX {
                 // LINEARIZE: nothing: only the age changes.
                 spot.exchange(spot.word.restamped(Stamp::of_tick(tick.wrapping_sub(AGE_MAX - 8))));
             }

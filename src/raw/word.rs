@@ -61,7 +61,7 @@ impl Stamp {
     /// Ages repeat after this many ticks.
     pub(crate) const PERIOD: usize = 1 << Self::BITS;
     /// A stamp this many ticks in the future is taken for a present one.
-    const AHEAD_MAX: usize = 6;
+    pub(crate) const AHEAD_MAX: usize = 6;
 
     #[inline]
     pub(crate) fn of_tick(tick: usize) -> Self {

@@ -162,6 +162,7 @@ impl<B: Reclaim, L: Send + Sync + 'static> Drop for Pin<'_, B, L> {
     fn drop(&mut self) {
         // SAFETY: the reader is not used again.
         unsafe { ManuallyDrop::drop(&mut self.reader) };
+        // The places are filled from the first on.
         if self.ripe[0].get().is_some() || self.neighbour.get().is_some() {
             self.release_ripe();
         }

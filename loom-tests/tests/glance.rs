@@ -1,0 +1,132 @@
+//! Lookups and identical adds that end at a glance, which a thread's first operation never does: here the looking thread is the
+//! one that has used the cache before.
+//!
+//! Guards: the look for a newer table after a glance that found nothing, the guard of a reader, the word that decides an
+//! identical add.
+
+use loom_tests::{Model, REGISTRY, Stage, id, replaced};
+use sessile::{Added, Session};
+
+/// More sessions than one set has slots.
+const LARGE: usize = 6;
+
+/// A session that only moves is found at every moment.
+#[test]
+fn glance_beside_growth() {
+    Model::new("glance_beside_growth").check(|| {
+        let stage = Stage::stored();
+        let grower = stage.beside(|stage| stage.cache.set_capacity(LARGE).unwrap());
+        assert_eq!(stage.get(1), Some(1));
+        grower.join().unwrap();
+        stage.assert_holds(&[1]);
+        stage.end();
+    });
+}
+
+/// A replacement leaves no gap.
+#[test]
+fn glance_beside_replacement() {
+    Model::new("glance_beside_replacement").check(|| {
+        let stage = Stage::stored();
+        let adder = stage.beside(|stage| replaced(stage.add(1, 2)));
+        let seen = [stage.get(1), stage.get(1)];
+        assert!([[1, 1], [1, 2], [2, 2]].map(|seen| seen.map(Some)).contains(&seen), "{seen:?}");
+        assert_eq!(adder.join().unwrap(), Some(1));
+        stage.assert_holds(&[2]);
+        stage.end();
+    });
+}
+
+/// What was moved, taken and let go is not met again, and what a reader holds is alive.
+#[test]
+fn glance_beside_growth_and_take() {
+    Model::new("glance_beside_growth_and_take").sees(&[REGISTRY]).preemptions(2).check(|| {
+        let stage = Stage::stored();
+        let taker = stage.beside(|stage| {
+            let taken = stage.take(1);
+            stage.cache.collect();
+            taken
+        });
+        let grower = stage.beside(|stage| stage.cache.set_capacity(LARGE).unwrap());
+        let look = || stage.cache.read(&id(1), |session| session.number());
+        let seen = [look(), look()];
+        assert!([[Some(1), Some(1)], [Some(1), None], [None, None]].contains(&seen), "{seen:?}");
+        assert_eq!(taker.join().unwrap(), Some(1));
+        grower.join().unwrap();
+        stage.assert_holds(&[]);
+    });
+}
+
+/// What a reader at a glance is lent stays alive while others take it and collect.
+#[test]
+fn glance_lends_what_is_alive() {
+    Model::new("glance_lends_what_is_alive").sees(&[REGISTRY]).check(|| {
+        let stage = Stage::stored();
+        let taker = stage.beside(|stage| {
+            let taken = stage.take(1);
+            stage.cache.collect();
+            taken
+        });
+        let kept = stage.cache.read(&id(1), Session::clone);
+        assert_eq!(taker.join().unwrap(), Some(1));
+        assert!(kept.is_none_or(|kept| kept.number() == 1 && Session::handle_count(&kept) == 1));
+        stage.assert_holds(&[]);
+    });
+}
+
+/// An identical add beside a take: it found the session before the take, or stores it again after.
+#[test]
+fn glance_identical_beside_take() {
+    Model::new("glance_identical_beside_take").check(|| {
+        let stage = Stage::new(4);
+        let session = stage.session(1, 1);
+        assert!(stage.cache.add(session.clone()).changed());
+        let taker = stage.beside(|stage| stage.take(1));
+        let added = stage.cache.add(session.clone());
+        assert_eq!(taker.join().unwrap(), Some(1));
+        let is_stored = match added {
+            Added::Identical => false,
+            Added::Inserted => true,
+            other => panic!("{other:?}"),
+        };
+        stage.assert_stored(if is_stored { &[1] } else { &[] });
+        stage.cache.collect();
+        assert_eq!(Session::handle_count(&session), 1 + usize::from(is_stored));
+    });
+}
+
+/// An identical add beside a replacement by another object.
+#[test]
+fn glance_identical_beside_replacement() {
+    Model::new("glance_identical_beside_replacement").check(|| {
+        let stage = Stage::new(4);
+        let session = stage.session(1, 1);
+        assert!(stage.cache.add(session.clone()).changed());
+        let adder = stage.beside(|stage| replaced(stage.add(1, 2)));
+        let stays = match stage.cache.add(session.clone()) {
+            Added::Identical => 2,
+            Added::Replaced(old) if old.number() == 2 => 1,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(adder.join().unwrap(), Some(1));
+        stage.assert_stored(&[stays]);
+        stage.cache.collect();
+        assert_eq!(Session::handle_count(&session), if stays == 1 { 2 } else { 1 });
+    });
+}
+
+/// An identical add beside the mover is identical.
+#[test]
+fn glance_identical_beside_growth() {
+    Model::new("glance_identical_beside_growth").check(|| {
+        let stage = Stage::new(4);
+        let session = stage.session(1, 1);
+        assert!(stage.cache.add(session.clone()).changed());
+        let grower = stage.beside(|stage| stage.cache.set_capacity(LARGE).unwrap());
+        assert!(matches!(stage.cache.add(session.clone()), Added::Identical));
+        grower.join().unwrap();
+        stage.assert_stored(&[1]);
+        stage.cache.collect();
+        assert_eq!(Session::handle_count(&session), 2);
+    });
+}
