@@ -20,6 +20,7 @@ mod plan;
 mod report;
 mod stand;
 mod store;
+mod summary;
 mod table;
 mod traces;
 mod workloads;

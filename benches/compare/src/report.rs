@@ -5,6 +5,7 @@ use crate::figures::{Record, Table, median};
 use crate::machine::Machine;
 use crate::memory::BytesPerEntry;
 use crate::stand::Role;
+use crate::summary::write_summary;
 use crate::traces::{HitRatios, Outcome};
 use anyhow::{Context, Result};
 use serde::Serialize;
@@ -120,6 +121,7 @@ impl Results {
         let cannot = || format!("cannot write to {}", directory.display());
         fs::create_dir_all(directory).with_context(cannot)?;
         let mut page = format!("{}\n\n", self.machine);
+        write_summary(&mut page, self)?;
         let mut charted = Vec::new();
         for table in &self.tables {
             let name = format!("{}-{}.svg", table.workload, table.entries);
