@@ -24,7 +24,8 @@ pub(super) struct Holding {
 /// Attempts before an `add` that finds nothing but other threads' claims gives up.
 pub(super) const ATTEMPTS_MAX: u32 = 64;
 
-/// A full cache looks for other threads' spare permits once in so many adds of a thread.
+/// A full cache looks for other threads' spare permits once in so many adds of a thread, the first included: else threads that
+/// fill it would evict where there is room.
 const ADDS_PER_SCAVENGE: u64 = 16;
 
 /// An odd multiplier (the golden section in 64 bits).
@@ -146,7 +147,7 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
         if self.sessions.take(&state.spare) {
             return true;
         }
-        if state.starved.add(1) % ADDS_PER_SCAVENGE != 0 {
+        if state.starved.add(1) % ADDS_PER_SCAVENGE != 1 {
             return false;
         }
         self.domain.states().for_each(|state| self.sessions.reclaim(&state.spare));
