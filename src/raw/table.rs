@@ -181,20 +181,16 @@ struct Row {
 
 impl Row {
     fn of<B>(table: &Table<B>) -> Self {
-        let (address, buckets) = Self::parts(table);
-        Self { address: Untracked::new(address), buckets: Untracked::new(buckets) }
-    }
-
-    fn parts<B>(table: &Table<B>) -> (u64, u64) {
-        (table.buckets.as_ptr().addr() as u64, table.len() as u64)
+        let row = Self { address: Untracked::new(0), buckets: Untracked::new(0) };
+        row.move_to(table);
+        row
     }
 
     // ORDERING: Relaxed throughout: hints.
 
     fn move_to<B>(&self, table: &Table<B>) {
-        let (address, buckets) = Self::parts(table);
-        self.address.store(address, Order::Relaxed);
-        self.buckets.store(buckets, Order::Relaxed);
+        self.address.store(table.buckets.as_ptr().addr() as u64, Order::Relaxed);
+        self.buckets.store(table.len() as u64, Order::Relaxed);
     }
 
     #[inline(always)]

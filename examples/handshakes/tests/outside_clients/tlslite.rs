@@ -2,8 +2,8 @@
 //!
 //! `pip install tlslite-ng` provides it.
 
-use crate::python::{outcome, spelled};
-use crate::support::{BACKENDS, CASES, Server, client};
+use crate::python::{assert_plays, outcome};
+use crate::support::{CASES, client};
 
 const SCRIPT: &str = r#"
 import copy, socket, sys
@@ -53,19 +53,9 @@ fn tlslite_resumes_what_is_there_and_nothing_else() {
         eprintln!("skipped: tlslite-ng is not installed; pip install tlslite-ng");
         return;
     }
-    for backend in BACKENDS {
-        let server = Server::start(&["--backend", backend]);
-        let cases: Vec<String> = CASES.iter().map(spelled).collect();
-        let mut arguments = vec!["-c", SCRIPT, &server.address, &server.other];
-        arguments.extend(cases.iter().map(String::as_str));
-        let Some(output) = client("python3", &arguments, "") else { return };
-        let expected: String = ["TLSv1_2", "TLSv1_3"]
-            .map(|version| {
-                let cases: String = CASES.iter().map(|case| outcome(version, case)).collect();
-                format!("{cases}{version} garbage False\n")
-            })
-            .concat();
-        assert_eq!(output, expected, "{backend}");
-        server.stop();
-    }
+    let expected = ["TLSv1_2", "TLSv1_3"].map(|version| {
+        let cases: String = CASES.iter().map(|case| outcome(version, case)).collect();
+        format!("{cases}{version} garbage False\n")
+    });
+    assert_plays(SCRIPT, &expected.concat());
 }
