@@ -20,6 +20,7 @@ mod session;
 mod settings;
 mod stats;
 mod sync;
+mod wall;
 
 pub use crate::builder::{Builder, Capacity};
 pub use crate::cache::{SessionCache, View};

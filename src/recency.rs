@@ -2,16 +2,23 @@
 #![forbid(unsafe_code)]
 
 use crate::raw::Stamp;
-use crate::sync::untracked::{AtomicUsize, Ordering};
+use crate::sync::untracked::{AtomicU64, AtomicUsize, Ordering};
 use crossbeam_utils::CachePadded;
 
 /// A clock of adds: it ticks 32 times per capacity, so that six bits span twice the cache. What is older goes next.
+///
+/// Sessions that leave of themselves are adds undone. Else, where half of all tickets are taken, what is never taken would
+/// live through twice as many ticks, more than a stamp can tell apart.
 ///
 /// A stamp read or written a tick too early or late costs at most one bad victim, hence `untracked`.
 pub(crate) struct Recency {
     tick: CachePadded<AtomicUsize>,
     adds_per_tick: AtomicUsize,
 }
+
+/// What one thread has placed since it ticked last, less what it removed; below zero in two's complement.
+#[derive(Debug, Default)]
+pub(crate) struct Turnover(AtomicU64);
 
 /// Ticks in as many adds as the cache holds sessions.
 const TICKS_PER_CAPACITY: usize = 32;
@@ -50,16 +57,52 @@ impl Recency {
         Stamp::of_tick(self.tick())
     }
 
-    /// Notes this thread's `nth` add, which may be the one that ticks.
+    /// Notes a placement by this thread, which may be the one that ticks.
     #[inline]
-    pub(crate) fn note_add(&self, nth: u64) {
-        if nth % self.adds_per_tick.load(Ordering::Relaxed) as u64 == 0 {
+    pub(crate) fn note_arrival(&self, turnover: &Turnover) {
+        let placed = turnover.0.load(Ordering::Relaxed).wrapping_add(1);
+        let is_due = placed as i64 >= self.adds_per_tick.load(Ordering::Relaxed) as i64;
+        turnover.0.store(if is_due { 0 } else { placed }, Ordering::Relaxed);
+        if is_due {
             self.advance();
         }
+    }
+
+    /// Notes that a session left without being displaced. A thread that only removes is owed no more than a tick.
+    #[inline]
+    pub(crate) fn note_departure(&self, turnover: &Turnover) {
+        let placed = turnover.0.load(Ordering::Relaxed).wrapping_sub(1) as i64;
+        let least = -(self.adds_per_tick.load(Ordering::Relaxed) as i64);
+        turnover.0.store(placed.max(least) as u64, Ordering::Relaxed);
     }
 
     /// The next tick.
     pub(crate) fn advance(&self) -> usize {
         self.tick.fetch_add(1, Ordering::Relaxed).wrapping_add(1)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ticks_by_what_stays() {
+        let recency = Recency::new(64);
+        let turnover = Turnover::default();
+        let arrive = |n| (0..n).for_each(|_| recency.note_arrival(&turnover));
+        let depart = |n| (0..n).for_each(|_| recency.note_departure(&turnover));
+        arrive(3);
+        assert_eq!(recency.tick(), 1);
+        depart(1);
+        arrive(1);
+        assert_eq!(recency.tick(), 1);
+        arrive(2);
+        assert_eq!(recency.tick(), 2);
+        depart(1000);
+        arrive(3);
+        assert_eq!(recency.tick(), 2);
+        arrive(1);
+        assert_eq!(recency.tick(), 3);
     }
 }

@@ -4,7 +4,7 @@ use super::departure::{Departures, Permit};
 use super::room::{ATTEMPTS_MAX, Holding};
 use super::{Guard, Key, SessionCache};
 use crate::error::{Added, Rejection, RemovalCause};
-use crate::raw::{Claimant, Glance, Home, Stamp, Table, Tag, Word};
+use crate::raw::{Claimant, Glance, Home, Probe, Stamp, Table, Tag, Word};
 use crate::session::{Block, Session};
 use crate::stats::Counter;
 use std::ptr::NonNull;
@@ -12,7 +12,7 @@ use std::ptr::NonNull;
 /// One `add` on its way.
 pub(super) struct Newcomer<T> {
     pub(super) block: NonNull<Block<T>>,
-    pub(super) hash: u64,
+    pub(super) probe: Probe,
     pub(super) tag: Tag,
     pub(super) claimant: usize,
     pub(super) weight: usize,
@@ -53,19 +53,18 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
     /// # Ok::<(), sessile::BuildError>(())
     /// ```
     pub fn add(&self, session: Session<T>) -> Added<T> {
-        let hash = self.hash_of(session.block());
-        self.root.prefetch(hash);
+        let probe = self.probe_of(session.block());
         let now = self.time.now();
         // Runs the weigher, which is user code: before the guard.
         if let Err(rejection) = self.admit(&session, now) {
             return self.reject(rejection);
         }
-        if Session::handle_count(&session) > 1 && self.is_at_a_glance(&session, hash) {
+        if Session::handle_count(&session) > 1 && self.is_at_a_glance(&session, &probe) {
             return Added::Identical;
         }
         let mut departures = Departures::none();
         let shown = self.settings.wants_added().then(|| session.clone());
-        let added = self.add_quietly(session, hash, now, &mut departures);
+        let added = self.add_quietly(session, &probe, now, &mut departures);
         departures.arrived = shown.filter(|_| added.changed());
         self.announce(departures);
         added
@@ -79,10 +78,10 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
 
     /// Whether a first look finds this very object. If it is stored, its stay has a count of its own beside the caller's.
     #[inline]
-    fn is_at_a_glance(&self, session: &Session<T>, hash: u64) -> bool {
+    fn is_at_a_glance(&self, session: &Session<T>, probe: &Probe) -> bool {
         let Some(reader) = self.domain.reader() else { return false };
         // LINEARIZE: the identical add, at the load of the word.
-        let Glance::Candidate(_, block) = self.chain(&reader).glance(hash) else { return false };
+        let Glance::Candidate(_, block) = self.chain(&reader).glance(probe) else { return false };
         let is_stored = block == session.address();
         if is_stored {
             self.count(&reader, Counter::Identical);
@@ -93,18 +92,18 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
     fn add_quietly(
         &self,
         session: Session<T>,
-        hash: u64,
+        probe: &Probe,
         now: u64,
         departures: &mut Departures<T>,
     ) -> Added<T> {
         let mut pin = self.domain.pin();
-        let mut placed = self.place(&pin, &session, hash, now, departures);
+        let mut placed = self.place(&pin, &session, probe, now, departures);
         if matches!(placed, Err(Rejection::Garbage)) {
             // Perhaps only a backlog: work it off, outside of the guard, and try once more.
             drop(pin);
             self.domain.collect();
             pin = self.domain.pin();
-            placed = self.place(&pin, &session, hash, now, departures);
+            placed = self.place(&pin, &session, probe, now, departures);
         }
         let added = match placed {
             Ok(Placed::Inserted) => {
@@ -159,7 +158,7 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
         &self,
         pin: &Guard<'_, T>,
         session: &Session<T>,
-        hash: u64,
+        probe: &Probe,
         now: u64,
         departures: &mut Departures<T>,
     ) -> Result<Placed<T>, Rejection> {
@@ -168,8 +167,8 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
         let key = Key { id: block.id(), context: block.context(), protocol: block.protocol() };
         let mut newcomer = Newcomer {
             block: session.address(),
-            hash,
-            tag: Tag::of_hash(hash),
+            probe: *probe,
+            tag: probe.tag(),
             claimant: claimant.number,
             weight: if self.weighing.is_some() { session.block().weight() as usize } else { 0 },
             now,
@@ -210,11 +209,11 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
         let finish = self.finish(pin);
         let chain = self.chain(pin);
         let newest = chain.newest();
-        let Some(home) = newest.settle(newcomer.hash, &finish) else { return Ok(None) };
+        let Some(home) = newest.settle(&newcomer.probe, &finish) else { return Ok(None) };
         for older in chain.tables().take_while(|table| !std::ptr::eq(*table, newest)) {
-            older.close(newcomer.hash, &finish);
+            older.close(&newcomer.probe, &finish);
         }
-        let found = self.find(pin, key, newcomer.hash).spot;
+        let found = self.find(pin, key, &newcomer.probe).spot;
         // LINEARIZE: the identical add, at the load of the word.
         if found.is_some_and(|spot| spot.word.holds(newcomer.block)) {
             return Ok(Some(Placed::Identical));
@@ -290,8 +289,9 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
         if table.is_one_set() {
             return self.recency.advance();
         }
-        let nth = pin.state().placements.add(1);
-        self.recency.note_add(nth);
+        let state = pin.state();
+        state.placements.add(1);
+        self.recency.note_arrival(&state.turnover);
         self.recency.tick()
     }
 

@@ -3,8 +3,8 @@
 use super::departure::{Departures, Permit};
 use super::{At, Found, Guard, Key, Reading, SessionCache};
 use crate::error::RemovalCause;
-use crate::raw::{Glance, Stamp, Word};
-use crate::session::{Block, KeyMatch, Session, SessionId};
+use crate::raw::{Glance, Probe, Stamp, Word};
+use crate::session::{Block, Context, KeyMatch, Protocol, Session, SessionId};
 use crate::stats::Counter;
 
 /// What a lookup makes of a stored session.
@@ -91,11 +91,12 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
         if !self.settings.looks_up() {
             return None;
         }
-        let hash = self.hash.of(key.id, *key.protocol);
-        self.root.prefetch(hash);
+        let probe = self.probe(key);
         let now = self.time.now();
-        let Some(reader) = self.domain.reader() else { return self.look_closely(key, hash, now, lend) };
-        match self.chain(&reader).glance(hash) {
+        let Some(reader) = self.domain.reader() else {
+            return self.look_closely(key.id, key.context, key.protocol, probe.hash(), now, lend);
+        };
+        match self.chain(&reader).glance(&probe) {
             Glance::Candidate(spot, block) if self.is_hit(&reader, spot, key, now) => {
                 // SAFETY: the block is alive under the guard; what `lend` makes of it has a count of its own.
                 return Some(lend(&*unsafe { Session::lend(block) }));
@@ -107,15 +108,14 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
             _ => {}
         }
         drop(reader);
-        self.look_closely(key, hash, now, lend)
+        self.look_closely(key.id, key.context, key.protocol, probe.hash(), now, lend)
     }
 
     /// Whether this member is what is looked for, and nothing is the matter with it. Then it is counted and made younger.
     #[inline(always)]
     fn is_hit(&self, reader: &Reading<'_, T>, spot: At<'_, T>, key: Key<'_>, now: u64) -> bool {
         let Some(block) = self.block(reader, &spot) else { return false };
-        let is_hit =
-            block.match_key(key.id, key.context, *key.protocol) == KeyMatch::Same && block.is_usable(now);
+        let is_hit = block.is_hit(key.id, key.context, *key.protocol, now);
         if is_hit {
             self.count(reader, Counter::Hits);
             self.use_session(block, spot, now);
@@ -123,18 +123,20 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
         is_hit
     }
 
-    /// A lookup that a glance could not end.
+    /// A lookup that a glance could not end. Takes the key in parts, which stay in registers.
     #[cold]
     #[inline(never)]
     fn look_closely<R>(
         &self,
-        key: Key<'_>,
+        id: &SessionId,
+        context: &Context,
+        protocol: &Protocol,
         hash: u64,
         now: u64,
         lend: impl FnOnce(&Session<T>) -> R,
     ) -> Option<R> {
-        let mut lend = Some(lend);
-        self.in_time(now, |now, may_retry| self.look_at(key, hash, now, may_retry, &mut lend))
+        let (key, probe, mut lend) = (Key { id, context, protocol }, self.root.probe(hash), Some(lend));
+        self.in_time(now, |now, may_retry| self.look_at(key, &probe, now, may_retry, &mut lend))
     }
 
     /// Looks by the clock. What is too early was stored since the clock was read, perhaps: by a newer reading it may be of
@@ -156,13 +158,13 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
     fn look_at<R>(
         &self,
         key: Key<'_>,
-        hash: u64,
+        probe: &Probe,
         now: u64,
         may_retry: bool,
         lend: &mut Option<impl FnOnce(&Session<T>) -> R>,
     ) -> Looked<R> {
         let pin = self.domain.pin();
-        let found = self.find(&pin, key, hash);
+        let found = self.find(&pin, key, probe);
         if let Some((spot, block)) = found.spot.and_then(|spot| Some((spot, self.block(&pin, &spot)?))) {
             match self.standing(block, now) {
                 Standing::Usable => {
@@ -253,17 +255,16 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
         if !self.settings.looks_up() {
             return self.take_from_tier(key);
         }
-        let hash = self.hash.of(key.id, *key.protocol);
-        self.root.prefetch(hash);
-        let taken = self.in_time(self.time.now(), |now, may_retry| self.take_at(key, hash, now, may_retry));
+        let probe = self.probe(key);
+        let taken = self.in_time(self.time.now(), |now, may_retry| self.take_at(key, &probe, now, may_retry));
         taken.or_else(|| self.take_from_tier(key))
     }
 
-    fn take_at(&self, key: Key<'_>, hash: u64, now: u64, may_retry: bool) -> Looked<Session<T>> {
+    fn take_at(&self, key: Key<'_>, probe: &Probe, now: u64, may_retry: bool) -> Looked<Session<T>> {
         let mut departures = Departures::none();
         let pin = self.domain.pin();
         let taken = loop {
-            let found = self.find(&pin, key, hash);
+            let found = self.find(&pin, key, probe);
             let standing =
                 found.spot.and_then(|spot| Some((spot, self.standing(self.block(&pin, &spot)?, now))));
             let spot = match standing {

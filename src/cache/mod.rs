@@ -23,8 +23,8 @@ use crate::clock::Time;
 use crate::error::BuildError;
 use crate::hash::KeyedHash;
 use crate::policy::Policy;
-use crate::raw::{Chain, Claimants, Root, Spot, Table, Tag, Word};
-use crate::recency::Recency;
+use crate::raw::{Chain, Claimants, Probe, Root, Spot, Table, Tag, Word};
+use crate::recency::{Recency, Turnover};
 use crate::reclaim::{Domain, Pin, Reader, Reclaim};
 use crate::session::{Block, Context, KeyMatch, Protocol, Session, SessionId};
 use crate::settings::{Hooks, Mode, Settings};
@@ -69,7 +69,9 @@ pub struct SessionCache<T: Send + Sync + 'static> {
 struct PerThread {
     counters: Counters,
     spare: Spare,
-    /// Sessions placed, for the tick; permits not found, for the search for spares.
+    /// For the tick.
+    turnover: Turnover,
+    /// Sessions placed, for the idle sweep; permits not found, for the search for spares.
     placements: Tally,
     starved: Tally,
     hand: Hand,
@@ -234,9 +236,9 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
 
     /// Looks for the key under the guard.
     #[inline]
-    fn find<'p>(&self, reader: &'p Reading<'_, T>, key: Key<'_>, hash: u64) -> Found<'p, T> {
+    fn find<'p>(&self, reader: &'p Reading<'_, T>, key: Key<'_>, probe: &Probe) -> Found<'p, T> {
         let mut elsewhere = false;
-        let spot = self.chain(reader).find(hash, |block| {
+        let spot = self.chain(reader).find(probe, |block| {
             // SAFETY: the block has a stay in a table that is reachable under the guard, so its count is given up after
             // the guard (INVARIANT STAYS).
             match unsafe { block.as_ref() }.match_key(key.id, key.context, *key.protocol) {
@@ -268,6 +270,18 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
     #[inline]
     fn hash_of(&self, block: &Block<T>) -> u64 {
         self.hash.of(block.id(), *block.protocol())
+    }
+
+    /// Where to look for a key; its cache lines are asked for.
+    #[inline(always)]
+    fn probe(&self, key: Key<'_>) -> Probe {
+        self.root.probe(self.hash.of(key.id, *key.protocol))
+    }
+
+    /// Where a session belongs; the cache lines are asked for.
+    #[inline(always)]
+    fn probe_of(&self, block: &Block<T>) -> Probe {
+        self.root.probe(self.hash_of(block))
     }
 
     /// How to open another thread's claim.

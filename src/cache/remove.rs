@@ -13,11 +13,11 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
     /// mistake. Marks the session non-resumable either way, as `SSL_CTX_remove_session(3)` does. Of all threads that
     /// remove, take or replace one stay, one succeeds. Lock-free.
     pub fn remove(&self, session: &Session<T>) -> bool {
-        let hash = self.hash_of(session.block());
+        let probe = self.probe_of(session.block());
         let mut departures = Departures::none();
         let pin = self.domain.pin();
         let removed = loop {
-            let Some(spot) = self.chain(&pin).find(hash, |block| block == session.address()) else {
+            let Some(spot) = self.chain(&pin).find(&probe, |block| block == session.address()) else {
                 break false;
             };
             // LINEARIZE: the removal, for the one whose exchange succeeds.
@@ -40,12 +40,11 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
     }
 
     pub(super) fn remove_key(&self, key: Key<'_>) -> bool {
-        let hash = self.hash.of(key.id, *key.protocol);
-        self.root.prefetch(hash);
+        let probe = self.probe(key);
         let mut departures = Departures::none();
         let pin = self.domain.pin();
         let removed = loop {
-            let Some(spot) = self.find(&pin, key, hash).spot else { break false };
+            let Some(spot) = self.find(&pin, key, &probe).spot else { break false };
             // LINEARIZE: the removal, for the one whose exchange succeeds.
             if spot.exchange(Word::EMPTY) {
                 self.depart(&pin, &spot, RemovalCause::Removed, Permit::GivenBack, &mut departures);

@@ -6,7 +6,7 @@ use super::{At, Guard, SessionCache};
 use crate::builder::Capacity;
 use crate::error::{BuildError, Rejection};
 use crate::policy::rank_of_age;
-use crate::raw::{Move, SLOTS, Table};
+use crate::raw::{Move, Probe, SLOTS, Table};
 use crate::session::{Block, Session};
 use crate::sync::untracked::AtomicUsize as Untracked;
 use crate::sync::{AtomicBool, MODELLED, Ordering};
@@ -211,8 +211,8 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
     }
 
     fn spot_of<'p>(&self, pin: &'p Guard<'_, T>, session: &Session<T>) -> Option<At<'p, T>> {
-        let hash = self.hash_of(session.block());
-        self.chain(pin).find(hash, |block| block == session.address())
+        let probe = self.probe_of(session.block());
+        self.chain(pin).find(&probe, |block| block == session.address())
     }
 
     /// Up to `n` sessions in the order in which the policy would evict them.
@@ -390,10 +390,10 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
         departures: &mut Departures<T>,
     ) {
         let (Some(block), Some(address)) = (self.block(pin, spot), spot.block()) else { return };
-        let hash = self.hash_of(block);
+        let probe = newer.probe(self.hash_of(block));
         // SAFETY: the block is alive under the guard. The clone's count is the shadow's.
         let count = Session::clone(&*unsafe { Session::lend(address) });
-        match spot.move_to(newer, hash) {
+        match spot.move_to(newer, &probe) {
             // The shadow owns a count and the old stay's is given up: one of the two goes at once. It is not the last: the
             // new stay's is given up through `retire`, not before this guard is gone.
             Some(Move::Moved) => drop(count),
@@ -410,7 +410,7 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
             Some(Move::NoRoom) => {
                 // The count was never in the table.
                 drop(count);
-                self.make_room_for_move(pin, spot, newer, hash, departures);
+                self.make_room_for_move(pin, spot, newer, &probe, departures);
             }
         }
     }
@@ -421,12 +421,12 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
         pin: &Guard<'_, T>,
         spot: &At<'_, T>,
         newer: &Table<Block<T>>,
-        hash: u64,
+        probe: &Probe,
         departures: &mut Departures<T>,
     ) {
         let tick = self.recency.tick();
         let age = |spot: &At<'_, T>| spot.word.stamp().age(tick);
-        let oldest = newer.set_spots(hash).filter(|spot| spot.word.is_member()).max_by_key(age);
+        let oldest = newer.set_spots(probe).filter(|spot| spot.word.is_member()).max_by_key(age);
         let victim = oldest.filter(|other| age(other) > age(spot)).unwrap_or(*spot);
         self.evict_now(pin, &victim, departures);
     }

@@ -59,7 +59,8 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
         if !newcomer.holding.session {
             newcomer.holding.session = self.take_permit(pin);
         }
-        let empty = table.vacancy(newcomer.hash);
+        let survey = table.survey(&newcomer.probe);
+        let empty = survey.vacancy();
         if newcomer.holding.session && empty.is_some() {
             self.look_after_ages(pin, table, newcomer);
             return Ok(empty);
@@ -69,9 +70,9 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
                 return wait;
             }
         }
-        match self.victim(pin, table, newcomer, empty.is_some()) {
+        match self.victim(pin, table, &survey, newcomer, empty.is_some()) {
             Victim::At(victim) => {
-                if empty.is_none() || table.is_in_set(victim.position, newcomer.hash) {
+                if empty.is_none() || table.is_in_set(victim.position, &newcomer.probe) {
                     return Ok(Some(victim));
                 }
                 let evicted = self.evict(pin, &victim, newcomer.now, Permit::Kept, departures);
@@ -201,7 +202,7 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
         departures: &mut Departures<T>,
     ) -> bool {
         let table = self.chain(pin).newest();
-        let mut buckets = table.buckets_of(newcomer.hash).into_iter();
+        let mut buckets = table.buckets_of(&newcomer.probe).into_iter();
         let victim = self.first_to_go(pin, table, &mut buckets, keep, newcomer.now);
         victim.is_some_and(|victim| self.evict(pin, &victim, newcomer.now, Permit::GivenBack, departures))
     }
@@ -217,7 +218,7 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
         departures: &mut Departures<T>,
     ) -> bool {
         for table in self.chain(pin).tables() {
-            let start = table.bucket_at(newcomer.hash.wrapping_mul(SCRAMBLE));
+            let start = table.bucket_at(newcomer.probe.hash().wrapping_mul(SCRAMBLE));
             for bucket in (start..table.len()).chain(0..start) {
                 let mut one = std::iter::once(bucket);
                 let victim = self.first_to_go(pin, table, &mut one, keep, newcomer.now);

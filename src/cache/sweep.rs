@@ -201,8 +201,8 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
         shadow: At<'p, T>,
         older: Option<&'p Table<Block<T>>>,
     ) -> Option<At<'p, T>> {
-        let hash = self.hash_of(self.block(pin, &shadow)?);
-        let promoted = older.and_then(|older| shadow.promote(older.set_of(hash), older));
+        let probe = self.probe_of(self.block(pin, &shadow)?);
+        let promoted = older.and_then(|older| shadow.promote(older.set_of(&probe), older));
         let now = promoted.unwrap_or_else(|| shadow.table.at(shadow.position));
         now.word.is_member().then_some(now)
     }

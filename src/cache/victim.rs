@@ -4,7 +4,7 @@ use super::add::Newcomer;
 use super::room::SCRAMBLE;
 use super::{At, Guard, SessionCache};
 use crate::policy::{Hunt, rank_of_age};
-use crate::raw::{Oldest, SLOTS, Stamp, Table};
+use crate::raw::{SLOTS, Stamp, Survey, Table};
 use crate::recency::AGE_MAX;
 use crate::session::Block;
 use crate::sync::untracked::{AtomicUsize, Ordering};
@@ -53,10 +53,14 @@ impl Hand {
 fn samples_for(buckets: usize) -> usize {
     match buckets {
         0..=2 => 0,
-        3..=1024 => 4,
+        3..=1024 => SAMPLES_MAX,
         _ => 1,
     }
 }
+
+const SAMPLES_MAX: usize = 4;
+
+const _: () = assert!(SAMPLES_MAX <= Survey::<()>::OTHERS_MAX);
 
 impl<T: Send + Sync + 'static> SessionCache<T> {
     /// Who goes to make room for the newcomer: the first in its set, or in a few buckets more if `is_sampled`.
@@ -67,53 +71,49 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
         &self,
         pin: &'p Guard<'_, T>,
         table: &'p Table<Block<T>>,
+        survey: &Survey<'p, Block<T>>,
         newcomer: &Newcomer<T>,
         is_sampled: bool,
     ) -> Victim<'p, T> {
+        let mut others = [0; SAMPLES_MAX];
         let samples = if is_sampled { samples_for(table.len()) } else { 0 };
-        let elsewhere = (0..samples).map(|_| pin.state().hand.advance(table, newcomer.hash));
-        let mut buckets = table.buckets_of(newcomer.hash).into_iter().chain(elsewhere);
+        let others = &mut others[..samples];
+        others.iter_mut().for_each(|bucket| *bucket = pin.state().hand.advance(table, newcomer.probe.hash()));
         if self.needs_a_close_look(table, newcomer.now) {
+            let mut buckets = table.buckets_of(&newcomer.probe).into_iter().chain(others.iter().copied());
             let first = self.first_to_go(pin, table, &mut buckets, None, newcomer.now);
             return first.map_or(Victim::Nobody, Victim::At);
         }
         let tick = self.recency.tick();
-        let (mut oldest, mut bucket) = (Oldest::NOBODY, 0);
-        for another in buckets {
-            let older = self.oldest_in(table, another, tick).max(oldest);
-            bucket = if older == oldest { bucket } else { another };
-            oldest = older;
+        let Some(elder) = survey.elder(others, tick) else { return Victim::Nobody };
+        if elder.age > AGE_MAX {
+            self.rejuvenate(table, elder.position.bucket);
+            return Victim::Gone;
         }
         // Others may have stamped so far ahead of the tick that the youngest look old.
         if self.recency.tick().wrapping_sub(tick) > Stamp::AHEAD_MAX {
             return Victim::Gone;
         }
-        if oldest == Oldest::NOBODY {
-            return Victim::Nobody;
-        }
-        table.still(bucket, oldest, tick).map_or(Victim::Gone, Victim::At)
+        table.still(elder, tick).map_or(Victim::Gone, Victim::At)
     }
 
     /// Lowers ages that are about to wrap in one bucket: what an add does that looks for no victim.
+    #[inline]
     pub(super) fn look_after_ages(
         &self,
         pin: &Guard<'_, T>,
         table: &Table<Block<T>>,
         newcomer: &Newcomer<T>,
     ) {
-        let bucket = pin.state().hand.advance(table, newcomer.hash);
-        self.oldest_in(table, bucket, self.recency.tick());
+        self.lower_ages(table, pin.state().hand.advance(table, newcomer.probe.hash()));
     }
 
-    /// The oldest member of a bucket, by age alone. Ages that are about to wrap are lowered.
+    /// Lowers the ages in a bucket if one is about to wrap.
     #[inline]
-    fn oldest_in(&self, table: &Table<Block<T>>, bucket: usize, tick: usize) -> Oldest {
-        let oldest = table.oldest_in(bucket, tick);
-        if oldest.age() > AGE_MAX {
+    fn lower_ages(&self, table: &Table<Block<T>>, bucket: usize) {
+        if table.elder_in(bucket, self.recency.tick()).is_some_and(|elder| elder.age > AGE_MAX) {
             self.rejuvenate(table, bucket);
-            return table.oldest_in(bucket, tick);
         }
-        oldest
     }
 
     /// Whether more than age decides who goes.
@@ -137,7 +137,7 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
         let mut hunt = Hunt::new(self.protect_reused);
         for bucket in buckets {
             hunt.enter_bucket();
-            self.oldest_in(table, bucket, self.recency.tick());
+            self.lower_ages(table, bucket);
             for spot in table.bucket_spots(bucket).filter(|spot| spot.word.is_member()) {
                 let Some(block) = self.block(pin, &spot) else { continue };
                 if keep.is_some_and(|keep| spot.word.holds(keep)) {

@@ -34,13 +34,16 @@ impl BareTable {
 
     fn find(&self, hash: u64, key: u8) -> Option<Spot<'_, Mark>> {
         // SAFETY: as in `table`; marks are never freed.
-        unsafe { self.0.chain() }.find(hash, |mark| unsafe { mark.as_ref() }.key == key)
+        unsafe { self.0.chain() }.find(&self.table().probe(hash), |mark| unsafe { mark.as_ref() }.key == key)
     }
 
     /// What every `SessionCache::add` of a key with this home does first: it opens what is pending there.
     pub fn help(&self, hash: u64) {
         let finish = |block| Word::member(block, Tag::of_hash(hash), Stamp::of_tick(0));
-        assert!(self.table().settle(hash, &finish).is_some(), "nothing closes this table");
+        assert!(
+            self.table().settle(&self.table().probe(hash), &finish).is_some(),
+            "nothing closes this table"
+        );
     }
 
     /// The steps of `SessionCache::add`, for `claimant`. True when the mark was inserted, false when it replaced another.
@@ -55,12 +58,14 @@ impl BareTable {
         let table = self.table();
         loop {
             let finish = |block| Word::member(block, tag, stamp);
-            let Some(home) = table.settle(hash, &finish) else { unreachable!("nothing closes this table") };
+            let Some(home) = table.settle(&table.probe(hash), &finish) else {
+                unreachable!("nothing closes this table")
+            };
             if let Some(spot) = self.find(hash, mark.key) {
                 if spot.exchange(Word::member(block, tag, stamp)) {
                     return false;
                 }
-            } else if let Some(spot) = table.set_spots(hash).find(|spot| spot.word.is_empty()) {
+            } else if let Some(spot) = table.set_spots(&table.probe(hash)).find(|spot| spot.word.is_empty()) {
                 let claim = spot.claim(block, tag, claimant, home);
                 claim.iter().for_each(|_| claimed());
                 if claim.is_some_and(|claim| claim.publish(stamp)) {

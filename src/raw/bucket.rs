@@ -1,6 +1,6 @@
 //! A bucket: one cache line of a publication word and the slots.
 
-use super::word::{Pattern, Word};
+use super::word::Word;
 use crate::sync::{AtomicPtr, AtomicU64, MODELLED, Ordering};
 
 /// Slots of a bucket: what fits a cache line beside the publication word. Two in a model, which keeps its search small
@@ -38,11 +38,5 @@ impl<B> Bucket<B> {
         // and come back since `from` was loaded, as the same word; whoever ends that stay is ordered after its beginning.
         // Relaxed on failure: nothing is read. Model: `replace_and_get`, `take_orders_what_it_took`.
         self.slots[slot].compare_exchange(from.raw(), to.raw(), Ordering::AcqRel, Ordering::Relaxed).is_ok()
-    }
-
-    /// The slots whose word fits, one bit each; no branch per slot.
-    #[inline]
-    pub(super) fn candidates(&self, pattern: Pattern) -> u32 {
-        (0..SLOTS).rev().fold(0, |mask, slot| mask + mask + u32::from(self.load(slot).fits(pattern)))
     }
 }

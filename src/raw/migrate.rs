@@ -19,7 +19,7 @@
 
 use super::bucket::SLOTS;
 use super::publish::Finish;
-use super::set::{Position, Spot};
+use super::set::{Position, Probe, Spot};
 use super::table::{Root, Table};
 use super::word::{State, Word};
 use crate::sync::Ordering;
@@ -92,11 +92,11 @@ fn scatter(nth: usize, domain: usize) -> usize {
 }
 
 impl<B> Spot<'_, B> {
-    /// Moves a member of the old table to `to`, where its hash is `hash`. The shadow takes over one count of the block,
+    /// Moves a member of the old table to `to`, where its set is that of `probe`. The shadow takes over one count of the block,
     /// which the caller raised for it; with [`Move::NoRoom`] the count is still the caller's.
-    pub(crate) fn move_to(&self, to: &Table<B>, hash: u64) -> Option<Move<B>> {
+    pub(crate) fn move_to(&self, to: &Table<B>, probe: &Probe) -> Option<Move<B>> {
         let block = self.block()?;
-        let Some(shadow) = to.place_shadow(hash, self.word.to_shadow()) else {
+        let Some(shadow) = to.place_shadow(probe, self.word.to_shadow()) else {
             return Some(Move::NoRoom);
         };
         // LINEARIZE: nothing: the session is present before and after.
@@ -117,8 +117,8 @@ impl<B> Spot<'_, B> {
 
 impl<B> Table<B> {
     /// Puts a shadow into the emptier bucket of the set.
-    fn place_shadow(&self, hash: u64, shadow: Word<B>) -> Option<Spot<'_, B>> {
-        let [home, other] = self.set_of(hash).buckets;
+    fn place_shadow(&self, probe: &Probe, shadow: Word<B>) -> Option<Spot<'_, B>> {
+        let [home, other] = self.set_of(probe).buckets;
         let used = |bucket| self.bucket_spots(bucket).filter(|spot| !spot.word.is_empty()).count();
         let order = if used(other) < used(home) { [other, home] } else { [home, other] };
         let mut slots =

@@ -24,18 +24,19 @@
 
 mod bucket;
 mod claimant;
+mod look;
 mod migrate;
-mod oldest;
 mod publish;
 mod set;
+mod survey;
 mod table;
 mod word;
 
 pub(crate) use self::bucket::SLOTS;
 pub(crate) use self::claimant::{Claimant, Claimants};
 pub(crate) use self::migrate::Move;
-pub(crate) use self::oldest::Oldest;
 pub(crate) use self::publish::Home;
-pub(crate) use self::set::{Chain, Glance, Spot};
+pub(crate) use self::set::{Chain, Glance, Probe, Spot};
+pub(crate) use self::survey::Survey;
 pub(crate) use self::table::{Root, Table, TableError};
 pub(crate) use self::word::{Stamp, State, Tag, Word};

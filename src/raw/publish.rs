@@ -34,7 +34,7 @@
 //! The version wraps after 33 million publications of one home. An adder that sleeps for exactly a multiple of that between
 //! its search and its publication, and then finds the same claimant and slot, would not notice.
 
-use super::set::{Position, Spot};
+use super::set::{Position, Probe, Spot};
 use super::table::Table;
 use super::word::{Nonce, Stamp, Tag, Word};
 use crate::sync::{AtomicU64, Ordering};
@@ -114,15 +114,15 @@ impl<B, F: Fn(NonNull<B>) -> Word<B>> Finish<B> for F {
 
 impl<B> Table<B> {
     /// Step 1 for a key with this hash. `None` when the home is closed: there is a newer table to insert into.
-    pub(crate) fn settle(&self, hash: u64, finish: &impl Finish<B>) -> Option<Home> {
-        let bucket = self.set_of(hash).buckets[0];
+    pub(crate) fn settle(&self, probe: &Probe, finish: &impl Finish<B>) -> Option<Home> {
+        let bucket = self.set_of(probe).buckets[0];
         let publication = self.settle_bucket(bucket, finish);
         (publication & CLOSED == 0).then_some(Home { bucket, publication })
     }
 
     /// Forbids every further publication in the home of this hash, and finishes the last one.
-    pub(crate) fn close(&self, hash: u64, finish: &impl Finish<B>) {
-        self.close_bucket(self.set_of(hash).buckets[0], finish);
+    pub(crate) fn close(&self, probe: &Probe, finish: &impl Finish<B>) {
+        self.close_bucket(self.set_of(probe).buckets[0], finish);
     }
 
     pub(super) fn close_bucket(&self, bucket: usize, finish: &impl Finish<B>) {

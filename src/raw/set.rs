@@ -1,9 +1,18 @@
 //! Sets, positions in them, and the search through the chain of tables.
 
 use super::bucket::{Bucket, SLOTS};
+use super::look::{LANES, Look, slot_of};
 use super::table::Table;
 use super::word::{Pattern, Tag, Word};
 use std::ptr::NonNull;
+
+/// A hash, and the set it has in a table of some size: worked out once for an operation, before its guard.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Probe {
+    hash: u64,
+    buckets: usize,
+    set: Set,
+}
 
 /// The two buckets of a key, always different. `buckets[0]` is the home.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,9 +65,32 @@ impl<B> Clone for Spot<'_, B> {
 
 impl<B> Copy for Spot<'_, B> {}
 
-impl Set {
+impl Probe {
+    /// The set among `buckets`, which a table may have.
+    #[inline(always)]
+    pub(super) fn new(hash: u64, buckets: usize) -> Self {
+        Self { hash, buckets, set: Set::of_hash(hash, buckets) }
+    }
+
     #[inline]
-    pub(super) fn of_hash(hash: u64, buckets: usize) -> Self {
+    pub(crate) fn hash(&self) -> u64 {
+        self.hash
+    }
+
+    #[inline]
+    pub(super) fn set(&self) -> Set {
+        self.set
+    }
+
+    #[inline]
+    pub(crate) fn tag(&self) -> Tag {
+        Tag::of_hash(self.hash)
+    }
+}
+
+impl Set {
+    #[inline(always)]
+    fn of_hash(hash: u64, buckets: usize) -> Self {
         let home = scale(hash as u32, buckets);
         let mut other = scale((hash >> 32) as u32, buckets);
         if other == home {
@@ -95,32 +127,38 @@ impl<B> Spot<'_, B> {
 }
 
 impl<B> Table<B> {
-    #[inline]
-    pub(crate) fn set_of(&self, hash: u64) -> Set {
-        Set::of_hash(hash, self.len())
+    /// The set of a hash here. The probe has it already unless the table was resized meanwhile.
+    #[inline(always)]
+    pub(crate) fn set_of(&self, probe: &Probe) -> Set {
+        if probe.buckets == self.len() { probe.set } else { Set::of_hash(probe.hash, self.len()) }
+    }
+
+    /// The probe of a hash for this table.
+    pub(crate) fn probe(&self, hash: u64) -> Probe {
+        Probe::new(hash, self.len())
     }
 
     /// The set of a hash, with its buckets.
     #[inline(always)]
-    fn rows(&self, hash: u64) -> Rows<'_, B> {
-        let set = self.set_of(hash);
+    fn rows(&self, probe: &Probe) -> Rows<'_, B> {
+        let set = self.set_of(probe);
         Rows { table: self, set, buckets: self.buckets_in(set) }
     }
 }
 
 impl<'t, B> Rows<'t, B> {
-    /// The slots whose word fits, one bit each, home first. No branch.
+    /// The lanes whose word may fit, home first.
     #[inline(always)]
     fn candidates(&self, pattern: Pattern) -> u32 {
         let [home, other] = self.buckets;
-        home.candidates(pattern) | other.candidates(pattern) << SLOTS
+        Look::fitting([Look::at(home), Look::at(other)], pattern)
     }
 
-    /// What is now in the first slot that a mask names.
+    /// What is now in the first lane that a mask names.
     #[inline(always)]
     fn first_of(&self, mask: u32) -> Spot<'t, B> {
         let nth = mask.trailing_zeros() as usize;
-        let (side, slot) = if nth < SLOTS { (0, nth) } else { (1, nth - SLOTS) };
+        let (side, slot) = (usize::from(nth >= LANES), slot_of(nth % LANES));
         let position = Position { bucket: self.set.buckets[side], slot };
         Spot { table: self.table, position, word: self.buckets[side].load(slot) }
     }
@@ -143,9 +181,9 @@ impl<'t, B> Rows<'t, B> {
 impl<'t, B> Chain<'t, B> {
     /// The first member with the tag of this hash, which nearly always is the one that is looked for.
     #[inline(always)]
-    pub(crate) fn glance(&self, hash: u64) -> Glance<'t, B> {
-        let rows = self.oldest.rows(hash);
-        let pattern = Pattern::member(Tag::of_hash(hash));
+    pub(crate) fn glance(&self, probe: &Probe) -> Glance<'t, B> {
+        let rows = self.oldest.rows(probe);
+        let pattern = Pattern::member(probe.tag());
         let mask = rows.candidates(pattern);
         if mask == 0 {
             return if self.oldest.next().is_none() { Glance::Absent } else { Glance::Unclear };
@@ -164,17 +202,17 @@ impl<'t, B> Chain<'t, B> {
     #[inline(always)]
     pub(crate) fn find(
         &self,
-        hash: u64,
+        probe: &Probe,
         mut is_wanted: impl FnMut(NonNull<B>) -> bool,
     ) -> Option<Spot<'t, B>> {
-        let tag = Tag::of_hash(hash);
+        let tag = probe.tag();
         let oldest = self.oldest;
-        if let Some(spot) = oldest.rows(hash).find(Pattern::member(tag), &mut is_wanted) {
+        if let Some(spot) = oldest.rows(probe).find(Pattern::member(tag), &mut is_wanted) {
             return Some(spot);
         }
         match oldest.next() {
             None => None,
-            Some(newer) => Self::find_newer(oldest, newer, hash, &mut is_wanted),
+            Some(newer) => Self::find_newer(oldest, newer, probe, &mut is_wanted),
         }
     }
 
@@ -183,14 +221,14 @@ impl<'t, B> Chain<'t, B> {
     fn find_newer(
         older: &'t Table<B>,
         newer: &'t Table<B>,
-        hash: u64,
+        probe: &Probe,
         is_wanted: &mut impl FnMut(NonNull<B>) -> bool,
     ) -> Option<Spot<'t, B>> {
-        let tag = Tag::of_hash(hash);
-        let rows = newer.rows(hash);
+        let tag = probe.tag();
+        let rows = newer.rows(probe);
         // A shadow turns into a member in place, so members are looked for last.
         if let Some(shadow) = rows.find(Pattern::shadow(tag), is_wanted) {
-            if let Some(spot) = shadow.promote(older.set_of(hash), older) {
+            if let Some(spot) = shadow.promote(older.set_of(probe), older) {
                 return Some(spot);
             }
         }
@@ -199,7 +237,7 @@ impl<'t, B> Chain<'t, B> {
         }
         // A migration that ended and another that began since the chain was read.
         let newest = newer.next()?;
-        Self::find_newer(newer, newest, hash, is_wanted)
+        Self::find_newer(newer, newest, probe, is_wanted)
     }
 
     /// The table that new sessions enter.

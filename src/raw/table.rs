@@ -2,7 +2,7 @@
 
 use super::bucket::{Bucket, SLOTS};
 use super::publish::BUCKETS_MAX;
-use super::set::{Chain, Position, Set, Spot};
+use super::set::{Chain, Position, Probe, Set, Spot};
 use super::word::Word;
 use crate::memory::{prefetch, try_box, zeroed};
 use crate::sync::untracked::{AtomicU64 as Untracked, Ordering as Order};
@@ -67,13 +67,13 @@ impl<B> Table<B> {
 
     /// The two buckets of a hash, home first.
     #[inline]
-    pub(crate) fn buckets_of(&self, hash: u64) -> [usize; 2] {
-        self.set_of(hash).buckets
+    pub(crate) fn buckets_of(&self, probe: &Probe) -> [usize; 2] {
+        self.set_of(probe).buckets
     }
 
     #[inline]
-    pub(crate) fn is_in_set(&self, position: Position, hash: u64) -> bool {
-        self.buckets_of(hash).contains(&position.bucket)
+    pub(crate) fn is_in_set(&self, position: Position, probe: &Probe) -> bool {
+        self.buckets_of(probe).contains(&position.bucket)
     }
 
     /// A bucket by chance.
@@ -130,8 +130,8 @@ impl<B> Table<B> {
     }
 
     /// What is in the slots of a set, one after another, home first.
-    pub(crate) fn set_spots(&self, hash: u64) -> impl Iterator<Item = Spot<'_, B>> {
-        self.set_of(hash).positions().map(move |position| self.at(position))
+    pub(crate) fn set_spots(&self, probe: &Probe) -> impl Iterator<Item = Spot<'_, B>> {
+        self.set_of(probe).positions().map(move |position| self.at(position))
     }
 
     #[inline]
@@ -194,11 +194,13 @@ impl Row {
     }
 
     #[inline(always)]
-    fn prefetch<B>(&self, hash: u64) {
+    fn probe<B>(&self, hash: u64) -> Probe {
         let address = self.address.load(Order::Relaxed) as usize;
-        for bucket in Set::of_hash(hash, self.buckets.load(Order::Relaxed) as usize).buckets {
+        let probe = Probe::new(hash, self.buckets.load(Order::Relaxed) as usize);
+        for bucket in probe.set().buckets {
             prefetch(ptr::without_provenance::<Bucket<B>>(address).wrapping_add(bucket));
         }
+        probe
     }
 }
 
@@ -208,11 +210,11 @@ impl<B> Root<B> {
         Self { oldest: AtomicPtr::new(Box::into_raw(table)), row }
     }
 
-    /// Asks for the cache lines of a set. Without a guard: on large tables the lines come while the guard is taken, and
-    /// while the lookup before this one still waits for its session.
+    /// The probe of a hash. Asks for the cache lines of its set, without a guard: on large tables the lines come while the
+    /// guard is taken, and while the lookup before this one still waits for its session.
     #[inline(always)]
-    pub(crate) fn prefetch(&self, hash: u64) {
-        self.row.prefetch::<B>(hash);
+    pub(crate) fn probe(&self, hash: u64) -> Probe {
+        self.row.probe::<B>(hash)
     }
 
     /// The tables in force.

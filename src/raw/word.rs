@@ -76,7 +76,7 @@ impl Stamp {
 
     /// Ticks since the stamp, plus those that a stamp may be ahead: an order of ages that takes no branch.
     #[inline(always)]
-    fn offset(self, tick: usize) -> usize {
+    pub(super) fn offset(self, tick: usize) -> usize {
         (tick + Self::AHEAD_MAX).wrapping_sub(usize::from(self.0)) % Self::PERIOD
     }
 
@@ -112,6 +112,12 @@ impl Pattern {
     pub(crate) fn shadow(tag: Tag) -> Self {
         Self(tag.0 << TAG_SHIFT | STATE_SHADOW)
     }
+
+    /// The topmost sixteen bits, which hold the tag and room for a stamp.
+    #[inline(always)]
+    pub(super) fn top(self) -> u16 {
+        (self.0 >> STAMP_SHIFT) as u16
+    }
 }
 
 /// The value of a slot.
@@ -120,8 +126,8 @@ pub(crate) struct Word<B> {
     block: PhantomData<NonNull<B>>,
 }
 
-const STATE: usize = 0b11;
-const STATE_MEMBER: usize = 0b00;
+pub(super) const STATE: usize = 0b11;
+pub(super) const STATE_MEMBER: usize = 0b00;
 const STATE_CLAIM: usize = 0b01;
 const STATE_MOVED: usize = 0b10;
 const STATE_SHADOW: usize = 0b11;
@@ -130,7 +136,7 @@ const LOW: usize = 0b1111;
 const ADDRESS_BITS: u32 = 48;
 const ADDRESS: usize = ((1 << ADDRESS_BITS) - 1) & !LOW;
 const STAMP_SHIFT: u32 = ADDRESS_BITS;
-const TAG_SHIFT: u32 = STAMP_SHIFT + Stamp::BITS;
+pub(super) const TAG_SHIFT: u32 = STAMP_SHIFT + Stamp::BITS;
 
 const _: () = assert!(TAG_SHIFT + Tag::BITS == usize::BITS);
 const _: () = assert!(Nonce::CLAIMANT_BITS == Tag::BITS);
@@ -225,13 +231,6 @@ impl<B> Word<B> {
             STATE_MOVED => State::Moved,
             _ => State::Shadow,
         }
-    }
-
-    /// For a member the offset of its age above `low`; zero for anything else. No branch.
-    #[inline(always)]
-    pub(super) fn seniority(self, tick: usize, low: u32, low_bits: u32) -> u32 {
-        let seniority = (self.stamp().offset(tick) as u32) << low_bits | low;
-        if self.is_member() { seniority } else { 0 }
     }
 
     #[inline]

@@ -54,6 +54,12 @@ impl SessionId {
         usize::from(self.len)
     }
 
+    /// Whether the zero-padded bytes are the same. Ids of one length are equal then.
+    #[inline(always)]
+    pub(crate) fn has_bytes_of(&self, other: &Self) -> bool {
+        self.bytes == other.bytes
+    }
+
     /// The zero-padded bytes as two words; with [`len`](Self::len) they are the identity.
     #[inline]
     pub(crate) fn halves(&self) -> [u128; 2] {
@@ -69,7 +75,7 @@ impl SessionId {
 impl PartialEq for SessionId {
     #[inline]
     fn eq(&self, other: &Self) -> bool {
-        self.len == other.len && self.bytes == other.bytes
+        self.len == other.len && self.has_bytes_of(other)
     }
 }
 

@@ -97,13 +97,11 @@ macro_rules! arithmetic {
 }
 
 counted!(AtomicBool, bool);
-counted!(AtomicU8, u8);
 counted!(AtomicU32, u32);
 counted!(AtomicU64, u64);
 counted!(AtomicUsize, usize);
 counted!(AtomicPtr<T>, *mut T);
 
-arithmetic!(AtomicU8, u8);
 arithmetic!(AtomicU32, u32);
 arithmetic!(AtomicU64, u64);
 arithmetic!(AtomicUsize, usize);

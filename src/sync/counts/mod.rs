@@ -6,7 +6,7 @@
 mod atomic;
 pub mod ledger;
 
-pub(crate) use self::atomic::{AtomicBool, AtomicPtr, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, fence};
+pub(crate) use self::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, fence};
 pub(crate) use super::std::{Arc, Lifetime, Ordering, UnsafeCell, relax, thread_local_value, yield_now};
 
 /// What models see only if they ask for it is counted like everything else.

@@ -1,0 +1,191 @@
+//! A look at a whole bucket: what all of its words say, in one pass without a branch per slot.
+//!
+//! A bucket has eight *lanes*: lane 0 is the publication word, which a look ignores, the others are the slots. What a look
+//! says of a slot was true at some moment while it lasted, each slot by itself, as if a loop had loaded one after another.
+//! A mask has one bit for each lane.
+//!
+//! Two forms of one meaning: `vector` on x86-64, `scalar` elsewhere and in models. Whatever a look finds is loaded once more,
+//! as a word, before anything rests on it; what rests on a look alone is that no word fitted.
+
+#[cfg(any(sessile_loom, sessile_shuttle, miri, test, not(target_arch = "x86_64")))]
+mod scalar;
+#[cfg(not(any(sessile_loom, sessile_shuttle, miri, not(target_arch = "x86_64"))))]
+mod vector;
+
+#[cfg(any(sessile_loom, sessile_shuttle, miri, not(target_arch = "x86_64")))]
+use self::scalar as form;
+#[cfg(not(any(sessile_loom, sessile_shuttle, miri, not(target_arch = "x86_64"))))]
+use self::vector as form;
+
+use super::bucket::SLOTS;
+use super::word::Stamp;
+
+pub(super) use self::form::{Look, Ranking};
+
+/// Lanes of a bucket, the publication word included.
+pub(super) const LANES: usize = 8;
+
+const _: () = assert!(SLOTS < LANES);
+
+/// The lanes of slots in a mask for two buckets.
+const SLOT_LANES: u32 = ((1 << SLOTS) - 1) << 1 | ((1 << SLOTS) - 1) << (LANES + 1);
+
+/// Bits of a number that tells lanes apart.
+const LANE_BITS: u32 = LANES.trailing_zeros();
+
+/// The slot of a lane; behind the last slot for the publication word.
+#[inline(always)]
+pub(super) fn slot_of(lane: usize) -> usize {
+    lane.wrapping_sub(1)
+}
+
+/// Buckets that one ranking can tell apart.
+pub(crate) const RANKED_MAX: usize = 8;
+
+/// The oldest member of some buckets, as it was seen. One number, of which a larger one is older: the age in ticks, then the
+/// bucket and the lane, counted from behind so that of several with one age the first counts. Zero for nobody.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Oldest(u32);
+
+const BUCKET_BITS: u32 = RANKED_MAX.trailing_zeros();
+const AGE_SHIFT: u32 = LANE_BITS + BUCKET_BITS;
+
+impl Oldest {
+    /// `None` for nobody.
+    #[inline(always)]
+    pub(super) fn is_somebody(self) -> bool {
+        self.0 != 0
+    }
+
+    /// Where among the buckets that were ranked.
+    #[inline(always)]
+    pub(super) fn nth(self) -> usize {
+        RANKED_MAX - 1 - (self.0 >> LANE_BITS) as usize % RANKED_MAX
+    }
+
+    #[inline(always)]
+    pub(super) fn slot(self) -> usize {
+        slot_of(LANES - self.0 as usize % LANES)
+    }
+
+    /// In ticks.
+    #[inline(always)]
+    pub(super) fn age(self) -> usize {
+        Stamp::age_of((self.0 >> AGE_SHIFT) as usize)
+    }
+}
+
+/// An empty slot of the emptier of two buckets, of the first on a tie: which bucket, and the slot. `vacancies` has the mask of
+/// the first bucket's empty lanes, and above it the other's.
+#[inline(always)]
+pub(super) fn vacancy(vacancies: u32) -> Option<(usize, usize)> {
+    let (first, other) = (vacancies % (1 << LANES), vacancies >> LANES);
+    let counts = ones_of_bytes(vacancies);
+    let (side, empties) = if counts >> LANES > counts % (1 << LANES) { (1, other) } else { (0, first) };
+    (empties != 0).then(|| (side, slot_of(empties.trailing_zeros() as usize)))
+}
+
+/// The number of ones in each byte of two, in that byte. Processors that count ones need not be at hand.
+#[inline(always)]
+fn ones_of_bytes(bits: u32) -> u32 {
+    let pairs = bits - (bits >> 1 & 0x5555);
+    let fours = (pairs & 0x3333) + (pairs >> 2 & 0x3333);
+    (fours + (fours >> 4)) & 0x0F0F
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_emptier_bucket_is_chosen() {
+        assert_eq!(vacancy(0), None);
+        assert_eq!(vacancy(0b0100_0000 << LANES), Some((1, 5)));
+        assert_eq!(vacancy(0b0000_0110 | 0b1000_0010 << LANES), Some((0, 0)));
+        assert_eq!(vacancy(0b0000_0110 | 0b1010_0100 << LANES), Some((1, 1)));
+        assert_eq!(vacancy(SLOT_LANES), Some((0, 0)));
+    }
+}
+
+#[cfg(all(test, target_arch = "x86_64", not(any(sessile_loom, sessile_shuttle, miri))))]
+mod both_forms {
+    use super::super::table::Table;
+    use super::super::word::{Nonce, Pattern, Tag, Word};
+    use super::{LANES, RANKED_MAX, SLOT_LANES, SLOTS, Stamp, scalar, vector};
+    use crate::sync::Ordering;
+    use proptest::prelude::*;
+    use std::ptr::{NonNull, without_provenance_mut};
+
+    #[repr(align(16))]
+    struct Block;
+
+    /// An address in sixteens, a kind of word, a tag, a stamp.
+    type Drawn = (usize, u8, usize, u8);
+
+    /// Tags with the first, the last and all of their bits.
+    const TAGS: [u64; 3] = [1, 0x200, 0x3FF];
+
+    fn drawn() -> impl Strategy<Value = Drawn> {
+        // Addresses that use hardly any of their bits, and all of them.
+        let address = prop_oneof![Just(1), Just((1 << 44) - 1), Just(1 << 43), 1..1usize << 44];
+        (address, 0..10u8, 0..TAGS.len(), any::<u8>())
+    }
+
+    fn word((sixteens, kind, tag, stamp): Drawn) -> Word<Block> {
+        let Some(block) = NonNull::new(without_provenance_mut(sixteens << 4)) else { return Word::EMPTY };
+        let member = Word::member(block, Tag::of_hash(TAGS[tag]), Stamp::of_tick(stamp.into()));
+        match kind {
+            0..=3 => member,
+            4..=5 => Word::claim(block, Nonce::new(usize::from(stamp) << 2, stamp.into())),
+            6 => Word::moved(block),
+            7 => member.to_shadow(),
+            _ => Word::EMPTY,
+        }
+    }
+
+    fn table(words: &[Word<Block>]) -> Box<Table<Block>> {
+        let table = Table::new(RANKED_MAX).unwrap();
+        for (nth, &word) in words.iter().enumerate() {
+            assert!(table.bucket(nth / SLOTS).exchange(nth % SLOTS, Word::EMPTY, word));
+        }
+        table
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(4000))]
+
+        #[test]
+        fn see_the_same(
+            words in prop::collection::vec(drawn(), RANKED_MAX * SLOTS),
+            tag in prop::sample::select(&TAGS),
+            tick in any::<usize>(),
+            publication in any::<u64>(),
+            ranked in 0..=RANKED_MAX,
+        ) {
+            let words: Vec<_> = words.into_iter().map(word).collect();
+            let table = table(&words);
+            let buckets = || (0..RANKED_MAX).map(|bucket| table.bucket(bucket));
+            for bucket in buckets() {
+                bucket.publication.store(publication, Ordering::Relaxed);
+            }
+            let vectors: Vec<_> = buckets().map(vector::Look::at).collect();
+            let scalars: Vec<_> = buckets().map(scalar::Look::at).collect();
+            let (by_vector, by_scalar) = ([vectors[0], vectors[1]], [scalars[0], scalars[1]]);
+            prop_assert_eq!(vector::Look::vacancies(by_vector), scalar::Look::vacancies(by_scalar));
+            for pattern in [Pattern::member(Tag::of_hash(tag)), Pattern::shadow(Tag::of_hash(tag))] {
+                let seen = vector::Look::fitting(by_vector, pattern);
+                let fitting = scalar::Look::fitting(by_scalar, pattern);
+                prop_assert_eq!(seen & fitting, fitting, "none is overlooked");
+                prop_assert_eq!(seen & !SLOT_LANES, 0, "a publication word is no slot");
+                for lane in (0..2 * LANES).filter(|lane| (seen & !fitting) >> lane & 1 == 1) {
+                    let word = words[lane / LANES * SLOTS + lane % LANES - 1];
+                    prop_assert!(!word.is_empty(), "an empty slot is no candidate");
+                }
+            }
+            let (mut vector, mut scalar) = (vector::Ranking::new(tick), scalar::Ranking::new(tick));
+            vectors.into_iter().take(ranked).for_each(|look| vector.see(look));
+            scalars.into_iter().take(ranked).for_each(|look| scalar.see(look));
+            prop_assert_eq!(vector.oldest(), scalar.oldest());
+        }
+    }
+}
