@@ -114,6 +114,12 @@ impl Permits {
         if spare.take() {
             return true;
         }
+        let State { limit, out } = self.load();
+        out < limit && self.take_batch(spare)
+    }
+
+    /// Takes a few permits, all but one of them as spares.
+    fn take_batch(&self, spare: &Spare) -> bool {
         let batch = (self.spare_max() / 2).max(1);
         let taken = self.take_up_to(batch as u32);
         if taken > 1 {

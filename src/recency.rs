@@ -52,6 +52,12 @@ impl Recency {
         self.tick.load(Ordering::Relaxed)
     }
 
+    /// Whether there have been so many ticks that a stamp can be about to wrap.
+    #[inline]
+    pub(crate) fn ages_may_wrap(&self) -> bool {
+        self.tick() > AGE_MAX
+    }
+
     #[inline]
     pub(crate) fn stamp(&self) -> Stamp {
         Stamp::of_tick(self.tick())

@@ -6,7 +6,7 @@ use common::{Own, Random, START, assert_whole, clocked, id, numbers, scaled, ses
 use sessile::{Added, Clock, CoarseClock, ManualClock, Session, SessionCache};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 #[test]
 fn the_default_clock_shows_unix_time_and_never_goes_back() {
@@ -23,6 +23,21 @@ fn the_default_clock_shows_unix_time_and_never_goes_back() {
     assert!(cache.add(one.clone()).changed());
     assert!(one.created_at().unwrap().abs_diff(unix) <= 60);
     assert!(cache.get(&id(1)).is_some());
+}
+
+/// It may be up to a second late, and is never early.
+#[test]
+fn the_default_clock_goes_with_time() {
+    let (began, first) = (Instant::now(), CoarseClock.now());
+    while began.elapsed() < Duration::from_millis(3100) {
+        let before = began.elapsed().as_secs_f64();
+        let shown = (CoarseClock.now() - first) as f64;
+        let after = began.elapsed().as_secs_f64();
+        // The first reading was late by up to a second, and was cut off to whole ones.
+        assert!(shown > before - 2.0 && shown < after + 2.0, "{shown} s after {before} to {after}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    assert!(CoarseClock.now() > first, "three seconds have passed");
 }
 
 #[test]

@@ -3,9 +3,10 @@
 mod common;
 
 use common::{Random, Removals, assert_whole, id, numbers, race, scaled, session};
-use sessile::{Added, Policy, Rejection, RemovalCause, Session, SessionCache};
+use sessile::{Added, ManualClock, Policy, Rejection, RemovalCause, Session, SessionCache};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 /// A session weighs its number modulo 1000.
 fn weight(session: &Session<u64>) -> usize {
@@ -195,4 +196,22 @@ fn both_bounds_hold_at_once() {
     assert!(cache.add(session(5985)).changed());
     assert_eq!(removals.take(), [2010, 3010].map(|n| (n, RemovalCause::Evicted)), "too heavy");
     assert_whole(&cache);
+}
+
+/// A weigher sees the session before the cache dates it, and what it sets counts.
+#[test]
+fn a_weigher_may_change_the_dates() {
+    let clock = Arc::new(ManualClock::new(1000));
+    let hour = Duration::from_secs(3600);
+    let weigher = move |session: &Session<u64>| {
+        session.set_timeout(hour);
+        1
+    };
+    let builder = SessionCache::builder().clock(Arc::clone(&clock)).timeout(2 * hour).weigher(weigher);
+    let cache = builder.build().unwrap();
+    assert!(cache.add(session(1)).changed());
+    let stored = cache.get(&id(1)).unwrap();
+    assert_eq!((stored.timeout(), stored.expires_at()), (Some(hour), Some(4600)));
+    clock.set(4601);
+    assert!(cache.get(&id(1)).is_none());
 }

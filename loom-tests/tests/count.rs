@@ -21,6 +21,21 @@ fn count_last_drop() {
     });
 }
 
+/// The count of a table is given up beside a handle that goes: whichever is the last sees what the other did.
+#[test]
+fn count_of_a_table() {
+    Model::new("count_of_a_table").check(|| {
+        let stage = Stage::stored();
+        let held = stage.cache.get(&id(1)).unwrap();
+        let holder = thread::spawn(move || assert_eq!(held.number(), 1));
+        assert!(stage.cache.remove_id(&id(1)));
+        stage.cache.collect();
+        holder.join().unwrap();
+        stage.assert_holds(&[]);
+        stage.end();
+    });
+}
+
 fn replace_beside_get() {
     let stage = Stage::stored();
     let reader = stage.beside(|stage| {

@@ -65,7 +65,9 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
         let mut departures = Departures::none();
         let shown = self.settings.wants_added().then(|| session.clone());
         let added = self.add_quietly(session, &probe, now, &mut departures);
-        departures.arrived = shown.filter(|_| added.changed());
+        if let Some(session) = shown.filter(|_| added.changed()) {
+            departures.arrive(session);
+        }
         self.announce(departures);
         added
     }
@@ -143,14 +145,14 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
         if !Word::can_hold(session.address()) {
             return Err(Rejection::Address);
         }
-        let timeout = self.settings.timeout_seconds();
-        if block.would_be_expired(now, timeout) {
-            return Err(Rejection::Expired);
-        }
+        let dating = || block.dating(now, self.settings.timeout_seconds()).ok_or(Rejection::Expired);
+        let mut dates = dating()?;
         if let Some(weighing) = &self.weighing {
             weighing.weigh(session)?;
+            // The weigher may have changed them, or kept a handle.
+            dates = dating()?;
         }
-        block.date(now, timeout);
+        block.date(dates);
         Ok(())
     }
 

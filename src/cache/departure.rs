@@ -5,12 +5,14 @@ use crate::error::RemovalCause;
 use crate::session::{Block, Session};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
-/// Sessions that left, and the one that came, to be shown to the hooks once the guard is gone.
-pub(super) struct Departures<T> {
-    /// The first one apart: most operations see no second, and then need no memory.
+/// Sessions that left, and the one that came, to be shown to the hooks once the guard is gone. A null pointer without hooks.
+pub(super) struct Departures<T>(Option<Box<Shown<T>>>);
+
+struct Shown<T> {
+    /// The first one apart: most operations see no second.
     first: Option<Departure<T>>,
     others: Vec<Departure<T>>,
-    pub(super) arrived: Option<Session<T>>,
+    arrived: Option<Session<T>>,
 }
 
 type Departure<T> = (Session<T>, RemovalCause);
@@ -24,15 +26,25 @@ pub(super) enum Permit {
 }
 
 impl<T> Departures<T> {
+    #[inline]
     pub(super) fn none() -> Self {
-        Self { first: None, others: Vec::new(), arrived: None }
+        Self(None)
+    }
+
+    fn shown(&mut self) -> &mut Shown<T> {
+        self.0.get_or_insert_with(|| Box::new(Shown { first: None, others: Vec::new(), arrived: None }))
     }
 
     fn push(&mut self, departure: Departure<T>) {
-        match self.first {
-            None => self.first = Some(departure),
-            Some(_) => self.others.push(departure),
+        let shown = self.shown();
+        match shown.first {
+            None => shown.first = Some(departure),
+            Some(_) => shown.others.push(departure),
         }
+    }
+
+    pub(super) fn arrive(&mut self, session: Session<T>) {
+        self.shown().arrived = Some(session);
     }
 }
 
@@ -74,8 +86,8 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
     /// Every session is shown even if a hook panics; then the first panic goes on.
     #[inline]
     pub(super) fn announce(&self, departures: Departures<T>) {
-        if departures.first.is_some() || departures.arrived.is_some() {
-            self.announce_all(departures);
+        if let Some(shown) = departures.0 {
+            self.announce_all(*shown);
         }
     }
 
@@ -86,9 +98,9 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
     }
 
     #[cold]
-    fn announce_all(&self, departures: Departures<T>) {
+    fn announce_all(&self, shown: Shown<T>) {
         let hooks = self.settings.hooks();
-        let left = || departures.first.iter().chain(&departures.others);
+        let left = || shown.first.iter().chain(&shown.others);
         let mut first_panic = None;
         // The hooks get shared references and the table is whole: nothing is left half-done by a panic.
         let mut guarded = |call: &dyn Fn()| {
@@ -98,10 +110,10 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
         if let Some(hook) = &hooks.on_removed {
             left().for_each(|(session, cause)| guarded(&|| hook(session, *cause)));
         }
-        if let (Some(hook), Some(session)) = (&hooks.on_added, &departures.arrived) {
+        if let (Some(hook), Some(session)) = (&hooks.on_added, &shown.arrived) {
             guarded(&|| hook(session));
         }
-        let left = departures.first.into_iter().chain(departures.others);
+        let left = shown.first.into_iter().chain(shown.others);
         left.for_each(|(session, _)| self.let_go(session));
         if let Some(panic) = first_panic {
             resume_unwind(panic);

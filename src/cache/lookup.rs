@@ -324,7 +324,7 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
         if !is_asked_for || self.standing(block, now) != Standing::Usable {
             return None;
         }
-        block.date(now, self.settings.timeout_seconds());
+        block.date(block.dating(now, self.settings.timeout_seconds())?);
         let pin = self.domain.pin();
         self.count(&pin, Counter::TierHits);
         Some(session)

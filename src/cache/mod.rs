@@ -86,8 +86,8 @@ type At<'p, T> = Spot<'p, Block<T>>;
 // frees it.
 unsafe impl<T: Send + Sync + 'static> Reclaim for Block<T> {
     unsafe fn release(this: NonNull<Self>) {
-        // SAFETY: the caller gives one count up.
-        drop(unsafe { Session::from_address(this) });
+        // SAFETY: the caller gives one count up, which was a table's or never became one.
+        unsafe { Session::release(this) };
     }
 }
 
@@ -281,7 +281,7 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
     /// Where a session belongs; the cache lines are asked for.
     #[inline(always)]
     fn probe_of(&self, block: &Block<T>) -> Probe {
-        self.root.probe(self.hash_of(block))
+        self.root.probe_to_write(self.hash_of(block))
     }
 
     /// How to open another thread's claim.

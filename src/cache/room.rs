@@ -4,6 +4,7 @@ use super::add::Newcomer;
 use super::departure::{Departures, Permit};
 use super::victim::Victim;
 use super::{At, Guard, SessionCache};
+use crate::builder::Weighing;
 use crate::error::{Rejection, RemovalCause};
 use crate::raw::{Table, Word};
 use crate::session::Block;
@@ -38,6 +39,10 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
     /// far as it is no more than half of the limit.
     #[inline]
     pub(super) fn check_garbage(&self, newcomer: &Newcomer<T>) -> Result<(), Rejection> {
+        // The reserve is half of the limit at most: nearly always that is room enough.
+        if !self.domain.may_be_over(self.garbage_limit, self.garbage_limit / 2) {
+            return Ok(());
+        }
         let head = size_of::<Block<T>>();
         let sessions = self.sessions.out() + self.domain.threads();
         let weight = self.weighing.as_ref().map_or(0, |weighing| weighing.budget.used() + newcomer.weight);
@@ -60,24 +65,22 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
             newcomer.holding.session = self.take_permit(pin);
         }
         let survey = table.survey(&newcomer.probe);
-        let empty = survey.vacancy();
-        if newcomer.holding.session && empty.is_some() {
-            self.look_after_ages(pin, table, newcomer);
-            return Ok(empty);
-        }
-        if newcomer.holding.session && self.is_unbounded() {
-            if let Some(wait) = self.grow_for(pin, table, newcomer, departures)? {
-                return wait;
+        if newcomer.holding.session {
+            if let Some(empty) = survey.vacancy() {
+                self.look_after_ages(pin, table, newcomer);
+                return Ok(Some(empty));
+            }
+            if self.is_unbounded() {
+                if let Some(wait) = self.grow_for(pin, table, newcomer, departures)? {
+                    return wait;
+                }
             }
         }
-        match self.victim(pin, table, &survey, newcomer, empty.is_some()) {
-            Victim::At(victim) => {
-                if empty.is_none() || table.is_in_set(victim.position, &newcomer.probe) {
-                    return Ok(Some(victim));
-                }
-                let evicted = self.evict(pin, &victim, newcomer.now, Permit::Kept, departures);
-                newcomer.holding.session = evicted;
-                return Ok(if evicted { empty } else { None });
+        match self.victim(pin, table, &survey, newcomer) {
+            Victim::Here(victim) => return Ok(Some(victim)),
+            Victim::Elsewhere(victim, empty) => {
+                newcomer.holding.session = self.evict(pin, &victim, newcomer.now, Permit::Kept, departures);
+                return Ok(newcomer.holding.session.then_some(empty));
             }
             Victim::Gone => return Ok(None),
             Victim::Nobody => {}
@@ -167,6 +170,7 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
     /// Takes weight until `needed` bytes are held, evicting others (never `keep`) as long as that helps.
     ///
     /// False means: something was evicted, look again.
+    #[inline]
     pub(super) fn reserve_weight(
         &self,
         pin: &Guard<'_, T>,
@@ -175,7 +179,22 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
         keep: Option<NonNull<Block<T>>>,
         departures: &mut Departures<T>,
     ) -> Result<bool, Rejection> {
-        let Some(weighing) = &self.weighing else { return Ok(true) };
+        match &self.weighing {
+            None => Ok(true),
+            Some(weighing) => self.reserve(weighing, pin, newcomer, needed, keep, departures),
+        }
+    }
+
+    #[inline(never)]
+    fn reserve(
+        &self,
+        weighing: &Weighing<T>,
+        pin: &Guard<'_, T>,
+        newcomer: &mut Newcomer<T>,
+        needed: usize,
+        keep: Option<NonNull<Block<T>>>,
+        departures: &mut Departures<T>,
+    ) -> Result<bool, Rejection> {
         let missing = needed.saturating_sub(newcomer.holding.weight);
         if missing == 0 || weighing.budget.try_take(missing) {
             newcomer.holding.weight += missing;

@@ -12,7 +12,10 @@ use std::ptr::NonNull;
 
 /// Who makes room.
 pub(super) enum Victim<'t, T> {
-    At(At<'t, T>),
+    /// In the set of the newcomer, which takes the place.
+    Here(At<'t, T>),
+    /// In another bucket, and where the newcomer goes instead.
+    Elsewhere(At<'t, T>, At<'t, T>),
     Nobody,
     /// The one that was chosen has left or was used meanwhile, or the ticks went on: choose again.
     Gone,
@@ -63,26 +66,23 @@ const SAMPLES_MAX: usize = 4;
 const _: () = assert!(SAMPLES_MAX <= Survey::<()>::OTHERS_MAX);
 
 impl<T: Send + Sync + 'static> SessionCache<T> {
-    /// Who goes to make room for the newcomer: the first in its set, or in a few buckets more if `is_sampled`.
+    /// Who goes to make room for the newcomer: the first in its set, or in a few buckets more if it needs a permit.
     ///
     /// Fourteen slots, a quarter of them empty, are a small sample of a cache. More buckets bring the order closer to that of
-    /// one list.
+    /// one list. They are of no use if the set is full: then one of its own must go.
     pub(super) fn victim<'p>(
         &self,
         pin: &'p Guard<'_, T>,
         table: &'p Table<Block<T>>,
         survey: &Survey<'p, Block<T>>,
         newcomer: &Newcomer<T>,
-        is_sampled: bool,
     ) -> Victim<'p, T> {
         let mut others = [0; SAMPLES_MAX];
-        let samples = if is_sampled { samples_for(table.len()) } else { 0 };
+        let samples = if newcomer.holding.session { 0 } else { samples_for(table.len()) };
         let others = &mut others[..samples];
         others.iter_mut().for_each(|bucket| *bucket = pin.state().hand.advance(table, newcomer.probe.hash()));
         if self.needs_a_close_look(table, newcomer.now) {
-            let mut buckets = table.buckets_of(&newcomer.probe).into_iter().chain(others.iter().copied());
-            let first = self.first_to_go(pin, table, &mut buckets, None, newcomer.now);
-            return first.map_or(Victim::Nobody, Victim::At);
+            return self.victim_by_date(pin, table, survey, newcomer, others);
         }
         let tick = self.recency.tick();
         let Some(elder) = survey.elder(others, tick) else { return Victim::Nobody };
@@ -94,7 +94,36 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
         if self.recency.tick().wrapping_sub(tick) > Stamp::AHEAD_MAX {
             return Victim::Gone;
         }
-        table.still(elder, tick).map_or(Victim::Gone, Victim::At)
+        let still = |elder| table.still(elder, tick);
+        if survey.covers(elder.position) {
+            return still(elder).map_or(Victim::Gone, Victim::Here);
+        }
+        match survey.vacancy() {
+            Some(empty) => still(elder).map_or(Victim::Gone, |victim| Victim::Elsewhere(victim, empty)),
+            None => survey.elder(&[], tick).and_then(still).map_or(Victim::Gone, Victim::Here),
+        }
+    }
+
+    /// The same where more than age decides.
+    #[inline(never)]
+    fn victim_by_date<'p>(
+        &self,
+        pin: &'p Guard<'_, T>,
+        table: &'p Table<Block<T>>,
+        survey: &Survey<'p, Block<T>>,
+        newcomer: &Newcomer<T>,
+        others: &[usize],
+    ) -> Victim<'p, T> {
+        let empty = survey.vacancy();
+        let others = if empty.is_some() { others } else { &[] };
+        let mut buckets = table.buckets_of(&newcomer.probe).into_iter().chain(others.iter().copied());
+        match (self.first_to_go(pin, table, &mut buckets, None, newcomer.now), empty) {
+            (None, _) => Victim::Nobody,
+            (Some(victim), Some(empty)) if !survey.covers(victim.position) => {
+                Victim::Elsewhere(victim, empty)
+            }
+            (Some(victim), _) => Victim::Here(victim),
+        }
     }
 
     /// Lowers ages that are about to wrap in one bucket: what an add does that looks for no victim.
@@ -105,7 +134,9 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
         table: &Table<Block<T>>,
         newcomer: &Newcomer<T>,
     ) {
-        self.lower_ages(table, pin.state().hand.advance(table, newcomer.probe.hash()));
+        if self.recency.ages_may_wrap() {
+            self.lower_ages(table, pin.state().hand.advance(table, newcomer.probe.hash()));
+        }
     }
 
     /// Lowers the ages in a bucket if one is about to wrap.

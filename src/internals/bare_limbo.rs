@@ -52,7 +52,7 @@ impl BareLimbo {
 
     /// Seals what is open.
     pub fn seal(&self) -> Option<Sentinel> {
-        let sentinel = self.0.try_occupy()?.seal(true)?;
+        let sentinel = self.0.try_occupy()?.seal()?;
         Some(Sentinel(Box::new(sentinel)))
     }
 

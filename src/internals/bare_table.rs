@@ -66,7 +66,7 @@ impl BareTable {
                     return false;
                 }
             } else if let Some(spot) = table.set_spots(&table.probe(hash)).find(|spot| spot.word.is_empty()) {
-                let claim = spot.claim(block, tag, claimant, home);
+                let claim = spot.claim(block, tag, claimant + 1, home);
                 claim.iter().for_each(|_| claimed());
                 if claim.is_some_and(|claim| claim.publish(stamp)) {
                     return true;

@@ -13,18 +13,19 @@ pub(crate) struct Claimant<'c> {
 }
 
 const LENT: usize = u64::BITS as usize;
-const OWNED: usize = CLAIMANTS - LENT;
+/// Zero is nobody's: a claim always has bits where a member has its tag.
+const OWNED: usize = CLAIMANTS - 1 - LENT;
 
 impl Claimants {
     pub(crate) fn new() -> Self {
         Self(AtomicU64::new(0))
     }
 
-    /// The number of the thread with this index: its own up to 959, a lent one above. `None` when all 64 are lent.
+    /// The number of the thread with this index: its own up to the index 958, a lent one above. `None` when all 64 are lent.
     #[inline]
     pub(crate) fn number(&self, index: usize) -> Option<Claimant<'_>> {
         if index < OWNED {
-            return Some(Claimant { number: index, lent_by: None });
+            return Some(Claimant { number: index + 1, lent_by: None });
         }
         self.lend()
     }
@@ -38,7 +39,7 @@ impl Claimants {
             (free < u64::BITS).then(|| bits | (1 << free))
         });
         let free = lent.ok()?.trailing_ones() as usize;
-        Some(Claimant { number: OWNED + free, lent_by: Some(self) })
+        Some(Claimant { number: OWNED + 1 + free, lent_by: Some(self) })
     }
 }
 
@@ -47,7 +48,7 @@ impl Drop for Claimant<'_> {
     fn drop(&mut self) {
         if let Some(claimants) = self.lent_by {
             // ORDERING: Release: hands the number back, pairs with `lend`. Model: `claimants_lend`.
-            claimants.0.fetch_and(!(1 << (self.number - OWNED)), Ordering::Release);
+            claimants.0.fetch_and(!(1 << (self.number - OWNED - 1)), Ordering::Release);
         }
     }
 }
@@ -59,11 +60,12 @@ mod tests {
     #[test]
     fn lends_each_number_once() {
         let claimants = Claimants::new();
-        assert_eq!(claimants.number(7).map(|claimant| claimant.number), Some(7));
+        assert_eq!(claimants.number(7).map(|claimant| claimant.number), Some(8));
+        assert_eq!(claimants.number(OWNED - 1).map(|claimant| claimant.number), Some(OWNED));
         let lent: Vec<_> = (0..LENT).filter_map(|_| claimants.number(5000)).collect();
         let mut numbers: Vec<_> = lent.iter().map(|claimant| claimant.number).collect();
         numbers.dedup();
-        assert_eq!(numbers, (OWNED..CLAIMANTS).collect::<Vec<_>>());
+        assert_eq!(numbers, (OWNED + 1..CLAIMANTS).collect::<Vec<_>>());
         assert!(claimants.number(5000).is_none());
         drop(lent);
         assert!(claimants.number(5000).is_some());

@@ -7,11 +7,12 @@ use super::set::{Position, Probe, Set, Spot};
 use super::table::Table;
 use super::word::Word;
 
-/// The set of a newcomer, looked at once.
+/// The set of a newcomer.
+#[derive(Clone, Copy)]
 pub(crate) struct Survey<'t, B> {
     table: &'t Table<B>,
     set: Set,
-    looks: [Look; 2],
+    buckets: [&'t Bucket<B>; 2],
 }
 
 /// The oldest member of some buckets, as it was seen.
@@ -29,15 +30,21 @@ impl<'t, B> Survey<'t, B> {
     /// An empty slot of the emptier bucket, of the home on a tie.
     #[inline(always)]
     pub(crate) fn vacancy(&self) -> Option<Spot<'t, B>> {
-        let (side, slot) = look::vacancy(Look::vacancies(self.looks))?;
+        let (side, slot) = look::vacancy(Look::vacancies(self.buckets.map(|bucket| Look::at(bucket))))?;
         Some(self.table.spot(self.set.buckets[side], slot, Word::EMPTY))
+    }
+
+    /// Whether a position is in the set.
+    #[inline(always)]
+    pub(crate) fn covers(&self, position: Position) -> bool {
+        self.set.buckets.contains(&position.bucket)
     }
 
     /// The oldest member of the set and of at most [`OTHERS_MAX`](Self::OTHERS_MAX) buckets more.
     #[inline(always)]
     pub(crate) fn elder(&self, others: &[usize], tick: usize) -> Option<Elder> {
         let mut ranking = Ranking::new(tick);
-        self.looks.into_iter().for_each(|look| ranking.see(look));
+        self.buckets.into_iter().for_each(|bucket| ranking.see(Look::at(bucket)));
         others.iter().take(Self::OTHERS_MAX).for_each(|&bucket| ranking.see(self.table.look(bucket)));
         let oldest = ranking.oldest();
         let bucket = match oldest.nth() {
@@ -62,11 +69,11 @@ impl<B> Table<B> {
         Look::at(self.bucket(bucket))
     }
 
-    /// Looks at the set of a hash.
+    /// The set of a hash.
     #[inline(always)]
     pub(crate) fn survey(&self, probe: &Probe) -> Survey<'_, B> {
         let set = self.set_of(probe);
-        Survey { table: self, set, looks: self.buckets_in(set).map(|bucket: &Bucket<B>| Look::at(bucket)) }
+        Survey { table: self, set, buckets: self.buckets_in(set) }
     }
 
     /// The oldest member of one bucket.

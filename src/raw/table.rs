@@ -4,7 +4,7 @@ use super::bucket::{Bucket, SLOTS};
 use super::publish::BUCKETS_MAX;
 use super::set::{Chain, Position, Probe, Set, Spot};
 use super::word::Word;
-use crate::memory::{prefetch, try_box, zeroed};
+use crate::memory::{prefetch, prefetch_to_write, try_box, zeroed};
 use crate::sync::untracked::{AtomicU64 as Untracked, Ordering as Order};
 use crate::sync::{AtomicPtr, AtomicUsize, Ordering};
 use std::alloc::Layout;
@@ -69,11 +69,6 @@ impl<B> Table<B> {
     #[inline]
     pub(crate) fn buckets_of(&self, probe: &Probe) -> [usize; 2] {
         self.set_of(probe).buckets
-    }
-
-    #[inline]
-    pub(crate) fn is_in_set(&self, position: Position, probe: &Probe) -> bool {
-        self.buckets_of(probe).contains(&position.bucket)
     }
 
     /// A bucket by chance.
@@ -194,12 +189,17 @@ impl Row {
     }
 
     #[inline(always)]
-    fn probe<B>(&self, hash: u64) -> Probe {
+    fn probe<B>(&self, hash: u64, will_write: bool) -> Probe {
         let address = self.address.load(Order::Relaxed) as usize;
         let probe = Probe::new(hash, self.buckets.load(Order::Relaxed) as usize);
-        for bucket in probe.set().buckets {
-            prefetch(ptr::without_provenance::<Bucket<B>>(address).wrapping_add(bucket));
+        let line = |bucket| ptr::without_provenance::<Bucket<B>>(address).wrapping_add(bucket);
+        let [home, other] = probe.set().buckets.map(line);
+        if will_write {
+            prefetch_to_write(home)
+        } else {
+            prefetch(home)
         }
+        prefetch(other);
         probe
     }
 }
@@ -214,7 +214,13 @@ impl<B> Root<B> {
     /// guard is taken, and while the lookup before this one still waits for its session.
     #[inline(always)]
     pub(crate) fn probe(&self, hash: u64) -> Probe {
-        self.row.probe::<B>(hash)
+        self.row.probe::<B>(hash, false)
+    }
+
+    /// The same for an operation that will write to the home, most probably.
+    #[inline(always)]
+    pub(crate) fn probe_to_write(&self, hash: u64) -> Probe {
+        self.row.probe::<B>(hash, true)
     }
 
     /// The tables in force.

@@ -5,12 +5,12 @@
 //!  +----------+--------+---------------------------------------+-----+-----+
 //!  |   tag    | stamp  |  address of the block (16-aligned)    | n t |state|   MEMBER, SHADOW   (t: touched)
 //!  |  claimant|version |  address of the block                 | ver |  1  |   CLAIM
-//!  |    0     |   0    |  address of the block                 |  0  |  2  |   MOVED
+//!  |    1     |   0    |  address of the block                 |  0  |  2  |   MOVED
 //!  |    0     |   0    |  0                                    |  0  |  0  |   EMPTY
 //!  +----------+--------+---------------------------------------+-----+-----+
 //! ```
 //!
-//! Everything but the address is put beside it with `map_addr`, so the word keeps the pointer's provenance; an address
+//! The topmost ten bits are zero in EMPTY alone. Everything but the address is put beside it with `map_addr`, so the word keeps the pointer's provenance; an address
 //! is taken out by masking before it is dereferenced.
 
 use std::marker::PhantomData;
@@ -47,7 +47,7 @@ impl Nonce {
     pub(crate) const VERSION_BITS: u32 = 8;
 
     pub(crate) fn new(claimant: usize, version: u64) -> Self {
-        debug_assert!(claimant < 1 << Self::CLAIMANT_BITS);
+        debug_assert!((1..1 << Self::CLAIMANT_BITS).contains(&claimant));
         Self { claimant: claimant as u16, version: (version & ((1 << Self::VERSION_BITS) - 1)) as u16 }
     }
 }
@@ -98,7 +98,7 @@ pub(crate) enum State {
 
 /// The tag and state bits of the words that a search stops at. One exclusive or and one mask tell.
 #[derive(Clone, Copy)]
-pub(crate) struct Pattern(usize);
+pub(crate) struct Pattern(pub(super) usize);
 
 impl Pattern {
     const MASK: usize = (((1 << Tag::BITS) - 1) << TAG_SHIFT) | STATE;
@@ -111,12 +111,6 @@ impl Pattern {
     #[inline]
     pub(crate) fn shadow(tag: Tag) -> Self {
         Self(tag.0 << TAG_SHIFT | STATE_SHADOW)
-    }
-
-    /// The topmost sixteen bits, which hold the tag and room for a stamp.
-    #[inline(always)]
-    pub(super) fn top(self) -> u16 {
-        (self.0 >> STAMP_SHIFT) as u16
     }
 }
 
@@ -135,7 +129,7 @@ const TOUCHED: usize = 0b100;
 const LOW: usize = 0b1111;
 const ADDRESS_BITS: u32 = 48;
 const ADDRESS: usize = ((1 << ADDRESS_BITS) - 1) & !LOW;
-const STAMP_SHIFT: u32 = ADDRESS_BITS;
+pub(super) const STAMP_SHIFT: u32 = ADDRESS_BITS;
 pub(super) const TAG_SHIFT: u32 = STAMP_SHIFT + Stamp::BITS;
 
 const _: () = assert!(TAG_SHIFT + Tag::BITS == usize::BITS);
@@ -201,7 +195,7 @@ impl<B> Word<B> {
 
     #[inline]
     pub(crate) fn moved(block: NonNull<B>) -> Self {
-        Self::compose(block, STATE_MOVED)
+        Self::compose(block, 1 << TAG_SHIFT | STATE_MOVED)
     }
 
     /// The shadow of a member: same block, tag and stamp.

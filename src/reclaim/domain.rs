@@ -111,7 +111,7 @@ impl<B: Reclaim, L: Default + Send + Sync + 'static> Domain<B, L> {
         for node in self.shared.locals.iter() {
             let pin = self.pin();
             if let Some(mut limbo) = node.value.limbo.try_occupy() {
-                pin.seal(&mut limbo, true);
+                pin.seal(&mut limbo);
             }
         }
         self.ripen();
@@ -164,16 +164,18 @@ impl<B: Reclaim, L: Default + Send + Sync + 'static> Domain<B, L> {
         self.shared.locals.len()
     }
 
-    /// Whether `bytes` more garbage would pass `limit`.
-    ///
-    /// Usually reads one line that is written once per batch; near the limit, the exact sum over all threads.
+    /// Whether `bytes` more garbage might pass `limit`: read from one line, which is written once per batch.
     #[inline]
-    pub(crate) fn is_over(&self, limit: u64, bytes: u64) -> bool {
+    pub(crate) fn may_be_over(&self, limit: u64, bytes: u64) -> bool {
         // ORDERING: Relaxed: a statistic with a margin.
         let published = self.shared.garbage_bytes.load(Ordering::Relaxed);
         let unpublished = UNPUBLISHED_MAX * self.threads() as u64;
-        let is_clear = published.saturating_add(unpublished).saturating_add(bytes) <= limit;
-        !is_clear && self.garbage().1.saturating_add(bytes) > limit
+        published.saturating_add(unpublished) > limit.saturating_sub(bytes)
+    }
+
+    /// Whether `bytes` more garbage would pass `limit`, by the exact sum over all threads if need be.
+    pub(crate) fn is_over(&self, limit: u64, bytes: u64) -> bool {
+        self.may_be_over(limit, bytes) && self.garbage().1.saturating_add(bytes) > limit
     }
 
     /// Gives a count back at once. A payload that panics in its drop is counted and goes no further.

@@ -56,13 +56,21 @@ struct Queue<B> {
     sealed: u64,
 }
 
+impl<B> Queue<B> {
+    /// The index after the last one.
+    #[inline]
+    fn end(&self) -> u64 {
+        self.popped + self.blocks.len() as u64
+    }
+}
+
 /// The right to touch a limbo's queue.
 pub(crate) struct Occupied<'l, B> {
     limbo: &'l Limbo<B>,
 }
 
 /// Retirements covered by one sentinel. A larger batch holds more garbage, a smaller one pays in flushes (about 250 ns).
-const BATCH: u64 = if MODELLED {
+pub(super) const BATCH: u64 = if MODELLED {
     1
 } else if cfg!(crossbeam_sanitize) {
     4
@@ -110,12 +118,15 @@ impl<B: super::Reclaim> Limbo<B> {
     }
 
     /// Enters the limbo unless somebody is in it.
+    #[inline]
     pub(crate) fn try_occupy(&self) -> Option<Occupied<'_, B>> {
         // ORDERING: Acquire on success: sees the queue as the last occupant left it, pairs with `Occupied::drop`.
         // Relaxed on failure: nothing is read. Model: `limbo_occupied`.
         self.occupied.compare_exchange(false, true, Ordering::Acquire, Ordering::Relaxed).ok()?;
         let mut occupied = Occupied { limbo: self };
-        self.strays.take_all().into_iter().for_each(|retired| occupied.enqueue(retired));
+        if !self.strays.is_empty() {
+            self.strays.take_all().into_iter().for_each(|retired| occupied.enqueue(retired));
+        }
         Some(occupied)
     }
 
@@ -180,15 +191,20 @@ impl<B: super::Reclaim> Occupied<'_, B> {
         self.limbo.queue.with_mut(|queue| unsafe { (*queue).blocks.push_back(retired) });
     }
 
-    /// Whether a batch is complete, or `force` and anything is open; if so marks it sealed and returns the function
-    /// that must be deferred to make it ripe.
-    pub(crate) fn seal(&mut self, force: bool) -> Option<impl FnOnce() + Send + 'static> {
+    /// Whether a batch is complete.
+    #[inline]
+    pub(crate) fn has_batch(&self) -> bool {
+        // SAFETY: `Occupied` is the only access to the queue.
+        self.limbo.queue.with_mut(|queue| unsafe { (*queue).end() - (*queue).sealed >= BATCH })
+    }
+
+    /// Marks what is open as sealed and returns the function that must be deferred to make it ripe. `None` if nothing is.
+    pub(crate) fn seal(&mut self) -> Option<impl FnOnce() + Send + 'static> {
         // SAFETY: `Occupied` is the only access to the queue.
         let sealed = self.limbo.queue.with_mut(|queue| unsafe {
             let queue = &mut *queue;
-            let end = queue.popped + queue.blocks.len() as u64;
-            let open = end - queue.sealed;
-            (open >= BATCH || (force && open > 0)).then(|| {
+            let end = queue.end();
+            (end > queue.sealed).then(|| {
                 queue.sealed = end;
                 end
             })

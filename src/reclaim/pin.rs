@@ -3,7 +3,7 @@
 use super::Reclaim;
 use super::domain::Shared;
 use super::grace::Guard;
-use super::limbo::Occupied;
+use super::limbo::{BATCH, Occupied};
 use super::local::{self, Entered, Lease, Local};
 use super::registry::Node;
 use crate::sync::Arc;
@@ -96,7 +96,9 @@ impl<'d, B: Reclaim, L: Send + Sync + 'static> Pin<'d, B, L> {
         }
         let own = &self.node.value.limbo;
         let occupied = own.retire(block, bytes);
-        if own.is_unpublished_above(UNPUBLISHED_MAX) {
+        // A batch of small blocks is told when it is sealed.
+        let is_large = occupied.is_none() || bytes > UNPUBLISHED_MAX / BATCH;
+        if is_large && own.is_unpublished_above(UNPUBLISHED_MAX) {
             self.shared.publish(own);
         }
         let Some(mut limbo) = occupied else { return };
@@ -104,7 +106,8 @@ impl<'d, B: Reclaim, L: Send + Sync + 'static> Pin<'d, B, L> {
             let free = self.ripe.iter().filter(|place| place.get().is_none());
             free.take(limbo.quota()).for_each(|place| place.set(limbo.pop()));
         }
-        if self.seal(&mut limbo, false) {
+        if limbo.has_batch() {
+            self.seal(&mut limbo);
             drop(limbo);
             self.shared.publish(own);
             self.adopt();
@@ -127,12 +130,15 @@ impl<'d, B: Reclaim, L: Send + Sync + 'static> Pin<'d, B, L> {
         self.guard.flush();
     }
 
-    /// Defers the sentinel of a complete batch.
-    pub(super) fn seal(&self, limbo: &mut Occupied<'_, B>, force: bool) -> bool {
-        let Some(sentinel) = limbo.seal(force) else { return false };
-        self.guard.defer(sentinel);
-        self.guard.flush();
-        true
+    /// Defers the sentinel of what a limbo has open, if anything is. Apart from the usual path, which would have to make room
+    /// for crossbeam's bags on the stack.
+    #[cold]
+    #[inline(never)]
+    pub(super) fn seal(&self, limbo: &mut Occupied<'_, B>) {
+        if let Some(sentinel) = limbo.seal() {
+            self.guard.defer(sentinel);
+            self.guard.flush();
+        }
     }
 
     /// Looks after the leftovers of one other thread: seals its open batch; the drop of the pin releases a few ripe blocks.
@@ -151,7 +157,7 @@ impl<'d, B: Reclaim, L: Send + Sync + 'static> Pin<'d, B, L> {
             return;
         }
         if let Some(mut limbo) = neighbour.value.limbo.try_occupy() {
-            self.seal(&mut limbo, true);
+            self.seal(&mut limbo);
             self.neighbour.set(Some(neighbour));
         }
     }

@@ -37,12 +37,16 @@ impl<B> Strays<B> {
         }
     }
 
-    /// Empties the stack.
-    pub(crate) fn take_all(&self) -> Vec<Retired<B>> {
+    /// Whether there is nothing, as far as can be told in passing.
+    #[inline]
+    pub(crate) fn is_empty(&self) -> bool {
         // ORDERING: Relaxed: a hint that spares the exchange.
-        if self.head.load(Ordering::Relaxed).is_null() {
-            return Vec::new();
-        }
+        self.head.load(Ordering::Relaxed).is_null()
+    }
+
+    /// Empties the stack.
+    #[cold]
+    pub(crate) fn take_all(&self) -> Vec<Retired<B>> {
         // ORDERING: Acquire: pairs with the Release in `push`. Model: `limbo_side_entrance`.
         let mut next = self.head.swap(ptr::null_mut(), Ordering::Acquire);
         let mut all = Vec::new();

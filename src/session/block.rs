@@ -31,6 +31,14 @@ impl Dates {
     }
 }
 
+/// Dates of which none is missing, and the expiry that follows from them.
+#[derive(Clone, Copy)]
+pub(crate) struct Dating {
+    dated: Dates,
+    expires: u64,
+    is_alone: bool,
+}
+
 /// Everything a session is built from but its payload.
 #[derive(Clone, Debug)]
 pub(crate) struct Draft {
@@ -218,26 +226,42 @@ impl<T> Block<T> {
         created > now && created != Dates::UNSET
     }
 
-    /// Gives an undated session its date and its timeout: what the first cache does. Called with a handle in hand, and
-    /// without an exchange if it is the only one.
-    pub(crate) fn date(&self, now: u64, timeout: u64) {
+    /// What `add` makes of the dates: the session's own, and these where it has none. `None` if the session is expired, or
+    /// would be then. Called with a handle in hand, which nobody is shown until [`date`](Self::date).
+    #[inline]
+    pub(crate) fn dating(&self, now: u64, timeout: u64) -> Option<Dating> {
         // ORDERING: Acquire: sees the dates that former holders set; pairs with the Release of their drops. Whoever holds the
         // only count has nobody beside it, and nobody comes as long as it keeps the handle to itself.
         // Model: `dates_after_a_holder`.
         let is_alone = self.count.load(Ordering::Acquire) == 1;
         let dates = self.dates();
+        let dated = dates.or(now, timeout);
+        let expires = dated.expires();
+        (now <= dates.expires().min(expires)).then_some(Dating { dated, expires, is_alone })
+    }
+
+    /// Gives an undated session its date and its timeout: what the first cache does. Without an exchange if the caller has the
+    /// only handle.
+    #[inline]
+    pub(crate) fn date(&self, Dating { dated, expires, is_alone }: Dating) {
+        if !is_alone {
+            return self.date_shared(dated);
+        }
+        self.created.store(dated.created, Ordering::Relaxed);
+        self.timeout.store(dated.timeout, Ordering::Relaxed);
+        self.expires.store(expires, Ordering::Relaxed);
+    }
+
+    /// [`date`](Self::date) of a session that others hold too, who may set dates meanwhile.
+    fn date_shared(&self, dated: Dates) {
+        let dates = self.dates();
         let is_computed = self.expires() == dates.expires();
         if dates.created != Dates::UNSET && dates.timeout != Dates::UNSET && is_computed {
             return;
         }
-        if is_alone {
-            let dated = dates.or(now, timeout);
-            self.created.store(dated.created, Ordering::Relaxed);
-            self.timeout.store(dated.timeout, Ordering::Relaxed);
-            return self.expires.store(dated.expires(), Ordering::Relaxed);
-        }
-        let _ = self.created.compare_exchange(Dates::UNSET, now, Ordering::Relaxed, Ordering::Relaxed);
-        let _ = self.timeout.compare_exchange(Dates::UNSET, timeout, Ordering::Relaxed, Ordering::Relaxed);
+        let (unset, relaxed) = (Dates::UNSET, Ordering::Relaxed);
+        let _ = self.created.compare_exchange(unset, dated.created, relaxed, relaxed);
+        let _ = self.timeout.compare_exchange(unset, dated.timeout, relaxed, relaxed);
         self.recompute_expiry();
     }
 
@@ -265,12 +289,6 @@ impl<T> Block<T> {
             timeout: self.timeout.load(Ordering::Relaxed),
             deadline: self.deadline,
         }
-    }
-
-    /// Whether the session would be expired if it were dated as [`date`](Self::date) does.
-    pub(crate) fn would_be_expired(&self, now: u64, timeout: u64) -> bool {
-        let dates = self.dates();
-        now > dates.expires() || now > dates.or(now, timeout).expires()
     }
 
     /// Recomputes until the inputs stand still, so that the last setter to write the expiry has seen what all others set.

@@ -161,6 +161,34 @@ impl<T> Session<T> {
         Self { block, owns: PhantomData }
     }
 
+    /// Gives up the count that a table owned, after the grace period. It is nearly always the last one, and then there is
+    /// nothing to subtract it from.
+    ///
+    /// # Safety
+    /// As for [`from_address`](Self::from_address), and nobody reaches the block through a table any more.
+    #[inline]
+    pub(crate) unsafe fn release(block: NonNull<Block<T>>) {
+        // SAFETY: passed on.
+        let last = unsafe { Self::from_address(block) };
+        last.block().lifetime.touch();
+        // ORDERING: Acquire: sees what former holders did; pairs with the Release in `drop`. Model: `count_of_a_table`.
+        if last.block().count.load(Ordering::Acquire) == 1 {
+            // SAFETY: there is no other handle to clone, and no table to find the block in.
+            unsafe { ManuallyDrop::new(last).free() };
+        }
+    }
+
+    /// Drops the payload and frees the block. The box gives the memory back even when the payload's drop panics.
+    ///
+    /// # Safety
+    /// Nobody else holds or reaches the block, and this handle is not used again.
+    #[inline]
+    unsafe fn free(&self) {
+        self.block().lifetime.end();
+        // SAFETY: every block came from a box (`from_draft`); the rest is the caller's promise.
+        drop(unsafe { Box::from_raw(self.block.as_ptr()) });
+    }
+
     /// Lends a handle without touching the count.
     ///
     /// # Safety
@@ -193,15 +221,13 @@ impl<T> Drop for Session<T> {
     fn drop(&mut self) {
         self.block().lifetime.touch();
         // ORDERING: Release: what this holder did with the session happens before its destruction; pairs with
-        // `acquire_count` of the last holder. Model: `count_last_drop`.
+        // `acquire_count` of the last holder, and with `release`. Model: `count_last_drop`.
         if self.block().count.fetch_sub(1, Ordering::Release) != 1 {
             return;
         }
         acquire_count(&self.block().count);
-        self.block().lifetime.end();
-        // SAFETY: the count went from one to zero, so nobody else holds the block, and no table does. The box gives
-        // the memory back even when the payload's drop panics.
-        drop(unsafe { Box::from_raw(self.block.as_ptr()) });
+        // SAFETY: the count went from one to zero, so nobody else holds the block, and no table does.
+        unsafe { self.free() };
     }
 }
 

@@ -1,8 +1,8 @@
 //! All slots at once, in the vector registers that every x86-64 processor has.
 
-use super::{AGE_SHIFT, LANE_BITS, LANES, Oldest, RANKED_MAX, SLOT_LANES};
+use super::{AGE_SHIFT, LANE_BITS, LANES, Oldest, RANKED_MAX};
 use crate::raw::bucket::Bucket;
-use crate::raw::word::{Pattern, STATE, STATE_MEMBER, Stamp, TAG_SHIFT, Tag};
+use crate::raw::word::{Pattern, STAMP_SHIFT, STATE, STATE_MEMBER, Stamp, TAG_SHIFT, Tag};
 use std::arch::asm;
 use std::arch::x86_64::{
     __m128i, _mm_and_si128, _mm_andnot_si128, _mm_castps_si128, _mm_castsi128_ps, _mm_cmpeq_epi16,
@@ -11,8 +11,11 @@ use std::arch::x86_64::{
     _mm_slli_epi16, _mm_srai_epi32, _mm_srli_epi32, _mm_sub_epi16,
 };
 
-// The top sixteen bits of a word are tag and stamp, and no member has the tag zero.
-const _: () = assert!(TAG_SHIFT == 54 && Tag::BITS == 10 && Stamp::PERIOD == 64 && STATE_MEMBER == 0);
+// The top sixteen bits of a word are tag and stamp, and nothing but an empty word has none of them set.
+const _: () = assert!(STAMP_SHIFT == 48 && Tag::BITS == 10 && Stamp::PERIOD == 64 && STATE_MEMBER == 0);
+
+/// The lanes of slots in a mask for two buckets.
+pub(super) const SLOT_LANES: u32 = 0xFEFE;
 
 /// The eight words of a bucket, two in a register.
 #[derive(Clone, Copy)]
@@ -82,19 +85,19 @@ impl Look {
     /// All ones in the lanes whose words have the tag of a pattern.
     #[inline(always)]
     fn tagged(self, pattern: Pattern) -> __m128i {
-        const MASK: i16 = -1 << (TAG_SHIFT - 48);
+        const MASK: i16 = -1 << (TAG_SHIFT - STAMP_SHIFT);
         // SAFETY: as above.
         unsafe {
             let tags = _mm_and_si128(self.tops(), _mm_set1_epi16(MASK));
-            _mm_cmpeq_epi16(tags, _mm_set1_epi16(pattern.top() as i16))
+            _mm_cmpeq_epi16(tags, _mm_set1_epi16((pattern.0 >> STAMP_SHIFT) as i16))
         }
     }
 
-    /// All ones in the lanes whose words are empty. Members have a tag, and all others a state.
+    /// All ones in the lanes whose words are empty.
     #[inline(always)]
     fn empties(self) -> __m128i {
         // SAFETY: as above.
-        unsafe { _mm_cmpeq_epi16(_mm_or_si128(self.tops(), self.states()), _mm_setzero_si128()) }
+        unsafe { _mm_cmpeq_epi16(self.tops(), _mm_setzero_si128()) }
     }
 
     /// All ones in the lanes whose words are members.
@@ -102,9 +105,8 @@ impl Look {
     fn members(self) -> __m128i {
         // SAFETY: as above.
         unsafe {
-            let zero = _mm_setzero_si128();
-            let is_member = _mm_cmpeq_epi16(self.states(), zero);
-            _mm_andnot_si128(_mm_cmpeq_epi16(self.tops(), zero), is_member)
+            let in_state = _mm_cmpeq_epi16(self.states(), _mm_setzero_si128());
+            _mm_andnot_si128(self.empties(), in_state)
         }
     }
 
