@@ -66,25 +66,38 @@ impl Recency {
     /// Notes a placement by this thread, which may be the one that ticks.
     #[inline]
     pub(crate) fn note_arrival(&self, turnover: &Turnover) {
-        let placed = turnover.0.load(Ordering::Relaxed).wrapping_add(1);
-        let is_due = placed as i64 >= self.adds_per_tick.load(Ordering::Relaxed) as i64;
-        turnover.0.store(if is_due { 0 } else { placed }, Ordering::Relaxed);
-        if is_due {
+        if turnover.arrive(self.adds_per_tick.load(Ordering::Relaxed)) {
             self.advance();
         }
     }
 
-    /// Notes that a session left without being displaced. A thread that only removes is owed no more than a tick.
+    /// Notes that a session left without being displaced.
     #[inline]
     pub(crate) fn note_departure(&self, turnover: &Turnover) {
-        let placed = turnover.0.load(Ordering::Relaxed).wrapping_sub(1) as i64;
-        let least = -(self.adds_per_tick.load(Ordering::Relaxed) as i64);
-        turnover.0.store(placed.max(least) as u64, Ordering::Relaxed);
+        turnover.depart(self.adds_per_tick.load(Ordering::Relaxed));
     }
 
     /// The next tick.
     pub(crate) fn advance(&self) -> usize {
         self.tick.fetch_add(1, Ordering::Relaxed).wrapping_add(1)
+    }
+}
+
+impl Turnover {
+    /// One more. True for the one that makes a tick complete.
+    #[inline]
+    fn arrive(&self, adds_per_tick: usize) -> bool {
+        let placed = self.0.load(Ordering::Relaxed).wrapping_add(1);
+        let is_due = placed as i64 >= adds_per_tick as i64;
+        self.0.store(if is_due { 0 } else { placed }, Ordering::Relaxed);
+        is_due
+    }
+
+    /// One less. A thread that only removes is owed no more than a tick.
+    #[inline]
+    fn depart(&self, adds_per_tick: usize) {
+        let placed = self.0.load(Ordering::Relaxed).wrapping_sub(1) as i64;
+        self.0.store(placed.max(-(adds_per_tick as i64)) as u64, Ordering::Relaxed);
     }
 }
 

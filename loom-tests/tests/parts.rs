@@ -129,6 +129,22 @@ fn capacity_counted() {
     });
 }
 
+/// Two threads want the last permit: one gets it.
+#[test]
+fn capacity_last_permit() {
+    Model::new("capacity_last_permit").sees(&[BUDGET, TALLY]).check(|| {
+        let budget = Arc::new(BareBudget::new(1, 32));
+        let other = {
+            let budget = Arc::clone(&budget);
+            thread::spawn(move || budget.insert(1))
+        };
+        let inserted = budget.insert(0);
+        assert!(budget.len() <= 1);
+        assert!(inserted ^ other.join().unwrap());
+        assert_eq!(budget.len(), 1);
+    });
+}
+
 /// The permit stays with the thread that removed, as a spare, until another thread asks for it.
 #[test]
 fn capacity_spares() {

@@ -55,12 +55,12 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
     pub fn add(&self, session: Session<T>) -> Added<T> {
         let probe = self.probe_of(session.block());
         let now = self.time.now();
+        if Session::handle_count(&session) > 1 && self.is_at_a_glance(&session, &probe, now) {
+            return Added::Identical;
+        }
         // Runs the weigher, which is user code: before the guard.
         if let Err(rejection) = self.admit(&session, now) {
             return self.reject(rejection);
-        }
-        if Session::handle_count(&session) > 1 && self.is_at_a_glance(&session, &probe) {
-            return Added::Identical;
         }
         let mut departures = Departures::none();
         let shown = self.settings.wants_added().then(|| session.clone());
@@ -78,9 +78,14 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
         Added::Rejected(rejection)
     }
 
-    /// Whether a first look finds this very object. If it is stored, its stay has a count of its own beside the caller's.
+    /// Whether a first look finds this very object, and it would be admitted. If it is stored, its stay has a count of its own
+    /// beside the caller's, and it was dated and weighed.
     #[inline]
-    fn is_at_a_glance(&self, session: &Session<T>, probe: &Probe) -> bool {
+    fn is_at_a_glance(&self, session: &Session<T>, probe: &Probe, now: u64) -> bool {
+        let block = session.block();
+        if !self.settings.mode().store || !block.is_resumable() || block.is_expired(now) {
+            return false;
+        }
         let Some(reader) = self.domain.reader() else { return false };
         // LINEARIZE: the identical add, at the load of the word.
         let Glance::Candidate(_, block) = self.chain(&reader).glance(probe) else { return false };

@@ -1,7 +1,7 @@
 //! Seeded bugs: each one's test must fail with it, and pass without it.
 //!
 //! Two workers, each with a copy of the repository and a target folder of its own. First the named tests run on the sound
-//! copies. Then the bugs are put in one at a time; only the one test is built and run. A bug that does not compile,
+//! copies, but for models that the same verification has searched to their end already. Then the bugs are put in one at a time; only the one test is built and run. A bug that does not compile,
 //! a search that did not finish, and a test that does not exist are errors and count for nothing.
 
 mod copy;
@@ -40,7 +40,7 @@ pub(crate) fn run(stage: &Stage, report: &mut Report) -> Result<Finding> {
     let copies = (0..WORKERS).map(|n| Tree::sync(root(), &root().join(format!("target/mutants/{n}"))));
     let trees: Vec<_> = copies.collect::<Result<_>>()?;
 
-    let limits = sound(stage, &trees, &mutants)?;
+    let limits = sound(stage, report, &trees, &mutants)?;
     stage.progress.expect(mutants.len());
     let total = mutants.len();
     let faults = workers::each(WORKERS, mutants, |worker, mutant| {
@@ -60,11 +60,21 @@ pub(crate) fn run(stage: &Stage, report: &mut Report) -> Result<Finding> {
 }
 
 /// Demands that all named tests pass on the sound copies. Returns how long each may take with a bug.
-fn sound(stage: &Stage, trees: &[Tree], mutants: &[Mutant]) -> Result<BTreeMap<TestName, Duration>> {
+fn sound(
+    stage: &Stage,
+    report: &Report,
+    trees: &[Tree],
+    mutants: &[Mutant],
+) -> Result<BTreeMap<TestName, Duration>> {
     let mut tests: Vec<_> = mutants.iter().map(|mutant| mutant.test.clone()).collect();
     tests.dedup();
+    let mut limits = BTreeMap::new();
+    for name in &tests {
+        searched(report, name).map(|seconds| limits.insert(name.clone(), limit(seconds)));
+    }
+    tests.retain(|name| !limits.contains_key(name));
     stage.progress.expect(tests.len());
-    let limits = workers::each(WORKERS, tests, |worker, name| {
+    let tested = workers::each(WORKERS, tests, |worker, name| {
         let test = build_test(stage, &trees[worker], &name)?;
         let ended = test.run(&folder(&trees[worker], &name), &[], SOUND_LIMIT, &stage.log)?;
         let judgement = judge(&ended);
@@ -74,10 +84,22 @@ fn sound(stage: &Stage, trees: &[Tree], mutants: &[Mutant]) -> Result<BTreeMap<T
             ended.tail()
         );
         stage.progress.step(&format!("{name} passes without a bug, {:.1} s", ended.seconds));
-        let limit = Duration::from_secs_f64(ended.seconds * LIMIT_FACTOR).max(LIMIT_FLOOR);
-        Ok((name, limit))
+        Ok((name, limit(ended.seconds)))
     })?;
-    Ok(limits.into_iter().collect())
+    limits.extend(tested);
+    Ok(limits)
+}
+
+/// What a bug may take, by what the sound source took.
+fn limit(seconds: f64) -> Duration {
+    Duration::from_secs_f64(seconds * LIMIT_FACTOR).max(LIMIT_FLOOR)
+}
+
+/// How long the search of a model took that this verification has completed.
+fn searched(report: &Report, name: &TestName) -> Option<f64> {
+    let models = report.models.iter().flatten().filter(|_| name.is_model());
+    let mut searches = models.filter(|model| model.complete && model.name == name.name);
+    searches.next().map(|model| model.seconds)
 }
 
 /// Puts one bug in and runs its test; `None` if it is caught, otherwise what happened instead.
