@@ -24,8 +24,10 @@ impl<C: Clock> Clock for Arc<C> {
 
 /// The default clock: monotonic, in whole seconds, anchored at the Unix time of its first use in the process.
 ///
-/// It shows what `Instant` showed when the present second of the wall clock began to be asked for, and so may be up to a second
-/// late. The wall clock itself, which administrators set, is never shown. Costs 2 ns on Linux, where `Instant::now` costs about
+/// It shows what `Instant` showed when the present second of the wall clock was first asked for, and so may be up to a second
+/// late. The wall clock itself, which administrators set, is never shown: it tells only when to read `Instant` again. Should it
+/// be set back to the very second of the last call, with no call in between, that reading lasts to the end of the second; and
+/// as long as it is stopped. Costs 2 ns on Linux, where `Instant::now` costs about
 /// 24 on the same machine; elsewhere it is `Instant::now`.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct CoarseClock;

@@ -73,7 +73,7 @@ pub(crate) fn prefetch<T>(at: *const T) {
 #[inline(always)]
 pub(crate) fn prefetch_to_write<T>(at: *const T) {
     #[cfg(all(target_arch = "x86_64", not(miri)))]
-    // SAFETY: where a processor does not have the instruction it does nothing, and it never faults.
+    // SAFETY: a hint to every processor that runs x86-64 systems of today, which demand the instruction; it never faults.
     unsafe {
         std::arch::asm!("prefetchw [{at}]", at = in(reg) at, options(nostack, preserves_flags, readonly));
     }

@@ -97,6 +97,49 @@ fn evict_and_withdraw() {
     });
 }
 
+/// A full cache of several sets, where the oldest of the newcomer's buckets and of some more goes, whichever set it is in.
+fn full_of_five() -> Stage {
+    let mode = Mode { auto_flush: false, ..Mode::default() };
+    let stage = Stage::with_cache(Arc::new(SessionCache::builder().capacity(5).mode(mode).build().unwrap()));
+    (1..=5).for_each(|n| stage.insert(n, n.into()));
+    stage
+}
+
+/// The oldest is taken beside a search for a victim: it leaves once, and no permit is lost.
+#[test]
+fn evict_by_age_and_take() {
+    Model::new("evict_by_age_and_take").check(|| {
+        let stage = full_of_five();
+        let taker = stage.beside(|stage| stage.take(1));
+        stage.insert(6, 6);
+        assert!(stage.cache.len() <= 5);
+        let taken = taker.join().unwrap();
+        let stats = stage.cache.stats();
+        assert_eq!(stats.taken, u64::from(taken.is_some()));
+        assert!(stats.taken + stats.evicted <= 2 && stats.evicted <= 1);
+        assert_eq!(stage.get(6), Some(6));
+        stage.insert(7, 7);
+        let stays = stage.numbers();
+        assert!(stays.len() >= 4 && !stays.contains(&1), "{stays:?}");
+        stage.assert_holds(&stays);
+    });
+}
+
+/// The oldest is replaced beside a search for a victim: then it is the youngest, or gone.
+#[test]
+fn evict_by_age_and_replace() {
+    Model::new("evict_by_age_and_replace").check(|| {
+        let stage = full_of_five();
+        let adder = stage.beside(|stage| replaced(stage.add(1, 11)));
+        stage.insert(6, 6);
+        let old = adder.join().unwrap();
+        assert!(old.is_none_or(|old| old == 1));
+        let stays = stage.numbers();
+        assert!(stays.contains(&6) && !stays.contains(&1) && stays.len() <= 5, "{stays:?}");
+        stage.assert_holds(&stays);
+    });
+}
+
 /// Whoever looks, the cache never holds more than its capacity.
 #[test]
 fn capacity_bound() {

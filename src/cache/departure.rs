@@ -63,7 +63,9 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
         self.count(pin, cause.into());
         if permit == Permit::GivenBack {
             self.sessions.give(&pin.state().spare);
-            self.recency.note_departure(&pin.state().turnover);
+            if cause != RemovalCause::Evicted {
+                self.recency.note_departure(&pin.state().turnover);
+            }
         }
         // SAFETY: the stay's count is given up below, after the grace period of this guard at the earliest.
         let block: &Block<T> = unsafe { address.as_ref() };

@@ -42,7 +42,7 @@ impl Hand {
         let bucket = match self.0.load(Ordering::Relaxed) {
             usize::MAX => table.bucket_at(chance.wrapping_mul(SCRAMBLE)),
             at if at < table.len() => at,
-            _ => 1,
+            _ => 0,
         };
         self.0.store(bucket + 1, Ordering::Relaxed);
         table.prefetch(bucket + 1);
@@ -85,10 +85,15 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
             return self.victim_by_date(pin, table, survey, newcomer, others);
         }
         let tick = self.recency.tick();
-        let Some(elder) = survey.elder(others, tick) else { return Victim::Nobody };
-        if elder.age > AGE_MAX {
+        let Some(mut elder) = survey.elder(others, tick) else { return Victim::Nobody };
+        // Lowers the ages in each of the buckets at most.
+        for _ in 0..2 + others.len() {
+            if elder.age <= AGE_MAX {
+                break;
+            }
             self.rejuvenate(table, elder.position.bucket);
-            return Victim::Gone;
+            let Some(next) = survey.elder(others, tick) else { return Victim::Nobody };
+            elder = next;
         }
         // Others may have stamped so far ahead of the tick that the youngest look old.
         if self.recency.tick().wrapping_sub(tick) > Stamp::AHEAD_MAX {
@@ -100,7 +105,11 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
         }
         match survey.vacancy() {
             Some(empty) => still(elder).map_or(Victim::Gone, |victim| Victim::Elsewhere(victim, empty)),
-            None => survey.elder(&[], tick).and_then(still).map_or(Victim::Gone, Victim::Here),
+            None => match survey.elder(&[], tick) {
+                Some(elder) => still(elder).map_or(Victim::Gone, Victim::Here),
+                // Claims alone, which only their claimants can finish.
+                None => Victim::Nobody,
+            },
         }
     }
 
@@ -221,5 +230,97 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
             // LINEARIZE: nothing: only the age changes.
             spot.exchange(spot.word.restamped(Stamp::of_tick(tick.wrapping_sub(rank + 1))));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::{Added, Rejection};
+    use crate::session::{Session, SessionId};
+    use std::sync::{Arc, mpsc};
+    use std::time::Duration;
+
+    fn session(n: u64) -> Session<u64> {
+        let mut bytes = [7; 32];
+        bytes[..8].copy_from_slice(&n.to_le_bytes());
+        Session::new(SessionId::from(bytes), n)
+    }
+
+    fn cache(capacity: usize) -> SessionCache<u64> {
+        SessionCache::new(capacity).unwrap()
+    }
+
+    #[test]
+    fn the_hand_comes_past_every_bucket() {
+        let table: Box<Table<Block<u64>>> = Table::new(10).unwrap();
+        let hand = Hand::default();
+        let mut seen = [0; 10];
+        (0..100).for_each(|_| seen[hand.advance(&table, 12345)] += 1);
+        assert_eq!(seen, [10; 10]);
+    }
+
+    /// Every slot of the newcomer's set is the claim of a thread that sleeps, and there is no permit.
+    #[test]
+    fn an_add_does_not_wait_for_claims() {
+        let cache = Arc::new(cache(28));
+        let newcomer = session(u64::MAX);
+        let pin = cache.domain.pin();
+        let table = cache.chain(&pin).newest();
+        let probe = cache.probe_of(newcomer.block());
+        let set = table.buckets_of(&probe);
+        let is_elsewhere = |one: &Session<u64>| {
+            table.buckets_of(&cache.probe_of(one.block())).iter().all(|bucket| !set.contains(bucket))
+        };
+        (0..).map(session).filter(is_elsewhere).take(28).for_each(|one| assert!(cache.add(one).changed()));
+        let spots: Vec<_> = table.set_spots(&probe).collect();
+        for (nth, spot) in spots.iter().enumerate() {
+            let home = table.settle(&probe, &cache.finish(&pin)).unwrap();
+            let block = session(nth as u64).into_address();
+            assert!(spot.claim(block, probe.tag(), 100 + nth, home).is_some());
+        }
+        let (ended, end) = mpsc::channel();
+        let adder = Arc::clone(&cache);
+        std::thread::spawn(move || ended.send(adder.add(newcomer)));
+        let added = end.recv_timeout(Duration::from_secs(5)).expect("the add goes on for ever");
+        assert!(matches!(added, Added::Rejected(Rejection::Contention)), "{added:?}");
+        for spot in table.set_spots(&probe) {
+            // SAFETY: the block's one count was the claim's.
+            spot.block().into_iter().for_each(|block| drop(unsafe { Session::from_address(block) }));
+            assert!(spot.exchange(crate::raw::Word::EMPTY));
+        }
+    }
+
+    /// All are about to wrap, and none was met for a long time: replacements tick and look for no victim.
+    #[test]
+    fn an_add_lowers_the_ages_of_its_own_buckets_and_no_more() {
+        let cache = cache(20_480);
+        (0..20_480).for_each(|n| assert!(cache.add(session(n)).changed()));
+        let begin = cache.recency.tick();
+        while cache.recency.tick() < begin + AGE_MAX + 4 {
+            assert!(cache.add(session(0)).changed());
+        }
+        let hand = |cache: &SessionCache<u64>| {
+            let pin = cache.domain.pin();
+            // ORDERING: Relaxed: one thread.
+            pin.state().hand.0.load(Ordering::Relaxed)
+        };
+        for n in 20_480..20_500 {
+            let before = hand(&cache);
+            assert!(cache.add(session(n)).changed());
+            let steps = hand(&cache).wrapping_sub(before);
+            assert!(before == usize::MAX || steps <= 2 || steps > 20_480, "{steps} searches");
+        }
+    }
+
+    /// What goes for the sake of weight makes room as well as what is displaced.
+    #[test]
+    fn evictions_by_weight_do_not_stop_the_ticks() {
+        let builder = SessionCache::builder().capacity(1000).weigher(|_: &Session<u64>| 1).max_weight(900);
+        let cache = builder.build().unwrap();
+        (0..20_000).for_each(|n| assert!(cache.add(session(n)).changed()));
+        assert!(cache.recency.tick() > 600);
+        let oldest = cache.iter().map(|one| *one).min().unwrap();
+        assert!(oldest > 16_000, "{oldest} is still there");
     }
 }

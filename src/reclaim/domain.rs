@@ -167,9 +167,10 @@ impl<B: Reclaim, L: Default + Send + Sync + 'static> Domain<B, L> {
     /// Whether `bytes` more garbage might pass `limit`: read from one line, which is written once per batch.
     #[inline]
     pub(crate) fn may_be_over(&self, limit: u64, bytes: u64) -> bool {
+        // A thread tells of what passes the maximum, and of small blocks when as many are together as come to a maximum more.
         // ORDERING: Relaxed: a statistic with a margin.
         let published = self.shared.garbage_bytes.load(Ordering::Relaxed);
-        let unpublished = UNPUBLISHED_MAX * self.threads() as u64;
+        let unpublished = 2 * UNPUBLISHED_MAX * self.threads() as u64;
         published.saturating_add(unpublished) > limit.saturating_sub(bytes)
     }
 
@@ -255,6 +256,7 @@ impl<B: Reclaim, L: Send + Sync + 'static> Landlord for Shared<B, L> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::limbo::BATCH;
     use super::*;
 
     struct Heavy(#[expect(dead_code, reason = "only its size counts")] [u8; 4096]);
@@ -283,5 +285,19 @@ mod tests {
         drop((inside, pin));
         domain.collect();
         assert_eq!(domain.garbage(), (0, 0));
+    }
+
+    #[test]
+    fn the_margin_covers_what_small_blocks_add_to_a_large_one() {
+        let domain: Domain<Heavy, ()> = Domain::new();
+        let pin = domain.pin();
+        let retire = |bytes| {
+            let block = NonNull::from(Box::leak(Box::new(Heavy([0; 4096]))));
+            // SAFETY: as in `retire_one`.
+            unsafe { pin.retire(block, bytes) }
+        };
+        retire(UNPUBLISHED_MAX);
+        (1..BATCH - 1).for_each(|_| retire(UNPUBLISHED_MAX / BATCH));
+        assert!(domain.garbage().1 > UNPUBLISHED_MAX && domain.is_over(UNPUBLISHED_MAX, 0));
     }
 }

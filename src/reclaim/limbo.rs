@@ -16,7 +16,7 @@ use crate::memory::{LINE, prefetch};
 use crate::sync::untracked::AtomicU64 as Untracked;
 use crate::sync::{Arc, AtomicBool, AtomicU64, MODELLED, Ordering, Tally, UnsafeCell};
 use std::collections::VecDeque;
-use std::ptr::NonNull;
+use std::ptr::{self, NonNull};
 
 pub(crate) struct Limbo<B> {
     /// Whoever set it may touch `queue`. Tried, never waited for.
@@ -34,6 +34,8 @@ pub(crate) struct Limbo<B> {
     published_bytes: Untracked,
     /// The queue's `sealed`, to be seen from outside.
     sealed_end: Untracked,
+    /// The address of a block to warm, of which nothing else is known; 0 for none.
+    cold: Untracked,
 }
 
 /// Sessions and bytes.
@@ -78,8 +80,9 @@ pub(super) const BATCH: u64 = if MODELLED {
     64
 };
 
-/// A block's cache lines are asked for when so many others go before it. The one that is released next is usually the one that
-/// is allocated and written next, and nobody has looked at it for as long as it was stored.
+/// A block's cache lines are asked for at the beginning of the operation after that which released the block so many places
+/// before it. The one that is released next is usually the one that is allocated and written next, and nobody has looked at
+/// it for as long as it was stored.
 const WARMED_AHEAD: usize = 2;
 
 /// Lines of a block that are asked for, at most.
@@ -114,6 +117,7 @@ impl<B: super::Reclaim> Limbo<B> {
             released: Amount::default(),
             published_bytes: Untracked::new(0),
             sealed_end: Untracked::new(0),
+            cold: Untracked::new(0),
         }
     }
 
@@ -141,6 +145,21 @@ impl<B: super::Reclaim> Limbo<B> {
         };
         occupied.enqueue(retired);
         Some(occupied)
+    }
+
+    /// Asks for the cache lines of a block that will be released soon. Where its page is cold too, even asking takes time: it
+    /// is spent best at the beginning of an operation, which waits for its buckets then.
+    #[inline]
+    pub(super) fn warm(&self) {
+        // ORDERING: Relaxed twice: one thread's own, and a hint.
+        let cold = self.cold.load(Ordering::Relaxed) as usize;
+        if cold == 0 {
+            return;
+        }
+        self.cold.store(0, Ordering::Relaxed);
+        let block = ptr::without_provenance::<B>(cold);
+        let lines = size_of::<B>().div_ceil(LINE).min(WARMED_LINES);
+        (0..lines).for_each(|line| prefetch(block.wrapping_byte_add(line * LINE)));
     }
 
     /// The index up to which a sentinel has been deferred, as far as can be told from outside.
@@ -175,13 +194,6 @@ impl<B: super::Reclaim> Limbo<B> {
         // ORDERING: Relaxed: a statistic. Each change is told once, since the exchange gives it to one caller.
         pending.wrapping_sub(self.published_bytes.swap(pending, Ordering::Relaxed)) as i64
     }
-}
-
-/// Asks for the cache lines of a block.
-#[inline]
-fn warm<B>(block: NonNull<B>) {
-    let lines = size_of::<B>().div_ceil(LINE).min(WARMED_LINES);
-    (0..lines).for_each(|line| prefetch(block.as_ptr().wrapping_byte_add(line * LINE)));
 }
 
 impl<B: super::Reclaim> Occupied<'_, B> {
@@ -234,7 +246,9 @@ impl<B: super::Reclaim> Occupied<'_, B> {
             }
             let retired = queue.blocks.pop_front()?;
             queue.popped += 1;
-            queue.blocks.get(WARMED_AHEAD).into_iter().for_each(|later| warm(later.block));
+            let later = queue.blocks.get(WARMED_AHEAD).map_or(0, |later| later.block.addr().get());
+            // ORDERING: Relaxed: a hint.
+            self.limbo.cold.store(later as u64, Ordering::Relaxed);
             Some(retired)
         })?;
         self.limbo.released.add(1, bytes);

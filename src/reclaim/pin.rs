@@ -72,6 +72,7 @@ impl<'d, B: Reclaim, L: Send + Sync + 'static> Deref for Pin<'d, B, L> {
 impl<'d, B: Reclaim, L: Send + Sync + 'static> Pin<'d, B, L> {
     #[inline]
     pub(super) fn new(entered: Entered<'d, B, L>, shared: &'d Shared<B, L>) -> Self {
+        entered.node.value.limbo.warm();
         Pin {
             reader: ManuallyDrop::new(Reader::new(entered.guard, entered.node)),
             shared,
