@@ -204,7 +204,7 @@ fn adds_sweep_what_nobody_looks_for() {
 #[test]
 fn adds_sweep_what_was_shortened_while_stored_too() {
     for capacity in [10, 100, 3000] {
-        assert_eq!(expired_left_after_adds(capacity, true, true, 50 * capacity), 0, "capacity {capacity}");
+        assert_eq!(expired_left_after_adds(capacity, true, true, 150 * capacity), 0, "capacity {capacity}");
     }
 }
 
