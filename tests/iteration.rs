@@ -3,8 +3,10 @@
 mod common;
 
 use common::{End, Random, assert_whole, clocked, id, numbers, race, reclaim, scaled, session, watched};
-use sessile::{Session, SessionCache};
+use sessile::{Context, Session, SessionCache};
 use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 #[test]
 fn every_session_is_shown_once() {
@@ -74,6 +76,42 @@ fn a_snapshot_keeps_its_sessions_after_the_cache_is_gone() {
     assert_eq!(snapshot.iter().map(|one| **one).sum::<u64>(), 4950);
     assert_eq!(iterator.map(|one| *one).sum::<u64>(), 4950);
     assert!(snapshot.iter().all(|one| Session::handle_count(one) == 1));
+}
+
+/// A peek shows what is stored, expired, refused or of the future, and changes nothing.
+#[test]
+fn a_peek_has_no_effect() {
+    let (builder, clock) = clocked(14);
+    let asked = Arc::new(AtomicU64::new(0));
+    let counter = Arc::clone(&asked);
+    let builder = builder.on_miss(move |_, _| {
+        counter.fetch_add(1, Ordering::Relaxed);
+        None
+    });
+    let cache = builder.build().unwrap();
+    (0..14).for_each(|n| assert!(cache.add(session(n)).changed()));
+    cache.get(&id(5)).unwrap().set_not_resumable();
+    clock.advance(100_000);
+    let before = cache.stats();
+    assert!((0..14).all(|n| cache.peek(&id(n)).is_some_and(|one| *one == n)));
+    assert!(cache.peek(&id(14)).is_none());
+    let web = cache.view(Context::from_bytes([1; 32]));
+    assert!(web.peek(&id(0)).is_none(), "another context's");
+    assert!(cache.view(Context::NONE).peek(&id(0)).is_some());
+    assert_eq!((cache.stats(), asked.load(Ordering::Relaxed)), (before, 0));
+    assert!(cache.get(&id(0)).is_none(), "a lookup sees that it is expired");
+    assert!(cache.peek(&id(0)).is_none(), "and has removed it");
+    assert_whole(&cache);
+}
+
+/// A session that was peeked at is no younger.
+#[test]
+fn a_peek_is_no_use() {
+    let cache = SessionCache::new(14).unwrap();
+    (0..14).for_each(|n| assert!(cache.add(session(n)).changed()));
+    assert!(cache.peek(&id(0)).is_some());
+    assert!(cache.add(session(14)).changed());
+    assert!(cache.peek(&id(0)).is_none());
 }
 
 const STABLE: u64 = 400;

@@ -1,11 +1,38 @@
-//! All sessions at once.
+//! What is stored, seen without any effect: one session, or all at once.
 
-use super::SessionCache;
 use super::sweep::Scope;
-use crate::session::Session;
+use super::{Key, SessionCache};
+use crate::session::{Session, SessionId};
 use std::collections::HashSet;
 
 impl<T: Send + Sync + 'static> SessionCache<T> {
+    /// A handle of what is stored under an id, whatever its date.
+    ///
+    /// For administration, not for resumption: an expired session is shown and stays, nothing is counted, made younger or asked
+    /// of a second tier. Wait-free outside of a migration, as [`get`](Self::get).
+    ///
+    /// ```
+    /// use sessile::{Session, SessionCache, SessionId};
+    ///
+    /// let cache = SessionCache::new(100)?;
+    /// let id = SessionId::from([1; 32]);
+    /// assert!(cache.add(Session::new(id, "state")).changed());
+    /// assert_eq!(*cache.peek(&id).unwrap(), "state");
+    /// assert_eq!(cache.stats().hits, 0);
+    /// # Ok::<(), sessile::BuildError>(())
+    /// ```
+    pub fn peek(&self, id: &SessionId) -> Option<Session<T>> {
+        self.peek_key(Key::of_id(id))
+    }
+
+    pub(super) fn peek_key(&self, key: Key<'_>) -> Option<Session<T>> {
+        let probe = self.probe(key);
+        let pin = self.domain.pin();
+        let spot = self.find(&pin, key, &probe).spot?;
+        // SAFETY: the block is alive under the guard; the clone is a count of its own.
+        spot.block().map(|block| Session::clone(&*unsafe { Session::lend(block) }))
+    }
+
     /// Handles of all sessions (`SSL_CTX_sessions(3)`), in no particular order.
     ///
     /// A session that is stored during the whole call is in it exactly once; none is in it twice. Those that come or go

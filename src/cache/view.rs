@@ -79,6 +79,11 @@ impl<'c, T: Send + Sync + 'static> View<'c, T> {
         self.cache.read_key(self.key(id), f)
     }
 
+    /// [`SessionCache::peek`] in this context.
+    pub fn peek(&self, id: &SessionId) -> Option<Session<T>> {
+        self.cache.peek_key(self.key(id))
+    }
+
     /// [`SessionCache::take`] in this context.
     pub fn take(&self, id: &SessionId) -> Option<Session<T>> {
         self.cache.take_key(self.key(id))

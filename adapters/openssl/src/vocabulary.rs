@@ -20,8 +20,6 @@ impl ServerStore {
     ///
     /// [`Rejection::NotResumable`]: sessile::Rejection::NotResumable
     /// [`Rejection::Context`]: sessile::Rejection::Context
-    ///
-    /// Looks for the session first, which counts as a lookup.
     pub fn add_session(&self, session: &SslSessionRef) -> Added<SslSession> {
         if let Some(stored) = self.stored(session) {
             return self.cache().add(stored);
@@ -40,8 +38,6 @@ impl ServerStore {
 
     /// Removes this very session (`SSL_CTX_remove_session` up to OpenSSL 1.0, and in BoringSSL): false, and nothing
     /// changed, if another `SSL_SESSION` is stored under its id.
-    ///
-    /// Looks for the session first, which counts as a lookup.
     pub fn remove_session(&self, session: &SslSessionRef) -> bool {
         self.stored(session).is_some_and(|stored| self.cache().remove(&stored))
     }
@@ -110,7 +106,7 @@ impl ServerStore {
     /// The handle under which this very session is stored.
     fn stored(&self, session: &SslSessionRef) -> Option<Session<SslSession>> {
         let key = Key::of(session)?;
-        let found = self.cache().view(key.domain).protocol(key.protocol).get(&key.id)?;
+        let found = self.cache().view(key.domain).protocol(key.protocol).peek(&key.id)?;
         ffi::same(&found, session).then_some(found)
     }
 }

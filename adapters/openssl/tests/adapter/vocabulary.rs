@@ -30,6 +30,8 @@ fn one_session() -> (ServerStore, SslContext, Client, SslSession, Session<SslSes
 #[test]
 fn adding_answers_what_changed() {
     let (store, .., stored) = one_session();
+    let lookups = |store: &ServerStore| (store.stats().hits, store.stats().misses);
+    let before = lookups(&store);
     assert!(matches!(store.add_session(&stored), Added::Identical));
     let other = duplicate(&stored);
     assert!(matches!(store.add_session(&other), Added::Replaced(old) if Session::ptr_eq(&old, &stored)));
@@ -37,6 +39,7 @@ fn adding_answers_what_changed() {
     assert!(matches!(store.add_session(&stored), Added::Inserted));
     let stats = store.stats();
     assert_eq!((stats.added, stats.identical, stats.replaced, stats.removed), (2, 1, 1, 1));
+    assert_eq!(lookups(&store), before, "nothing of this is one");
 }
 
 #[test]
