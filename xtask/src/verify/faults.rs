@@ -8,7 +8,7 @@ use std::process::Command;
 use std::time::Duration;
 
 /// Seconds for which each kind of fault is repeated.
-const SECONDS: u64 = 4;
+const SECONDS: u64 = 3;
 const NIGHT_SECONDS: u64 = 120;
 
 const LIMIT: Duration = Duration::from_secs(600);
