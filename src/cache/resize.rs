@@ -57,10 +57,10 @@ const GROW_NEVER_BELOW_PERCENT: usize = 40;
 
 /// The buckets for a capacity.
 ///
-/// One set up to 14 sessions: exact. Above that 1.5 slots a session up to 4096 sessions, where chance is rough, and 1.33
-/// beyond: two choices of seven then overflow for one session in ten thousand (1.25: one in 1500, 1.15: one in 200;
-/// simulated). More slots would hold more sessions and offer fewer of them as victims: with twice the slots a set has
-/// seven members to choose from instead of ten.
+/// One set up to 14 sessions: exact. Above that two slots a session up to 4096 sessions, where chance is rough and slots are
+/// cheap, and 1.4 beyond: two choices of seven then overflow for one session in a hundred thousand (1.33: one in ten thousand,
+/// 1.15: one in 200; simulated). More slots hold more sessions and offer fewer of them as victims, for which more buckets are
+/// looked at in small tables.
 pub(super) fn buckets_for(capacity: usize) -> usize {
     let sessions = if capacity == usize::MAX { UNBOUNDED_START } else { capacity };
     if sessions <= 2 * SLOTS {
