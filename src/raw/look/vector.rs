@@ -15,7 +15,7 @@ use std::arch::x86_64::{
 const _: () = assert!(STAMP_SHIFT == 48 && Tag::BITS == 10 && Stamp::PERIOD == 64 && STATE_MEMBER == 0);
 
 /// The lanes of slots in a mask for two buckets.
-pub(super) const SLOT_LANES: u32 = 0xFEFE;
+const SLOT_LANES: u32 = 0xFEFE;
 
 /// The eight words of a bucket, two in a register.
 #[derive(Clone, Copy)]
