@@ -4,7 +4,6 @@ use super::add::Newcomer;
 use super::departure::{Departures, Permit};
 use super::victim::Victim;
 use super::{At, Guard, SessionCache};
-use crate::builder::Weighing;
 use crate::error::{Rejection, RemovalCause};
 use crate::raw::{Table, Word};
 use crate::session::Block;
@@ -64,9 +63,9 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
         if !newcomer.holding.session {
             newcomer.holding.session = self.take_permit(pin);
         }
-        let survey = table.survey(&newcomer.probe);
+        let rows = table.rows(&newcomer.probe);
         if newcomer.holding.session {
-            if let Some(empty) = survey.vacancy() {
+            if let Some(empty) = rows.vacancy() {
                 self.look_after_ages(pin, table, newcomer);
                 return Ok(Some(empty));
             }
@@ -76,7 +75,7 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
                 }
             }
         }
-        match self.victim(pin, table, &survey, newcomer) {
+        match self.victim(pin, table, &rows, newcomer) {
             Victim::Here(victim) => return Ok(Some(victim)),
             Victim::Elsewhere(victim, empty) => {
                 newcomer.holding.session = self.evict(pin, &victim, newcomer.now, Permit::Kept, departures);
@@ -170,7 +169,6 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
     /// Takes weight until `needed` bytes are held, evicting others (never `keep`) as long as that helps.
     ///
     /// False means: something was evicted, look again.
-    #[inline]
     pub(super) fn reserve_weight(
         &self,
         pin: &Guard<'_, T>,
@@ -179,22 +177,7 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
         keep: Option<NonNull<Block<T>>>,
         departures: &mut Departures<T>,
     ) -> Result<bool, Rejection> {
-        match &self.weighing {
-            None => Ok(true),
-            Some(weighing) => self.reserve(weighing, pin, newcomer, needed, keep, departures),
-        }
-    }
-
-    #[inline(never)]
-    fn reserve(
-        &self,
-        weighing: &Weighing<T>,
-        pin: &Guard<'_, T>,
-        newcomer: &mut Newcomer<T>,
-        needed: usize,
-        keep: Option<NonNull<Block<T>>>,
-        departures: &mut Departures<T>,
-    ) -> Result<bool, Rejection> {
+        let Some(weighing) = &self.weighing else { return Ok(true) };
         let missing = needed.saturating_sub(newcomer.holding.weight);
         if missing == 0 || weighing.budget.try_take(missing) {
             newcomer.holding.weight += missing;

@@ -4,7 +4,7 @@ use super::add::Newcomer;
 use super::room::SCRAMBLE;
 use super::{At, Guard, SessionCache};
 use crate::policy::{Hunt, rank_of_age};
-use crate::raw::{SLOTS, Stamp, Survey, Table};
+use crate::raw::{OTHERS_MAX, Rows, SLOTS, Stamp, Table};
 use crate::recency::AGE_MAX;
 use crate::session::Block;
 use crate::sync::untracked::{AtomicUsize, Ordering};
@@ -63,7 +63,7 @@ fn samples_for(buckets: usize) -> usize {
 
 const SAMPLES_MAX: usize = 4;
 
-const _: () = assert!(SAMPLES_MAX <= Survey::<()>::OTHERS_MAX);
+const _: () = assert!(SAMPLES_MAX <= OTHERS_MAX);
 
 impl<T: Send + Sync + 'static> SessionCache<T> {
     /// Who goes to make room for the newcomer: the first in its set, or in a few buckets more if it needs a permit.
@@ -74,7 +74,7 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
         &self,
         pin: &'p Guard<'_, T>,
         table: &'p Table<Block<T>>,
-        survey: &Survey<'p, Block<T>>,
+        rows: &Rows<'p, Block<T>>,
         newcomer: &Newcomer<T>,
     ) -> Victim<'p, T> {
         let mut others = [0; SAMPLES_MAX];
@@ -82,17 +82,17 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
         let others = &mut others[..samples];
         others.iter_mut().for_each(|bucket| *bucket = pin.state().hand.advance(table, newcomer.probe.hash()));
         if self.needs_a_close_look(table, newcomer.now) {
-            return self.victim_by_date(pin, table, survey, newcomer, others);
+            return self.victim_by_date(pin, table, rows, newcomer, others);
         }
         let tick = self.recency.tick();
-        let Some(mut elder) = survey.elder(others, tick) else { return Victim::Nobody };
+        let Some(mut elder) = rows.elder(others, tick) else { return Victim::Nobody };
         // Lowers the ages in each of the buckets at most.
         for _ in 0..2 + others.len() {
             if elder.age <= AGE_MAX {
                 break;
             }
             self.rejuvenate(table, elder.position.bucket);
-            let Some(next) = survey.elder(others, tick) else { return Victim::Nobody };
+            let Some(next) = rows.elder(others, tick) else { return Victim::Nobody };
             elder = next;
         }
         // Others may have stamped so far ahead of the tick that the youngest look old.
@@ -100,12 +100,12 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
             return Victim::Gone;
         }
         let still = |elder| table.still(elder, tick);
-        if survey.covers(elder.position) {
+        if rows.covers(elder.position) {
             return still(elder).map_or(Victim::Gone, Victim::Here);
         }
-        match survey.vacancy() {
+        match rows.vacancy() {
             Some(empty) => still(elder).map_or(Victim::Gone, |victim| Victim::Elsewhere(victim, empty)),
-            None => match survey.elder(&[], tick) {
+            None => match rows.elder(&[], tick) {
                 Some(elder) => still(elder).map_or(Victim::Gone, Victim::Here),
                 // Claims alone, which only their claimants can finish.
                 None => Victim::Nobody,
@@ -119,18 +119,16 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
         &self,
         pin: &'p Guard<'_, T>,
         table: &'p Table<Block<T>>,
-        survey: &Survey<'p, Block<T>>,
+        rows: &Rows<'p, Block<T>>,
         newcomer: &Newcomer<T>,
         others: &[usize],
     ) -> Victim<'p, T> {
-        let empty = survey.vacancy();
+        let empty = rows.vacancy();
         let others = if empty.is_some() { others } else { &[] };
         let mut buckets = table.buckets_of(&newcomer.probe).into_iter().chain(others.iter().copied());
         match (self.first_to_go(pin, table, &mut buckets, None, newcomer.now), empty) {
             (None, _) => Victim::Nobody,
-            (Some(victim), Some(empty)) if !survey.covers(victim.position) => {
-                Victim::Elsewhere(victim, empty)
-            }
+            (Some(victim), Some(empty)) if !rows.covers(victim.position) => Victim::Elsewhere(victim, empty),
             (Some(victim), _) => Victim::Here(victim),
         }
     }

@@ -21,9 +21,9 @@ pub(crate) struct Set {
 }
 
 /// A set of a table, with its buckets at hand.
-struct Rows<'t, B> {
-    table: &'t Table<B>,
-    set: Set,
+pub(crate) struct Rows<'t, B> {
+    pub(super) table: &'t Table<B>,
+    pub(super) set: Set,
     buckets: [&'t Bucket<B>; 2],
 }
 
@@ -140,18 +140,23 @@ impl<B> Table<B> {
 
     /// The set of a hash, with its buckets.
     #[inline(always)]
-    fn rows(&self, probe: &Probe) -> Rows<'_, B> {
+    pub(crate) fn rows(&self, probe: &Probe) -> Rows<'_, B> {
         let set = self.set_of(probe);
         Rows { table: self, set, buckets: self.buckets_in(set) }
     }
 }
 
 impl<'t, B> Rows<'t, B> {
+    /// What is in the buckets, home first.
+    #[inline(always)]
+    pub(super) fn looks(&self) -> [Look; 2] {
+        self.buckets.map(|bucket| Look::at(bucket))
+    }
+
     /// The lanes whose word may fit, home first.
     #[inline(always)]
     fn candidates(&self, pattern: Pattern) -> u32 {
-        let [home, other] = self.buckets;
-        Look::fitting([Look::at(home), Look::at(other)], pattern)
+        Look::fitting(self.looks(), pattern)
     }
 
     /// What is now in the first lane that a mask names.

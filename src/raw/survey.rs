@@ -1,19 +1,13 @@
 //! What adds ask of whole buckets: where there is room, and who is the oldest.
 #![forbid(unsafe_code)]
 
-use super::bucket::Bucket;
 use super::look::{self, Look, Oldest, RANKED_MAX, Ranking};
-use super::set::{Position, Probe, Set, Spot};
+use super::set::{Position, Rows, Spot};
 use super::table::Table;
 use super::word::Word;
 
-/// The set of a newcomer.
-#[derive(Clone, Copy)]
-pub(crate) struct Survey<'t, B> {
-    table: &'t Table<B>,
-    set: Set,
-    buckets: [&'t Bucket<B>; 2],
-}
+/// Buckets beside a set that can be ranked with it.
+pub(crate) const OTHERS_MAX: usize = RANKED_MAX - 2;
 
 /// The oldest member of some buckets, as it was seen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,14 +17,11 @@ pub(crate) struct Elder {
     pub(crate) age: usize,
 }
 
-impl<'t, B> Survey<'t, B> {
-    /// Buckets beside the set that can be ranked with it.
-    pub(crate) const OTHERS_MAX: usize = RANKED_MAX - 2;
-
+impl<'t, B> Rows<'t, B> {
     /// An empty slot of the emptier bucket, of the home on a tie.
     #[inline(always)]
     pub(crate) fn vacancy(&self) -> Option<Spot<'t, B>> {
-        let (side, slot) = look::vacancy(Look::vacancies(self.buckets.map(|bucket| Look::at(bucket))))?;
+        let (side, slot) = look::vacancy(Look::vacancies(self.looks()))?;
         Some(self.table.spot(self.set.buckets[side], slot, Word::EMPTY))
     }
 
@@ -40,12 +31,12 @@ impl<'t, B> Survey<'t, B> {
         self.set.buckets.contains(&position.bucket)
     }
 
-    /// The oldest member of the set and of at most [`OTHERS_MAX`](Self::OTHERS_MAX) buckets more.
+    /// The oldest member of the set and of at most [`OTHERS_MAX`] buckets more.
     #[inline(always)]
     pub(crate) fn elder(&self, others: &[usize], tick: usize) -> Option<Elder> {
         let mut ranking = Ranking::new(tick);
-        self.buckets.into_iter().for_each(|bucket| ranking.see(Look::at(bucket)));
-        others.iter().take(Self::OTHERS_MAX).for_each(|&bucket| ranking.see(self.table.look(bucket)));
+        self.looks().into_iter().for_each(|look| ranking.see(look));
+        others.iter().take(OTHERS_MAX).for_each(|&bucket| ranking.see(self.table.look(bucket)));
         let oldest = ranking.oldest();
         let bucket = match oldest.nth() {
             nth @ 0..=1 => self.set.buckets[nth],
@@ -67,13 +58,6 @@ impl<B> Table<B> {
     #[inline(always)]
     fn look(&self, bucket: usize) -> Look {
         Look::at(self.bucket(bucket))
-    }
-
-    /// The set of a hash.
-    #[inline(always)]
-    pub(crate) fn survey(&self, probe: &Probe) -> Survey<'_, B> {
-        let set = self.set_of(probe);
-        Survey { table: self, set, buckets: self.buckets_in(set) }
     }
 
     /// The oldest member of one bucket.
@@ -116,14 +100,14 @@ mod tests {
         assert_eq!(elder(64 + 6), Some((0, 10)));
         assert_eq!(elder(30), Some((0, 34)));
         assert_eq!(elder(58), Some((2, 53)));
-        let survey = table.survey(&table.probe(0));
-        assert_eq!(survey.elder(&[1, 0], 58), table.elder_in(0, 58), "the first that was seen");
+        let rows = table.rows(&table.probe(0));
+        assert_eq!(rows.elder(&[1, 0], 58), table.elder_in(0, 58), "the first that was seen");
         let seen = table.elder_in(0, 58).unwrap();
         assert!(table.still(seen, 58).is_some_and(|spot| spot.word == words[2]));
         table.bucket(0).exchange(2, words[2], words[2].touched(Stamp::of_tick(58)));
         assert!(table.still(seen, 58).is_none());
         assert_eq!(table.elder_in(1, 9), None);
-        let vacancy = |hash| table.survey(&table.probe(hash)).vacancy().map(|spot| spot.position);
+        let vacancy = |hash| table.rows(&table.probe(hash)).vacancy().map(|spot| spot.position);
         assert_eq!(vacancy(0), Some(Position { bucket: 1, slot: 0 }));
         assert_eq!(vacancy(1 << 31), Some(Position { bucket: 1, slot: 0 }), "whichever is the home");
     }

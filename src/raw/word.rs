@@ -10,8 +10,8 @@
 //!  +----------+--------+---------------------------------------+-----+-----+
 //! ```
 //!
-//! The topmost ten bits are zero in EMPTY alone. Everything but the address is put beside it with `map_addr`, so the word keeps the pointer's provenance; an address
-//! is taken out by masking before it is dereferenced.
+//! The topmost ten bits are zero in EMPTY alone. Everything but the address is put beside it with `map_addr`, so the word
+//! keeps the pointer's provenance; an address is taken out by masking before it is dereferenced.
 
 use std::marker::PhantomData;
 use std::ptr::{self, NonNull};

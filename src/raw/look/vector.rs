@@ -50,17 +50,22 @@ impl Look {
         Self([a, b, c, d])
     }
 
+    /// One half of each word, four in a register: those that `PICK` picks from two registers, as the instruction has it.
+    #[inline(always)]
+    fn halves<const PICK: i32>(self) -> [__m128i; 2] {
+        // SAFETY: as above.
+        let [a, b, c, d] = self.0.map(|words| unsafe { _mm_castsi128_ps(words) });
+        // SAFETY: as above.
+        let pick = |one, next| unsafe { _mm_castps_si128(_mm_shuffle_ps::<PICK>(one, next)) };
+        [pick(a, b), pick(c, d)]
+    }
+
     /// Tags and stamps, a lane each.
     #[inline(always)]
     fn tops(self) -> __m128i {
-        const UPPER: i32 = 0b11_01_11_01;
-        let [a, b, c, d] = self.0;
+        let [first, last] = self.halves::<0b11_01_11_01>();
         // SAFETY: as above.
         unsafe {
-            let [a, b, c, d] =
-                [_mm_castsi128_ps(a), _mm_castsi128_ps(b), _mm_castsi128_ps(c), _mm_castsi128_ps(d)];
-            let first = _mm_castps_si128(_mm_shuffle_ps::<UPPER>(a, b));
-            let last = _mm_castps_si128(_mm_shuffle_ps::<UPPER>(c, d));
             // Shifted with their sign they fit in sixteen bits, so that packing changes nothing.
             _mm_packs_epi32(_mm_srai_epi32::<16>(first), _mm_srai_epi32::<16>(last))
         }
@@ -69,15 +74,10 @@ impl Look {
     /// The state bits, a lane each.
     #[inline(always)]
     fn states(self) -> __m128i {
-        const LOWER: i32 = 0b10_00_10_00;
-        let [a, b, c, d] = self.0;
+        let [first, last] = self.halves::<0b10_00_10_00>();
         // SAFETY: as above.
         unsafe {
-            let [a, b, c, d] =
-                [_mm_castsi128_ps(a), _mm_castsi128_ps(b), _mm_castsi128_ps(c), _mm_castsi128_ps(d)];
             let state = _mm_set1_epi32(STATE as i32);
-            let first = _mm_castps_si128(_mm_shuffle_ps::<LOWER>(a, b));
-            let last = _mm_castps_si128(_mm_shuffle_ps::<LOWER>(c, d));
             _mm_packs_epi32(_mm_and_si128(first, state), _mm_and_si128(last, state))
         }
     }
