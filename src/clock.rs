@@ -93,8 +93,8 @@ impl ManualClock {
 
     /// Sets the clock, forwards or backwards.
     pub fn set(&self, now: u64) {
-        // ORDERING: Relaxed: the time is one word and publishes nothing.
-        self.0.store(now, Ordering::Relaxed);
+        // ORDERING: Relaxed: the time is one word and publishes nothing. Exchanged, so that all see it when this returns.
+        self.0.swap(now, Ordering::Relaxed);
     }
 
     /// Moves the clock forwards, saturating.

@@ -150,7 +150,8 @@ impl<T> Settings<T> {
     }
 
     // ORDERING: Relaxed throughout: each setting is one word that takes effect at some moment; the hooks themselves are
-    // published by arc-swap.
+    // published by arc-swap. Setters exchange, so that what they set is in force when they return: a store might wait in the
+    // processor's buffer.
 
     #[inline]
     pub(crate) fn mode(&self) -> Mode {
@@ -170,7 +171,7 @@ impl<T> Settings<T> {
     }
 
     pub(crate) fn set_mode(&self, mode: Mode) {
-        self.mode.store(mode.to_bits(), Ordering::Relaxed);
+        self.mode.swap(mode.to_bits(), Ordering::Relaxed);
     }
 
     pub(crate) fn timeout_seconds(&self) -> u64 {
@@ -178,13 +179,13 @@ impl<T> Settings<T> {
     }
 
     pub(crate) fn set_timeout_seconds(&self, seconds: u64) {
-        self.timeout_seconds.store(seconds, Ordering::Relaxed);
+        self.timeout_seconds.swap(seconds, Ordering::Relaxed);
     }
 
     pub(crate) fn set_hooks(&self, hooks: Hooks<T>) {
         let present = Self::presence(&hooks);
         self.hooks.store(hooks);
-        self.present.store(present, Ordering::Relaxed);
+        self.present.swap(present, Ordering::Relaxed);
     }
 
     #[inline]

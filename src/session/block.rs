@@ -191,8 +191,11 @@ impl<T> Block<T> {
     }
 
     pub(crate) fn set_not_resumable(&self) {
-        // Nothing else in the marks changes, and this is the one way they do.
-        self.marks.store(self.marks.load(Ordering::Relaxed) & !Marks::RESUMABLE, Ordering::Relaxed);
+        // `remove` promises that whoever comes after it is refused. A store might wait in this processor's buffer until
+        // long after `remove` has returned; an exchange is seen by all before anything that follows it.
+        if self.is_resumable() {
+            self.marks.fetch_and(!Marks::RESUMABLE, Ordering::Relaxed);
+        }
     }
 
     pub(crate) fn created(&self) -> Option<u64> {

@@ -1,9 +1,20 @@
 //! Where threads meet, to leave together within a few dozen nanoseconds: they spin, and yield when there are more of them
 //! than cores. A thread that panics breaks the gate, so that nobody waits for it.
 
+use std::hint::spin_loop;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::thread::yield_now;
 
 const SPINS_PER_YIELD: u32 = 128;
+
+/// Waits without sleeping, since sleep would take microseconds to end.
+pub(super) fn spin_until(is_over: impl Fn() -> bool) {
+    let mut spins = 0_u32;
+    while !is_over() {
+        spins += 1;
+        if spins.is_multiple_of(SPINS_PER_YIELD) { yield_now() } else { spin_loop() }
+    }
+}
 
 pub(super) struct Gate {
     threads: usize,
@@ -30,19 +41,9 @@ impl Member<'_> {
         let gate = self.0;
         gate.arrived.fetch_add(1, Ordering::AcqRel);
         let all = (meeting + 1) * gate.threads;
-        let mut spins = 0_u32;
-        while gate.arrived.load(Ordering::Acquire) < all {
-            if gate.is_broken.load(Ordering::Relaxed) {
-                return false;
-            }
-            spins += 1;
-            if spins.is_multiple_of(SPINS_PER_YIELD) {
-                std::thread::yield_now()
-            } else {
-                std::hint::spin_loop()
-            }
-        }
-        true
+        let is_complete = || gate.arrived.load(Ordering::Acquire) >= all;
+        spin_until(|| is_complete() || gate.is_broken.load(Ordering::Relaxed));
+        is_complete()
     }
 }
 

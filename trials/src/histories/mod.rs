@@ -11,7 +11,7 @@
 //! checked by themselves (`rules`), and per key for an order that explains them all (`split`, `check`). An eviction or an
 //! expiry is no excuse for a lost session unless the hook saw that very session leave, in time.
 //!
-//! Accepted histories are also corrupted and must be refused (`inject`).
+//! Accepted histories are also corrupted and must be refused (`inject`). One promise about time is tried by itself (`prompt`).
 #![forbid(unsafe_code)]
 
 mod check;
@@ -20,6 +20,7 @@ mod gate;
 mod history;
 mod inject;
 mod plan;
+mod prompt;
 mod record;
 mod rules;
 mod script;
@@ -34,6 +35,7 @@ use explain::verify;
 use history::History;
 use indicatif::{ProgressBar, ProgressStyle};
 use plan::Plan;
+use prompt::Promptness;
 use record::HISTORIES_PER_CACHE;
 use serde::Serialize;
 use stamp::Stopwatch;
@@ -96,6 +98,8 @@ pub(crate) struct Figures {
     histories_per_second: f64,
     /// How far apart two threads' stamps had to be to tell an order.
     margin_ns: u64,
+    #[serde(flatten)]
+    promptness: Promptness,
     seed: u64,
 }
 
@@ -113,6 +117,13 @@ impl Figures {
         if self.injected_found < self.injected {
             bail!("{} of {} corrupted histories were found", self.injected_found, self.injected);
         }
+        if self.promptness.late_refusals > 0 {
+            bail!(
+                "{} of {} sessions were added after their `remove` had returned",
+                self.promptness.late_refusals,
+                self.promptness.removals
+            );
+        }
         let missing = inject::KINDS.iter().find(|kind| !self.injected_by_kind.contains_key(kind.name));
         if let (Some(kind), true) = (missing, self.checked >= 10_000) {
             bail!("no history was corrupted by \"{}\"", kind.name);
@@ -125,6 +136,7 @@ impl Figures {
 pub(crate) fn run(options: &Options) -> Result<Figures> {
     let started = Instant::now();
     let watch = Stopwatch::new()?;
+    let promptness = prompt::measure(watch)?;
     let progress = ProgressBar::new(options.histories)
         .with_style(ProgressStyle::with_template("{bar:40} {pos}/{len} histories {per_sec} {msg}")?);
     let (send, receive) = sync_channel(BATCHES_WAITING);
@@ -135,6 +147,7 @@ pub(crate) fn run(options: &Options) -> Result<Figures> {
         checker.join().map_err(|_| anyhow::anyhow!("the checking thread panicked"))
     })?;
     progress.finish_and_clear();
+    figures.promptness = promptness;
     figures.seconds = started.elapsed().as_secs_f64();
     figures.histories_per_second = figures.checked as f64 / figures.seconds;
     println!(
@@ -150,6 +163,7 @@ pub(crate) fn run(options: &Options) -> Result<Figures> {
         figures.injected_found,
         figures.injected
     );
+    println!("{promptness}");
     Ok(figures)
 }
 

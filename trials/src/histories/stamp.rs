@@ -12,6 +12,7 @@
 //! step backwards that was seen, and a hundred nanoseconds, which is more than a core looks ahead. An order that the margin
 //! hides makes the check weaker, never wrong. The order within a thread is exact and needs no stamp.
 
+use super::gate::spin_until;
 use anyhow::{Result, bail};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
@@ -68,11 +69,7 @@ impl Stopwatch {
     fn carry(&self, baton: &Baton, parity: u64) -> u64 {
         let mut worst = 0;
         for turn in (parity..HANDOVERS).step_by(2) {
-            let mut spins = 0_u32;
-            while baton.turn.load(Ordering::Acquire) != turn {
-                spins += 1;
-                if spins.is_multiple_of(1024) { std::thread::yield_now() } else { std::hint::spin_loop() }
-            }
+            spin_until(|| baton.turn.load(Ordering::Acquire) == turn);
             let now = self.stamp();
             worst = worst.max(baton.stamp.load(Ordering::Relaxed).saturating_sub(now));
             baton.stamp.store(self.stamp(), Ordering::Relaxed);
