@@ -44,7 +44,7 @@ impl Recency {
     pub(crate) fn set_capacity(&self, capacity: usize) {
         // Without a bound nothing is evicted, until one is set.
         let capacity = if capacity == usize::MAX { UNBOUNDED } else { capacity };
-        self.adds_per_tick.store((capacity / TICKS_PER_CAPACITY).max(1), Ordering::Relaxed);
+        self.adds_per_tick.swap((capacity / TICKS_PER_CAPACITY).max(1), Ordering::Relaxed);
     }
 
     #[inline]

@@ -183,9 +183,10 @@ impl<T> Settings<T> {
     }
 
     pub(crate) fn set_hooks(&self, hooks: Hooks<T>) {
-        let present = Self::presence(&hooks);
+        // Kinds of hooks that may be there: never taken back, or another thread's would be silenced. A kind that was removed
+        // costs a look that finds none.
+        self.present.fetch_or(Self::presence(&hooks), Ordering::Relaxed);
         self.hooks.store(hooks);
-        self.present.swap(present, Ordering::Relaxed);
     }
 
     #[inline]

@@ -37,3 +37,36 @@ fn dates_after_a_holder() {
         assert_eq!(stored.expires_at(), stored.created_at().map(|created| created + 20));
     });
 }
+
+/// A timeout is in force when its setter has returned, whoever computes an expiry from what was before.
+#[test]
+fn dates_that_were_set_are_in_force() {
+    Model::new("dates_that_were_set_are_in_force").sees(&["src/session/block.rs"]).check(|| {
+        let session =
+            Session::<()>::builder(id(1)).created_at(100).timeout(Duration::from_secs(10)).build(());
+        let other = session.clone();
+        let dater = thread::spawn(move || other.set_created_at(200));
+        session.set_timeout(Duration::from_secs(20));
+        let expiry = session.expires_at();
+        assert!([Some(120), Some(220)].contains(&expiry), "{expiry:?}");
+        dater.join().unwrap();
+        assert_eq!(session.expires_at(), Some(220));
+    });
+}
+
+/// The same of an expiry that one of the setters does not change: it is written all the same.
+#[test]
+fn dates_under_a_deadline() {
+    Model::new("dates_under_a_deadline").sees(&["src/session/block.rs"]).check(|| {
+        let session = Session::<()>::builder(id(1))
+            .created_at(100)
+            .timeout(Duration::from_secs(10))
+            .deadline(105)
+            .build(());
+        let other = session.clone();
+        let dater = thread::spawn(move || other.set_created_at(50));
+        session.set_timeout(Duration::from_secs(20));
+        dater.join().unwrap();
+        assert_eq!(session.expires_at(), Some(70));
+    });
+}

@@ -1,13 +1,14 @@
 //! Parts of the cache alone, for properties that the whole would hide behind other edges: limbo, registry, claimant's numbers,
-//! permits and counters.
+//! permits and counters, the right to move.
 //!
 //! Guards: the number that a sentinel raises, the stack at a limbo's side entrance, the hand-over of a thread's part, the
-//! numbers lent to threads that have none, the permit that is given back and taken.
+//! numbers lent to threads that have none, the permit that is given back and taken,
+//! the mover's last look for another size.
 #![cfg(sessile_loom)]
 
 use loom::cell::UnsafeCell;
 use loom_tests::{BUDGET, Model, REGISTRY, TALLY, thread};
-use sessile::internals::{BareBudget, BareClaimants, BareLimbo, BareRegistry};
+use sessile::internals::{BareBudget, BareClaimants, BareLimbo, BareMover, BareRegistry};
 use std::sync::Arc;
 
 /// A reader that ends before its guard does, which a sentinel on its thread waited for; another thread releases.
@@ -164,5 +165,20 @@ fn capacity_spares() {
         assert_eq!(budget.len(), 1 + usize::from(inserted));
         (0..2).for_each(|thread| budget.reclaim(thread));
         assert!(inserted ^ budget.insert(2), "a permit was lost");
+    });
+}
+
+/// Two threads want sizes: one of them moves, and neither size is left over.
+#[test]
+fn mover_hands_over() {
+    Model::new("mover_hands_over").check(|| {
+        let mover = Arc::new(BareMover::new());
+        let other = {
+            let mover = Arc::clone(&mover);
+            thread::spawn(move || mover.resize())
+        };
+        mover.resize();
+        other.join().unwrap();
+        assert!(mover.is_settled(), "a resize was lost");
     });
 }

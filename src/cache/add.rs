@@ -103,6 +103,7 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
         now: u64,
         departures: &mut Departures<T>,
     ) -> Added<T> {
+        let created = session.created_at();
         let mut pin = self.domain.pin();
         let mut placed = self.place(&pin, &session, probe, now, departures);
         if matches!(placed, Err(Rejection::Garbage)) {
@@ -125,7 +126,7 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
             Err(rejection) => return self.reject(rejection),
         };
         if self.settings.updates_time() {
-            session.block().set_created(now);
+            session.block().redate(created, now);
         }
         self.sweeper.note_expiry(session.block().expires());
         // The table owns the count now.
@@ -154,8 +155,11 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
         let mut dates = dating()?;
         if let Some(weighing) = &self.weighing {
             weighing.weigh(session)?;
-            // The weigher may have changed them, or kept a handle.
+            // The weigher may have changed them, marked the session, or kept a handle.
             dates = dating()?;
+            if !block.is_resumable() {
+                return Err(Rejection::NotResumable);
+            }
         }
         block.date(dates);
         Ok(())

@@ -1,12 +1,14 @@
 //! `SessionCache`: OpenSSL's semantics on top of the table.
 //!
-//! One file per kind of operation: `lookup`, `add`, `room` (permits and slots), `victim`, `remove`, `sweep`, `resize`,
-//! `snapshot`, `view`. What they share is here and in `departure`, which is what follows the end of a stay.
+//! One file per kind of operation: `lookup`, `add`, `room` (permits and slots), `victim`, `remove`, `sweep`, `resize`
+//! (and `mover`, who may do it), `snapshot`, `view`. What they share is here and in `departure`, which is what follows the end of
+//! a stay.
 #![allow(clippy::type_complexity, reason = "the two type parameters of a domain")]
 
 mod add;
 mod departure;
 mod lookup;
+mod mover;
 mod remove;
 mod resize;
 mod room;
@@ -15,6 +17,7 @@ mod sweep;
 mod victim;
 mod view;
 
+pub(crate) use self::mover::Mover;
 pub use self::view::View;
 
 use crate::budget::{Permits, Spare};
@@ -31,7 +34,6 @@ use crate::settings::{Hooks, Mode, Settings};
 use crate::stats::{self, Counter, Counters, Garbage, Handshake, Stats};
 use crate::sync::Tally;
 use crossbeam_utils::CachePadded;
-use resize::Mover;
 use std::fmt;
 use std::ptr::NonNull;
 use std::time::Duration;

@@ -8,18 +8,8 @@ use crate::error::{BuildError, Rejection};
 use crate::policy::rank_of_age;
 use crate::raw::{Move, Probe, SLOTS, Table};
 use crate::session::{Block, Session};
-use crate::sync::untracked::AtomicUsize as Untracked;
-use crate::sync::{AtomicBool, MODELLED, Ordering};
+use crate::sync::MODELLED;
 use std::ptr::NonNull;
-
-/// The right to move sessions between tables, and the size they are moved to.
-pub(super) struct Mover {
-    is_moving: AtomicBool,
-    /// Buckets that an unbounded cache wants; a bounded one derives them from its limit.
-    wanted: Untracked,
-    /// A migration is under way, or a size may be wanted that no mover has looked at: what every add asks.
-    is_wanted: AtomicBool,
-}
 
 /// What is left to do after a slice of a migration.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -79,45 +69,6 @@ pub(super) fn spare_shift() -> u32 {
     11 + threads.next_power_of_two().ilog2()
 }
 
-impl Mover {
-    pub(super) fn new(buckets: usize) -> Self {
-        Self {
-            is_moving: AtomicBool::new(false),
-            wanted: Untracked::new(buckets),
-            is_wanted: AtomicBool::new(false),
-        }
-    }
-
-    #[inline]
-    fn is_wanted(&self) -> bool {
-        // ORDERING: Relaxed: a hint to those who could help.
-        self.is_wanted.load(Ordering::Relaxed)
-    }
-
-    fn want(&self) {
-        // ORDERING: Release: the wanted size is visible to the mover that takes the flag down; pairs with `unwant`. An
-        // exchange, because a store would end the release sequence of another thread's. Model: `migrate_two_sizes`.
-        self.is_wanted.swap(true, Ordering::Release);
-    }
-
-    fn unwant(&self) {
-        // ORDERING: Acquire: sees the size that was wanted when the flag was set, pairs with `want`. Model:
-        // `migrate_two_sizes`.
-        self.is_wanted.swap(false, Ordering::Acquire);
-    }
-
-    fn try_begin(&self) -> bool {
-        // ORDERING: Acquire: sees the cursors of the mover before, pairs with `end`. Relaxed on failure: nothing is
-        // read. Model: `migrate_two_sizes`.
-        self.is_moving.compare_exchange(false, true, Ordering::Acquire, Ordering::Relaxed).is_ok()
-    }
-
-    fn end(&self) {
-        // ORDERING: Release: hands the cursors over, pairs with `try_begin`. Model: `migrate_two_sizes`.
-        self.is_moving.store(false, Ordering::Release);
-    }
-}
-
 impl<T: Send + Sync + 'static> SessionCache<T> {
     /// Changes the capacity (`SSL_CTX_sess_set_cache_size(3)`).
     ///
@@ -133,9 +84,9 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
         let prepared = Table::new(buckets)?;
         // Before anything is changed: a clock is user code.
         let now = self.time.now();
-        self.mover.wanted.fetch_max(buckets, Ordering::Relaxed);
+        self.mover.want_buckets(buckets);
         self.sessions.set_limit(sessions);
-        self.recency.set_capacity(sessions);
+        self.let_ticks_follow_the_limit();
         // Hooks are called at the end: one that panics finds the resize done.
         let mut departures = Departures::none();
         self.mover.want();
@@ -143,6 +94,16 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
         self.migrate_all(Some(prepared), &mut departures);
         self.announce(departures);
         Ok(())
+    }
+
+    /// Another thread may set another limit meanwhile: the last one counts.
+    fn let_ticks_follow_the_limit(&self) {
+        let mut followed = None;
+        while followed != Some(self.sessions.limit()) {
+            let limit = self.sessions.limit();
+            self.recency.set_capacity(limit);
+            followed = Some(limit);
+        }
     }
 
     #[cfg(any(sessile_loom, sessile_shuttle))]
@@ -157,8 +118,7 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
     /// The table size that is wanted now.
     fn wanted_buckets(&self) -> usize {
         match self.sessions.limit() {
-            // ORDERING: Relaxed: a number; the mover's right orders the tables themselves.
-            usize::MAX => self.mover.wanted.load(Ordering::Relaxed),
+            usize::MAX => self.mover.buckets(),
             limit => buckets_for(limit),
         }
     }
@@ -282,8 +242,7 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
             if !self.is_fuller_than(table, GROW_NEVER_BELOW_PERCENT) {
                 return Ok(false);
             }
-            // ORDERING: Relaxed, as in `wanted_buckets`.
-            self.mover.wanted.fetch_max(table.len().saturating_mul(2), Ordering::Relaxed);
+            self.mover.want_buckets(table.len().saturating_mul(2));
             self.mover.want();
         }
         match self.migrate(pin, BUCKETS_PER_SLICE, &mut None, departures) {
@@ -314,7 +273,7 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
     fn migrate_all(&self, mut prepared: Option<Box<Table<Block<T>>>>, departures: &mut Departures<T>) {
         let mut progress = Progress::More;
         let mut has_collected = false;
-        while progress == Progress::More || (progress == Progress::Done && self.mover.is_wanted()) {
+        while progress == Progress::More || (progress == Progress::Done && self.mover.is_still_wanted()) {
             let pin = self.domain.pin();
             progress = self.migrate(&pin, BUCKETS_PER_SLICE, &mut prepared, departures);
             if progress == Progress::Held && !has_collected {

@@ -4,12 +4,14 @@
 mod bare_budget;
 mod bare_claimants;
 mod bare_limbo;
+mod bare_mover;
 mod bare_registry;
 mod bare_table;
 
 pub use self::bare_budget::BareBudget;
 pub use self::bare_claimants::BareClaimants;
 pub use self::bare_limbo::{BareLimbo, Reader, Sentinel};
+pub use self::bare_mover::BareMover;
 pub use self::bare_registry::BareRegistry;
 pub use self::bare_table::{BareTable, Mark};
 pub use crate::reclaim::choose_real_epoch;

@@ -294,18 +294,33 @@ impl<T> Block<T> {
         }
     }
 
-    /// Recomputes until the inputs stand still, so that the last setter to write the expiry has seen what all others set.
+    /// Recomputes until the inputs stand still, so that the last setter to write the expiry has seen what all others set. An
+    /// expiry that was written since the inputs were read is of newer ones perhaps, and stays.
     fn recompute_expiry(&self) {
+        // ORDERING: Acquire: the dates behind this expiry, or newer ones, are read next; pairs with the exchange. Model:
+        // `dates_that_were_set_are_in_force`.
+        let mut seen = self.expires.load(Ordering::Acquire);
         let mut dates = self.dates();
         loop {
             // ORDERING: AcqRel: Release: whoever writes the expiry after this thread sees what it set; Acquire: this thread
-            // sees what those before it set. A fence would order the looks, not the writes. Model: `dates_two_setters`.
-            self.expires.swap(dates.expires(), Ordering::AcqRel);
-            let now = self.dates();
-            if (now.created, now.timeout) == (dates.created, dates.timeout) {
+            // sees what those before it set. A fence would order the looks, not the writes. Acquire on failure: as the load
+            // above. Model: `dates_two_setters`, `dates_that_were_set_are_in_force`, `dates_under_a_deadline`.
+            let next = dates.expires();
+            let written = self.expires.compare_exchange(seen, next, Ordering::AcqRel, Ordering::Acquire);
+            let before = dates;
+            dates = self.dates();
+            if written.is_ok() && (dates.created, dates.timeout) == (before.created, before.timeout) {
                 return;
             }
-            dates = now;
+            seen = written.map_or_else(|newer| newer, |_| next);
+        }
+    }
+
+    /// Dates a session anew that has just been stored with the date `seen`, unless somebody did meanwhile.
+    pub(crate) fn redate(&self, seen: Option<u64>, now: u64) {
+        let (seen, now) = (seen.unwrap_or(Dates::UNSET), now.min(Dates::UNSET - 1));
+        if self.created.compare_exchange(seen, now, Ordering::Relaxed, Ordering::Relaxed).is_ok() {
+            self.recompute_expiry();
         }
     }
 
