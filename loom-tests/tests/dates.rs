@@ -4,7 +4,8 @@
 //! of the count by which a cache knows that nobody else dates the session.
 
 use loom_tests::{Model, Stage, id, thread};
-use sessile::Session;
+use sessile::{ManualClock, Mode, Session, SessionCache};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// One thread dates a session while another changes its timeout.
@@ -68,5 +69,25 @@ fn dates_under_a_deadline() {
         session.set_timeout(Duration::from_secs(20));
         dater.join().unwrap();
         assert_eq!(session.expires_at(), Some(70));
+    });
+}
+
+/// An add that dates its session anew, of a moment ago, beside a lookup that does of now.
+#[test]
+fn dates_of_an_add_yield() {
+    Model::new("dates_of_an_add_yield").sees(&["src/session/block.rs"]).check(|| {
+        let clock = Arc::new(ManualClock::new(100));
+        let mode = Mode { auto_flush: false, update_time: true, ..Mode::default() };
+        let builder = SessionCache::builder().capacity(4).mode(mode).clock(Arc::clone(&clock));
+        let stage = Stage::with_cache(Arc::new(builder.build().unwrap()));
+        let adder = stage.beside(|stage| stage.insert(1, 1));
+        // The clock is no word that a model sees: the add reads it before or after this lookup.
+        let _ = stage.get(1);
+        clock.set(150);
+        let found = stage.cache.get(&id(1));
+        adder.join().unwrap();
+        if let Some(found) = found {
+            assert_eq!(found.created_at(), Some(150));
+        }
     });
 }
