@@ -12,6 +12,7 @@ mod clock;
 mod error;
 mod hash;
 mod memory;
+mod panics;
 mod policy;
 mod raw;
 mod recency;

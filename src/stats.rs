@@ -6,9 +6,10 @@ use crate::sync::Tally;
 
 /// What has been counted so far (`SSL_CTX_sess_number(3)` and what operators ask for besides).
 ///
-/// Each figure is exact for the operations that finished before the call; figures of operations under way may or may not
-/// be in. Lookups are `get`, `read` and `take`: `hits + misses + timeouts + context_misses` is their number. At
-/// quiescence `added - (removed + taken + evicted + expired + flushed) == number`.
+/// Each figure is exact for the operations that happened before the call: that ended, and that this thread knows of by more than
+/// the time. Figures of operations under way may or may not be in. Lookups are `get`, `read` and `take`:
+/// `hits + misses + timeouts + context_misses` is their number. At quiescence
+/// `added - (removed + taken + evicted + expired + flushed) == number`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Stats {

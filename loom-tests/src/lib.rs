@@ -37,6 +37,9 @@ pub const REGISTRY: &str = "src/reclaim/registry.rs";
 /// Each thread's counters, which only models are about that count beside others.
 pub const TALLY: &str = "src/sync/tally.rs";
 
+/// What a limbo told the total of, which only a model is about that tells it from two threads.
+pub const PUBLISHED: &str = "src/reclaim/published.rs";
+
 /// The permits, which only models are about that count beside others.
 pub const BUDGET: &str = "src/budget.rs";
 

@@ -1,13 +1,13 @@
 //! Parts of the cache alone, for properties that the whole would hide behind other edges: limbo, registry, claimant's numbers,
 //! permits and counters, the right to move.
 //!
-//! Guards: the number that a sentinel raises, the stack at a limbo's side entrance, the hand-over of a thread's part, the
+//! Guards: the number that a sentinel raises, the stack at a limbo's side entrance, its share of the total, the hand-over of a thread's part, the
 //! numbers lent to threads that have none, the permit that is given back and taken,
 //! the mover's last look for another size.
 #![cfg(sessile_loom)]
 
 use loom::cell::UnsafeCell;
-use loom_tests::{BUDGET, Model, REGISTRY, TALLY, thread};
+use loom_tests::{BUDGET, Model, PUBLISHED, REGISTRY, TALLY, thread};
 use sessile::internals::{BareBudget, BareClaimants, BareLimbo, BareMover, BareRegistry};
 use std::sync::Arc;
 
@@ -46,6 +46,23 @@ fn limbo_side_entrance() {
         owner.join().unwrap();
         released += release_all() + release_all();
         assert_eq!(released, 1);
+    });
+}
+
+/// A collector tells the total what is pending while the owner retires and tells it too: nothing is taken back.
+#[test]
+fn limbo_published() {
+    Model::new("limbo_published").sees(&[PUBLISHED, TALLY]).check(|| {
+        let limbo = Arc::new(BareLimbo::new());
+        let collector = {
+            let limbo = Arc::clone(&limbo);
+            thread::spawn(move || limbo.publish())
+        };
+        drop(limbo.retire());
+        let told = limbo.publish();
+        assert_eq!(told + collector.join().unwrap(), 1);
+        limbo.seal().into_iter().for_each(|sentinel| sentinel.run());
+        assert!(limbo.release());
     });
 }
 

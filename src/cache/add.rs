@@ -35,7 +35,8 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
     /// - This very object is stored: [`Identical`](Added::Identical). Nothing is written, counted up or reordered.
     /// - Another object with the key is stored: [`Replaced`](Added::Replaced), in one step: no lookup finds neither or
     ///   both. The cache's own count of the old one goes by deferred destruction.
-    /// - Otherwise [`Rejected`](Added::Rejected), and nothing changed.
+    /// - Otherwise [`Rejected`](Added::Rejected), and the key is as it was. Nothing else changed either, unless room had been
+    ///   made already when there was contention or too much garbage: who was evicted then is gone.
     ///
     /// A session without date or timeout gets those of the cache. Lock-free. In steady state it allocates a few
     /// small blocks per 64 retirements, for the epochs.
@@ -64,11 +65,13 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
         }
         let mut departures = Departures::none();
         let shown = self.settings.wants_added().then(|| session.clone());
-        let added = self.add_quietly(session, &probe, now, &mut departures);
+        let (added, refused) = self.add_quietly(session, &probe, now, &mut departures);
         if let Some(session) = shown.filter(|_| added.changed()) {
             departures.arrive(session);
         }
         self.announce(departures);
+        // Only now: its payload may panic, and what was evicted for it must have been shown.
+        drop(refused);
         added
     }
 
@@ -96,13 +99,14 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
         is_stored
     }
 
+    /// The add without its hooks. A session that is not stored by it comes back.
     fn add_quietly(
         &self,
         session: Session<T>,
         probe: &Probe,
         now: u64,
         departures: &mut Departures<T>,
-    ) -> Added<T> {
+    ) -> (Added<T>, Option<Session<T>>) {
         let created = session.created_at();
         let mut pin = self.domain.pin();
         let mut placed = self.place(&pin, &session, probe, now, departures);
@@ -121,9 +125,9 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
             Ok(Placed::Replaced(old)) => Added::Replaced(old),
             Ok(Placed::Identical) => {
                 self.count(&pin, Counter::Identical);
-                return Added::Identical;
+                return (Added::Identical, Some(session));
             }
-            Err(rejection) => return self.reject(rejection),
+            Err(rejection) => return (self.reject(rejection), Some(session)),
         };
         if self.settings.updates_time() {
             session.block().redate(created, now);
@@ -134,7 +138,7 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
         if self.settings.mode().auto_flush {
             self.sweep_a_slot(&pin, now, departures);
         }
-        added
+        (added, None)
     }
 
     /// Checks, dates and weighs a session.
@@ -246,7 +250,7 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
         let Some(old) = self.block(pin, spot) else { return Ok(None) };
         let old_weight = if self.weighing.is_some() { old.weight() as usize } else { 0 };
         let more = newcomer.weight.saturating_sub(old_weight);
-        if self.weighing.is_some() && !self.reserve_weight(pin, newcomer, more, spot.block(), departures)? {
+        if self.weighing.is_some() && !self.weigh_in(pin, newcomer, more, spot.block(), departures)? {
             return Ok(None);
         }
         let tick = self.next_tick(pin, spot.table);
@@ -273,9 +277,7 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
         newcomer: &mut Newcomer<T>,
         departures: &mut Departures<T>,
     ) -> Result<Option<Placed<T>>, Rejection> {
-        if self.weighing.is_some()
-            && !self.reserve_weight(pin, newcomer, newcomer.weight, None, departures)?
-        {
+        if self.weighing.is_some() && !self.weigh_in(pin, newcomer, newcomer.weight, None, departures)? {
             return Ok(None);
         }
         let Some(spot) = self.choose_slot(pin, table, newcomer, departures)? else { return Ok(None) };

@@ -2,6 +2,7 @@
 
 use super::{At, Guard, SessionCache};
 use crate::error::RemovalCause;
+use crate::panics;
 use crate::session::{Block, Session};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
@@ -61,18 +62,8 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
     ) {
         let Some(address) = spot.block() else { return };
         self.count(pin, cause.into());
-        if permit == Permit::GivenBack {
-            self.sessions.give(&pin.state().spare);
-            if cause != RemovalCause::Evicted {
-                self.recency.note_departure(&pin.state().turnover);
-            }
-        }
         // SAFETY: the stay's count is given up below, after the grace period of this guard at the earliest.
         let block: &Block<T> = unsafe { address.as_ref() };
-        // A replacement settles the difference of the weights itself.
-        if let (Some(weighing), true) = (&self.weighing, cause != RemovalCause::Replaced) {
-            weighing.budget.give(block.weight() as usize);
-        }
         if self.settings.wants_removed() {
             // SAFETY: as above.
             let session = unsafe { Session::lend(address) };
@@ -81,6 +72,17 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
         // SAFETY: 1. The stay owned one count (INVARIANT STAYS) and the caller's exchange made it ours. 2. The word is
         // gone from the table. 3. The guard is older than the exchange.
         unsafe { pin.retire(address, self.footprint(block)) };
+        // Only now: what is neither stored nor garbage would be in nobody's sum.
+        if permit == Permit::GivenBack {
+            self.sessions.give(&pin.state().spare);
+            if cause != RemovalCause::Evicted {
+                self.recency.note_departure(&pin.state().turnover);
+            }
+        }
+        // A replacement settles the difference of the weights itself.
+        if let (Some(weighing), true) = (&self.weighing, cause != RemovalCause::Replaced) {
+            weighing.budget.give(block.weight() as usize);
+        }
     }
 
     /// Calls the hooks. Must be called without a guard.
@@ -106,8 +108,11 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
         let mut first_panic = None;
         // The hooks get shared references and the table is whole: nothing is left half-done by a panic.
         let mut guarded = |call: &dyn Fn()| {
-            let called = catch_unwind(AssertUnwindSafe(call));
-            first_panic = first_panic.take().or(called.err());
+            let Err(panic) = catch_unwind(AssertUnwindSafe(call)) else { return };
+            match first_panic {
+                None => first_panic = Some(panic),
+                Some(_) => panics::discard(panic),
+            }
         };
         if let Some(hook) = &hooks.on_removed {
             left().for_each(|(session, cause)| guarded(&|| hook(session, *cause)));

@@ -192,7 +192,8 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
         pin.state().counters.count(event.into());
     }
 
-    /// Pushes reclamation forward: everything retired before the call, by any thread, is freed if no reader holds it.
+    /// Pushes reclamation forward: everything retired before the call, by any thread, is freed if no reader holds it, and no
+    /// other thread is about to free it.
     ///
     /// Removed sessions keep their secrets until they are freed. That happens by itself as long as the cache is used (one
     /// retired session is freed for each that is retired, and each thread looks after one neighbour); a cache that falls

@@ -44,7 +44,8 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
         }
         let head = size_of::<Block<T>>();
         let sessions = self.sessions.out() + self.domain.threads();
-        let weight = self.weighing.as_ref().map_or(0, |weighing| weighing.budget.used() + newcomer.weight);
+        let missing = newcomer.weight.saturating_sub(newcomer.holding.weight);
+        let weight = self.weighing.as_ref().map_or(0, |weighing| weighing.budget.used() + missing);
         let stored = sessions.saturating_mul(head).saturating_add(weight) as u64;
         let reserve = stored.min(self.garbage_limit / 2);
         if self.domain.is_over(self.garbage_limit, reserve) { Err(Rejection::Garbage) } else { Ok(()) }
@@ -166,10 +167,26 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
         }
     }
 
+    /// [`reserve_weight`](Self::reserve_weight), and a look whether garbage allows for what others have reserved too.
+    pub(super) fn weigh_in(
+        &self,
+        pin: &Guard<'_, T>,
+        newcomer: &mut Newcomer<T>,
+        needed: usize,
+        keep: Option<NonNull<Block<T>>>,
+        departures: &mut Departures<T>,
+    ) -> Result<bool, Rejection> {
+        let is_held = self.reserve_weight(pin, newcomer, needed, keep, departures)?;
+        if is_held {
+            self.check_garbage(newcomer)?;
+        }
+        Ok(is_held)
+    }
+
     /// Takes weight until `needed` bytes are held, evicting others (never `keep`) as long as that helps.
     ///
     /// False means: something was evicted, look again.
-    pub(super) fn reserve_weight(
+    fn reserve_weight(
         &self,
         pin: &Guard<'_, T>,
         newcomer: &mut Newcomer<T>,

@@ -50,6 +50,11 @@ impl BareLimbo {
         }
     }
 
+    /// Tells a total what is pending: how much more it is than it was told last.
+    pub fn publish(&self) -> i64 {
+        self.0.unpublished_bytes()
+    }
+
     /// Seals what is open.
     pub fn seal(&self) -> Option<Sentinel> {
         let sentinel = self.0.try_occupy()?.seal()?;

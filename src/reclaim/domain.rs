@@ -6,6 +6,7 @@ use super::limbo::Limbo;
 use super::local::{self, Entered, Landlord, Lease, Local};
 use super::pin::{Pin, Reader, UNPUBLISHED_MAX};
 use super::registry::{Node, Registry};
+use crate::panics;
 use crate::sync::Arc;
 use crate::sync::untracked::{AtomicBool, AtomicU64, Ordering};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -105,13 +106,12 @@ impl<B: Reclaim, L: Default + Send + Sync + 'static> Domain<B, L> {
 
     /// Pushes reclamation forward: seals what every thread retired, lets time pass, releases what became ripe.
     ///
-    /// Frees everything retired before the call when no guard is held elsewhere and nobody pins in between. Called in the
-    /// drop of a payload it may leave the releasing to those further up.
+    /// Frees everything retired before the call when no guard is held elsewhere and nobody pins in between; what another thread
+    /// took out to release is in its hands. Called in the drop of a payload it may leave the releasing to those further up.
     pub(crate) fn collect(&self) {
         for node in self.shared.locals.iter() {
-            let pin = self.pin();
-            if let Some(mut limbo) = node.value.limbo.try_occupy() {
-                pin.seal(&mut limbo);
+            if let Some(mut limbo) = node.value.limbo.occupy() {
+                self.pin().seal(&mut limbo);
             }
         }
         self.ripen();
@@ -120,9 +120,11 @@ impl<B: Reclaim, L: Default + Send + Sync + 'static> Domain<B, L> {
         }
         let _releasing = local::Releasing::begin();
         for node in self.shared.locals.iter() {
-            while let Some(block) = self.shared.pop_from(&node.value.limbo) {
+            let limbo = &node.value.limbo;
+            while let Some(block) = limbo.occupy().and_then(|mut occupied| occupied.pop()) {
                 self.shared.release(block);
             }
+            self.shared.publish(limbo);
         }
     }
 
@@ -220,9 +222,7 @@ impl<B: Reclaim, L: Send + Sync + 'static> Shared<B, L> {
         if let Err(payload) = released {
             // ORDERING: Relaxed: a statistic.
             self.drop_panics.fetch_add(1, Ordering::Relaxed);
-            // A panic payload may panic in its own drop; there is nothing sensible to do about a second one.
-            let dropped = catch_unwind(AssertUnwindSafe(|| drop(payload)));
-            std::mem::forget(dropped);
+            panics::discard(payload);
         }
     }
 

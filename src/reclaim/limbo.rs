@@ -11,15 +11,16 @@
 //! active at t is gone. A block is pushed after its unlinking and before the sentinel that covers it, so a reader of
 //! the block was pinned before the sentinel was deferred.
 
+use super::published::Published;
 use super::stray::Strays;
 use crate::memory::{LINE, prefetch};
 use crate::sync::untracked::AtomicU64 as Untracked;
-use crate::sync::{Arc, AtomicBool, AtomicU64, MODELLED, Ordering, Tally, UnsafeCell};
+use crate::sync::{Arc, AtomicBool, AtomicU64, MODELLED, Ordering, Tally, UnsafeCell, yield_now};
 use std::collections::VecDeque;
 use std::ptr::{self, NonNull};
 
 pub(crate) struct Limbo<B> {
-    /// Whoever set it may touch `queue`. Tried, never waited for.
+    /// Whoever set it may touch `queue`. Tried; waited for by collectors alone, for a bounded time.
     occupied: AtomicBool,
     queue: UnsafeCell<Queue<B>>,
     /// Retired while the queue was occupied by somebody else.
@@ -31,7 +32,7 @@ pub(crate) struct Limbo<B> {
     retired: Amount,
     released: Amount,
     /// The pending bytes as the domain's total last saw them.
-    published_bytes: Untracked,
+    published: Published,
     /// The queue's `sealed`, to be seen from outside.
     sealed_end: Untracked,
     /// The address of a block to warm, of which nothing else is known; 0 for none.
@@ -80,6 +81,9 @@ pub(super) const BATCH: u64 = if MODELLED {
     64
 };
 
+/// Attempts of a collector to enter, between which others may run.
+const PATIENCE: u32 = if MODELLED { 2 } else { 1000 };
+
 /// A block's cache lines are asked for at the beginning of the operation after that which released the block so many places
 /// before it. The one that is released next is usually the one that is allocated and written next, and nobody has looked at
 /// it for as long as it was stored.
@@ -115,7 +119,7 @@ impl<B: super::Reclaim> Limbo<B> {
             ripe: Arc::new(AtomicU64::new(0)),
             retired: Amount::default(),
             released: Amount::default(),
-            published_bytes: Untracked::new(0),
+            published: Published::default(),
             sealed_end: Untracked::new(0),
             cold: Untracked::new(0),
         }
@@ -184,15 +188,22 @@ impl<B: super::Reclaim> Limbo<B> {
 
     /// Whether more than `bytes` were retired since the total was told last.
     pub(crate) fn is_unpublished_above(&self, bytes: u64) -> bool {
-        // ORDERING: Relaxed: a statistic.
-        self.pending().1 > self.published_bytes.load(Ordering::Relaxed).saturating_add(bytes)
+        self.pending().1 > self.published.bytes().saturating_add(bytes)
     }
 
     /// The change of the pending bytes since the last call by anybody, for the domain's total.
     pub(crate) fn unpublished_bytes(&self) -> i64 {
-        let (_, pending) = self.pending();
-        // ORDERING: Relaxed: a statistic. Each change is told once, since the exchange gives it to one caller.
-        pending.wrapping_sub(self.published_bytes.swap(pending, Ordering::Relaxed)) as i64
+        self.published.follow(|| self.pending().1)
+    }
+
+    /// Enters the limbo, and waits a bounded time for whoever is in it.
+    pub(crate) fn occupy(&self) -> Option<Occupied<'_, B>> {
+        (0..PATIENCE).find_map(|attempt| {
+            if attempt > 0 {
+                yield_now();
+            }
+            self.try_occupy()
+        })
     }
 }
 

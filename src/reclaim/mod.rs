@@ -19,6 +19,7 @@ mod grace;
 mod limbo;
 mod local;
 mod pin;
+mod published;
 mod registry;
 mod stray;
 
