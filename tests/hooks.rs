@@ -193,6 +193,25 @@ fn hooks_are_replaced_at_run_time_all_three_at_once() {
 }
 
 #[test]
+fn hooks_set_by_two_threads_are_those_of_one() {
+    let cache = SessionCache::new(10).unwrap();
+    let calls = Arc::new(AtomicU64::new(0));
+    for round in 0..2000 {
+        std::thread::scope(|scope| {
+            let raise = || {
+                let calls = Arc::clone(&calls);
+                move || _ = calls.fetch_add(1, Ordering::Relaxed)
+            };
+            let (added, removed) = (raise(), raise());
+            scope.spawn(|| cache.set_hooks(Hooks::new().on_added(move |_: &Session<u64>| added())));
+            scope.spawn(|| cache.set_hooks(Hooks::new().on_removed(move |_, _| removed())));
+        });
+        assert!(cache.add(session(round)).changed() && cache.remove_id(&id(round)));
+        assert_eq!(calls.swap(0, Ordering::Relaxed), 1, "round {round}");
+    }
+}
+
+#[test]
 fn a_hook_may_replace_the_hooks_that_run() {
     let own = Own::default();
     let (inner, removals) = (own.clone(), Removals::default());

@@ -332,3 +332,41 @@ fn drops_that_panic_do_not_unwind_through_a_resize() {
     assert!(cache.stats().drop_panics > 0, "the resize had the last handle now and then");
     assert_whole(&cache);
 }
+
+/// A payload that panics in its drop while armed.
+struct Fragile(Arc<AtomicBool>);
+
+impl Drop for Fragile {
+    fn drop(&mut self) {
+        assert!(!self.0.load(Ordering::Relaxed), "dropped");
+    }
+}
+
+/// An add that has evicted and is refused all the same, of a session whose drop panics: the hook is told of the evicted.
+#[test]
+fn a_refused_session_is_dropped_after_the_hook_was_told() {
+    const HEAVY: usize = 100 << 10;
+    let (told, armed) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicBool::new(false)));
+    let tell = Arc::clone(&told);
+    let cache = SessionCache::builder()
+        .garbage_limit(1 << 20)
+        .weigher(|_: &Session<Fragile>| HEAVY)
+        .max_weight(8 * HEAVY)
+        .on_removed(move |_, _| _ = tell.fetch_add(1, Ordering::Relaxed))
+        .build()
+        .unwrap();
+    let session = |n| Session::new(id(n), Fragile(Arc::clone(&armed)));
+    (0..8).for_each(|n| assert!(cache.add(session(n)).changed()));
+    // Each add evicts another, which cannot be freed, until one evicts and is refused.
+    let told_at_last = cache.read(&id(7), |_| {
+        (8..100).find_map(|n| {
+            let (before, newcomer) = (told.load(Ordering::Relaxed), session(n));
+            armed.store(true, Ordering::Relaxed);
+            let added = catch_unwind(AssertUnwindSafe(|| cache.add(newcomer).changed()));
+            armed.store(false, Ordering::Relaxed);
+            added.is_err().then(|| told.load(Ordering::Relaxed) - before)
+        })
+    });
+    assert_eq!(told_at_last, Some(Some(1)), "the hook is told of the evicted");
+    assert_eq!(cache.stats().evicted, told.load(Ordering::Relaxed) as u64);
+}

@@ -267,3 +267,40 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
         evicted
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::session::{Session, SessionId};
+
+    fn weighed(n: u8, weight: u32) -> Session<u32> {
+        let session = Session::new(SessionId::from([n; 32]), weight << 20);
+        session.block().fix_weight(weight << 20);
+        session
+    }
+
+    /// Two adds for each of which garbage leaves room, and not for both, come to the same place at the same time.
+    #[test]
+    fn weight_that_others_reserved_counts() {
+        let builder = SessionCache::builder().garbage_limit(32 << 20).max_weight(100 << 20);
+        let cache = builder.weigher(|session: &Session<u32>| **session as usize).build().unwrap();
+        assert!(cache.add(weighed(1, 8)).changed());
+        let pin = cache.domain.pin();
+        assert!(cache.add(weighed(2, 20)).changed() && cache.remove_id(&SessionId::from([2; 32])));
+        let sessions = [weighed(3, 3), weighed(4, 3)];
+        let newcomer = |session: &Session<u32>| {
+            let probe = cache.probe_of(session.block());
+            let (block, weight) = (session.address(), session.block().weight() as usize);
+            let holding = Holding::default();
+            Newcomer { block, probe, tag: probe.tag(), claimant: 1, weight, now: 0, holding }
+        };
+        let [mut first, mut second] = sessions.each_ref().map(newcomer);
+        assert!(cache.check_garbage(&first).is_ok() && cache.check_garbage(&second).is_ok());
+        let weigh_in = |newcomer: &mut Newcomer<u32>| {
+            cache.weigh_in(&pin, newcomer, newcomer.weight, None, &mut Departures::none())
+        };
+        assert_eq!(weigh_in(&mut first), Ok(true));
+        assert_eq!(weigh_in(&mut second), Err(Rejection::Garbage));
+        [first, second].into_iter().for_each(|newcomer| cache.give_back(&pin, newcomer.holding));
+    }
+}

@@ -300,4 +300,26 @@ mod tests {
         (1..BATCH - 1).for_each(|_| retire(UNPUBLISHED_MAX / BATCH));
         assert!(domain.garbage().1 > UNPUBLISHED_MAX && domain.is_over(UNPUBLISHED_MAX, 0));
     }
+
+    /// Somebody is inside for a moment, as a collector is without a guard.
+    #[test]
+    fn a_collector_waits_for_another() {
+        let domain: Domain<Heavy, ()> = Domain::new();
+        retire_one(&domain.pin());
+        let is_inside = std::sync::Barrier::new(2);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                let inside =
+                    domain.shared.locals.iter().next().and_then(|node| node.value.limbo.try_occupy());
+                assert!(inside.is_some());
+                is_inside.wait();
+                let end = std::time::Instant::now() + std::time::Duration::from_micros(30);
+                while std::time::Instant::now() < end {}
+                drop(inside);
+            });
+            is_inside.wait();
+            domain.collect();
+        });
+        assert_eq!(domain.garbage(), (0, 0));
+    }
 }

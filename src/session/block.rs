@@ -192,7 +192,8 @@ impl<T> Block<T> {
 
     pub(crate) fn set_not_resumable(&self) {
         // `remove` promises that whoever comes after it is refused. A store might wait in this processor's buffer until
-        // long after `remove` has returned; an exchange is seen by all before anything that follows it.
+        // long after `remove` has returned; an exchange is seen by all before anything that follows it (on x86-64; elsewhere
+        // it is no later than a store).
         if self.is_resumable() {
             self.marks.fetch_and(!Marks::RESUMABLE, Ordering::Relaxed);
         }
