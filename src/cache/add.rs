@@ -65,7 +65,8 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
         }
         let mut departures = Departures::none();
         let shown = self.settings.wants_added().then(|| session.clone());
-        let (added, refused) = self.add_quietly(session, &probe, now, &mut departures);
+        let mut refused = None;
+        let added = self.add_quietly(session, &probe, now, &mut departures, &mut refused);
         if let Some(session) = shown.filter(|_| added.changed()) {
             departures.arrive(session);
         }
@@ -99,15 +100,17 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
         is_stored
     }
 
-    /// The add without its hooks. A session that is not stored by it comes back.
+    /// The add without its hooks. A session that is refused comes back.
     fn add_quietly(
         &self,
         session: Session<T>,
         probe: &Probe,
         now: u64,
         departures: &mut Departures<T>,
-    ) -> (Added<T>, Option<Session<T>>) {
-        let created = session.created_at();
+        refused: &mut Option<Session<T>>,
+    ) -> Added<T> {
+        // The date that is to be changed: not one that somebody sets once the session is stored.
+        let old_date = self.settings.updates_time().then(|| session.created_at());
         let mut pin = self.domain.pin();
         let mut placed = self.place(&pin, &session, probe, now, departures);
         if matches!(placed, Err(Rejection::Garbage)) {
@@ -125,12 +128,15 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
             Ok(Placed::Replaced(old)) => Added::Replaced(old),
             Ok(Placed::Identical) => {
                 self.count(&pin, Counter::Identical);
-                return (Added::Identical, Some(session));
+                return Added::Identical;
             }
-            Err(rejection) => return (self.reject(rejection), Some(session)),
+            Err(rejection) => {
+                *refused = Some(session);
+                return self.reject(rejection);
+            }
         };
-        if self.settings.updates_time() {
-            session.block().redate(created, now);
+        if let Some(old_date) = old_date {
+            session.block().redate(old_date, now);
         }
         self.sweeper.note_expiry(session.block().expires());
         // The table owns the count now.
@@ -138,7 +144,7 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
         if self.settings.mode().auto_flush {
             self.sweep_a_slot(&pin, now, departures);
         }
-        (added, None)
+        added
     }
 
     /// Checks, dates and weighs a session.
