@@ -4,21 +4,27 @@
 //! of the count by which a cache knows that nobody else dates the session.
 
 use loom_tests::{Model, Stage, id, thread};
-use sessile::{ManualClock, Mode, Session, SessionCache};
+use sessile::{ManualClock, Mode, Session, SessionBuilder, SessionCache};
 use std::sync::Arc;
 use std::time::Duration;
+
+/// One thread dates a session while this one sets its timeout to 20 seconds: the expiry when that is done, and at the end.
+fn beside_a_dater(session: SessionBuilder, date: u64) -> [Option<u64>; 2] {
+    let session = session.created_at(100).timeout(Duration::from_secs(10)).build(());
+    let other = session.clone();
+    let dater = thread::spawn(move || other.set_created_at(date));
+    session.set_timeout(Duration::from_secs(20));
+    let expiry = session.expires_at();
+    dater.join().unwrap();
+    [expiry, session.expires_at()]
+}
 
 /// One thread dates a session while another changes its timeout.
 #[test]
 fn dates_two_setters() {
     Model::new("dates_two_setters").sees(&["src/session/block.rs"]).check(|| {
-        let session =
-            Session::<()>::builder(id(1)).created_at(100).timeout(Duration::from_secs(10)).build(());
-        let other = session.clone();
-        let dater = thread::spawn(move || other.set_created_at(200));
-        session.set_timeout(Duration::from_secs(20));
-        dater.join().unwrap();
-        assert_eq!(session.expires_at(), Some(220));
+        let [_, last] = beside_a_dater(Session::<()>::builder(id(1)), 200);
+        assert_eq!(last, Some(220));
     });
 }
 
@@ -43,15 +49,9 @@ fn dates_after_a_holder() {
 #[test]
 fn dates_that_were_set_are_in_force() {
     Model::new("dates_that_were_set_are_in_force").sees(&["src/session/block.rs"]).check(|| {
-        let session =
-            Session::<()>::builder(id(1)).created_at(100).timeout(Duration::from_secs(10)).build(());
-        let other = session.clone();
-        let dater = thread::spawn(move || other.set_created_at(200));
-        session.set_timeout(Duration::from_secs(20));
-        let expiry = session.expires_at();
+        let [expiry, last] = beside_a_dater(Session::<()>::builder(id(1)), 200);
         assert!([Some(120), Some(220)].contains(&expiry), "{expiry:?}");
-        dater.join().unwrap();
-        assert_eq!(session.expires_at(), Some(220));
+        assert_eq!(last, Some(220));
     });
 }
 
@@ -59,16 +59,8 @@ fn dates_that_were_set_are_in_force() {
 #[test]
 fn dates_under_a_deadline() {
     Model::new("dates_under_a_deadline").sees(&["src/session/block.rs"]).check(|| {
-        let session = Session::<()>::builder(id(1))
-            .created_at(100)
-            .timeout(Duration::from_secs(10))
-            .deadline(105)
-            .build(());
-        let other = session.clone();
-        let dater = thread::spawn(move || other.set_created_at(50));
-        session.set_timeout(Duration::from_secs(20));
-        dater.join().unwrap();
-        assert_eq!(session.expires_at(), Some(70));
+        let [_, last] = beside_a_dater(Session::<()>::builder(id(1)).deadline(105), 50);
+        assert_eq!(last, Some(70));
     });
 }
 

@@ -256,7 +256,7 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
         let Some(old) = self.block(pin, spot) else { return Ok(None) };
         let old_weight = if self.weighing.is_some() { old.weight() as usize } else { 0 };
         let more = newcomer.weight.saturating_sub(old_weight);
-        if self.weighing.is_some() && !self.weigh_in(pin, newcomer, more, spot.block(), departures)? {
+        if self.weighing.is_some() && !self.reserve_weight(pin, newcomer, more, spot.block(), departures)? {
             return Ok(None);
         }
         let tick = self.next_tick(pin, spot.table);
@@ -283,7 +283,9 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
         newcomer: &mut Newcomer<T>,
         departures: &mut Departures<T>,
     ) -> Result<Option<Placed<T>>, Rejection> {
-        if self.weighing.is_some() && !self.weigh_in(pin, newcomer, newcomer.weight, None, departures)? {
+        if self.weighing.is_some()
+            && !self.reserve_weight(pin, newcomer, newcomer.weight, None, departures)?
+        {
             return Ok(None);
         }
         let Some(spot) = self.choose_slot(pin, table, newcomer, departures)? else { return Ok(None) };

@@ -167,26 +167,10 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
         }
     }
 
-    /// [`reserve_weight`](Self::reserve_weight), and a look whether garbage allows for what others have reserved too.
-    pub(super) fn weigh_in(
-        &self,
-        pin: &Guard<'_, T>,
-        newcomer: &mut Newcomer<T>,
-        needed: usize,
-        keep: Option<NonNull<Block<T>>>,
-        departures: &mut Departures<T>,
-    ) -> Result<bool, Rejection> {
-        let is_held = self.reserve_weight(pin, newcomer, needed, keep, departures)?;
-        if is_held {
-            self.check_garbage(newcomer)?;
-        }
-        Ok(is_held)
-    }
-
     /// Takes weight until `needed` bytes are held, evicting others (never `keep`) as long as that helps.
     ///
     /// False means: something was evicted, look again.
-    fn reserve_weight(
+    pub(super) fn reserve_weight(
         &self,
         pin: &Guard<'_, T>,
         newcomer: &mut Newcomer<T>,
@@ -198,6 +182,8 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
         let missing = needed.saturating_sub(newcomer.holding.weight);
         if missing == 0 || weighing.budget.try_take(missing) {
             newcomer.holding.weight += missing;
+            // Once more: others may have reserved since.
+            self.check_garbage(newcomer)?;
             return Ok(true);
         }
         let evicted = self.evict_nearby(pin, newcomer, keep, departures)
@@ -296,11 +282,11 @@ mod tests {
         };
         let [mut first, mut second] = sessions.each_ref().map(newcomer);
         assert!(cache.check_garbage(&first).is_ok() && cache.check_garbage(&second).is_ok());
-        let weigh_in = |newcomer: &mut Newcomer<u32>| {
-            cache.weigh_in(&pin, newcomer, newcomer.weight, None, &mut Departures::none())
+        let reserve = |newcomer: &mut Newcomer<u32>| {
+            cache.reserve_weight(&pin, newcomer, newcomer.weight, None, &mut Departures::none())
         };
-        assert_eq!(weigh_in(&mut first), Ok(true));
-        assert_eq!(weigh_in(&mut second), Err(Rejection::Garbage));
+        assert_eq!(reserve(&mut first), Ok(true));
+        assert_eq!(reserve(&mut second), Err(Rejection::Garbage));
         [first, second].into_iter().for_each(|newcomer| cache.give_back(&pin, newcomer.holding));
     }
 }
