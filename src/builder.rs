@@ -7,7 +7,7 @@ use crate::clock::{Clock, Time};
 use crate::error::{BuildError, Rejection, RemovalCause};
 use crate::policy::Policy;
 use crate::session::{Block, Context, Session, SessionId};
-use crate::settings::{Hooks, Mode};
+use crate::settings::{Hooks, Mode, Query};
 use std::fmt;
 use std::time::Duration;
 
@@ -63,7 +63,7 @@ type Weigher<T> = dyn Fn(&Session<T>) -> usize + Send + Sync;
 /// # Ok::<(), sessile::BuildError>(())
 /// ```
 #[must_use]
-pub struct Builder<T> {
+pub struct SessionCacheBuilder<T> {
     pub(crate) capacity: Capacity,
     weigher: Option<Box<Weigher<T>>>,
     max_weight: Option<usize>,
@@ -77,7 +77,7 @@ pub struct Builder<T> {
     pub(crate) hooks: Hooks<T>,
 }
 
-impl<T: Send + Sync + 'static> Builder<T> {
+impl<T: Send + Sync + 'static> SessionCacheBuilder<T> {
     /// `SSL_SESSION_CACHE_MAX_SIZE_DEFAULT`.
     const CAPACITY: usize = 20_480;
     /// OpenSSL's timeout of a context, in seconds.
@@ -195,6 +195,21 @@ impl<T: Send + Sync + 'static> Builder<T> {
         self
     }
 
+    /// See [`Hooks::on_query`].
+    pub fn on_query(
+        mut self,
+        hook: impl Fn(&Query<'_>) -> Option<Session<T>> + Send + Sync + 'static,
+    ) -> Self {
+        self.hooks = self.hooks.on_query(hook);
+        self
+    }
+
+    /// See [`Hooks::on_absent`].
+    pub fn on_absent(mut self, hook: impl Fn(&Query<'_>) + Send + Sync + 'static) -> Self {
+        self.hooks = self.hooks.on_absent(hook);
+        self
+    }
+
     /// Builds the cache, allocating its table.
     ///
     /// # Errors
@@ -223,9 +238,9 @@ impl<T: Send + Sync + 'static> Builder<T> {
     }
 }
 
-impl<T> fmt::Debug for Builder<T> {
+impl<T> fmt::Debug for SessionCacheBuilder<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Builder")
+        f.debug_struct("SessionCacheBuilder")
             .field("capacity", &self.capacity)
             .field("max_weight", &self.max_weight)
             .field("max_entry_weight", &self.max_entry_weight)

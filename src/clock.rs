@@ -2,72 +2,95 @@
 #![forbid(unsafe_code)]
 
 use crate::sync::untracked::{AtomicU64, Ordering};
+use crate::timestamp::Timestamp;
 use crate::wall;
-use std::sync::{Arc, OnceLock};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::sync::Arc;
+use std::time::Duration;
 
 /// Where a cache takes its time from.
 ///
-/// It is read once per operation, outside of any guard. A clock that goes backwards loses nothing (a session dated in
-/// the future is kept and not used) and resurrects nothing (what was removed stays removed).
+/// It is read once per operation, outside of any guard. A clock that goes backwards loses nothing (a
+/// session dated in the future is kept and not used) and resurrects nothing (what was removed stays
+/// removed).
 pub trait Clock: Send + Sync + 'static {
-    /// The current time in whole seconds. The zero point is the clock's own; the default clock counts from the Unix
+    /// The current time. The zero point is the clock's own; the default clock counts from the Unix
     /// epoch.
-    fn now(&self) -> u64;
+    fn now(&self) -> Timestamp;
 }
 
-impl<C: Clock> Clock for Arc<C> {
-    fn now(&self) -> u64 {
+impl<C: Clock + ?Sized> Clock for Arc<C> {
+    fn now(&self) -> Timestamp {
         (**self).now()
     }
 }
 
-/// The default clock: monotonic, in whole seconds, anchored at the Unix time of its first use in the process.
+/// The default clock: Unix time that never goes back, in whole seconds.
 ///
-/// It shows what `Instant` showed when the present second of the wall clock was first asked for, and so may be up to a second
-/// late. The wall clock itself, which administrators set, is never shown: it tells only when to read `Instant` again. Should it
-/// be set back to the very second of the last call, with no call in between, that reading lasts to the end of the second; and
-/// as long as it is stopped. Costs 2 ns on Linux, where `Instant::now` costs about
-/// 24 on the same machine; elsewhere it is `Instant::now`.
+/// - It counts the time for which the system was suspended (`CLOCK_BOOTTIME` on Linux and Android).
+/// - When the wall clock is set forward, it follows. A process that was started before the system's
+///   time was set shows the right time from then on.
+/// - When the wall clock is set back, it goes on from the time that it showed. So a wall clock that
+///   was set ahead by mistake leaves this clock ahead until the process ends.
+/// - Processes on one host agree on the second, so that dates can travel between them.
+///
+/// The clock is read once per second of the wall clock, and cached; the result may be late by a few
+/// milliseconds. If the wall clock is set back to exactly the second of the previous call, or stands
+/// still, the cached reading is used until the second changes. Costs about 2 ns on Linux, where
+/// `Instant::now` costs about 24 ns on the same machine; elsewhere two readings of system clocks.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct CoarseClock;
 
-/// The last reading, and the second of the wall clock in which it was made. Whoever sees the second sees the reading, or a
-/// later one.
-static SHOWN: AtomicU64 = AtomicU64::new(0);
-static SECOND: AtomicU64 = AtomicU64::new(u64::MAX);
+/// The last reading, and the second of the wall clock in which it was made. A thread that sees the
+/// second sees the reading, or a later one.
+static CACHED_NOW: AtomicU64 = AtomicU64::new(0);
+static CACHED_AT: AtomicU64 = AtomicU64::new(u64::MAX);
 
-impl Clock for CoarseClock {
+impl CoarseClock {
     #[inline]
-    fn now(&self) -> u64 {
+    fn seconds() -> u64 {
         let second = wall::second();
-        // ORDERING: Acquire: the reading is not older than the second that it belongs to; pairs with the Release in `read`.
-        // Invisible: no model has clocks that go.
-        if second == Some(SECOND.load(Ordering::Acquire)) {
+        // ORDERING: Acquire: the reading is not older than the second that it belongs to; pairs with the Release in
+        // `read`. Invisible: no model has clocks that go.
+        if second == Some(CACHED_AT.load(Ordering::Acquire)) {
             // ORDERING: Relaxed: one word, which publishes nothing.
-            return SHOWN.load(Ordering::Relaxed);
+            return CACHED_NOW.load(Ordering::Relaxed);
         }
         read(second)
     }
 }
 
-/// Reads the clock, which never goes back, in a second of the wall clock.
+impl Clock for CoarseClock {
+    #[inline]
+    fn now(&self) -> Timestamp {
+        Timestamp::from(Self::seconds())
+    }
+}
+
+/// Nanoseconds from the zero point of the clock of elapsed time to the Unix epoch: the greatest
+/// difference between the wall clock and elapsed time that was seen.
+static OFFSET: AtomicU64 = AtomicU64::new(0);
+
+/// Reads the clocks, in a second of the wall clock.
 #[cold]
 fn read(second: Option<u64>) -> u64 {
-    static START: OnceLock<(u64, Instant)> = OnceLock::new();
-    let (unix, start) = START.get_or_init(|| {
-        let unix = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
-        (unix.as_secs(), Instant::now())
-    });
-    let now = unix.saturating_add(start.elapsed().as_secs());
-    let later = |shown: u64| (shown < now).then_some(now);
-    // ORDERING: Relaxed: one word; the maximum keeps threads that read at the same time from setting each other back.
-    let before = SHOWN.fetch_update(Ordering::Relaxed, Ordering::Relaxed, later);
+    let now = advance(&OFFSET, &CACHED_NOW, wall::since_epoch(), wall::elapsed());
     if let Some(second) = second {
-        // ORDERING: Release: see `now`. Invisible: as there.
-        SECOND.store(second, Ordering::Release);
+        // ORDERING: Release: see `seconds`. Invisible: as there.
+        CACHED_AT.store(second, Ordering::Release);
     }
-    before.err().unwrap_or(now)
+    now
+}
+
+/// Unix seconds by two readings: of the wall clock, and of the time that has passed since some fixed
+/// moment. Never less than `shown`, which is raised to the result.
+fn advance(offset: &AtomicU64, shown: &AtomicU64, wall: Duration, elapsed: Duration) -> u64 {
+    let nanoseconds = |time: Duration| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
+    let ahead = nanoseconds(wall).saturating_sub(nanoseconds(elapsed));
+    // ORDERING: Relaxed twice: each is one word and publishes nothing; maxima keep threads that read
+    // at the same time from setting each other back.
+    let offset = offset.fetch_max(ahead, Ordering::Relaxed).max(ahead);
+    let now = elapsed.saturating_add(Duration::from_nanos(offset)).as_secs();
+    shown.fetch_max(now, Ordering::Relaxed).max(now)
 }
 
 /// A clock that stands still until it is told otherwise, for tests.
@@ -78,26 +101,26 @@ fn read(second: Option<u64>) -> u64 {
 ///
 /// let clock = Arc::new(ManualClock::new(1000));
 /// clock.advance(5);
-/// assert_eq!(clock.now(), 1005);
+/// assert_eq!(clock.now().as_secs(), 1005);
 /// clock.set(3);
-/// assert_eq!(clock.now(), 3);
+/// assert_eq!(clock.now().as_secs(), 3);
 /// ```
 #[derive(Debug, Default)]
 pub struct ManualClock(AtomicU64);
 
 impl ManualClock {
-    /// A clock that shows `now` seconds.
-    pub fn new(now: u64) -> Self {
-        Self(AtomicU64::new(now))
+    /// A clock that shows `now`.
+    pub fn new(now: impl Into<Timestamp>) -> Self {
+        Self(AtomicU64::new(now.into().as_secs()))
     }
 
     /// Sets the clock, forwards or backwards.
-    pub fn set(&self, now: u64) {
+    pub fn set(&self, now: impl Into<Timestamp>) {
         // ORDERING: Relaxed: the time is one word and publishes nothing. Exchanged, so that all see it when this returns.
-        self.0.swap(now, Ordering::Relaxed);
+        self.0.swap(now.into().as_secs(), Ordering::Relaxed);
     }
 
-    /// Moves the clock forwards, saturating.
+    /// Moves the clock forwards by whole seconds, saturating.
     pub fn advance(&self, seconds: u64) {
         // ORDERING: Relaxed, as in `set`.
         let _ = self
@@ -107,9 +130,9 @@ impl ManualClock {
 }
 
 impl Clock for ManualClock {
-    fn now(&self) -> u64 {
+    fn now(&self) -> Timestamp {
         // ORDERING: Relaxed, as in `set`.
-        self.0.load(Ordering::Relaxed)
+        Timestamp::from(self.0.load(Ordering::Relaxed))
     }
 }
 
@@ -120,11 +143,65 @@ pub(crate) enum Time {
 }
 
 impl Time {
+    /// Seconds, by the zero point of the clock.
     #[inline]
     pub(crate) fn now(&self) -> u64 {
         match self {
-            Self::Coarse => CoarseClock.now(),
-            Self::Given(clock) => clock.now(),
+            Self::Coarse => CoarseClock::seconds(),
+            Self::Given(clock) => clock.now().as_secs(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const YEAR: u64 = 365 * 24 * 60 * 60;
+
+    /// Two clocks of one host, and what a process makes of them.
+    struct Process {
+        offset: AtomicU64,
+        shown: AtomicU64,
+    }
+
+    impl Process {
+        fn new() -> Self {
+            Self { offset: AtomicU64::new(0), shown: AtomicU64::new(0) }
+        }
+
+        fn at(&self, wall: f64, elapsed: f64) -> u64 {
+            let [wall, elapsed] = [wall, elapsed].map(Duration::from_secs_f64);
+            advance(&self.offset, &self.shown, wall, elapsed)
+        }
+    }
+
+    #[test]
+    fn it_follows_a_wall_clock_that_is_set_forward() {
+        let process = Process::new();
+        assert_eq!(process.at(60.0, 20.0), 60);
+        let set = 50.0 * YEAR as f64;
+        assert_eq!(process.at(set, 30.0), 50 * YEAR);
+        assert_eq!(process.at(set + 5.0, 35.0), 50 * YEAR + 5);
+    }
+
+    #[test]
+    fn it_goes_on_when_the_wall_clock_is_set_back() {
+        let process = Process::new();
+        assert_eq!(process.at(1000.0, 20.0), 1000);
+        assert_eq!(process.at(990.0, 30.0), 1010, "ten seconds have passed");
+        assert_eq!(process.at(1005.0, 45.0), 1025);
+    }
+
+    #[test]
+    fn processes_of_one_host_agree_on_the_second() {
+        let (one, other) = (Process::new(), Process::new());
+        one.at(1000.9, 20.9);
+        other.at(1003.2, 23.2);
+        for tenth in 0..100 {
+            let tenths = f64::from(tenth) / 10.0;
+            let (wall, elapsed) = (1004.05 + tenths, 24.05 + tenths);
+            assert_eq!(one.at(wall, elapsed), other.at(wall, elapsed));
         }
     }
 }

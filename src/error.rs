@@ -44,17 +44,15 @@ impl From<TableError> for BuildError {
     }
 }
 
-/// What [`SessionCache::add`](crate::SessionCache::add) did.
-#[must_use = "a rejected session is not in the cache"]
+/// What [`SessionCache::add`](crate::SessionCache::add) did with a session that it accepted.
 pub enum Added<T> {
     /// The key was absent; the session is stored.
     Inserted,
-    /// The key was stored in another object, which is returned; the session took its place in one step.
+    /// The key was stored in another object, which is returned; the session took its place in one
+    /// step.
     Replaced(Session<T>),
     /// This very object is stored already; nothing changed.
     Identical,
-    /// The session was not stored; nothing changed.
-    Rejected(Rejection),
 }
 
 impl<T> Added<T> {
@@ -71,8 +69,67 @@ impl<T> fmt::Debug for Added<T> {
             Self::Inserted => f.write_str("Inserted"),
             Self::Replaced(old) => f.debug_tuple("Replaced").field(old).finish(),
             Self::Identical => f.write_str("Identical"),
-            Self::Rejected(rejection) => f.debug_tuple("Rejected").field(rejection).finish(),
         }
+    }
+}
+
+/// A session that [`SessionCache::add`](crate::SessionCache::add) refused, and the reason.
+///
+/// ```
+/// use sessile::{Rejection, Session, SessionCache, SessionId};
+///
+/// let cache = SessionCache::new(100)?;
+/// let session = Session::new(SessionId::from([1; 32]), "state");
+/// session.set_not_resumable();
+/// let rejected = cache.add(session).unwrap_err();
+/// assert_eq!(rejected.reason(), Rejection::NotResumable);
+/// assert_eq!(*rejected.into_session(), "state");
+/// # Ok::<(), sessile::BuildError>(())
+/// ```
+pub struct Rejected<T> {
+    reason: Rejection,
+    session: Session<T>,
+}
+
+impl<T> Rejected<T> {
+    pub(crate) fn new(reason: Rejection, session: Session<T>) -> Self {
+        Self { reason, session }
+    }
+
+    /// Why the session was refused.
+    pub fn reason(&self) -> Rejection {
+        self.reason
+    }
+
+    /// The session that was refused.
+    pub fn session(&self) -> &Session<T> {
+        &self.session
+    }
+
+    /// Gives the session back.
+    pub fn into_session(self) -> Session<T> {
+        self.session
+    }
+}
+
+/// Never shows a payload.
+impl<T> fmt::Debug for Rejected<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Rejected").field("reason", &self.reason).field("session", &self.session).finish()
+    }
+}
+
+impl<T> fmt::Display for Rejected<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.reason.fmt(f)
+    }
+}
+
+impl<T> std::error::Error for Rejected<T> {}
+
+impl<T> From<Rejected<T>> for Rejection {
+    fn from(rejected: Rejected<T>) -> Self {
+        rejected.reason
     }
 }
 
@@ -87,7 +144,7 @@ pub enum Rejection {
     /// It is marked non-resumable.
     NotResumable,
     /// Too many retired sessions wait for a stalled reader; see
-    /// [`Builder::garbage_limit`](crate::Builder::garbage_limit).
+    /// [`Builder::garbage_limit`](crate::SessionCacheBuilder::garbage_limit).
     Garbage,
     /// It belongs to another context or protocol than the view it was given to.
     Context,
@@ -99,6 +156,9 @@ pub enum Rejection {
     Allocation,
     /// Its address has bits set above the 48 that a slot can hold.
     Address,
+    /// Its context was revoked after the session was authenticated; see
+    /// [`SessionCache::revoke`](crate::SessionCache::revoke).
+    Revoked,
 }
 
 impl fmt::Display for Rejection {
@@ -113,16 +173,19 @@ impl fmt::Display for Rejection {
             Self::Contention => "every possible slot is in use by a concurrent add",
             Self::Allocation => "not enough memory",
             Self::Address => "the session lies at an address that a slot cannot hold",
+            Self::Revoked => "the context of the session was revoked",
         })
     }
 }
+
+impl std::error::Error for Rejection {}
 
 /// Why a session left the cache.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum RemovalCause {
     /// Another object with its key took its place.
     Replaced,
-    /// `remove` or `remove_id`, or it was found marked non-resumable.
+    /// `remove` or `remove_id`, or it was found marked non-resumable or of a revoked context.
     Removed,
     /// `take`.
     Taken,

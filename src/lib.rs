@@ -17,20 +17,25 @@ mod policy;
 mod raw;
 mod recency;
 mod reclaim;
+mod revocations;
 mod session;
 mod settings;
 mod stats;
 mod sync;
+mod timestamp;
 mod wall;
 
-pub use crate::builder::{Builder, Capacity};
-pub use crate::cache::{SessionCache, View};
+pub use crate::builder::{Capacity, SessionCacheBuilder};
+pub use crate::cache::{SessionCache, Source, View};
 pub use crate::clock::{Clock, CoarseClock, ManualClock};
-pub use crate::error::{Added, BuildError, Rejection, RemovalCause};
+pub use crate::error::{Added, BuildError, Rejected, Rejection, RemovalCause};
 pub use crate::policy::Policy;
-pub use crate::session::{Context, InvalidSessionId, Protocol, Secret, Session, SessionBuilder, SessionId};
-pub use crate::settings::{Hooks, Mode};
+pub use crate::session::{
+    Context, Generation, InvalidSessionId, Protocol, Secret, Session, SessionBuilder, SessionId,
+};
+pub use crate::settings::{Hooks, Mode, Operation, Query};
 pub use crate::stats::{Garbage, Handshake, Stats};
+pub use crate::timestamp::Timestamp;
 
 /// What the models need beside the public API.
 #[cfg(any(sessile_loom, sessile_shuttle))]

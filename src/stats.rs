@@ -8,16 +8,17 @@ use crate::sync::Tally;
 ///
 /// Each figure is exact for the operations that happened before the call: that ended, and that this thread knows of by more than
 /// the time. Figures of operations under way may or may not be in. Lookups are `get`, `read` and `take`:
-/// `hits + misses + timeouts + context_misses` is their number. At quiescence
+/// `hits + misses + timeouts + context_misses` is their number, whatever the mode. At quiescence
 /// `added - (removed + taken + evicted + expired + flushed) == number`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Stats {
     /// Sessions stored now (`SSL_CTX_sess_number`).
     pub number: u64,
-    /// Lookups that returned a session (`SSL_CTX_sess_hits`).
+    /// Lookups that handed out a session to be used. Whether it was resumed is for the handshake to
+    /// say: see `resumed`.
     pub hits: u64,
-    /// Lookups that found nothing (`SSL_CTX_sess_misses`).
+    /// Lookups that found nothing (`SSL_CTX_sess_misses`), or what may not be used.
     pub misses: u64,
     /// Lookups that found an expired session (`SSL_CTX_sess_timeouts`).
     pub timeouts: u64,
@@ -39,6 +40,9 @@ pub struct Stats {
     pub accept_good: u64,
     /// Server renegotiations (`SSL_CTX_sess_accept_renegotiate`).
     pub accept_renegotiate: u64,
+    /// Handshakes, of clients and servers, that were completed by resuming a session
+    /// (`SSL_CTX_sess_hits`), as recorded by an adapter.
+    pub resumed: u64,
     /// Adds of an absent key.
     pub added: u64,
     /// Adds of a key that was stored in another object.
@@ -87,6 +91,8 @@ pub enum Handshake {
     AcceptGood,
     /// A server renegotiated.
     AcceptRenegotiate,
+    /// A client or server completed a handshake by resuming a session.
+    Resumed,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -102,6 +108,7 @@ pub(crate) enum Counter {
     Accept,
     AcceptGood,
     AcceptRenegotiate,
+    Resumed,
     Added,
     Replaced,
     Identical,
@@ -138,6 +145,7 @@ impl Counters {
         stats.accept += get(Counter::Accept);
         stats.accept_good += get(Counter::AcceptGood);
         stats.accept_renegotiate += get(Counter::AcceptRenegotiate);
+        stats.resumed += get(Counter::Resumed);
         stats.added += get(Counter::Added);
         stats.replaced += get(Counter::Replaced);
         stats.identical += get(Counter::Identical);
@@ -187,6 +195,7 @@ impl From<Handshake> for Counter {
             Handshake::Accept => Self::Accept,
             Handshake::AcceptGood => Self::AcceptGood,
             Handshake::AcceptRenegotiate => Self::AcceptRenegotiate,
+            Handshake::Resumed => Self::Resumed,
         }
     }
 }

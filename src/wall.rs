@@ -1,6 +1,9 @@
-//! The second that the system's wall clock shows, for next to nothing: what tells that it is time to read a clock.
+//! What the system's clocks show.
 
-/// Seconds; the same in two calls when no second began between them. `None` where only a real reading would tell.
+use std::time::Duration;
+
+/// The second of the wall clock, by the cheapest call there is: it tells when to read a clock. The
+/// same in two calls when no second began between them. `None` where only a real reading would tell.
 #[inline]
 pub(crate) fn second() -> Option<u64> {
     #[cfg(all(any(target_os = "linux", target_os = "android"), not(miri)))]
@@ -10,4 +13,33 @@ pub(crate) fn second() -> Option<u64> {
     }
     #[cfg(not(all(any(target_os = "linux", target_os = "android"), not(miri))))]
     None
+}
+
+/// The wall clock, since the Unix epoch.
+pub(crate) fn since_epoch() -> Duration {
+    use std::time::{SystemTime, UNIX_EPOCH};
+
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO)
+}
+
+/// Time that has passed since a fixed moment, suspended time included where the system tells.
+pub(crate) fn elapsed() -> Duration {
+    #[cfg(all(any(target_os = "linux", target_os = "android"), not(miri)))]
+    {
+        let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+        // SAFETY: the call writes to the structure that it is given.
+        if unsafe { libc::clock_gettime(libc::CLOCK_BOOTTIME, &mut time) } == 0 {
+            return Duration::new(time.tv_sec as u64, time.tv_nsec as u32);
+        }
+    }
+    since_first_call()
+}
+
+/// Monotonic time. It stands still while the system is suspended on some systems.
+fn since_first_call() -> Duration {
+    use std::sync::OnceLock;
+    use std::time::Instant;
+
+    static START: OnceLock<Instant> = OnceLock::new();
+    START.get_or_init(Instant::now).elapsed()
 }

@@ -88,7 +88,7 @@ fn allocations(f: impl FnOnce()) -> usize {
 fn warm(capacity: usize) -> SessionCache<u64> {
     let cache = SessionCache::new(capacity).unwrap();
     for n in 0..2 * capacity as u64 + 1000 {
-        assert!(cache.add(session(n)).changed());
+        assert!(cache.add(session(n)).is_ok_and(|added| added.changed()));
     }
     reclaim(&cache);
     cache
@@ -128,10 +128,10 @@ fn a_resize_that_finds_no_memory_changes_nothing() {
             assert_eq!((cache.capacity(), cache.stats()), (from, before.clone()));
             assert_eq!(numbers(&cache), stored);
         }
-        assert!(cache.add(session(1_000_000)).changed());
+        assert!(cache.add(session(1_000_000)).is_ok_and(|added| added.changed()));
         assert!(cache.len() <= from);
         cache.set_capacity(50_000).unwrap();
-        assert!((2_000_000..2_010_000).all(|n| cache.add(session(n)).changed()));
+        assert!((2_000_000..2_010_000).all(|n| cache.add(session(n)).is_ok_and(|added| added.changed())));
         assert!(cache.len() >= 10_000);
         assert_whole(&cache);
     }
@@ -141,23 +141,24 @@ fn a_resize_that_finds_no_memory_changes_nothing() {
 fn a_table_that_cannot_grow_refuses_and_keeps_what_it_has() {
     let cache = SessionCache::new(Capacity::Unbounded).unwrap();
     for n in 0..1000 {
-        assert!(cache.add(session(n)).changed());
+        assert!(cache.add(session(n)).is_ok_and(|added| added.changed()));
     }
     let mut stored = 1000;
     let refused = loop {
         let one = session(stored);
         match refusing(10_000, 0, || cache.add(one.clone())) {
-            Added::Inserted => stored += 1,
+            Ok(Added::Inserted) => stored += 1,
             other => break (one, other),
         }
     };
-    assert!(matches!(refused.1, Added::Rejected(Rejection::Allocation)), "{:?}", refused.1);
+    let reason = refused.1.map_err(|rejected| rejected.reason()).unwrap_err();
+    assert_eq!(reason, Rejection::Allocation);
     assert_eq!(Session::handle_count(&refused.0), 1);
     assert_eq!(numbers(&cache), (0..stored).collect::<Vec<_>>());
     assert_whole(&cache);
-    assert!(matches!(cache.add(refused.0), Added::Inserted), "there is memory again");
+    assert!(matches!(cache.add(refused.0), Ok(Added::Inserted)), "there is memory again");
     for n in stored + 1..stored + 10_000 {
-        assert!(matches!(cache.add(session(n)), Added::Inserted));
+        assert!(matches!(cache.add(session(n)), Ok(Added::Inserted)));
     }
     assert_eq!(cache.len() as u64, stored + 10_000);
     assert_whole(&cache);
@@ -172,8 +173,8 @@ fn between_two_seals_no_operation_needs_memory() {
         let mut changed = 0;
         refusing(0, 0, || {
             for one in &newcomers {
-                changed += u32::from(cache.add(one.clone()).changed());
-                changed += u32::from(cache.add(one.clone()).changed());
+                changed += u32::from(cache.add(one.clone()).is_ok_and(|added| added.changed()));
+                changed += u32::from(cache.add(one.clone()).is_ok_and(|added| added.changed()));
                 changed += u32::from(cache.read(&one.id(), |_| ()).is_none());
                 changed += u32::from(cache.get(&one.id()).is_none());
             }
@@ -216,7 +217,7 @@ fn whichever_allocation_fails_counts_stay_right() {
     let ledger = Ledger::new();
     let cache = SessionCache::new(8).unwrap();
     for n in 0..200 {
-        assert!(cache.add(ledger.session(n)).changed());
+        assert!(cache.add(ledger.session(n)).is_ok_and(|added| added.changed()));
     }
     reclaim(&cache);
     for passes in 0..20 {

@@ -42,7 +42,7 @@ const _: () = {
     is::<SessionCache<Vec<u8>>>();
     is::<View<'static, Vec<u8>>>();
     is::<Session<Vec<u8>>>();
-    is::<Builder<Vec<u8>>>();
+    is::<SessionCacheBuilder<Vec<u8>>>();
     is::<Hooks<Vec<u8>>>();
     is::<Added<Vec<u8>>>();
     is::<SessionBuilder>();
@@ -69,7 +69,7 @@ fn small_values_are_plain_data() {
     assert_eq!(Policy::default(), Policy::Lru);
     assert_eq!(
         (Protocol::default(), Protocol::TLS1_2.0, Protocol::TLS1_3.0),
-        (Protocol::ANY, 0x0303, 0x0304)
+        (Protocol::UNSPECIFIED, 0x0303, 0x0304)
     );
 }
 
@@ -77,12 +77,14 @@ fn small_values_are_plain_data() {
 fn a_cache_is_shared_by_reference_or_by_arc() {
     let cache = Arc::new(SessionCache::new(10).unwrap());
     let other = Arc::clone(&cache);
-    std::thread::spawn(move || assert!(other.add(session(1)).changed())).join().unwrap();
+    std::thread::spawn(move || assert!(other.add(session(1)).is_ok_and(|added| added.changed())))
+        .join()
+        .unwrap();
     std::thread::scope(|scope| {
-        scope.spawn(|| assert!(cache.add(session(2)).changed()));
+        scope.spawn(|| assert!(cache.add(session(2)).is_ok_and(|added| added.changed())));
         let view = cache.view(Context::NONE);
         let copy = view;
-        scope.spawn(move || assert!(copy.add(session(3)).changed()));
+        scope.spawn(move || assert!(copy.add(session(3)).is_ok_and(|added| added.changed())));
         assert!(view.get(&id(1)).is_some());
     });
     assert_eq!(cache.len(), 3);
@@ -129,17 +131,19 @@ fn everything_can_be_shown() {
 fn a_payload_need_be_nothing_but_shareable() {
     struct Opaque(#[allow(dead_code, reason = "opaque")] u8);
     let cache = SessionCache::new(2).unwrap();
-    assert!(cache.add(Session::new(id(1), Opaque(1))).changed());
-    assert!(cache.add(Session::new(id(1), Opaque(2))).changed());
+    assert!(cache.add(Session::new(id(1), Opaque(1))).is_ok_and(|added| added.changed()));
+    assert!(cache.add(Session::new(id(1), Opaque(2))).is_ok_and(|added| added.changed()));
     let unsized_behind: SessionCache<Box<dyn Fn() -> u8 + Send + Sync>> = SessionCache::new(2).unwrap();
-    assert!(unsized_behind.add(Session::new(id(1), Box::new(|| 7))).changed());
+    assert!(unsized_behind.add(Session::new(id(1), Box::new(|| 7))).is_ok_and(|added| added.changed()));
     assert_eq!(unsized_behind.read(&id(1), |session| session()), Some(7));
     #[repr(align(256))]
     struct Aligned(u64);
     let aligned = SessionCache::new(2).unwrap();
-    assert!(aligned.add(Session::new(id(1), Aligned(5))).changed());
+    assert!(aligned.add(Session::new(id(1), Aligned(5))).is_ok_and(|added| added.changed()));
     let found = aligned.get(&id(1)).unwrap();
     assert_eq!((found.0, std::ptr::from_ref(&*found).addr() % 256), (5, 0));
     let empty = SessionCache::new(2).unwrap();
-    assert!(empty.add(Session::new(id(1), ())).changed() && empty.get(&id(1)).is_some());
+    assert!(
+        empty.add(Session::new(id(1), ())).is_ok_and(|added| added.changed()) && empty.get(&id(1)).is_some()
+    );
 }

@@ -30,7 +30,7 @@ fn a_cache_given_its_capacity_holds_it() {
             let cache = SessionCache::builder().capacity(capacity).policy(policy).build().unwrap();
             assert_eq!(cache.capacity(), capacity);
             for n in 0..capacity as u64 {
-                assert!(matches!(cache.add(session(n)), Added::Inserted));
+                assert!(matches!(cache.add(session(n)), Ok(Added::Inserted)));
                 assert!(cache.read(&id(n), |_| ()).is_some());
             }
             let held = (0..capacity as u64).filter(|&n| cache.get(&id(n)).is_some()).count();
@@ -45,7 +45,7 @@ fn a_full_cache_stays_full_and_never_above() {
     for capacity in capacities() {
         let cache = SessionCache::new(capacity).unwrap();
         for n in 0..3 * capacity as u64 {
-            assert!(matches!(cache.add(session(n)), Added::Inserted));
+            assert!(matches!(cache.add(session(n)), Ok(Added::Inserted)));
             assert!(cache.len() <= capacity);
             assert_eq!(cache.read(&id(n), |found| **found), Some(n), "the newest is never the victim");
         }
@@ -59,12 +59,12 @@ fn room_that_was_made_is_used() {
     for capacity in [1, 14, 15, 64, 1000, 20_480] {
         let cache = SessionCache::new(capacity).unwrap();
         for n in 0..capacity as u64 {
-            assert!(cache.add(session(n)).changed());
+            assert!(cache.add(session(n)).is_ok_and(|added| added.changed()));
         }
         let before = cache.stats().evicted;
         let removed = (0..capacity as u64).step_by(2).filter(|&n| cache.remove_id(&id(n))).count() as u64;
         for n in 0..removed {
-            assert!(cache.add(session(1_000_000 + n)).changed());
+            assert!(cache.add(session(1_000_000 + n)).is_ok_and(|added| added.changed()));
         }
         let evicted = cache.stats().evicted - before;
         assert!(evicted * 1000 <= capacity as u64, "{evicted} evictions where there was room for all");
@@ -79,7 +79,7 @@ fn capacity_one_keeps_the_new_one_even_if_it_expires_sooner() {
         for n in 0..100 {
             let one = session(n);
             one.set_timeout(Duration::from_secs(1000 - n));
-            assert!(matches!(cache.add(one), Added::Inserted));
+            assert!(matches!(cache.add(one), Ok(Added::Inserted)));
             assert_eq!(numbers(&cache), [n]);
         }
         assert_eq!(cache.stats().cache_full, 99);
@@ -91,7 +91,7 @@ fn five_hold_the_newest_five_of_ten() {
     for policy in [Policy::Lru, Policy::Fifo] {
         let cache = SessionCache::builder().capacity(5).policy(policy).build().unwrap();
         for n in 0..10 {
-            assert!(cache.add(session(n)).changed());
+            assert!(cache.add(session(n)).is_ok_and(|added| added.changed()));
         }
         assert_eq!(numbers(&cache), [5, 6, 7, 8, 9]);
         assert_eq!(cache.stats().cache_full, 5);
@@ -141,7 +141,7 @@ fn four_threads_against_the_limit_end_exactly_at_it() {
                 race(4, |thread| {
                     for n in 0..each {
                         let n = thread as u64 * each + n;
-                        assert!(matches!(cache.add(session(n)), Added::Inserted));
+                        assert!(matches!(cache.add(session(n)), Ok(Added::Inserted)));
                     }
                 })
             },
@@ -163,7 +163,9 @@ fn idle_threads_do_not_keep_capacity_to_themselves() {
             let (cache, member) = (&cache, gate.member());
             scope.spawn(move || {
                 for n in 0..200 {
-                    assert!(cache.add(session(1_000_000 * (thread + 1) + n)).changed());
+                    assert!(
+                        cache.add(session(1_000_000 * (thread + 1) + n)).is_ok_and(|added| added.changed())
+                    );
                 }
                 for n in 0..200 {
                     assert!(cache.take(&id(1_000_000 * (thread + 1) + n)).is_some());
@@ -177,7 +179,7 @@ fn idle_threads_do_not_keep_capacity_to_themselves() {
         assert!(cache.is_empty());
         race(4, |thread| {
             for n in (thread as u64..20_480).step_by(4) {
-                assert!(matches!(cache.add(session(n)), Added::Inserted));
+                assert!(matches!(cache.add(session(n)), Ok(Added::Inserted)));
             }
         });
         assert_holds(cache.len(), 20_480);

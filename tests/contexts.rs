@@ -2,8 +2,9 @@
 
 mod common;
 
-use common::{Random, START, assert_whole, clocked, id, race};
-use sessile::{Added, Context, Protocol, Rejection, Session, SessionCache};
+use common::{Random, START, assert_whole, clocked, id, race, session};
+use sessile::{Added, Context, Mode, Protocol, Rejection, Session, SessionCache};
+use std::sync::{Arc, Mutex};
 
 fn context(n: u8) -> Context {
     Context::from_bytes([n; 32])
@@ -17,7 +18,7 @@ fn of(context: Context, n: u64) -> Session<u64> {
 fn the_same_context_resumes_and_a_changed_one_does_not() {
     let cache = SessionCache::new(10).unwrap();
     let (first, changed) = (context(1), context(2));
-    assert!(cache.add(of(first, 1)).changed());
+    assert!(cache.add(of(first, 1)).is_ok_and(|added| added.changed()));
     assert!(cache.view(first).get(&id(1)).is_some());
     assert!(cache.view(changed).get(&id(1)).is_none());
     assert!(cache.view(changed).take(&id(1)).is_none());
@@ -32,8 +33,8 @@ fn the_same_context_resumes_and_a_changed_one_does_not() {
 fn a_mismatch_is_counted_apart_from_a_miss_and_from_a_timeout() {
     let (builder, clock) = clocked(10);
     let cache = builder.build().unwrap();
-    assert!(cache.add(of(context(1), 1)).changed());
-    assert!(cache.add(of(context(2), 1)).changed());
+    assert!(cache.add(of(context(1), 1)).is_ok_and(|added| added.changed()));
+    assert!(cache.add(of(context(2), 1)).is_ok_and(|added| added.changed()));
     assert!(cache.view(context(3)).get(&id(1)).is_none());
     assert!(cache.view(context(3)).get(&id(2)).is_none());
     clock.advance(10_000);
@@ -48,7 +49,7 @@ fn one_id_in_many_contexts_is_many_sessions() {
     let cache = SessionCache::new(14).unwrap();
     for n in 0..14 {
         let one = Session::<u64>::builder(id(1)).context(context(n)).build(u64::from(n));
-        assert!(matches!(cache.add(one), Added::Inserted));
+        assert!(matches!(cache.add(one), Ok(Added::Inserted)));
     }
     for n in 0..14 {
         assert_eq!(*cache.view(context(n)).get(&id(1)).unwrap(), u64::from(n));
@@ -67,7 +68,7 @@ fn one_id_in_very_many_contexts_is_bounded_by_its_set() {
     for n in 0..1000u64 {
         bytes[..8].copy_from_slice(&n.to_le_bytes());
         let one = Session::<u64>::builder(id(1)).context(Context::from_bytes(bytes)).build(n);
-        assert!(matches!(cache.add(one), Added::Inserted));
+        assert!(matches!(cache.add(one), Ok(Added::Inserted)));
         assert_eq!(cache.len() as u64, (n + 1).min(14));
         assert!(cache.view(Context::from_bytes(bytes)).get(&id(1)).is_some());
     }
@@ -75,7 +76,7 @@ fn one_id_in_very_many_contexts_is_bounded_by_its_set() {
     assert_whole(&cache);
     assert_eq!(cache.clear(), 14);
     for n in 0..100 {
-        assert!(cache.add(of(Context::NONE, n)).changed());
+        assert!(cache.add(of(Context::NONE, n)).is_ok_and(|added| added.changed()));
     }
     assert_eq!((cache.len(), cache.stats().evicted), (100, 986));
 }
@@ -85,7 +86,7 @@ fn a_million_lookups_across_contexts_hit_nothing() {
     let cache = SessionCache::new(4000).unwrap();
     let contexts: Vec<Context> = (0..8).map(context).collect();
     for n in 0..2000 {
-        assert!(cache.add(of(contexts[n as usize % 8], n)).changed());
+        assert!(cache.add(of(contexts[n as usize % 8], n)).is_ok_and(|added| added.changed()));
     }
     assert_eq!(cache.len(), 2000);
     let lookups_each = 500_000;
@@ -115,9 +116,9 @@ fn a_million_lookups_across_contexts_hit_nothing() {
 fn no_version_is_taken_for_another() {
     let cache = SessionCache::new(10).unwrap();
     let thirteen = Session::<u64>::builder(id(1)).protocol(Protocol::TLS1_3).build(1);
-    assert!(cache.add(thirteen).changed());
+    assert!(cache.add(thirteen).is_ok_and(|added| added.changed()));
     let view = cache.view(Context::NONE);
-    for protocol in [Protocol::TLS1_2, Protocol::ANY, Protocol(0xFEFD)] {
+    for protocol in [Protocol::TLS1_2, Protocol::UNSPECIFIED, Protocol(0xFEFD)] {
         assert!(view.protocol(protocol).get(&id(1)).is_none());
         assert!(!view.protocol(protocol).remove_id(&id(1)));
     }
@@ -129,11 +130,13 @@ fn a_view_refuses_what_belongs_elsewhere() {
     let cache = SessionCache::new(10).unwrap();
     let view = cache.view(context(1));
     let stranger = of(context(2), 1);
-    assert!(matches!(view.add(stranger.clone()), Added::Rejected(Rejection::Context)));
+    assert!(matches!(view.add(stranger.clone()), Err(rejected) if rejected.reason() == Rejection::Context));
     assert_eq!(Session::handle_count(&stranger), 1);
-    assert!(matches!(view.add(of(context(1), 1)), Added::Inserted));
+    assert!(matches!(view.add(of(context(1), 1)), Ok(Added::Inserted)));
     let narrow = view.protocol(Protocol::TLS1_3);
-    assert!(matches!(narrow.add(of(context(1), 2)), Added::Rejected(Rejection::Context)));
+    assert!(
+        matches!(narrow.add(of(context(1), 2)), Err(rejected) if rejected.reason() == Rejection::Context)
+    );
     let stats = cache.stats();
     assert_eq!((stats.added, stats.rejected, stats.number), (1, 2, 1));
     assert_whole(&cache);
@@ -148,14 +151,14 @@ fn a_view_walks_over_its_own_sessions_only() {
         let of_context = context((n % 3) as u8);
         let one = Session::<u64>::builder(id(n)).context(of_context).protocol(protocol);
         let lifetime = std::time::Duration::from_secs(100 + n % 5);
-        assert!(cache.add(one.timeout(lifetime).build(n)).changed());
+        assert!(cache.add(one.timeout(lifetime).build(n)).is_ok_and(|added| added.changed()));
     }
     let view = cache.view(context(1));
     assert_eq!((view.len(), view.is_empty(), view.context()), (100, false, context(1)));
     assert!(view.iter().all(|one| one.context() == context(1)));
     assert_eq!(view.protocol(Protocol::TLS1_2).snapshot().len(), 50);
     clock.advance(103);
-    assert_eq!(view.flush_expired(START + 103), 60);
+    assert_eq!(view.flush_expired_at(START + 103), 60);
     assert_eq!((view.len(), cache.len()), (40, 240));
     assert_eq!(view.protocol(Protocol::TLS1_3).clear(), 20);
     assert_eq!(view.clear(), 20);
@@ -195,4 +198,105 @@ fn a_digest_is_sha256_over_lengths_and_parts() {
         (0..64).step_by(2).map(|at| u8::from_str_radix(&hex[at..at + 2], 16).unwrap()).collect();
     let expected = Context::from_bytes(bytes.try_into().unwrap());
     assert_eq!(Context::digest(["web", ""]), expected);
+}
+
+fn in_context(n: u64, context: Context) -> Session<u64> {
+    Session::<u64>::builder(id(n)).context(context).build(n)
+}
+
+#[test]
+fn a_revoked_context_has_no_session_any_more_and_others_keep_theirs() {
+    let (one, other) = (Context::from_bytes([1; 32]), Context::from_bytes([2; 32]));
+    for capacity in [14, 1000] {
+        let cache = SessionCache::new(capacity).unwrap();
+        for n in 0..6 {
+            assert!(cache.add(in_context(n, if n < 3 { one } else { other })).is_ok());
+        }
+        let before = cache.generation();
+        let began = cache.revoke(one);
+        assert!(before < began && cache.generation() == began);
+        assert!(cache.is_revoked(&one, before) && !cache.is_revoked(&one, began));
+        assert!(!cache.is_revoked(&other, before));
+        let view = cache.view(one);
+        assert!((0..3).all(|n| view.peek(&id(n)).is_none()));
+        assert!(view.snapshot().is_empty());
+        assert!(view.get(&id(0)).is_none() && view.take(&id(1)).is_none());
+        assert!(view.read(&id(2), |_| ()).is_none());
+        assert!((3..6).all(|n| cache.view(other).get(&id(n)).is_some()));
+        let stats = cache.stats();
+        assert_eq!((stats.hits, stats.misses, stats.removed, stats.number), (3, 3, 3, 3));
+        assert_whole(&cache);
+    }
+}
+
+#[test]
+fn what_comes_after_a_revocation_is_found_and_what_was_there_never_comes_back() {
+    let context = Context::from_bytes([1; 32]);
+    let cache = SessionCache::new(100).unwrap();
+    let (old, taken) = (in_context(1, context), in_context(2, context));
+    assert!(cache.add(old.clone()).is_ok() && cache.add(taken.clone()).is_ok());
+    assert!(cache.view(context).take(&id(2)).is_some());
+    let under_way = cache.generation();
+    cache.view(context).revoke();
+    for gone in [&old, &taken] {
+        let rejected = cache.add(gone.clone()).unwrap_err();
+        assert_eq!(rejected.reason(), Rejection::Revoked);
+    }
+    // A handshake that began before the revocation and ended after it.
+    let late = Session::<u64>::builder(id(3)).context(context).generation(under_way).build(3);
+    assert_eq!(cache.add(late).unwrap_err().reason(), Rejection::Revoked);
+    let new = in_context(1, context);
+    assert!(
+        matches!(cache.add(new.clone()), Ok(Added::Replaced(replaced)) if Session::ptr_eq(&replaced, &old))
+    );
+    assert!(Session::ptr_eq(&cache.view(context).get(&id(1)).unwrap(), &new));
+    assert_eq!(new.generation(), Some(cache.generation()));
+    cache.revoke(context);
+    assert!(cache.view(context).get(&id(1)).is_none(), "once more");
+    cache.set_mode(Mode { update_time: true, ..Mode::default() });
+    assert!(cache.is_revoked(&context, under_way), "a mode that is set later forgets no revocation");
+    assert_whole(&cache);
+}
+
+/// A revoked session is memory only: the sweep of later adds frees it, and a flush at once.
+#[test]
+fn revoked_sessions_leave_by_sweep_and_flush() {
+    let context = Context::from_bytes([1; 32]);
+    let cache = SessionCache::new(1000).unwrap();
+    (0..300).for_each(|n| assert!(cache.add(in_context(n, context)).is_ok()));
+    cache.revoke(context);
+    assert_eq!(cache.len(), 300);
+    assert_eq!(cache.flush_expired(), 300);
+    assert!(cache.is_empty());
+    (0..300).for_each(|n| assert!(cache.add(in_context(n, context)).is_ok()));
+    cache.revoke(context);
+    (1000..200_000).for_each(|n| drop(cache.add(session(n % 10 + 1000))));
+    assert_eq!(cache.len(), 10, "{:?}", cache.stats());
+    assert_whole(&cache);
+}
+
+/// A tier does not know of revocations: what it supplies must have been made afterwards.
+#[test]
+fn a_tier_does_not_bring_a_revoked_session_back() {
+    let context = Context::from_bytes([1; 32]);
+    let (builder, clock) = clocked(100);
+    let made = Arc::new(Mutex::new(None));
+    let answers = Arc::clone(&made);
+    let cache = builder.on_miss(move |_, _| answers.lock().unwrap().clone()).build().unwrap();
+    let of = |n: u64| Session::<u64>::builder(id(n)).context(context);
+    clock.advance(10);
+    cache.revoke(context);
+    clock.advance(10);
+    let cases = [
+        (of(1).build(1), false),
+        (of(2).created_at(START + 10).build(2), false),
+        (of(3).created_at(START + 11).build(3), true),
+        (of(4).generation(cache.generation()).build(4), true),
+    ];
+    for (answer, is_found) in cases {
+        let id = answer.id();
+        *made.lock().unwrap() = Some(answer);
+        assert_eq!(cache.view(context).take(&id).is_some(), is_found, "{id:?}");
+        assert_eq!(cache.view(context).get(&id).is_some(), is_found, "{id:?}");
+    }
 }

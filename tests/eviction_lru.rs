@@ -11,13 +11,13 @@ fn the_least_recently_used_goes() {
     let removals = Removals::default();
     let cache = SessionCache::builder().capacity(3).on_removed(removals.hook()).build().unwrap();
     for n in 0..3 {
-        assert!(cache.add(session(n)).changed());
+        assert!(cache.add(session(n)).is_ok_and(|added| added.changed()));
     }
     assert!(cache.get(&id(0)).is_some());
-    assert!(cache.add(session(3)).changed());
+    assert!(cache.add(session(3)).is_ok_and(|added| added.changed()));
     assert!(cache.read(&id(2), |_| ()).is_some(), "a read is a use too");
-    assert!(cache.add(session(4)).changed());
-    assert!(cache.add(session(5)).changed());
+    assert!(cache.add(session(4)).is_ok_and(|added| added.changed()));
+    assert!(cache.add(session(5)).is_ok_and(|added| added.changed()));
     let evicted = [1, 0, 3].map(|n| (n, RemovalCause::Evicted));
     assert_eq!(removals.take(), evicted);
     assert_eq!(numbers(&cache), [2, 4, 5]);
@@ -26,11 +26,11 @@ fn the_least_recently_used_goes() {
 #[test]
 fn a_failed_lookup_is_no_use() {
     let cache = SessionCache::new(2).unwrap();
-    assert!(cache.add(session(0)).changed());
-    assert!(cache.add(session(1)).changed());
+    assert!(cache.add(session(0)).is_ok_and(|added| added.changed()));
+    assert!(cache.add(session(1)).is_ok_and(|added| added.changed()));
     assert!(cache.view(sessile::Context::from_bytes([1; 32])).get(&id(0)).is_none());
     assert!(cache.get(&id(9)).is_none());
-    assert!(cache.add(session(2)).changed());
+    assert!(cache.add(session(2)).is_ok_and(|added| added.changed()));
     assert_eq!(numbers(&cache), [1, 2]);
 }
 
@@ -38,18 +38,18 @@ fn a_failed_lookup_is_no_use() {
 fn the_second_oldest_goes_when_the_oldest_was_removed_by_hand() {
     let cache = SessionCache::new(4).unwrap();
     for n in 0..4 {
-        assert!(cache.add(session(n)).changed());
+        assert!(cache.add(session(n)).is_ok_and(|added| added.changed()));
     }
     assert!(cache.remove_id(&id(0)));
-    assert!(cache.add(session(4)).changed());
-    assert!(cache.add(session(5)).changed());
+    assert!(cache.add(session(4)).is_ok_and(|added| added.changed()));
+    assert!(cache.add(session(5)).is_ok_and(|added| added.changed()));
     assert_eq!(numbers(&cache), [2, 3, 4, 5]);
     for n in 2..6 {
         assert!(cache.take(&id(n)).is_some());
     }
     assert!(cache.is_empty());
     for n in 10..1000 {
-        assert!(cache.add(session(n)).changed());
+        assert!(cache.add(session(n)).is_ok_and(|added| added.changed()));
     }
     assert_eq!(numbers(&cache), [996, 997, 998, 999]);
 }
@@ -89,8 +89,8 @@ impl Exact {
         }
         let replaced = self.make_youngest(n);
         match self.cache.add(session(n)) {
-            Added::Inserted => assert!(!replaced),
-            Added::Replaced(_) => assert!(replaced),
+            Ok(Added::Inserted) => assert!(!replaced),
+            Ok(Added::Replaced(_)) => assert!(replaced),
             other => panic!("{other:?}"),
         }
         assert_eq!(self.removals.take(), gone, "the order so far: {:?}", self.order);
@@ -148,13 +148,13 @@ fn the_order_is_exact_after_any_number_of_uses() {
 fn every_single_use_counts() {
     for before in 0..200 {
         let cache = SessionCache::new(2).unwrap();
-        assert!(cache.add(session(0)).changed());
+        assert!(cache.add(session(0)).is_ok_and(|added| added.changed()));
         for _ in 0..before {
-            assert!(cache.add(session(1)).changed());
+            assert!(cache.add(session(1)).is_ok_and(|added| added.changed()));
         }
-        assert!(cache.add(session(1)).changed());
+        assert!(cache.add(session(1)).is_ok_and(|added| added.changed()));
         assert!(cache.get(&id(0)).is_some());
-        assert!(cache.add(session(2)).changed());
+        assert!(cache.add(session(2)).is_ok_and(|added| added.changed()));
         assert_eq!(numbers(&cache), [0, 2], "the use after {before} replacements was forgotten");
     }
 }
@@ -163,15 +163,15 @@ fn every_single_use_counts() {
 fn what_is_in_use_survives_churn_in_a_large_cache() {
     let cache = SessionCache::new(1000).unwrap();
     for n in 0..100 {
-        assert!(cache.add(session(n)).changed());
+        assert!(cache.add(session(n)).is_ok_and(|added| added.changed()));
     }
     let mut lost = 0;
     for round in 0..scaled(100, 10) {
         for n in 0..100 {
-            assert!(cache.add(session(1_000 + round * 100 + n)).changed());
+            assert!(cache.add(session(1_000 + round * 100 + n)).is_ok_and(|added| added.changed()));
             if cache.get(&id(n)).is_none() {
                 lost += 1;
-                assert!(cache.add(session(n)).changed());
+                assert!(cache.add(session(n)).is_ok_and(|added| added.changed()));
             }
         }
     }
@@ -185,7 +185,7 @@ fn a_flood_does_not_push_out_what_is_new() {
     let cache = SessionCache::new(2000).unwrap();
     let mut early = 0;
     for n in 0..scaled(100_000, 20_000) {
-        assert!(matches!(cache.add(session(n)), Added::Inserted));
+        assert!(matches!(cache.add(session(n)), Ok(Added::Inserted)));
         assert!(cache.get(&id(n)).is_some(), "visible to the very next lookup");
         // A ticket is used once, and late. With the late uses an exact list would be turned over by half in between.
         if n >= 500 && cache.read(&id(n - 500), |_| ()).is_none() {
@@ -201,11 +201,11 @@ fn protection_keeps_used_sessions_through_a_flood_of_unused_ones() {
     for (protect, survivors) in [(true, vec![0, 1, 2, 3, 4]), (false, vec![])] {
         let cache: SessionCache<u64> = build(protect);
         for n in 0..5 {
-            assert!(cache.add(session(n)).changed());
+            assert!(cache.add(session(n)).is_ok_and(|added| added.changed()));
             assert!(cache.get(&id(n)).is_some());
         }
         for n in 100..1000 {
-            assert!(cache.add(session(n)).changed());
+            assert!(cache.add(session(n)).is_ok_and(|added| added.changed()));
         }
         let left: Vec<u64> = numbers(&cache).into_iter().filter(|n| *n < 100).collect();
         assert_eq!(left, survivors, "protect: {protect}");

@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{Removals, START, assert_whole, clocked, id, numbers, session};
+use common::{Removals, START, assert_whole, at, clocked, id, numbers, session};
 use sessile::{Added, Policy, Rejection, RemovalCause, Session, SessionCache};
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ fn dated(n: u64, created: u64, seconds: u64) -> Session<u64> {
 fn a_session_is_valid_through_its_last_second() {
     let (builder, clock) = clocked(10);
     let cache = builder.build().unwrap();
-    assert!(cache.add(dated(1, START, 100)).changed());
+    assert!(cache.add(dated(1, START, 100)).is_ok_and(|added| added.changed()));
     clock.set(START + 100);
     assert!(cache.get(&id(1)).is_some());
     clock.set(START + 101);
@@ -26,7 +26,7 @@ fn an_expired_session_is_one_timeout_then_a_plain_miss() {
     let removals = Removals::default();
     let (builder, clock) = clocked(10);
     let cache = builder.on_removed(removals.hook()).build().unwrap();
-    assert!(cache.add(session(1)).changed());
+    assert!(cache.add(session(1)).is_ok_and(|added| added.changed()));
     clock.advance(7201);
     assert!(cache.get(&id(1)).is_none());
     assert!(cache.is_empty(), "it is removed by the lookup that met it");
@@ -50,13 +50,13 @@ fn each_sweep_removes_what_expired_before_it() {
             .unwrap();
         // The newest is dated in the future: kept, though not used before its time.
         for (n, created) in [(1, now - 10), (2, now), (3, now + 10)] {
-            assert!(cache.add(dated(n, created, 10)).changed());
+            assert!(cache.add(dated(n, created, 10)).is_ok_and(|added| added.changed()));
         }
-        assert_eq!(cache.flush_expired(now), 0, "a session whose last second it is stays");
+        assert_eq!(cache.flush_expired_at(now), 0, "a session whose last second it is stays");
         for (sweep, gone) in [(now + 9, 1), (now + 11, 2), (now + 21, 3)] {
-            assert_eq!(cache.flush_expired(sweep), 1);
+            assert_eq!(cache.flush_expired_at(sweep), 1);
             assert_eq!(removals.take(), [(gone, RemovalCause::Flushed)]);
-            assert_eq!(cache.flush_expired(sweep), 0);
+            assert_eq!(cache.flush_expired_at(sweep), 0);
         }
         assert_eq!(cache.stats().flushed, 3);
         assert_whole(&cache);
@@ -69,7 +69,7 @@ fn clearing_removes_all_and_adding_works_again() {
     let cache = SessionCache::builder().capacity(3000).on_removed(removals.hook()).build().unwrap();
     let all: Vec<_> = (0..2000).map(session).collect();
     for one in &all {
-        assert!(cache.add(one.clone()).changed());
+        assert!(cache.add(one.clone()).is_ok_and(|added| added.changed()));
     }
     assert_eq!(cache.clear(), 2000);
     assert_eq!(cache.clear(), 0);
@@ -77,7 +77,7 @@ fn clearing_removes_all_and_adding_works_again() {
     told.sort_unstable_by_key(|one| one.0);
     assert_eq!(told, (0..2000).map(|n| (n, RemovalCause::Flushed)).collect::<Vec<_>>());
     for one in &all {
-        assert!(matches!(cache.add(one.clone()), Added::Inserted));
+        assert!(matches!(cache.add(one.clone()), Ok(Added::Inserted)));
     }
     assert_eq!(cache.len(), 2000);
     assert_whole(&cache);
@@ -90,8 +90,8 @@ fn a_sum_beyond_the_largest_second_saturates() {
     let endless = Session::<u64>::builder(id(1)).created_at(START).timeout(Duration::MAX).build(1);
     let late =
         Session::<u64>::builder(id(2)).created_at(u64::MAX - 5).timeout(Duration::from_secs(100)).build(2);
-    assert!(cache.add(endless.clone()).changed());
-    assert!(cache.add(late).changed());
+    assert!(cache.add(endless.clone()).is_ok_and(|added| added.changed()));
+    assert!(cache.add(late).is_ok_and(|added| added.changed()));
     assert_eq!(endless.expires_at(), None, "nothing bounds it");
     clock.set(u64::MAX - 6);
     assert!(cache.get(&id(1)).is_some(), "never wraps to the past");
@@ -110,18 +110,18 @@ fn the_deadline_is_not_renewable() {
         .timeout(Duration::from_secs(100))
         .deadline(START + 150)
         .build(1);
-    assert!(cache.add(one.clone()).changed());
-    assert_eq!(one.expires_at(), Some(START + 100));
+    assert!(cache.add(one.clone()).is_ok_and(|added| added.changed()));
+    assert_eq!(one.expires_at(), Some(at(START + 100)));
     one.set_created_at(START + 90);
-    assert_eq!(one.expires_at(), Some(START + 150));
+    assert_eq!(one.expires_at(), Some(at(START + 150)));
     one.set_timeout(Duration::from_secs(1_000_000));
-    assert_eq!((one.expires_at(), one.deadline()), (Some(START + 150), Some(START + 150)));
+    assert_eq!((one.expires_at(), one.deadline()), (Some(at(START + 150)), Some(at(START + 150))));
     clock.set(START + 150);
     assert!(cache.get(&id(1)).is_some());
     clock.set(START + 151);
     assert!(cache.get(&id(1)).is_none());
     one.set_created_at(START + 151);
-    assert!(matches!(cache.add(one), Added::Rejected(Rejection::Expired)));
+    assert!(matches!(cache.add(one), Err(rejected) if rejected.reason() == Rejection::Expired));
 }
 
 #[test]
@@ -129,8 +129,8 @@ fn a_renewed_session_lives_on_and_a_shortened_one_dies() {
     let (builder, clock) = clocked(10);
     let cache = builder.build().unwrap();
     let (renewed, shortened) = (session(1), session(2));
-    assert!(cache.add(renewed.clone()).changed());
-    assert!(cache.add(shortened.clone()).changed());
+    assert!(cache.add(renewed.clone()).is_ok_and(|added| added.changed()));
+    assert!(cache.add(shortened.clone()).is_ok_and(|added| added.changed()));
     clock.advance(7000);
     renewed.set_created_at(START + 7000);
     shortened.set_timeout(Duration::from_secs(6999));
@@ -144,7 +144,7 @@ fn a_renewed_session_lives_on_and_a_shortened_one_dies() {
 fn a_session_dated_in_the_future_is_kept_and_not_used() {
     let (builder, clock) = clocked(10);
     let cache = builder.build().unwrap();
-    assert!(cache.add(dated(1, START + 50, 100)).changed());
+    assert!(cache.add(dated(1, START + 50, 100)).is_ok_and(|added| added.changed()));
     assert!(cache.get(&id(1)).is_none() && cache.take(&id(1)).is_none());
     assert!(cache.read(&id(1), |_| ()).is_none());
     assert_eq!((cache.len(), cache.stats().misses, cache.stats().timeouts), (1, 3, 0));
@@ -159,14 +159,14 @@ fn expired_sessions_go_before_the_policy_chooses() {
         let (builder, clock) = clocked(4);
         let cache = builder.policy(policy).on_removed(removals.hook()).build().unwrap();
         for (n, seconds) in [(0, 500), (1, 600), (2, 20), (3, 700)] {
-            assert!(cache.add(dated(n, START, seconds)).changed());
+            assert!(cache.add(dated(n, START, seconds)).is_ok_and(|added| added.changed()));
         }
         clock.advance(21);
-        assert!(cache.add(session(4)).changed());
+        assert!(cache.add(session(4)).is_ok_and(|added| added.changed()));
         assert_eq!(removals.take(), [(2, RemovalCause::Expired)], "{policy:?}");
         let stats = cache.stats();
         assert_eq!((stats.expired, stats.evicted, stats.cache_full), (1, 0, 0));
-        assert!(cache.add(session(5)).changed());
+        assert!(cache.add(session(5)).is_ok_and(|added| added.changed()));
         assert_eq!(removals.take(), [(0, RemovalCause::Evicted)]);
     }
 }
@@ -179,15 +179,15 @@ fn expired_left_after_adds(capacity: usize, auto_flush: bool, shorten: bool, add
     let short_lived = capacity as u64 / 2;
     for n in 0..short_lived {
         let one = dated(n, START, if shorten { 100_000 } else { 10 });
-        assert!(cache.add(one.clone()).changed());
+        assert!(cache.add(one.clone()).is_ok_and(|added| added.changed()));
         one.set_timeout(Duration::from_secs(10));
     }
     for n in short_lived..short_lived + 4 {
-        assert!(cache.add(dated(n, START, 1000)).changed());
+        assert!(cache.add(dated(n, START, 1000)).is_ok_and(|added| added.changed()));
     }
     clock.advance(11);
     for _ in 0..adds {
-        assert!(cache.add(session(1_000_000)).changed());
+        assert!(cache.add(session(1_000_000)).is_ok_and(|added| added.changed()));
     }
     assert!((short_lived..short_lived + 4).all(|n| cache.get(&id(n)).is_some()));
     assert_whole(&cache);
@@ -221,12 +221,12 @@ fn a_removal_hears_the_cause_that_applies() {
     let (builder, clock) = clocked(10);
     let cache = builder.on_removed(removals.hook()).build().unwrap();
     for n in 0..4 {
-        assert!(cache.add(dated(n, START, 10)).changed());
+        assert!(cache.add(dated(n, START, 10)).is_ok_and(|added| added.changed()));
     }
     clock.advance(11);
     assert!(cache.get(&id(0)).is_none());
     assert!(cache.remove_id(&id(1)));
-    assert_eq!(cache.flush_expired(START + 11), 2);
+    assert_eq!(cache.flush_expired_at(START + 11), 2);
     let mut told = removals.take();
     told.sort_unstable_by_key(|one| one.0);
     use RemovalCause::{Expired, Flushed, Removed};

@@ -18,7 +18,7 @@ const LIMIT: usize = 1 << 20;
 
 fn limited(capacity: usize) -> SessionCache<Block> {
     let cache = SessionCache::builder().capacity(capacity).garbage_limit(LIMIT).build().unwrap();
-    assert!(cache.add(block(u64::MAX)).changed());
+    assert!(cache.add(block(u64::MAX)).is_ok_and(|added| added.changed()));
     cache
 }
 
@@ -49,11 +49,11 @@ fn while_a_reader_stalls<R>(cache: &SessionCache<Block>, work: impl FnOnce() -> 
 fn replace_until_refused(cache: &SessionCache<Block>) -> u64 {
     for n in 0..1_000_000 {
         match cache.add(block(1)) {
-            Added::Rejected(rejection) => {
-                assert_eq!(rejection, Rejection::Garbage);
+            Err(rejected) => {
+                assert_eq!(rejected.reason(), Rejection::Garbage);
                 return n;
             }
-            added => assert!(added.changed()),
+            added => assert!(added.is_ok_and(|added| added.changed())),
         }
         assert!(cache.stats().garbage.bytes <= LIMIT as u64, "{:?}", cache.stats().garbage);
     }
@@ -69,7 +69,10 @@ fn a_stalled_reader_costs_lost_adds_and_not_memory() {
         assert!(held >= LIMIT as u64 / 2, "the limit is used before adds are refused: {held} bytes");
         let rejected = cache.stats().rejected;
         for n in 0..1000 {
-            assert!(matches!(cache.add(block(1)), Added::Rejected(Rejection::Garbage)), "attempt {n}");
+            assert!(
+                matches!(cache.add(block(1)), Err(rejected) if rejected.reason() == Rejection::Garbage),
+                "attempt {n}"
+            );
         }
         assert_eq!(cache.stats().rejected - rejected, 1000);
         assert!(cache.stats().garbage.bytes <= LIMIT as u64);
@@ -86,9 +89,9 @@ fn evictions_are_refused_like_replacements() {
             let mut last = None;
             for n in 0..1_000_000 {
                 match cache.add(block(n)) {
-                    Added::Inserted => last = Some(n),
+                    Ok(Added::Inserted) => last = Some(n),
                     other => {
-                        assert!(matches!(other, Added::Rejected(Rejection::Garbage)));
+                        assert!(matches!(other, Err(rejected) if rejected.reason() == Rejection::Garbage));
                         break;
                     }
                 }
@@ -106,7 +109,7 @@ fn evictions_are_refused_like_replacements() {
 fn lookups_takes_and_removals_go_on_within_the_limit() {
     let cache = limited(1000);
     for n in 100..400 {
-        assert!(cache.add(block(n)).changed());
+        assert!(cache.add(block(n)).is_ok_and(|added| added.changed()));
     }
     while_a_reader_stalls(&cache, || {
         replace_until_refused(&cache);
@@ -118,7 +121,7 @@ fn lookups_takes_and_removals_go_on_within_the_limit() {
         }
         assert_eq!(cache.len(), 2);
         assert!(
-            matches!(cache.add(block(500)), Added::Rejected(Rejection::Garbage)),
+            matches!(cache.add(block(500)), Err(rejected) if rejected.reason() == Rejection::Garbage),
             "it could be removed too"
         );
         assert_eq!(cache.clear(), 2);
@@ -135,9 +138,9 @@ fn adds_and_takes_in_turns_keep_the_limit() {
         let mut refused = 0;
         for n in 0..10_000 {
             match cache.add(block(n)) {
-                Added::Inserted => assert_eq!(cache.take(&id(n)).unwrap()[0], n),
+                Ok(Added::Inserted) => assert_eq!(cache.take(&id(n)).unwrap()[0], n),
                 other => {
-                    assert!(matches!(other, Added::Rejected(Rejection::Garbage)));
+                    assert!(matches!(other, Err(rejected) if rejected.reason() == Rejection::Garbage));
                     refused += 1;
                 }
             }
@@ -153,7 +156,7 @@ fn adds_and_takes_in_turns_keep_the_limit() {
 fn a_cache_larger_than_the_limit_works_within_half_of_it() {
     let cache = limited(2000);
     for n in 0..1999 {
-        assert!(cache.add(block(n)).changed());
+        assert!(cache.add(block(n)).is_ok_and(|added| added.changed()));
     }
     while_a_reader_stalls(&cache, || {
         assert!(replace_until_refused(&cache) > 300, "half of the limit can be used");
@@ -170,10 +173,10 @@ fn after_the_stall_adds_work_again() {
     let cache = limited(10);
     while_a_reader_stalls(&cache, || replace_until_refused(&cache));
     // Each refused add works the backlog off a little; no collect is needed.
-    let refused = (0..1000).take_while(|_| !cache.add(block(1)).changed()).count();
+    let refused = (0..1000).take_while(|_| !cache.add(block(1)).is_ok_and(|added| added.changed())).count();
     assert!(refused < 200, "refused {refused} times after the stall");
     for _ in 0..scaled(20_000, 5_000) {
-        assert!(cache.add(block(1)).changed());
+        assert!(cache.add(block(1)).is_ok_and(|added| added.changed()));
     }
     assert!(cache.stats().garbage.bytes <= LIMIT as u64);
     reclaim(&cache);
@@ -191,17 +194,17 @@ fn collect_after_the_stall_frees_everything() {
     });
     reclaim(&cache);
     assert_eq!(cache.stats().garbage, Garbage::default());
-    assert!(cache.add(block(1)).changed());
+    assert!(cache.add(block(1)).is_ok_and(|added| added.changed()));
 }
 
 #[test]
 fn one_collect_frees_any_amount() {
     let builder = SessionCache::builder().capacity(10).garbage_limit(usize::MAX);
     let cache: SessionCache<Block> = builder.build().unwrap();
-    assert!(cache.add(block(u64::MAX)).changed());
+    assert!(cache.add(block(u64::MAX)).is_ok_and(|added| added.changed()));
     while_a_reader_stalls(&cache, || {
         for _ in 0..10_000 {
-            assert!(cache.add(block(1)).changed());
+            assert!(cache.add(block(1)).is_ok_and(|added| added.changed()));
         }
         assert!(cache.stats().garbage.sessions > 9_000);
     });
@@ -224,11 +227,11 @@ fn many_threads_together_keep_the_bound() {
                 common::race(4, |thread| {
                     for n in 0..scaled(20_000, 4_000) {
                         match cache.add(block(n % 10 + 10 * thread as u64)) {
-                            Added::Rejected(rejection) => {
-                                assert_eq!(rejection, Rejection::Garbage);
+                            Err(rejected) => {
+                                assert_eq!(rejected.reason(), Rejection::Garbage);
                                 refused.store(true, Ordering::Relaxed);
                             }
-                            added => assert!(added.changed()),
+                            added => assert!(added.is_ok_and(|added| added.changed())),
                         }
                     }
                 });
@@ -246,7 +249,7 @@ fn without_a_stall_garbage_stays_small() {
     let cache = SessionCache::new(100).unwrap();
     let mut most = 0;
     for n in 0..scaled(100_000, 20_000) {
-        assert!(cache.add(block(n)).changed());
+        assert!(cache.add(block(n)).is_ok_and(|added| added.changed()));
         most = most.max(cache.stats().garbage.sessions);
     }
     assert!(most <= 1000, "{most} sessions waited at one time");
@@ -258,7 +261,7 @@ fn the_weight_of_what_is_retired_counts() {
     let builder = SessionCache::builder().capacity(10).weigher(|_: &Session<u64>| 100_000);
     let cache = builder.garbage_limit(100 << 20).build().unwrap();
     for n in 0..50 {
-        assert!(cache.add(Session::new(id(1), n)).changed());
+        assert!(cache.add(Session::new(id(1), n)).is_ok_and(|added| added.changed()));
     }
     let garbage = cache.stats().garbage;
     assert!(garbage.bytes >= garbage.sessions * 100_000 && garbage.sessions > 0, "{garbage:?}");

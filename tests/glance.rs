@@ -3,7 +3,7 @@
 mod common;
 
 use common::{START, assert_whole, id, race, scaled, session};
-use sessile::{Added, Clock, Context, Session, SessionCache};
+use sessile::{Added, Clock, Context, Session, SessionCache, Timestamp};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
@@ -41,7 +41,7 @@ fn an_object_that_stays_is_identical_while_the_table_moves() {
     const ROUNDS: u64 = scaled(300, 30);
     let cache = SessionCache::new(4000).unwrap();
     let kept: Vec<_> = (0..200).map(session).collect();
-    kept.iter().for_each(|one| assert!(cache.add(one.clone()).changed()));
+    kept.iter().for_each(|one| assert!(cache.add(one.clone()).is_ok_and(|added| added.changed())));
     let is_over = AtomicBool::new(false);
     race(2, |thread| {
         if thread == 0 {
@@ -52,7 +52,7 @@ fn an_object_that_stays_is_identical_while_the_table_moves() {
         }
         while !is_over.load(Ordering::Acquire) {
             for one in &kept {
-                assert!(matches!(cache.add(one.clone()), Added::Identical));
+                assert!(matches!(cache.add(one.clone()), Ok(Added::Identical)));
                 assert!(cache.get(&one.id()).is_some_and(|found| Session::ptr_eq(&found, one)));
             }
         }
@@ -66,9 +66,9 @@ fn an_object_that_stays_is_identical_while_the_table_moves() {
 struct Asked(AtomicU64);
 
 impl Clock for Asked {
-    fn now(&self) -> u64 {
+    fn now(&self) -> Timestamp {
         self.0.fetch_add(1, Ordering::Relaxed);
-        START
+        Timestamp::from(START)
     }
 }
 
@@ -83,8 +83,16 @@ fn the_clock_is_read_once_per_operation() {
         clock.0.load(Ordering::Relaxed) - before
     };
     let stored = session(1);
-    assert_eq!(readings(&|| assert!(cache.add(stored.clone()).changed())), 1, "insert");
-    assert_eq!(readings(&|| assert!(!cache.add(stored.clone()).changed())), 1, "identical");
+    assert_eq!(
+        readings(&|| assert!(cache.add(stored.clone()).is_ok_and(|added| added.changed()))),
+        1,
+        "insert"
+    );
+    assert_eq!(
+        readings(&|| assert!(!cache.add(stored.clone()).is_ok_and(|added| added.changed()))),
+        1,
+        "identical"
+    );
     assert_eq!(readings(&|| assert!(cache.get(&id(1)).is_some())), 1, "hit");
     assert_eq!(readings(&|| assert!(cache.get(&id(2)).is_none())), 1, "miss");
     assert_eq!(readings(&|| assert!(cache.take(&id(2)).is_none())), 1, "take");

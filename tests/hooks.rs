@@ -31,14 +31,14 @@ fn each_event_is_told_once() {
     let (cache, log, clock) = logged(2);
     let told = |expected: &[&str]| assert_eq!(std::mem::take(&mut *log.lock().unwrap()), expected);
     let one = session(1);
-    assert!(cache.add(one.clone()).changed());
+    assert!(cache.add(one.clone()).is_ok_and(|added| added.changed()));
     told(&["added 1"]);
-    assert!(matches!(cache.add(one), Added::Identical));
+    assert!(matches!(cache.add(one), Ok(Added::Identical)));
     told(&[]);
-    assert!(cache.add(Session::new(id(1), 10)).changed());
+    assert!(cache.add(Session::new(id(1), 10)).is_ok_and(|added| added.changed()));
     told(&["Replaced 1", "added 10"]);
-    assert!(cache.add(session(2)).changed());
-    assert!(cache.add(session(3)).changed());
+    assert!(cache.add(session(2)).is_ok_and(|added| added.changed()));
+    assert!(cache.add(session(3)).is_ok_and(|added| added.changed()));
     told(&["added 2", "Evicted 10", "added 3"]);
     assert!(cache.get(&id(2)).is_some());
     told(&[]);
@@ -50,11 +50,11 @@ fn each_event_is_told_once() {
     told(&["Removed 3"]);
     assert!(!cache.remove_id(&id(3)) && !cache.remove(&session(3)));
     told(&[]);
-    assert!(cache.add(session(4)).changed());
+    assert!(cache.add(session(4)).is_ok_and(|added| added.changed()));
     clock.advance(7201);
     assert!(cache.get(&id(4)).is_none());
     told(&["added 4", "Expired 4", "miss"]);
-    assert!(cache.add(session(5)).changed());
+    assert!(cache.add(session(5)).is_ok_and(|added| added.changed()));
     assert_eq!(cache.clear(), 1);
     told(&["added 5", "Flushed 5"]);
     drop(cache);
@@ -82,8 +82,8 @@ fn when_a_hook_runs_its_event_has_happened() {
         .unwrap();
     let cache = own.is(built);
     for n in 0..100 {
-        assert!(cache.add(session(n)).changed());
-        assert!(cache.add(session(n)).changed());
+        assert!(cache.add(session(n)).is_ok_and(|added| added.changed()));
+        assert!(cache.add(session(n)).is_ok_and(|added| added.changed()));
     }
     assert!(cache.take(&id(99)).is_some());
     assert_eq!(seen.load(Ordering::Relaxed), 200);
@@ -106,16 +106,16 @@ fn nested(f: impl FnOnce()) {
 
 /// Every operation there is, on keys near `n`.
 fn do_everything(cache: &SessionCache<u64>, n: u64) {
-    assert!(cache.add(session(n + 1)).changed());
+    assert!(cache.add(session(n + 1)).is_ok_and(|added| added.changed()));
     let found = cache.get(&id(n + 1));
     cache.read(&id(n + 1), |found| cache.get(&found.id()));
     found.inspect(|found| drop(cache.add(found.clone())));
     drop(cache.take(&id(n + 1)));
     let other = session(n + 2);
-    assert!(cache.add(other.clone()).changed());
+    assert!(cache.add(other.clone()).is_ok_and(|added| added.changed()));
     cache.remove(&other);
     cache.remove_id(&id(n + 3));
-    cache.flush_expired(0);
+    cache.flush_expired_at(0);
     cache.set_capacity(2 + n as usize % 3).unwrap();
     assert!(cache.len() <= 1000 && cache.snapshot().len() <= 1000);
     cache.set_mode(Mode::default());
@@ -159,7 +159,7 @@ fn hooks_that_reenter_from_many_threads_do_not_deadlock() {
         .on_removed(move |one: &Session<u64>, _| {
             nested(|| {
                 let cache = removed.cache();
-                cache.flush_expired(0);
+                cache.flush_expired_at(0);
                 drop(cache.add(session(**one + 1)));
                 cache.remove_id(&id(**one + 2));
             });
@@ -179,11 +179,11 @@ fn hooks_that_reenter_from_many_threads_do_not_deadlock() {
 #[test]
 fn hooks_are_replaced_at_run_time_all_three_at_once() {
     let (cache, log, _clock) = logged(2);
-    assert!(cache.add(session(1)).changed());
+    assert!(cache.add(session(1)).is_ok_and(|added| added.changed()));
     log.lock().unwrap().clear();
     let removals = Removals::default();
     cache.set_hooks(Hooks::new().on_removed(removals.hook()));
-    assert!(cache.add(session(2)).changed());
+    assert!(cache.add(session(2)).is_ok_and(|added| added.changed()));
     assert!(cache.get(&id(9)).is_none());
     assert!(cache.remove_id(&id(1)));
     assert_eq!(removals.take(), [(1, RemovalCause::Removed)]);
@@ -206,7 +206,7 @@ fn hooks_set_by_two_threads_are_those_of_one() {
             scope.spawn(|| cache.set_hooks(Hooks::new().on_added(move |_: &Session<u64>| added())));
             scope.spawn(|| cache.set_hooks(Hooks::new().on_removed(move |_, _| removed())));
         });
-        assert!(cache.add(session(round)).changed() && cache.remove_id(&id(round)));
+        assert!(cache.add(session(round)).is_ok_and(|added| added.changed()) && cache.remove_id(&id(round)));
         assert_eq!(calls.swap(0, Ordering::Relaxed), 1, "round {round}");
     }
 }
@@ -226,7 +226,7 @@ fn a_hook_may_replace_the_hooks_that_run() {
         .build()
         .unwrap();
     let cache = own.is(built);
-    assert!(cache.add(session(1)).changed());
+    assert!(cache.add(session(1)).is_ok_and(|added| added.changed()));
     assert_eq!(Arc::strong_count(&token), 1, "and is gone when it has run");
     assert!(cache.remove_id(&id(1)));
     assert_eq!(removals.take(), [(1, RemovalCause::Removed)]);
@@ -249,7 +249,7 @@ fn a_hook_may_drop_every_other_handle_of_its_cache() {
     *keeper.lock().unwrap() = Some(cache);
     let mine = session(1);
     // The temporary handle is the last one when the hook has run.
-    assert!(weak.upgrade().unwrap().add(mine.clone()).changed());
+    assert!(weak.upgrade().unwrap().add(mine.clone()).is_ok_and(|added| added.changed()));
     assert!(weak.upgrade().is_none());
     assert_eq!((Session::handle_count(&mine), Arc::strong_count(&token)), (1, 1));
 }
@@ -258,13 +258,13 @@ fn a_hook_may_drop_every_other_handle_of_its_cache() {
 fn a_hook_may_drop_another_cache() {
     let other = SessionCache::new(10).unwrap();
     let mine = session(1);
-    assert!(other.add(mine.clone()).changed());
+    assert!(other.add(mine.clone()).is_ok_and(|added| added.changed()));
     let other = Mutex::new(Some(other));
     let (builder, _clock) = clocked(1);
     let cache =
         builder.on_removed(move |_: &Session<u64>, _| drop(other.lock().unwrap().take())).build().unwrap();
-    assert!(cache.add(session(2)).changed());
-    assert!(cache.add(session(3)).changed());
+    assert!(cache.add(session(2)).is_ok_and(|added| added.changed()));
+    assert!(cache.add(session(3)).is_ok_and(|added| added.changed()));
     assert_eq!(Session::handle_count(&mine), 1);
     assert_eq!(numbers(&cache), [3]);
 }
@@ -277,7 +277,7 @@ fn assert_no_guard(own: &Own) {
     }
     nested(|| {
         let (cache, bystander) = (own.cache(), session(77));
-        assert!(cache.add(bystander.clone()).changed());
+        assert!(cache.add(bystander.clone()).is_ok_and(|added| added.changed()));
         assert!(cache.remove_id(&id(77)));
         reclaim(&cache);
         assert_eq!(Session::handle_count(&bystander), 1, "the hook runs under a guard");
@@ -299,16 +299,16 @@ fn hooks_are_not_called_under_a_guard() {
         .build()
         .unwrap();
     let cache = own.is(built);
-    let add = |n| assert!(cache.add(session(n)).changed());
+    let add = |n| assert!(cache.add(session(n)).is_ok_and(|added| added.changed()));
     (0..20).for_each(|n| add(n % 4));
     (0..20).for_each(|n| add(n % 2));
     assert!(cache.take(&id(1)).is_some() && cache.remove_id(&id(0)));
     assert!(cache.get(&id(9)).is_none() && cache.take(&id(9)).is_none());
     assert!(cache.read(&id(9), |_| ()).is_none());
     let stored = session(5);
-    assert!(cache.add(stored.clone()).changed() && cache.remove(&stored));
+    assert!(cache.add(stored.clone()).is_ok_and(|added| added.changed()) && cache.remove(&stored));
     let forbidden = session(6);
-    assert!(cache.add(forbidden.clone()).changed());
+    assert!(cache.add(forbidden.clone()).is_ok_and(|added| added.changed()));
     forbidden.set_not_resumable();
     assert!(cache.get(&id(6)).is_none());
     add(7);
@@ -317,7 +317,7 @@ fn hooks_are_not_called_under_a_guard() {
     (10..13).for_each(add);
     cache.set_capacity(2).unwrap();
     clock.advance(7201);
-    assert!(cache.flush_expired(sessile::Clock::now(&clock)) > 0);
+    assert!(cache.flush_expired_at(sessile::Clock::now(&clock)) > 0);
     add(13);
     assert_eq!(cache.clear(), 1);
 }

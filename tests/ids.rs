@@ -33,7 +33,7 @@ fn ids_that_differ_in_trailing_zeros_are_different() {
         let twins: Vec<SessionId> = (1..=32).map(|len| id_of(&bytes[..len])).collect();
         for (n, twin) in twins.iter().enumerate() {
             assert!(cache.get(twin).is_none());
-            assert!(matches!(cache.add(Session::new(*twin, n)), Added::Inserted));
+            assert!(matches!(cache.add(Session::new(*twin, n)), Ok(Added::Inserted)));
         }
         for (n, twin) in twins.iter().enumerate() {
             assert_eq!(*cache.get(twin).unwrap(), n);
@@ -50,13 +50,13 @@ fn ids_that_differ_in_trailing_zeros_are_different() {
 fn ids_that_differ_in_one_bit_are_different() {
     let cache = SessionCache::new(1000).unwrap();
     let base = [0xA5; 32];
-    assert!(cache.add(Session::new(SessionId::from(base), 0)).changed());
+    assert!(cache.add(Session::new(SessionId::from(base), 0)).is_ok_and(|added| added.changed()));
     for bit in 0..256 {
         let mut bytes = base;
         bytes[bit / 8] ^= 1 << (bit % 8);
         let neighbour = SessionId::from(bytes);
         assert!(cache.get(&neighbour).is_none());
-        assert!(matches!(cache.add(Session::new(neighbour, bit + 1)), Added::Inserted));
+        assert!(matches!(cache.add(Session::new(neighbour, bit + 1)), Ok(Added::Inserted)));
     }
     assert_eq!(cache.len(), 257);
     assert_eq!(*cache.get(&SessionId::from(base)).unwrap(), 0);
@@ -70,7 +70,7 @@ fn ids_with_a_common_prefix_are_spread_like_any_others() {
         for n in 0..20_000u64 {
             let mut bytes = [3; 32];
             bytes[start..end][..8].copy_from_slice(&n.to_le_bytes());
-            assert!(cache.add(Session::new(SessionId::from(bytes), n)).changed());
+            assert!(cache.add(Session::new(SessionId::from(bytes), n)).is_ok_and(|added| added.changed()));
         }
         assert!(cache.len() >= 19_980, "{} of 20000", cache.len());
         assert_whole(&cache);
@@ -116,5 +116,5 @@ fn a_session_keeps_the_key_it_was_built_with() {
         assert_eq!((*one, one.id().len()), (9, len));
     }
     let plain = Session::new(id(1), ());
-    assert_eq!((plain.context(), plain.protocol()), (Context::NONE, Protocol::ANY));
+    assert_eq!((plain.context(), plain.protocol()), (Context::NONE, Protocol::UNSPECIFIED));
 }

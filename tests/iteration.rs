@@ -13,8 +13,9 @@ fn every_session_is_shown_once() {
     for capacity in [1, 14, 15, 100, 5000] {
         let cache = SessionCache::new(capacity).unwrap();
         assert!(cache.snapshot().is_empty() && cache.iter().next().is_none());
-        let stored: Vec<u64> =
-            (0..capacity as u64).inspect(|&n| assert!(cache.add(session(n)).changed())).collect();
+        let stored: Vec<u64> = (0..capacity as u64)
+            .inspect(|&n| assert!(cache.add(session(n)).is_ok_and(|added| added.changed())))
+            .collect();
         let shown = numbers(&cache);
         assert_eq!(shown.len(), cache.len());
         assert!(shown.windows(2).all(|pair| pair[0] < pair[1]));
@@ -31,7 +32,7 @@ fn a_walk_reaches_every_bucket_of_a_table_of_any_size() {
     for capacity in 1..200 {
         let cache = SessionCache::new(capacity).unwrap();
         for n in 0..2 * capacity as u64 {
-            assert!(cache.add(session(n)).changed());
+            assert!(cache.add(session(n)).is_ok_and(|added| added.changed()));
         }
         assert_eq!(cache.snapshot().len(), cache.len());
         assert_eq!(cache.clear() as u64, cache.stats().flushed);
@@ -44,7 +45,7 @@ fn a_walk_reaches_every_bucket_of_a_table_of_any_size() {
 fn an_expired_session_is_shown_until_it_goes() {
     let (builder, clock) = clocked(10);
     let cache = builder.build().unwrap();
-    assert!(cache.add(session(1)).changed());
+    assert!(cache.add(session(1)).is_ok_and(|added| added.changed()));
     clock.advance(100_000);
     assert_eq!(numbers(&cache), [1]);
     assert!(cache.get(&id(1)).is_none());
@@ -55,12 +56,12 @@ fn an_expired_session_is_shown_until_it_goes() {
 fn looking_is_neither_a_use_nor_a_lookup() {
     let cache = SessionCache::new(3).unwrap();
     for n in 0..3 {
-        assert!(cache.add(session(n)).changed());
+        assert!(cache.add(session(n)).is_ok_and(|added| added.changed()));
     }
     let before = cache.stats();
     assert_eq!(cache.iter().count(), 3);
     assert_eq!(cache.stats(), before);
-    assert!(cache.add(session(3)).changed());
+    assert!(cache.add(session(3)).is_ok_and(|added| added.changed()));
     assert_eq!(numbers(&cache), [1, 2, 3]);
 }
 
@@ -68,7 +69,7 @@ fn looking_is_neither_a_use_nor_a_lookup() {
 fn a_snapshot_keeps_its_sessions_after_the_cache_is_gone() {
     let cache = SessionCache::new(100).unwrap();
     for n in 0..100 {
-        assert!(cache.add(session(n)).changed());
+        assert!(cache.add(session(n)).is_ok_and(|added| added.changed()));
     }
     let (snapshot, iterator) = (cache.snapshot(), cache.iter());
     assert_eq!(cache.clear(), 100);
@@ -89,7 +90,7 @@ fn a_peek_has_no_effect() {
         None
     });
     let cache = builder.build().unwrap();
-    (0..14).for_each(|n| assert!(cache.add(session(n)).changed()));
+    (0..14).for_each(|n| assert!(cache.add(session(n)).is_ok_and(|added| added.changed())));
     cache.get(&id(5)).unwrap().set_not_resumable();
     clock.advance(100_000);
     let before = cache.stats();
@@ -108,9 +109,9 @@ fn a_peek_has_no_effect() {
 #[test]
 fn a_peek_is_no_use() {
     let cache = SessionCache::new(14).unwrap();
-    (0..14).for_each(|n| assert!(cache.add(session(n)).changed()));
+    (0..14).for_each(|n| assert!(cache.add(session(n)).is_ok_and(|added| added.changed())));
     assert!(cache.peek(&id(0)).is_some());
-    assert!(cache.add(session(14)).changed());
+    assert!(cache.add(session(14)).is_ok_and(|added| added.changed()));
     assert!(cache.peek(&id(0)).is_none());
 }
 
@@ -137,7 +138,7 @@ fn churn(cache: &SessionCache<u64>, seed: u64, operations: u64) {
     for _ in 0..operations {
         let n = STABLE + random.below(150);
         match random.below(4) {
-            0 | 1 => assert!(cache.add(session(n)).changed()),
+            0 | 1 => assert!(cache.add(session(n)).is_ok_and(|added| added.changed())),
             2 => drop(cache.take(&id(n))),
             _ => assert!(cache.get(&id(random.below(STABLE))).is_some(), "a stable session is always found"),
         }
@@ -147,7 +148,7 @@ fn churn(cache: &SessionCache<u64>, seed: u64, operations: u64) {
 fn with_stable_sessions(capacity: usize) -> SessionCache<u64> {
     let cache = SessionCache::new(capacity).unwrap();
     for n in 0..STABLE {
-        assert!(cache.add(session(n)).changed());
+        assert!(cache.add(session(n)).is_ok_and(|added| added.changed()));
     }
     cache
 }
@@ -192,7 +193,7 @@ fn a_clear_leaves_nothing_behind_while_the_table_moves() {
             let _end = End(&done);
             for round in 0..rounds {
                 for n in 0..300 {
-                    assert!(cache.add(session(n)).changed());
+                    assert!(cache.add(session(n)).is_ok_and(|added| added.changed()));
                 }
                 cache.clear();
                 let left = (0..300).filter(|&n| cache.get(&id(n)).is_some()).count();

@@ -39,7 +39,7 @@ fn growth(f: impl FnOnce()) -> isize {
 fn many_caches_come_and_go(count: u64) {
     for n in 0..count {
         let cache = SessionCache::new(100).unwrap();
-        assert!(cache.add(session(n)).changed());
+        assert!(cache.add(session(n)).is_ok_and(|added| added.changed()));
         assert!(cache.remove_id(&id(n)));
     }
 }
@@ -49,7 +49,7 @@ fn many_threads_come_and_go(cache: &SessionCache<u64>, count: u64) {
         std::thread::scope(|scope| {
             let thread = scope.spawn(|| {
                 for m in 0..20 {
-                    assert!(cache.add(session(n * 20 + m)).changed());
+                    assert!(cache.add(session(n * 20 + m)).is_ok_and(|added| added.changed()));
                 }
             });
             thread.join().unwrap();
@@ -69,7 +69,9 @@ fn memory_stays_bounded() {
     let grown = growth(|| many_threads_come_and_go(&cache, scaled(1000, 300)));
     assert!(grown < 100_000, "threads that are gone left {grown} bytes with the cache");
 
-    let churn = |count: u64| (0..count).for_each(|n| assert!(cache.add(session(n)).changed()));
+    let churn = |count: u64| {
+        (0..count).for_each(|n| assert!(cache.add(session(n)).is_ok_and(|added| added.changed())))
+    };
     churn(10_000);
     let grown = growth(|| churn(scaled(1_000_000, 200_000)));
     assert!(grown < 200_000, "churn grew the process by {grown} bytes");

@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{Removals, START, assert_whole, clocked, id, numbers, session};
+use common::{Removals, START, assert_whole, at, clocked, id, numbers, session};
 use sessile::{Added, Mode, Rejection, RemovalCause, Session, SessionCache};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -40,28 +40,30 @@ fn a_mode_is_read_back_as_it_was_set() {
 #[test]
 fn with_storing_off_nothing_is_stored_and_the_rest_goes_on() {
     let cache = SessionCache::new(10).unwrap();
-    assert!(cache.add(session(1)).changed());
+    assert!(cache.add(session(1)).is_ok_and(|added| added.changed()));
     cache.set_mode(mode(|mode| mode.store = false));
     let refused = session(2);
-    assert!(matches!(cache.add(refused.clone()), Added::Rejected(Rejection::StoreDisabled)));
+    assert!(
+        matches!(cache.add(refused.clone()), Err(rejected) if rejected.reason() == Rejection::StoreDisabled)
+    );
     assert_eq!(Session::handle_count(&refused), 1);
     assert!(cache.get(&id(1)).is_some());
     assert!(cache.take(&id(1)).is_some());
     cache.set_mode(Mode::default());
-    assert!(cache.add(refused).changed());
+    assert!(cache.add(refused).is_ok_and(|added| added.changed()));
     assert_whole(&cache);
 }
 
 #[test]
 fn with_lookups_off_nothing_is_found_and_nothing_is_lost() {
     let cache = SessionCache::new(10).unwrap();
-    assert!(cache.add(session(1)).changed());
+    assert!(cache.add(session(1)).is_ok_and(|added| added.changed()));
     cache.set_mode(mode(|mode| mode.lookup = false));
     assert!(cache.get(&id(1)).is_none());
     assert!(cache.take(&id(1)).is_none());
     assert!(cache.read(&id(1), |_| ()).is_none());
     assert_eq!((cache.len(), cache.stats().hits, cache.stats().taken), (1, 0, 0));
-    assert!(cache.add(session(2)).changed());
+    assert!(cache.add(session(2)).is_ok_and(|added| added.changed()));
     assert!(cache.remove_id(&id(2)), "removal is no lookup");
     cache.set_mode(Mode::default());
     assert!(cache.get(&id(1)).is_some());
@@ -73,7 +75,7 @@ fn a_cache_that_stores_and_finds_nothing_is_no_cache() {
     let off = mode(|mode| (mode.store, mode.lookup) = (false, false));
     let cache = SessionCache::builder().mode(off).build().unwrap();
     for n in 0..100 {
-        assert!(!cache.add(session(n)).changed());
+        assert!(!cache.add(session(n)).is_ok_and(|added| added.changed()));
         assert!(cache.get(&id(n)).is_none() && cache.take(&id(n)).is_none());
     }
     assert!(cache.is_empty());
@@ -86,18 +88,18 @@ fn an_add_dates_the_session_anew_when_told_to() {
     let cache = builder.mode(mode(|mode| mode.update_time = true)).build().unwrap();
     let old =
         Session::<u64>::builder(id(1)).created_at(START - 500).timeout(Duration::from_secs(600)).build(1);
-    assert!(cache.add(old.clone()).changed());
-    assert_eq!((old.created_at(), old.expires_at()), (Some(START), Some(START + 600)));
+    assert!(cache.add(old.clone()).is_ok_and(|added| added.changed()));
+    assert_eq!((old.created_at(), old.expires_at()), (Some(at(START)), Some(at(START + 600))));
     clock.advance(50);
-    assert!(matches!(cache.add(old.clone()), Added::Identical));
-    assert_eq!(old.created_at(), Some(START), "the identical object is left alone");
+    assert!(matches!(cache.add(old.clone()), Ok(Added::Identical)));
+    assert_eq!(old.created_at(), Some(at(START)), "the identical object is left alone");
     let new = Session::new(id(1), 2);
     new.set_created_at(START);
-    assert!(matches!(cache.add(new.clone()), Added::Replaced(_)));
-    assert_eq!(new.created_at(), Some(START + 50));
+    assert!(matches!(cache.add(new.clone()), Ok(Added::Replaced(_))));
+    assert_eq!(new.created_at(), Some(at(START + 50)));
     cache.set_mode(Mode::default());
-    assert!(matches!(cache.add(old.clone()), Added::Replaced(_)));
-    assert_eq!(old.created_at(), Some(START));
+    assert!(matches!(cache.add(old.clone()), Ok(Added::Replaced(_))));
+    assert_eq!(old.created_at(), Some(at(START)));
 }
 
 #[test]
@@ -106,7 +108,7 @@ fn a_hit_extends_the_session_up_to_its_deadline_when_told_to() {
     let cache = builder.mode(mode(|mode| mode.update_time = true)).build().unwrap();
     let one =
         Session::<u64>::builder(id(1)).timeout(Duration::from_secs(100)).deadline(START + 1000).build(1);
-    assert!(cache.add(one.clone()).changed());
+    assert!(cache.add(one.clone()).is_ok_and(|added| added.changed()));
     for hit in 1..=9 {
         clock.set(START + hit * 99);
         assert!(cache.get(&id(1)).is_some(), "hit {hit}");
@@ -114,7 +116,7 @@ fn a_hit_extends_the_session_up_to_its_deadline_when_told_to() {
     for second in [960, 1000] {
         clock.set(START + second);
         assert!(cache.read(&id(1), |_| ()).is_some());
-        assert_eq!(one.expires_at(), Some(START + 1000));
+        assert_eq!(one.expires_at(), Some(at(START + 1000)));
     }
     clock.set(START + 1001);
     assert!(cache.get(&id(1)).is_none(), "never past the deadline");
@@ -124,10 +126,10 @@ fn a_hit_extends_the_session_up_to_its_deadline_when_told_to() {
 fn a_hit_extends_nothing_by_default() {
     let (builder, clock) = clocked(10);
     let cache = builder.build().unwrap();
-    assert!(cache.add(session(1)).changed());
+    assert!(cache.add(session(1)).is_ok_and(|added| added.changed()));
     clock.advance(7200);
     let found = cache.get(&id(1)).unwrap();
-    assert_eq!(found.created_at(), Some(START));
+    assert_eq!(found.created_at(), Some(at(START)));
     clock.advance(1);
     assert!(cache.get(&id(1)).is_none());
 }
@@ -160,4 +162,37 @@ fn the_tiers_answers_are_kept_or_not_as_told() {
     assert!(cache.remove_id(&id(1)));
     assert_eq!(removals.take(), [(10, RemovalCause::Removed)]);
     assert_whole(&cache);
+}
+
+/// `SSL_SESS_CACHE_NO_INTERNAL_STORE`: the cache is a second tier's, and hears of every session.
+#[test]
+fn with_storing_off_the_hook_still_hears_of_each_session() {
+    let heard = Arc::new(AtomicU64::new(0));
+    let log = Arc::clone(&heard);
+    let (builder, _clock) = clocked(10);
+    let hook = move |session: &Session<u64>| {
+        assert_eq!(session.expires_at(), Some(at(START + 7200)), "dated, as if it were stored");
+        log.fetch_add(1, Ordering::Relaxed);
+    };
+    let cache = builder.mode(mode(|mode| mode.store = false)).on_added(hook).build().unwrap();
+    for n in 0..5 {
+        assert_eq!(cache.add(session(n)).unwrap_err().reason(), Rejection::StoreDisabled);
+    }
+    let dead = Session::<u64>::builder(id(9)).resumable(false).build(9);
+    assert_eq!(cache.add(dead).unwrap_err().reason(), Rejection::NotResumable);
+    assert_eq!((heard.load(Ordering::Relaxed), cache.len()), (5, 0));
+    assert_eq!((cache.stats().added, cache.stats().rejected), (0, 6));
+}
+
+#[test]
+fn with_lookups_off_each_lookup_is_a_miss() {
+    let cache = SessionCache::new(10).unwrap();
+    assert!(cache.add(session(1)).is_ok());
+    cache.set_mode(mode(|mode| mode.lookup = false));
+    assert!(cache.get(&id(1)).is_none() && cache.take(&id(1)).is_none());
+    assert!(cache.read(&id(1), |_| ()).is_none());
+    let view = cache.view(sessile::Context::NONE);
+    assert!(view.get_if(&id(1), |_| true).is_none() && view.take_if(&id(1), |_| true).is_none());
+    let stats = cache.stats();
+    assert_eq!((stats.hits, stats.misses, stats.timeouts, stats.context_misses), (0, 5, 0, 0));
 }

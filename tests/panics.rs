@@ -2,8 +2,8 @@
 
 mod common;
 
-use common::{End, START, assert_whole, id, numbers, reclaim, scaled, session};
-use sessile::{Added, Clock, Session, SessionCache};
+use common::{End, Own, START, assert_whole, at, id, numbers, reclaim, scaled, session};
+use sessile::{Added, Clock, Context, Mode, Session, SessionCache, SessionId, Timestamp};
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -51,7 +51,10 @@ fn a_hook_that_panics_leaves_the_operation_done() {
     assert_eq!(numbers(cache), [1]);
     explode(cache, armed, "replace", || cache.add(Session::new(id(1), 10)));
     assert_eq!(numbers(cache), [10]);
-    assert!(cache.add(session(2)).changed() && cache.add(session(3)).changed());
+    assert!(
+        cache.add(session(2)).is_ok_and(|added| added.changed())
+            && cache.add(session(3)).is_ok_and(|added| added.changed())
+    );
     explode(cache, armed, "evict", || cache.add(session(4)));
     assert_eq!(numbers(cache), [2, 3, 4]);
     explode(cache, armed, "take", || cache.take(&id(2)));
@@ -64,13 +67,16 @@ fn a_hook_that_panics_leaves_the_operation_done() {
     explode(cache, armed, "miss of a take", || cache.take(&id(9)));
     explode(cache, armed, "miss of a read", || cache.read(&id(9), |_| ()));
     let brief = session(5);
-    assert!(cache.add(brief.clone()).changed());
+    assert!(cache.add(brief.clone()).is_ok_and(|added| added.changed()));
     brief.set_created_at(START - 10_000);
     explode(cache, armed, "expiry at lookup", || cache.get(&id(5)));
-    assert!(cache.add(session(6)).changed());
+    assert!(cache.add(session(6)).is_ok_and(|added| added.changed()));
     explode(cache, armed, "clear", || cache.clear());
     assert!(cache.is_empty());
-    assert!(cache.add(session(7)).changed() && cache.add(session(8)).changed());
+    assert!(
+        cache.add(session(7)).is_ok_and(|added| added.changed())
+            && cache.add(session(8)).is_ok_and(|added| added.changed())
+    );
     explode(cache, armed, "shrink", || cache.set_capacity(1));
     cache.set_capacity(1).unwrap();
     assert_eq!(cache.len(), 1);
@@ -89,7 +95,7 @@ fn every_departure_is_told_even_if_a_hook_panics() {
         .build()
         .unwrap();
     for n in 0..1000 {
-        assert!(cache.add(session(n)).changed());
+        assert!(cache.add(session(n)).is_ok_and(|added| added.changed()));
     }
     // The panic may end the walk early; each call goes on where the table is.
     let mut calls = 0;
@@ -108,7 +114,7 @@ fn a_hook_that_panics_while_the_capacity_falls_leaves_one_capacity() {
     for (from, to) in [(10, 5), (2000, 100), (20, 14)] {
         let (cache, armed) = explosive(from);
         for n in 0..from as u64 {
-            assert!(cache.add(session(n)).changed());
+            assert!(cache.add(session(n)).is_ok_and(|added| added.changed()));
         }
         armed.store(true, Ordering::Relaxed);
         panics("shrink", || cache.set_capacity(to));
@@ -118,7 +124,7 @@ fn a_hook_that_panics_while_the_capacity_falls_leaves_one_capacity() {
         assert!([from, to].contains(&capacity));
         cache.clear();
         for n in 0..capacity as u64 {
-            assert!(cache.add(session(n)).changed());
+            assert!(cache.add(session(n)).is_ok_and(|added| added.changed()));
         }
         assert_eq!(cache.len(), capacity, "shrunk from {from} to {to}: it says {capacity}");
         cache.set_capacity(to).unwrap();
@@ -142,9 +148,9 @@ fn a_weigher_that_panics_changes_nothing() {
     assert_eq!(cache.stats(), before);
     assert_eq!(Session::handle_count(&mine), 1);
     armed.store(false, Ordering::Relaxed);
-    assert!(matches!(cache.add(mine), Added::Inserted));
+    assert!(matches!(cache.add(mine), Ok(Added::Inserted)));
     for n in 2..4 {
-        assert!(cache.add(session(n)).changed());
+        assert!(cache.add(session(n)).is_ok_and(|added| added.changed()));
     }
     armed.store(true, Ordering::Relaxed);
     panics("replace", || cache.add(session(1)));
@@ -157,7 +163,7 @@ fn a_weigher_that_panics_changes_nothing() {
 fn a_reader_that_panics_holds_nothing_back() {
     let cache = SessionCache::new(3).unwrap();
     let mine = session(1);
-    assert!(cache.add(mine.clone()).changed());
+    assert!(cache.add(mine.clone()).is_ok_and(|added| added.changed()));
     panics("read", || cache.read(&id(1), |_| panic!("reader")));
     assert!(cache.remove_id(&id(1)));
     reclaim(&cache);
@@ -170,9 +176,9 @@ fn a_reader_that_panics_holds_nothing_back() {
 struct Explosive(Arc<AtomicBool>);
 
 impl Clock for Explosive {
-    fn now(&self) -> u64 {
+    fn now(&self) -> Timestamp {
         assert!(!self.0.load(Ordering::Relaxed), "clock");
-        START
+        at(START)
     }
 }
 
@@ -181,7 +187,7 @@ fn a_clock_that_panics_changes_nothing() {
     let armed = Arc::new(AtomicBool::new(false));
     let cache = SessionCache::builder().capacity(10).clock(Explosive(Arc::clone(&armed))).build().unwrap();
     for n in 0..10 {
-        assert!(cache.add(session(n)).changed());
+        assert!(cache.add(session(n)).is_ok_and(|added| added.changed()));
     }
     let (before, mine) = (cache.stats(), session(10));
     armed.store(true, Ordering::Relaxed);
@@ -199,7 +205,7 @@ fn a_clock_that_panics_changes_nothing() {
     assert_eq!(capacity, if shrunk.is_ok() { 5 } else { 10 });
     cache.clear();
     for n in 20..40 {
-        assert!(cache.add(session(n)).changed());
+        assert!(cache.add(session(n)).is_ok_and(|added| added.changed()));
     }
     assert_eq!(cache.len(), capacity);
     assert_whole(&cache);
@@ -220,7 +226,11 @@ fn a_deferred_drop_that_panics_is_counted_and_goes_no_further() {
     let freed = Arc::new(AtomicUsize::new(0));
     let cache = SessionCache::new(10).unwrap();
     for n in 0..10 {
-        assert!(cache.add(Session::new(id(n), Bomb(n % 2 == 0, Arc::clone(&freed)))).changed());
+        assert!(
+            cache
+                .add(Session::new(id(n), Bomb(n % 2 == 0, Arc::clone(&freed))))
+                .is_ok_and(|added| added.changed())
+        );
     }
     assert_eq!(cache.clear(), 10);
     reclaim(&cache);
@@ -234,7 +244,7 @@ fn a_deferred_drop_that_panics_is_counted_and_goes_no_further() {
     for n in 0..1000 {
         let bomb = Session::new(id(100 + n % 3), Bomb(n % 4 == 0, Arc::clone(&freed)));
         let added = catch_unwind(AssertUnwindSafe(|| cache.add(bomb)));
-        if let Ok(Added::Replaced(old)) = added {
+        if let Ok(Ok(Added::Replaced(old))) = added {
             // The caller's own handle may be the last: then the panic is the caller's.
             let _ = catch_unwind(AssertUnwindSafe(|| drop(old)));
         }
@@ -248,7 +258,9 @@ fn a_deferred_drop_that_panics_is_counted_and_goes_no_further() {
 fn the_last_handle_of_a_caller_panics_at_the_caller() {
     let freed = Arc::new(AtomicUsize::new(0));
     let cache = SessionCache::new(10).unwrap();
-    assert!(cache.add(Session::new(id(1), Bomb(true, Arc::clone(&freed)))).changed());
+    assert!(
+        cache.add(Session::new(id(1), Bomb(true, Arc::clone(&freed)))).is_ok_and(|added| added.changed())
+    );
     let taken = cache.take(&id(1)).unwrap();
     reclaim(&cache);
     panics("the last drop", || drop(taken));
@@ -262,7 +274,11 @@ fn a_drop_that_panics_when_the_cache_goes_costs_nobody_else_his() {
         let freed = Arc::new(AtomicUsize::new(0));
         let cache = SessionCache::new(capacity).unwrap();
         for n in 0..capacity as u64 {
-            assert!(cache.add(Session::new(id(n), Bomb(n == 3, Arc::clone(&freed)))).changed());
+            assert!(
+                cache
+                    .add(Session::new(id(n), Bomb(n == 3, Arc::clone(&freed))))
+                    .is_ok_and(|added| added.changed())
+            );
         }
         let all = cache.len();
         let _ = catch_unwind(AssertUnwindSafe(|| drop(cache)));
@@ -275,7 +291,7 @@ fn a_rejected_session_whose_drop_panics_changes_nothing() {
     let freed = Arc::new(AtomicUsize::new(0));
     let cache = SessionCache::new(10).unwrap();
     let dead = Session::<Bomb>::builder(id(1)).resumable(false).build(Bomb(true, Arc::clone(&freed)));
-    panics("add", || cache.add(dead));
+    panics("add", || drop(cache.add(dead)));
     assert_eq!((freed.load(Ordering::Relaxed), cache.len(), cache.stats().rejected), (1, 0, 1));
     assert_whole(&cache);
 }
@@ -283,7 +299,7 @@ fn a_rejected_session_whose_drop_panics_changes_nothing() {
 #[test]
 fn the_first_panic_is_the_one_that_is_heard() {
     let (cache, armed) = explosive(1);
-    assert!(cache.add(session(1)).changed());
+    assert!(cache.add(session(1)).is_ok_and(|added| added.changed()));
     armed.store(true, Ordering::Relaxed);
     let heard = catch_unwind(AssertUnwindSafe(|| cache.add(session(2)))).unwrap_err();
     assert_eq!(heard.downcast_ref::<String>().map(String::as_str), Some("removed"));
@@ -320,7 +336,9 @@ fn drops_that_panic_do_not_unwind_through_a_resize() {
         });
         let _end = End(&done);
         for round in (0..500).take_while(|&round| round < scaled(20, 10) || cache.stats().drop_panics == 0) {
-            (0..4000).for_each(|n| assert!(cache.add(Session::new(id(n), Tripwire)).changed()));
+            (0..4000).for_each(|n| {
+                assert!(cache.add(Session::new(id(n), Tripwire)).is_ok_and(|added| added.changed()))
+            });
             let capacity = if round % 2 == 0 { 500 } else { 4000 };
             IS_RESIZING.set(true);
             let resized = cache.set_capacity(capacity);
@@ -356,17 +374,80 @@ fn a_refused_session_is_dropped_after_the_hook_was_told() {
         .build()
         .unwrap();
     let session = |n| Session::new(id(n), Fragile(Arc::clone(&armed)));
-    (0..8).for_each(|n| assert!(cache.add(session(n)).changed()));
+    (0..8).for_each(|n| assert!(cache.add(session(n)).is_ok_and(|added| added.changed())));
     // Each add evicts another, which cannot be freed, until one evicts and is refused.
     let told_at_last = cache.read(&id(7), |_| {
         (8..100).find_map(|n| {
             let (before, newcomer) = (told.load(Ordering::Relaxed), session(n));
             armed.store(true, Ordering::Relaxed);
-            let added = catch_unwind(AssertUnwindSafe(|| cache.add(newcomer).changed()));
+            let added =
+                catch_unwind(AssertUnwindSafe(|| cache.add(newcomer).is_ok_and(|added| added.changed())));
             armed.store(false, Ordering::Relaxed);
             added.is_err().then(|| told.load(Ordering::Relaxed) - before)
         })
     });
     assert_eq!(told_at_last, Some(Some(1)), "the hook is told of the evicted");
     assert_eq!(cache.stats().evicted, told.load(Ordering::Relaxed) as u64);
+}
+
+/// A hook that removes the session that is being added, frees it and panics, while the payload
+/// panics when it is dropped: the second panic must not meet the first.
+#[test]
+fn a_hook_and_a_payload_that_panic_together_do_not_abort() {
+    let freed = Arc::new(AtomicUsize::new(0));
+    let own = Own::default();
+    let hooked = own.clone();
+    let hook = move |session: &Session<Bomb>| {
+        hooked.cache().remove_id(&session.id());
+        hooked.cache().collect();
+        panic!("added");
+    };
+    let cache = own.is(SessionCache::builder().capacity(10).on_added(hook).build().unwrap());
+    let bomb = Session::new(id(1), Bomb(true, Arc::clone(&freed)));
+    let heard = catch_unwind(AssertUnwindSafe(|| drop(cache.add(bomb)))).unwrap_err();
+    assert_eq!(heard.downcast_ref::<&str>(), Some(&"added"));
+    reclaim(&cache);
+    assert_eq!((freed.load(Ordering::Relaxed), cache.stats().drop_panics), (1, 1));
+    assert_whole(&cache);
+}
+
+/// The same for what an operation is about to return: the replaced, the taken, the refused session,
+/// and one that the second tier supplied.
+#[test]
+fn what_is_about_to_be_returned_does_not_meet_the_panic_of_a_hook() {
+    let freed = Arc::new(AtomicUsize::new(0));
+    let bomb = |n| Session::new(id(n), Bomb(true, Arc::clone(&freed)));
+    let supplied = Arc::clone(&freed);
+    let build = |armed: &Arc<AtomicBool>| {
+        let (removed, added, supplied) = (Arc::clone(armed), Arc::clone(armed), Arc::clone(&supplied));
+        let builder = SessionCache::builder().capacity(10);
+        let builder = builder.on_removed(move |_, _| assert!(!removed.load(Ordering::Relaxed), "removed"));
+        let builder = builder.on_added(move |_| assert!(!added.load(Ordering::Relaxed), "added"));
+        let supply =
+            move |id: &SessionId, _: &Context| Some(Session::new(*id, Bomb(true, Arc::clone(&supplied))));
+        builder.on_miss(supply).build().unwrap()
+    };
+    type Use<'u> = &'u dyn Fn(&SessionCache<Bomb>);
+    let uses: [(&str, Use<'_>); 4] = [
+        ("replace", &|cache| drop(cache.add(bomb(1)))),
+        ("take", &|cache| drop(cache.take(&id(1)))),
+        ("take from the tier", &|cache| drop(cache.take(&id(2)))),
+        ("store off", &|cache| {
+            cache.set_mode(Mode { store: false, ..Mode::default() });
+            drop(cache.add(bomb(3)));
+        }),
+    ];
+    for (what, operation) in uses {
+        let armed = Arc::new(AtomicBool::new(false));
+        let cache = build(&armed);
+        assert!(cache.add(bomb(1)).is_ok(), "{what}");
+        armed.store(true, Ordering::Relaxed);
+        panics(what, || operation(&cache));
+        armed.store(false, Ordering::Relaxed);
+        reclaim(&cache);
+        assert_whole(&cache);
+        cache.clear();
+        reclaim(&cache);
+    }
+    assert_eq!(freed.load(Ordering::Relaxed), 7, "four stored, one of each kind beside them");
 }

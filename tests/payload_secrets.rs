@@ -113,28 +113,28 @@ fn a_secret_is_wiped_whatever_way_its_session_left() {
         });
         assert_eq!((leaks, freed), (0, count), "{what}");
     };
-    (0..3).for_each(|n| assert!(cache.add(secret(n)).changed()));
-    freed_by("evicted", 1, &|| assert!(cache.add(secret(3)).changed()));
-    freed_by("replaced", 1, &|| assert!(matches!(cache.add(secret(3)), Added::Replaced(_))));
+    (0..3).for_each(|n| assert!(cache.add(secret(n)).is_ok_and(|added| added.changed())));
+    freed_by("evicted", 1, &|| assert!(cache.add(secret(3)).is_ok_and(|added| added.changed())));
+    freed_by("replaced", 1, &|| assert!(matches!(cache.add(secret(3)), Ok(Added::Replaced(_)))));
     freed_by("taken", 1, &|| assert!(cache.take(&id(3)).is_some()));
     freed_by("removed", 1, &|| assert!(cache.remove_id(&id(2))));
     freed_by("refused", 1, &|| {
         let dead = Session::<Secret>::builder(id(9)).resumable(false).build(Secret::from(bytes()));
-        assert!(!cache.add(dead).changed());
+        assert!(!cache.add(dead).is_ok_and(|added| added.changed()));
     });
     clock.set(START + 7201);
     freed_by("expired", 1, &|| assert!(cache.get(&id(1)).is_none()));
-    (0..3).for_each(|n| assert!(cache.add(secret(n)).changed()));
+    (0..3).for_each(|n| assert!(cache.add(secret(n)).is_ok_and(|added| added.changed())));
     freed_by("shrunk", 2, &|| cache.set_capacity(1).unwrap());
     freed_by("flushed", 1, &|| assert_eq!(cache.clear(), 1));
-    assert!(cache.add(secret(5)).changed());
+    assert!(cache.add(secret(5)).is_ok_and(|added| added.changed()));
     assert_eq!(given_back(|| cache), (0, 1), "dropped with the cache");
 }
 
 #[test]
 fn a_handle_keeps_the_secret_and_its_drop_wipes_it() {
     let cache = SessionCache::new(3).unwrap();
-    assert!(cache.add(secret(1)).changed());
+    assert!(cache.add(secret(1)).is_ok_and(|added| added.changed()));
     let handle = cache.get(&id(1)).unwrap();
     let (leaks, freed) = given_back(|| {
         cache.clear();
@@ -148,7 +148,9 @@ fn a_handle_keeps_the_secret_and_its_drop_wipes_it() {
 #[test]
 fn an_idle_cache_keeps_few_secrets_and_a_busy_one_none_of_old() {
     let cache = SessionCache::new(10).unwrap();
-    let (leaks, freed) = given_back(|| (0..5000).for_each(|n| assert!(cache.add(secret(n)).changed())));
+    let (leaks, freed) = given_back(|| {
+        (0..5000).for_each(|n| assert!(cache.add(secret(n)).is_ok_and(|added| added.changed())))
+    });
     let waiting = cache.stats().garbage.sessions as usize;
     assert_eq!((leaks, freed), (0, 5000 - 10 - waiting));
     assert!(waiting <= 1000, "{waiting} secrets wait without a collect");
@@ -160,7 +162,7 @@ fn an_idle_cache_keeps_few_secrets_and_a_busy_one_none_of_old() {
 fn nothing_shows_a_secret() {
     let session = secret(1);
     let cache = SessionCache::new(3).unwrap();
-    assert!(cache.add(session.clone()).changed());
+    assert!(cache.add(session.clone()).is_ok_and(|added| added.changed()));
     let (payload, replaced) = (Secret::from(&[MARK; 5][..]), cache.add(secret(1)));
     let byte = [format!("{MARK}"), format!("{MARK:x}"), format!("{MARK:X}")];
     for shown in

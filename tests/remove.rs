@@ -9,7 +9,7 @@ use sessile::{Added, Context, Protocol, RemovalCause, Session, SessionCache};
 fn a_stored_object_is_removed_once() {
     let cache = SessionCache::new(10).unwrap();
     let one = session(1);
-    assert!(cache.add(one.clone()).changed());
+    assert!(cache.add(one.clone()).is_ok_and(|added| added.changed()));
     assert!(cache.remove(&one));
     assert!(!cache.remove(&one));
     assert!(cache.get(&id(1)).is_none());
@@ -23,7 +23,7 @@ fn a_stored_object_is_removed_once() {
 fn an_object_that_was_never_stored_is_not_removed() {
     let removals = Removals::default();
     let cache = SessionCache::builder().capacity(10).on_removed(removals.hook()).build().unwrap();
-    assert!(cache.add(session(1)).changed());
+    assert!(cache.add(session(1)).is_ok_and(|added| added.changed()));
     let before = cache.stats();
     let stranger = session(2);
     assert!(!cache.remove(&stranger));
@@ -37,7 +37,7 @@ fn an_object_that_was_never_stored_is_not_removed() {
 fn another_object_with_the_same_key_is_left_alone() {
     let cache = SessionCache::new(10).unwrap();
     let stored = session(1);
-    assert!(cache.add(stored.clone()).changed());
+    assert!(cache.add(stored.clone()).is_ok_and(|added| added.changed()));
     let twin = session(1);
     assert!(!cache.remove(&twin));
     assert!(stored.is_resumable() && !twin.is_resumable());
@@ -48,7 +48,7 @@ fn another_object_with_the_same_key_is_left_alone() {
 fn remove_marks_its_argument_non_resumable_either_way() {
     let cache = SessionCache::new(10).unwrap();
     let (stored, stranger) = (session(1), session(2));
-    assert!(cache.add(stored.clone()).changed());
+    assert!(cache.add(stored.clone()).is_ok_and(|added| added.changed()));
     assert!(cache.remove(&stored));
     assert!(!cache.remove(&stranger));
     assert!(!stored.is_resumable());
@@ -60,10 +60,10 @@ fn a_duplicate_made_before_the_removal_stays_resumable() {
     let cache = SessionCache::new(10).unwrap();
     let one = session(1);
     let duplicate = Session::new(one.id(), *one);
-    assert!(cache.add(one.clone()).changed());
+    assert!(cache.add(one.clone()).is_ok_and(|added| added.changed()));
     assert!(cache.remove(&one));
     assert!(duplicate.is_resumable());
-    assert!(matches!(cache.add(duplicate), Added::Inserted));
+    assert!(matches!(cache.add(duplicate), Ok(Added::Inserted)));
     assert!(cache.get(&id(1)).is_some());
 }
 
@@ -73,10 +73,10 @@ fn removal_by_id_takes_whatever_is_stored_and_marks_nothing() {
     let (builder, clock) = clocked(10);
     let cache = builder.on_removed(removals.hook()).build().unwrap();
     let one = session(1);
-    assert!(cache.add(one.clone()).changed());
+    assert!(cache.add(one.clone()).is_ok_and(|added| added.changed()));
     assert!(cache.remove_id(&id(1)));
     assert!(one.is_resumable());
-    assert!(cache.add(session(2)).changed());
+    assert!(cache.add(session(2)).is_ok_and(|added| added.changed()));
     clock.advance(100_000);
     assert!(cache.remove_id(&id(2)), "an expired session too");
     assert_eq!(removals.take(), [(1, RemovalCause::Removed), (2, RemovalCause::Removed)]);
@@ -90,13 +90,13 @@ fn remove_uses_the_context_and_protocol_of_the_session() {
     let context = Context::from_bytes([5; 32]);
     let of = |context, protocol| Session::<u64>::builder(id(1)).context(context).protocol(protocol).build(1);
     let stored = [
-        of(Context::NONE, Protocol::ANY),
-        of(context, Protocol::ANY),
+        of(Context::NONE, Protocol::UNSPECIFIED),
+        of(context, Protocol::UNSPECIFIED),
         of(context, Protocol::TLS1_2),
         of(context, Protocol::TLS1_3),
     ];
     for one in &stored {
-        assert!(matches!(cache.add(one.clone()), Added::Inserted));
+        assert!(matches!(cache.add(one.clone()), Ok(Added::Inserted)));
     }
     for (removed, one) in stored.iter().enumerate() {
         assert!(cache.remove(one));
@@ -109,7 +109,7 @@ fn removing_all_of_many_leaves_nothing() {
     let cache = SessionCache::new(5_000).unwrap();
     let all: Vec<_> = (0..5_000).map(session).collect();
     for one in &all {
-        assert!(cache.add(one.clone()).changed());
+        assert!(cache.add(one.clone()).is_ok_and(|added| added.changed()));
     }
     let stored = cache.len();
     let removed = all.iter().filter(|one| cache.remove(one)).count();
@@ -126,7 +126,7 @@ fn a_view_removes_in_its_own_context_only() {
     let cache = SessionCache::new(10).unwrap();
     let (web, api) = (Context::from_bytes([1; 32]), Context::from_bytes([2; 32]));
     let one = Session::<u64>::builder(id(1)).context(web).build(1);
-    assert!(cache.add(one.clone()).changed());
+    assert!(cache.add(one.clone()).is_ok_and(|added| added.changed()));
     assert!(!cache.view(api).remove(&one));
     assert!(!cache.view(api).remove_id(&id(1)));
     assert!(!cache.remove_id(&id(1)));

@@ -11,8 +11,8 @@ fn the_old_object_leaves_and_the_count_stays() {
     let removals = Removals::default();
     let cache = SessionCache::builder().capacity(10).on_removed(removals.hook()).build().unwrap();
     let old = session(1);
-    assert!(cache.add(old.clone()).changed());
-    let Added::Replaced(returned) = cache.add(Session::new(id(1), 100)) else { panic!("not replaced") };
+    assert!(cache.add(old.clone()).is_ok_and(|added| added.changed()));
+    let Ok(Added::Replaced(returned)) = cache.add(Session::new(id(1), 100)) else { panic!("not replaced") };
     assert!(Session::ptr_eq(&returned, &old));
     assert_eq!(cache.len(), 1);
     assert_eq!(*cache.get(&id(1)).unwrap(), 100);
@@ -30,8 +30,8 @@ fn the_old_object_leaves_and_the_count_stays() {
 fn the_old_object_cannot_be_removed_by_identity_any_more() {
     let cache = SessionCache::new(10).unwrap();
     let (old, new) = (session(1), Session::new(id(1), 100));
-    assert!(cache.add(old.clone()).changed());
-    assert!(cache.add(new.clone()).changed());
+    assert!(cache.add(old.clone()).is_ok_and(|added| added.changed()));
+    assert!(cache.add(new.clone()).is_ok_and(|added| added.changed()));
     let before = cache.stats();
     assert!(!cache.remove(&old));
     let after = cache.stats();
@@ -47,11 +47,11 @@ fn a_full_cache_replaces_without_evicting() {
         for capacity in [1u64, 2, 13, 14, 15, 100] {
             let cache = SessionCache::builder().capacity(capacity as usize).policy(policy).build().unwrap();
             for n in 0..capacity {
-                assert!(cache.add(session(n)).changed());
+                assert!(cache.add(session(n)).is_ok_and(|added| added.changed()));
             }
             let (full, evicted) = (numbers(&cache), cache.stats().evicted);
             for n in full.iter().cycle().take(300) {
-                assert!(matches!(cache.add(session(*n)), Added::Replaced(_)));
+                assert!(matches!(cache.add(session(*n)), Ok(Added::Replaced(_))));
             }
             assert_eq!(numbers(&cache), full);
             assert_eq!(cache.stats().evicted, evicted, "{policy:?}, capacity {capacity}");
@@ -65,10 +65,10 @@ fn a_replacement_is_the_youngest() {
     for policy in [Policy::Lru, Policy::Fifo] {
         let cache = SessionCache::builder().capacity(3).policy(policy).build().unwrap();
         for n in 0..3 {
-            assert!(cache.add(session(n)).changed());
+            assert!(cache.add(session(n)).is_ok_and(|added| added.changed()));
         }
-        assert!(matches!(cache.add(session(0)), Added::Replaced(_)));
-        assert!(cache.add(session(3)).changed());
+        assert!(matches!(cache.add(session(0)), Ok(Added::Replaced(_))));
+        assert!(cache.add(session(3)).is_ok_and(|added| added.changed()));
         assert_eq!(numbers(&cache), [0, 2, 3], "{policy:?}");
     }
 }
@@ -77,10 +77,10 @@ fn a_replacement_is_the_youngest() {
 fn replacing_back_and_forth_keeps_every_count() {
     let cache = SessionCache::new(5).unwrap();
     let (one, other) = (Session::new(id(7), 1u64), Session::new(id(7), 2));
-    assert!(cache.add(one.clone()).changed());
+    assert!(cache.add(one.clone()).is_ok_and(|added| added.changed()));
     for _ in 0..500 {
-        assert!(matches!(cache.add(other.clone()), Added::Replaced(old) if Session::ptr_eq(&old, &one)));
-        assert!(matches!(cache.add(one.clone()), Added::Replaced(old) if Session::ptr_eq(&old, &other)));
+        assert!(matches!(cache.add(other.clone()), Ok(Added::Replaced(old)) if Session::ptr_eq(&old, &one)));
+        assert!(matches!(cache.add(one.clone()), Ok(Added::Replaced(old)) if Session::ptr_eq(&old, &other)));
     }
     reclaim(&cache);
     assert_eq!(Session::handle_count(&one), 2);
@@ -91,7 +91,7 @@ fn replacing_back_and_forth_keeps_every_count() {
 fn replace_while_others_look(capacities: &[usize], rounds: u64) {
     let cache = SessionCache::new(capacities[0]).unwrap();
     let done = AtomicU64::new(0);
-    assert!(cache.add(Session::new(id(1), 0u64)).changed());
+    assert!(cache.add(Session::new(id(1), 0u64)).is_ok_and(|added| added.changed()));
     let look = || {
         let floor = done.load(Ordering::SeqCst);
         let seen = *cache.get(&id(1)).expect("no moment at which a lookup finds neither");
@@ -102,7 +102,7 @@ fn replace_while_others_look(capacities: &[usize], rounds: u64) {
     watched(look, || {
         for round in 1..=rounds {
             let added = cache.add(Session::new(id(1), round));
-            assert!(matches!(added, Added::Replaced(old) if *old == round - 1));
+            assert!(matches!(added, Ok(Added::Replaced(old)) if *old == round - 1));
             done.store(round, Ordering::SeqCst);
             if round % 50 == 0 {
                 cache.set_capacity(capacities[(round / 50) as usize % capacities.len()]).unwrap();
@@ -127,12 +127,12 @@ fn a_lookup_finds_the_old_or_the_new_during_migrations_too() {
 fn of_racing_replacers_each_gets_another_old_one() {
     let cache = SessionCache::new(14).unwrap();
     let per_thread = scaled(50_000, 5_000);
-    assert!(cache.add(Session::new(id(1), u64::MAX)).changed());
+    assert!(cache.add(Session::new(id(1), u64::MAX)).is_ok_and(|added| added.changed()));
     let old = race(4, |thread| {
         let mut old = Vec::new();
         for n in 0..per_thread {
             match cache.add(Session::new(id(1), thread as u64 * per_thread + n)) {
-                Added::Replaced(session) => old.push(*session),
+                Ok(Added::Replaced(session)) => old.push(*session),
                 other => panic!("{other:?}"),
             }
         }

@@ -10,7 +10,7 @@ fn filled(capacity: usize, sessions: u64) -> (SessionCache<u64>, Removals) {
     let removals = Removals::default();
     let cache = SessionCache::builder().capacity(capacity).on_removed(removals.hook()).build().unwrap();
     for n in 0..sessions {
-        assert!(cache.add(session(n)).changed());
+        assert!(cache.add(session(n)).is_ok_and(|added| added.changed()));
     }
     (cache, removals)
 }
@@ -26,7 +26,7 @@ fn growing_loses_nobody() {
         assert!(before.iter().all(|&n| cache.get(&id(n)).is_some()));
         let gone = removals.take().len();
         for n in from as u64..to as u64 {
-            assert!(cache.add(session(n)).changed());
+            assert!(cache.add(session(n)).is_ok_and(|added| added.changed()));
         }
         let held = cache.len() + gone;
         assert!(if to <= 14 { held == to } else { held * 1000 >= to * 999 }, "{held} of {to}");
@@ -71,7 +71,7 @@ fn shrinking_takes_the_oldest_in_the_order_of_the_policy() {
         let builder = SessionCache::builder().capacity(14).policy(policy);
         let cache = builder.on_removed(removals.hook()).build().unwrap();
         for n in 0..14 {
-            assert!(cache.add(session(n)).changed());
+            assert!(cache.add(session(n)).is_ok_and(|added| added.changed()));
         }
         assert!(cache.get(&id(0)).is_some());
         cache.set_capacity(10).unwrap();
@@ -94,7 +94,7 @@ fn growing_from_one_set_keeps_the_order() {
     assert!((0..5).all(|n| cache.get(&id(n)).is_some()));
     cache.set_capacity(14).unwrap();
     for n in 10..19 {
-        assert!(cache.add(session(n)).changed());
+        assert!(cache.add(session(n)).is_ok_and(|added| added.changed()));
     }
     assert_eq!(removals.take(), [5, 6, 7, 8, 9].map(|n| (n, RemovalCause::Evicted)));
 }
@@ -111,7 +111,7 @@ fn nonsense_is_an_error_and_changes_nothing() {
         assert_eq!((cache.capacity(), cache.len()), (10, 10));
     }
     assert!(removals.take().is_empty());
-    assert!(cache.add(session(10)).changed());
+    assert!(cache.add(session(10)).is_ok_and(|added| added.changed()));
     assert_eq!(cache.len(), 10);
 }
 
@@ -127,7 +127,7 @@ fn many_sizes_one_after_another_keep_the_cache_whole() {
         assert_eq!(cache.capacity(), capacity);
         assert!(cache.len() <= capacity);
         for _ in 0..random.below(50) {
-            assert!(matches!(cache.add(session(next)), Added::Inserted));
+            assert!(matches!(cache.add(session(next)), Ok(Added::Inserted)));
             assert_eq!(cache.read(&id(next), |found| **found), Some(next));
             next += 1;
         }
@@ -159,7 +159,7 @@ fn nobody_ever_sees_more_than_the_capacity_while_it_falls() {
                     }
                     let mut random = Random::new(thread as u64);
                     while !done.load(Ordering::Acquire) {
-                        assert!(cache.add(session(random.below(5000))).changed());
+                        assert!(cache.add(session(random.below(5000))).is_ok_and(|added| added.changed()));
                     }
                 })
             },
@@ -181,7 +181,9 @@ fn nobody_ever_sees_more_than_the_capacity_while_it_rises() {
         || {
             for capacity in (1..3000).step_by(29) {
                 cache.set_capacity(capacity).unwrap();
-                (0..100).for_each(|n| assert!(cache.add(session(capacity as u64 * 100 + n)).changed()));
+                (0..100).for_each(|n| {
+                    assert!(cache.add(session(capacity as u64 * 100 + n)).is_ok_and(|added| added.changed()))
+                });
             }
         },
     );
@@ -198,7 +200,7 @@ fn of_two_sizes_set_at_once_one_wins_whole() {
         let capacity = cache.capacity();
         assert!([3, 12].contains(&capacity));
         for n in 0..20 {
-            assert!(cache.add(session(round * 20 + n)).changed());
+            assert!(cache.add(session(round * 20 + n)).is_ok_and(|added| added.changed()));
         }
         assert_eq!((cache.len(), cache.snapshot().len()), (capacity, capacity), "round {round}");
     }
@@ -221,7 +223,7 @@ fn lookups_and_adds_go_on_while_the_table_moves() {
             assert_eq!(cache.get(&id(stable)).map(|found| *found), Some(stable), "a lookup never misses it");
             assert_eq!(cache.read(&id(stable), |found| **found), Some(stable));
             let own = 10_000 + thread as u64 * 100 + random.below(100);
-            assert!(cache.add(session(own)).changed());
+            assert!(cache.add(session(own)).is_ok_and(|added| added.changed()));
             assert_eq!(
                 cache.take(&id(own)).map(|taken| *taken),
                 Some(own),

@@ -75,9 +75,11 @@ fn put_through<S: Shape>(capacity: usize) {
     let end = 200;
     for n in 0..end {
         let session = Session::new(id(n), S::new(n));
-        assert!(matches!(cache.add(session.clone()), Added::Inserted));
-        assert!(matches!(cache.add(session), Added::Identical));
-        assert!(matches!(cache.add(Session::new(id(n), S::new(n))), Added::Replaced(old) if old.is_whole(n)));
+        assert!(matches!(cache.add(session.clone()), Ok(Added::Inserted)));
+        assert!(matches!(cache.add(session), Ok(Added::Identical)));
+        assert!(
+            matches!(cache.add(Session::new(id(n), S::new(n))), Ok(Added::Replaced(old)) if old.is_whole(n))
+        );
         assert_eq!(cache.read(&id(n), |stored| stored.is_whole(n)), Some(true));
     }
     assert_whole(&cache);

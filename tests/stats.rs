@@ -55,9 +55,15 @@ fn each_event_moves_its_own_counters_only() {
     let (builder, clock) = clocked(2);
     let cache = builder.build().unwrap();
     let one = session(1);
-    assert_counts(&cache, &[("added", 1), ("number", 1)], || assert!(cache.add(one.clone()).changed()));
-    assert_counts(&cache, &[("identical", 1)], || assert!(!cache.add(one.clone()).changed()));
-    assert_counts(&cache, &[("replaced", 1)], || assert!(cache.add(session(1)).changed()));
+    assert_counts(&cache, &[("added", 1), ("number", 1)], || {
+        assert!(cache.add(one.clone()).is_ok_and(|added| added.changed()))
+    });
+    assert_counts(&cache, &[("identical", 1)], || {
+        assert!(!cache.add(one.clone()).is_ok_and(|added| added.changed()))
+    });
+    assert_counts(&cache, &[("replaced", 1)], || {
+        assert!(cache.add(session(1)).is_ok_and(|added| added.changed()))
+    });
     assert_counts(&cache, &[("hits", 1)], || assert!(cache.get(&id(1)).is_some()));
     assert_counts(&cache, &[("hits", 1)], || assert!(cache.read(&id(1), |_| ()).is_some()));
     assert_counts(&cache, &[("misses", 1)], || assert!(cache.get(&id(9)).is_none()));
@@ -67,22 +73,27 @@ fn each_event_moves_its_own_counters_only() {
     assert_counts(&cache, &[("hits", 1), ("taken", 1), ("number", -1)], || {
         assert!(cache.take(&id(1)).is_some());
     });
-    assert!(cache.add(session(2)).changed() && cache.add(session(3)).changed());
+    assert!(
+        cache.add(session(2)).is_ok_and(|added| added.changed())
+            && cache.add(session(3)).is_ok_and(|added| added.changed())
+    );
     assert_counts(&cache, &[("added", 1), ("evicted", 1), ("cache_full", 1)], || {
-        assert!(cache.add(session(4)).changed());
+        assert!(cache.add(session(4)).is_ok_and(|added| added.changed()));
     });
     assert_counts(&cache, &[("removed", 1), ("number", -1)], || assert!(cache.remove_id(&id(4))));
     assert_counts(&cache, &[], || assert!(!cache.remove_id(&id(4))));
     assert_counts(&cache, &[], || assert!(!cache.remove(&one)));
-    assert_counts(&cache, &[("rejected", 1)], || assert!(!cache.add(one.clone()).changed()));
+    assert_counts(&cache, &[("rejected", 1)], || {
+        assert!(!cache.add(one.clone()).is_ok_and(|added| added.changed()))
+    });
     let brief = Session::<u64>::builder(id(5)).timeout(Duration::from_secs(1)).build(5);
-    assert!(cache.add(brief).changed());
+    assert!(cache.add(brief).is_ok_and(|added| added.changed()));
     clock.advance(2);
     assert_counts(&cache, &[("timeouts", 1), ("expired", 1), ("number", -1)], || {
         assert!(cache.get(&id(5)).is_none());
     });
     assert_counts(&cache, &[("flushed", 1), ("number", -1)], || assert_eq!(cache.clear(), 1));
-    assert_counts(&cache, &[], || assert_eq!(cache.flush_expired(START + 99_999), 0));
+    assert_counts(&cache, &[], || assert_eq!(cache.flush_expired_at(START + 99_999), 0));
     assert_eq!(cache.stats().drop_panics, 0);
     assert_whole(&cache);
 }
@@ -118,7 +129,10 @@ fn a_lookup_is_a_hit_a_miss_a_timeout_or_a_context_miss() {
         match random.below(6) {
             0 | 1 => {
                 let one = Session::<u64>::builder(id(n)).context(view.context());
-                assert!(view.add(one.timeout(Duration::from_secs(random.below(50))).build(n)).changed());
+                assert!(
+                    view.add(one.timeout(Duration::from_secs(random.below(50))).build(n))
+                        .is_ok_and(|added| added.changed())
+                );
             }
             2 => clock.advance(random.below(5)),
             which => {
@@ -141,7 +155,7 @@ fn a_lookup_is_a_hit_a_miss_a_timeout_or_a_context_miss() {
 fn what_threads_counted_is_kept_when_they_are_gone() {
     let cache = SessionCache::new(1000).unwrap();
     for n in 0..500 {
-        assert!(cache.add(session(n)).changed());
+        assert!(cache.add(session(n)).is_ok_and(|added| added.changed()));
     }
     let each = scaled(100_000, 10_000);
     for _ in 0..3 {
@@ -162,7 +176,7 @@ fn garbage_is_what_was_retired_and_not_yet_freed() {
     let cache = SessionCache::new(100).unwrap();
     let kept: Vec<_> = (0..50).map(session).collect();
     for one in &kept {
-        assert!(cache.add(one.clone()).changed());
+        assert!(cache.add(one.clone()).is_ok_and(|added| added.changed()));
     }
     assert_eq!(cache.stats().garbage, Garbage::default());
     assert_eq!(cache.clear(), 50);

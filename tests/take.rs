@@ -5,7 +5,7 @@ mod common;
 use common::{
     Gate, Ledger, Payload, Random, Removals, assert_whole, clocked, id, race, reclaim, scaled, session,
 };
-use sessile::{Added, RemovalCause, Session, SessionCache};
+use sessile::{Added, Context, RemovalCause, Session, SessionCache, SessionId, Source};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -14,7 +14,7 @@ fn a_taken_session_is_gone() {
     let removals = Removals::default();
     let cache = SessionCache::builder().capacity(10).on_removed(removals.hook()).build().unwrap();
     let one = session(1);
-    assert!(cache.add(one.clone()).changed());
+    assert!(cache.add(one.clone()).is_ok_and(|added| added.changed()));
     let taken = cache.take(&id(1)).unwrap();
     assert!(Session::ptr_eq(&taken, &one));
     assert!(taken.is_resumable());
@@ -33,7 +33,7 @@ fn a_taken_session_is_gone() {
 fn five_tickets_are_five_resumptions_and_the_sixth_offer_misses() {
     let cache = SessionCache::new(100).unwrap();
     for ticket in 0..5 {
-        assert!(cache.add(session(ticket)).changed());
+        assert!(cache.add(session(ticket)).is_ok_and(|added| added.changed()));
     }
     for ticket in 0..5 {
         assert_eq!(*cache.take(&id(ticket)).unwrap(), ticket);
@@ -48,7 +48,7 @@ fn an_expired_session_is_not_taken() {
     let removals = Removals::default();
     let (builder, clock) = clocked(10);
     let cache = builder.on_removed(removals.hook()).build().unwrap();
-    assert!(cache.add(session(1)).changed());
+    assert!(cache.add(session(1)).is_ok_and(|added| added.changed()));
     clock.advance(7201);
     assert!(cache.take(&id(1)).is_none());
     assert_eq!(removals.take(), [(1, RemovalCause::Expired)]);
@@ -62,7 +62,7 @@ fn a_session_that_may_not_be_resumed_is_not_taken() {
     let removals = Removals::default();
     let cache = SessionCache::builder().capacity(10).on_removed(removals.hook()).build().unwrap();
     let one = session(1);
-    assert!(cache.add(one.clone()).changed());
+    assert!(cache.add(one.clone()).is_ok_and(|added| added.changed()));
     one.set_not_resumable();
     assert!(cache.take(&id(1)).is_none());
     assert_eq!(removals.take(), [(1, RemovalCause::Removed)]);
@@ -81,7 +81,7 @@ fn of_racing_takers_exactly_one_wins() {
             let member = gate.member();
             for round in 0..rounds {
                 if thread == 0 {
-                    assert!(cache.add(session(round)).changed());
+                    assert!(cache.add(session(round)).is_ok_and(|added| added.changed()));
                 }
                 if round % 64 == 0 {
                     member.meet(round as usize / 64);
@@ -146,9 +146,9 @@ fn race_for_few_keys(threads: usize, rounds: u64) {
                 0 | 1 => {
                     let serial = thread as u64 * rounds + round;
                     match cache.add(Session::new(key, ledger.payload(serial))) {
-                        Added::Inserted => {}
-                        Added::Replaced(old) => replaced.push(old.number()),
-                        Added::Identical | Added::Rejected(_) => panic!("every object is new and good"),
+                        Ok(Added::Inserted) => {}
+                        Ok(Added::Replaced(old)) => replaced.push(old.number()),
+                        Ok(Added::Identical) | Err(_) => panic!("every object is new and good"),
                     }
                 }
                 2 => taken.extend(cache.take(&key).map(|session| session.number())),
@@ -180,4 +180,32 @@ fn of_racing_takers_removers_and_replacers_exactly_one_wins() {
     for threads in [2, 4, 8] {
         race_for_few_keys(threads, scaled(100_000, 10_000) / threads as u64);
     }
+}
+
+/// What is not wanted stays, is no hit, and is not asked of a second tier either.
+#[test]
+fn a_lookup_can_be_made_to_depend_on_the_session() {
+    let asked = Arc::new(AtomicUsize::new(0));
+    let log = Arc::clone(&asked);
+    let supply = move |id: &SessionId, _: &Context| {
+        log.fetch_add(1, Ordering::Relaxed);
+        Some(Session::new(*id, 100))
+    };
+    let cache = SessionCache::builder().capacity(10).on_miss(supply).build().unwrap();
+    assert!(cache.add(session(1)).is_ok());
+    let view = cache.view(Context::NONE);
+    assert!(view.take_if(&id(1), |one| **one == 2).is_none());
+    assert!(view.get_if(&id(1), |one| **one == 2).is_none());
+    assert_eq!((cache.stats().hits, cache.stats().misses, cache.len()), (0, 2, 1));
+    assert_eq!(asked.load(Ordering::Relaxed), 0);
+    let found = view.get_if(&id(1), |one| **one == 1).unwrap();
+    assert_eq!((*found.0, found.1), (1, Source::Cache));
+    let taken = view.take_if(&id(1), |one| **one == 1).unwrap();
+    assert_eq!((*taken.0, taken.1), (1, Source::Cache));
+    assert_eq!((cache.stats().hits, cache.stats().taken), (2, 1));
+    let supplied = view.take_if(&id(1), |_| true).unwrap();
+    assert_eq!((*supplied.0, supplied.1), (100, Source::Tier));
+    assert!(view.take_if(&id(1), |one| **one == 1).is_none(), "nor from the tier");
+    assert_eq!((asked.load(Ordering::Relaxed), cache.len()), (2, 0));
+    assert_whole(&cache);
 }

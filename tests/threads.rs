@@ -48,8 +48,8 @@ fn nothing_comes_back(threads: usize, capacity: usize, sizes: &[usize], each: u6
             let began = departed.now();
             match random.below(8) {
                 0..=2 => match cache.add(Session::new(key, thread as u64 * each + round)) {
-                    Added::Replaced(old) => departed.note(*old),
-                    Added::Inserted => {}
+                    Ok(Added::Replaced(old)) => departed.note(*old),
+                    Ok(Added::Inserted) => {}
                     other => panic!("{other:?}"),
                 },
                 3 => {
@@ -104,7 +104,7 @@ fn what_one_thread_adds_another_takes_exactly_once() {
             scope.spawn(move || {
                 for n in 0..each {
                     let ticket = 2 * n + producer;
-                    assert!(matches!(cache.add(session(ticket)), Added::Inserted));
+                    assert!(matches!(cache.add(session(ticket)), Ok(Added::Inserted)));
                     send.send(ticket).unwrap();
                 }
             });
@@ -123,13 +123,17 @@ fn fresh_and_resuming_threads_share_a_cache() {
     let ledger = Ledger::new();
     let cache = SessionCache::new(1000).unwrap();
     for n in 0..100 {
-        assert!(cache.add(ledger.session(n)).changed());
+        assert!(cache.add(ledger.session(n)).is_ok_and(|added| added.changed()));
     }
     race(6, |thread| {
         let mut random = Random::new(thread as u64);
         for n in 0..scaled(50_000, 5_000) {
             match thread {
-                0 | 1 => assert!(cache.add(ledger.session(1000 + 2 * (n % 300) + thread as u64)).changed()),
+                0 | 1 => assert!(
+                    cache
+                        .add(ledger.session(1000 + 2 * (n % 300) + thread as u64))
+                        .is_ok_and(|added| added.changed())
+                ),
                 _ => {
                     let known = random.below(100);
                     assert_eq!(cache.get(&id(known)).map(|found| found.number()), Some(known));
@@ -156,14 +160,14 @@ fn adds_cross_the_sweep_while_one_thread_hammers_what_has_expired() {
         .unwrap();
     for round in 0..scaled(40, 10) {
         for n in 0..50 {
-            assert!(cache.add(session(n)).changed());
+            assert!(cache.add(session(n)).is_ok_and(|added| added.changed()));
         }
         clock.advance(7201);
         race(5, |thread| match thread {
             0 => (0..500).for_each(|n| assert!(cache.get(&id(n % 50)).is_none())),
             _ => (0..256).for_each(|n| {
                 let fresh = (round * 5 + thread as u64) * 256 + n + 1000;
-                assert!(cache.add(session(fresh)).changed());
+                assert!(cache.add(session(fresh)).is_ok_and(|added| added.changed()));
             }),
         });
         assert_eq!(expired.load(Ordering::Relaxed) as u64, cache.stats().expired);
@@ -179,7 +183,7 @@ fn one_of_many_users_may_forbid_a_session_in_the_middle() {
     let cache = SessionCache::new(5).unwrap();
     for round in 0..scaled(3_000, 300) {
         for n in 0..5 {
-            assert!(cache.add(session(round * 5 + n)).changed());
+            assert!(cache.add(session(round * 5 + n)).is_ok_and(|added| added.changed()));
         }
         let target = id(round * 5);
         let forbidden = AtomicBool::new(false);
@@ -207,8 +211,10 @@ fn rounds_of_full_and_resumed_handshakes_stay_within_five() {
     for single_use in [false, true] {
         for tickets in [1, 2] {
             let cache = SessionCache::new(5).unwrap();
-            let issue =
-                |from: u64| (from..from + tickets).for_each(|n| assert!(cache.add(session(n)).changed()));
+            let issue = |from: u64| {
+                (from..from + tickets)
+                    .for_each(|n| assert!(cache.add(session(n)).is_ok_and(|added| added.changed())))
+            };
             for round in 0..30 {
                 issue(round * 100);
                 for resumption in 0..2 {
@@ -236,7 +242,7 @@ fn more_threads_than_any_table_has_numbers_for() {
             let run = move || {
                 barrier.wait();
                 for n in 0..3 {
-                    while !cache.add(session(thread * 3 + n)).changed() {}
+                    while !cache.add(session(thread * 3 + n)).is_ok_and(|added| added.changed()) {}
                 }
                 let found = cache.get(&id(thread * 3)).is_some();
                 barrier.wait();
@@ -254,7 +260,7 @@ struct Farewell(Arc<SessionCache<Payload>>, Arc<Ledger>);
 impl Drop for Farewell {
     fn drop(&mut self) {
         for n in 0..100 {
-            assert!(self.0.add(self.1.session(n)).changed());
+            assert!(self.0.add(self.1.session(n)).is_ok_and(|added| added.changed()));
             assert!(self.0.get(&id(n)).is_some());
             assert!(n % 2 == 0 || self.0.remove_id(&id(n)));
         }

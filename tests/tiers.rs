@@ -2,8 +2,11 @@
 
 mod common;
 
-use common::{START, assert_whole, clocked, id, numbers, reclaim, session};
-use sessile::{Added, Builder, Context, Mode, Protocol, RemovalCause, Session, SessionCache, SessionId};
+use common::{Own, START, assert_whole, at, clocked, id, numbers, reclaim, scaled, session};
+use sessile::{
+    Added, Context, Hooks, Mode, Operation, Protocol, Query, RemovalCause, Session, SessionCache,
+    SessionCacheBuilder, SessionId,
+};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -16,7 +19,7 @@ struct Tier {
 }
 
 impl Tier {
-    fn behind(&self, builder: Builder<u64>) -> Builder<u64> {
+    fn behind(&self, builder: SessionCacheBuilder<u64>) -> SessionCacheBuilder<u64> {
         let tier = self.clone();
         builder.on_miss(move |id, context| {
             tier.asked.lock().unwrap().push((*id, *context));
@@ -42,7 +45,7 @@ fn tiered(capacity: usize) -> (SessionCache<u64>, Tier, Arc<sessile::ManualClock
 #[test]
 fn it_is_asked_once_and_only_after_a_miss() {
     let (cache, tier, _clock) = tiered(10);
-    assert!(cache.add(session(1)).changed());
+    assert!(cache.add(session(1)).is_ok_and(|added| added.changed()));
     assert!(cache.get(&id(1)).is_some() && cache.read(&id(1), |_| ()).is_some());
     assert_eq!(tier.times_asked(), 0);
     assert!(cache.get(&id(2)).is_none());
@@ -70,7 +73,7 @@ fn what_was_deleted_from_the_first_tier_comes_back_from_the_second() {
     let (cache, tier, _clock) = tiered(10);
     let one = session(1);
     tier.store(&one);
-    assert!(cache.add(one.clone()).changed());
+    assert!(cache.add(one.clone()).is_ok_and(|added| added.changed()));
     assert!(cache.remove_id(&id(1)));
     assert!(Session::ptr_eq(&cache.get(&id(1)).unwrap(), &one));
     assert_eq!(numbers(&cache), [1], "and is kept again");
@@ -107,7 +110,7 @@ fn what_cannot_be_kept_is_still_resumed() {
 fn with_lookups_off_the_second_tier_alone_answers() {
     let (cache, tier, _clock) = tiered(10);
     let (stored, other) = (session(1), Session::new(id(1), 100));
-    assert!(cache.add(stored).changed());
+    assert!(cache.add(stored).is_ok_and(|added| added.changed()));
     tier.store(&other);
     cache.set_mode(Mode { lookup: false, keep_tier_hits: false, ..Mode::default() });
     assert_eq!(*cache.get(&id(1)).unwrap(), 100);
@@ -146,7 +149,7 @@ fn an_unfit_answer_is_a_miss_and_is_given_back() {
         assert_eq!(Session::handle_count(&unfit), 1);
     }
     assert_eq!((cache.stats().tier_hits, cache.stats().misses, cache.len()), (0, 18, 0));
-    assert_eq!(sessile::Clock::now(&clock), START);
+    assert_eq!(sessile::Clock::now(&clock), at(START));
 }
 
 #[test]
@@ -154,7 +157,7 @@ fn an_undated_answer_is_dated_by_the_cache() {
     let (cache, tier, clock) = tiered(10);
     tier.store(&session(1));
     let found = cache.take(&id(1)).unwrap();
-    assert_eq!((found.created_at(), found.expires_at()), (Some(START), Some(START + 7200)));
+    assert_eq!((found.created_at(), found.expires_at()), (Some(at(START)), Some(at(START + 7200))));
     clock.advance(7201);
     assert!(cache.take(&id(1)).is_none(), "and so it expires in the tier too");
 }
@@ -162,7 +165,7 @@ fn an_undated_answer_is_dated_by_the_cache() {
 #[test]
 fn it_is_asked_when_what_is_stored_has_expired() {
     let (cache, tier, clock) = tiered(10);
-    assert!(cache.add(session(1)).changed());
+    assert!(cache.add(session(1)).is_ok_and(|added| added.changed()));
     clock.advance(7201);
     tier.store(&Session::new(id(1), 100));
     assert_eq!(*cache.get(&id(1)).unwrap(), 100);
@@ -183,8 +186,8 @@ fn what_a_cache_of_one_evicted_a_moment_ago_still_resumes() {
             let cache = tier.behind(builder).on_added(move |added| store.store(added)).build().unwrap();
             let of =
                 |n, seconds| Session::<u64>::builder(id(n)).timeout(Duration::from_secs(seconds)).build(n);
-            assert!(cache.add(of(1, first)).changed());
-            assert!(cache.add(of(2, second)).changed());
+            assert!(cache.add(of(1, first)).is_ok_and(|added| added.changed()));
+            assert!(cache.add(of(2, second)).is_ok_and(|added| added.changed()));
             assert_eq!(numbers(&cache), [2]);
             let offered = if single_use { cache.take(&id(1)) } else { cache.get(&id(1)) };
             assert_eq!(*offered.unwrap(), 1);
@@ -206,7 +209,7 @@ fn a_victim_cache_catches_what_is_evicted() {
     });
     let cache = tier.behind(builder).build().unwrap();
     for n in 0..200 {
-        assert!(matches!(cache.add(session(n)), Added::Inserted));
+        assert!(matches!(cache.add(session(n)), Ok(Added::Inserted)));
     }
     for n in 0..200 {
         assert_eq!(*cache.take(&id(n)).unwrap(), n);
@@ -215,4 +218,111 @@ fn a_victim_cache_catches_what_is_evicted() {
     }
     reclaim(&cache);
     assert_whole(&cache);
+}
+
+#[test]
+fn it_hears_the_whole_question() {
+    let asked = Arc::new(Mutex::new(Vec::new()));
+    let (questions, removals) = (Arc::clone(&asked), Arc::clone(&asked));
+    let note = |query: &Query<'_>| (*query.id(), *query.context(), query.protocol(), query.operation());
+    let hooks = Hooks::<u64>::new().on_query(move |query| {
+        questions.lock().unwrap().push(note(query));
+        None
+    });
+    let hooks = hooks.on_absent(move |query| removals.lock().unwrap().push(note(query)));
+    let cache = SessionCache::builder().capacity(10).hooks(hooks).build().unwrap();
+    let context = Context::from_bytes([3; 32]);
+    let view = cache.view(context).protocol(Protocol::TLS1_3);
+    assert!(view.get(&id(1)).is_none() && view.take(&id(2)).is_none() && !view.remove_id(&id(3)));
+    assert!(cache.read(&id(4), |_| ()).is_none());
+    assert!(!cache.remove(&session(5)));
+    let (none, any) = (Context::NONE, Protocol::UNSPECIFIED);
+    let expected = [
+        (id(1), context, Protocol::TLS1_3, Operation::Get),
+        (id(2), context, Protocol::TLS1_3, Operation::Take),
+        (id(3), context, Protocol::TLS1_3, Operation::Remove),
+        (id(4), none, any, Operation::Get),
+        (id(5), none, any, Operation::Remove),
+    ];
+    assert_eq!(*asked.lock().unwrap(), expected);
+}
+
+/// A removal by identity of a session that was replaced says nothing of the one that is stored.
+#[test]
+fn it_hears_of_removals_only_where_nothing_is_stored() {
+    let heard = Arc::new(Mutex::new(Vec::new()));
+    let log = Arc::clone(&heard);
+    let builder = SessionCache::builder().capacity(10);
+    let cache = builder.on_absent(move |query| log.lock().unwrap().push(*query.id())).build().unwrap();
+    let (old, new) = (session(1), session(1));
+    assert!(cache.add(old.clone()).is_ok() && cache.add(new.clone()).is_ok());
+    assert!(!cache.remove(&old) && cache.remove(&new));
+    assert!(heard.lock().unwrap().is_empty());
+    assert!(!cache.remove(&new) && !cache.remove_id(&id(1)));
+    assert_eq!(*heard.lock().unwrap(), [id(1), id(1)]);
+}
+
+#[test]
+fn it_is_told_what_was_taken_from_it_and_not_what_it_supplied() {
+    let (added, removed) = (Arc::new(Mutex::new(Vec::new())), Arc::new(Mutex::new(Vec::new())));
+    let (news, gone) = (Arc::clone(&added), Arc::clone(&removed));
+    let tier = Tier::default();
+    let (builder, _clock) = clocked(10);
+    let builder = tier.behind(builder).on_added(move |one| news.lock().unwrap().push(one.id()));
+    let builder = builder.on_removed(move |one, cause| gone.lock().unwrap().push((one.id(), cause)));
+    let cache = builder.build().unwrap();
+    tier.store(&session(1));
+    tier.store(&session(2));
+    assert!(cache.get(&id(1)).is_some(), "kept, and no news to the tier");
+    assert!(cache.take(&id(2)).is_some());
+    assert_eq!(*added.lock().unwrap(), []);
+    assert_eq!(*removed.lock().unwrap(), [(id(2), RemovalCause::Taken)]);
+    assert_eq!((cache.stats().taken, cache.len()), (0, 1));
+}
+
+#[test]
+fn an_answer_keeps_the_dates_that_it_brings() {
+    let (cache, tier, clock) = tiered(10);
+    let brought = Session::<u64>::builder(id(1)).created_at(START - 50).timeout(Duration::from_secs(60));
+    tier.store(&brought.deadline(START + 5).build(1));
+    let found = cache.get(&id(1)).unwrap();
+    assert_eq!((found.created_at(), found.expires_at()), (Some(at(START - 50)), Some(at(START + 5))));
+    clock.set(START + 6);
+    assert!(cache.get(&id(1)).is_none());
+}
+
+/// What the hooks promise: a tier that looks at what is stored ends as the cache ends, whatever the
+/// order in which its hooks are called and however slow they are.
+#[test]
+fn a_tier_that_reads_the_state_ends_as_the_cache_ends() {
+    let own = Own::<u64>::default();
+    let tier = Arc::new(Mutex::new(HashMap::<SessionId, u64>::new()));
+    let copy = {
+        let (own, tier) = (own.clone(), Arc::clone(&tier));
+        move |id: SessionId| {
+            std::thread::yield_now();
+            let mut tier = tier.lock().unwrap();
+            match own.cache().peek(&id) {
+                Some(stored) => tier.insert(id, *stored),
+                None => tier.remove(&id),
+            };
+        }
+    };
+    let gone = copy.clone();
+    let builder = SessionCache::builder().capacity(14).on_added(move |one: &Session<u64>| copy(one.id()));
+    let cache = own.is(builder.on_removed(move |one, _| gone(one.id())).build().unwrap());
+    for round in 0..scaled(2_000, 200) {
+        common::race(4, |thread| {
+            for step in 0..8 {
+                let key = (thread as u64 + step + round) % 3;
+                match step % 4 {
+                    0 | 1 => drop(cache.add(Session::new(id(key), round * 100 + step))),
+                    2 => drop(cache.take(&id(key))),
+                    _ => drop(cache.remove_id(&id(key))),
+                }
+            }
+        });
+        let stored: HashMap<_, _> = cache.iter().map(|one| (one.id(), *one)).collect();
+        assert_eq!(*tier.lock().unwrap(), stored, "round {round}");
+    }
 }

@@ -16,7 +16,7 @@ fn everything_is_kept() {
     let (cache, removals) = unbounded();
     let many = scaled(300_000, 50_000);
     for n in 0..many {
-        assert!(matches!(cache.add(session(n)), Added::Inserted));
+        assert!(matches!(cache.add(session(n)), Ok(Added::Inserted)));
     }
     assert_eq!((cache.len() as u64, cache.capacity()), (many, usize::MAX));
     assert!((0..many).all(|n| cache.read(&id(n), |found| **found) == Some(n)));
@@ -35,9 +35,9 @@ fn growth_from_many_threads_loses_nobody() {
             let n = thread as u64 * each + n;
             loop {
                 match cache.add(session(n)) {
-                    Added::Inserted => break,
+                    Ok(Added::Inserted) => break,
                     // Every slot is another add's, or the mover was stalled: the caller may try again.
-                    Added::Rejected(Rejection::Contention) => refused += 1,
+                    Err(rejected) if rejected.reason() == Rejection::Contention => refused += 1,
                     other => panic!("{other:?}"),
                 }
             }
@@ -58,11 +58,14 @@ fn growth_from_many_threads_loses_nobody() {
 fn lookups_find_everything_while_the_table_grows() {
     let (cache, _removals) = unbounded();
     for n in 0..500 {
-        assert!(cache.add(session(n)).changed());
+        assert!(cache.add(session(n)).is_ok_and(|added| added.changed()));
     }
     watched(
         || assert!((0..500).all(|n| cache.get(&id(n)).is_some_and(|found| *found == n))),
-        || (500..scaled(200_000, 20_000)).for_each(|n| assert!(cache.add(session(n)).changed())),
+        || {
+            (500..scaled(200_000, 20_000))
+                .for_each(|n| assert!(cache.add(session(n)).is_ok_and(|added| added.changed())))
+        },
     );
     assert_whole(&cache);
 }
@@ -71,7 +74,7 @@ fn lookups_find_everything_while_the_table_grows() {
 fn a_bound_that_comes_later_evicts_the_excess() {
     let (cache, removals) = unbounded();
     for n in 0..20_000 {
-        assert!(cache.add(session(n)).changed());
+        assert!(cache.add(session(n)).is_ok_and(|added| added.changed()));
     }
     for bound in [10_000usize, 500, 14, 3] {
         let before = cache.len();
@@ -80,7 +83,7 @@ fn a_bound_that_comes_later_evicts_the_excess() {
         assert_eq!(gone.len(), before - cache.len());
         assert!(gone.iter().all(|one| one.1 == RemovalCause::Evicted));
         assert!(cache.len() <= bound && cache.len() * 1000 >= bound * 999);
-        assert!(cache.add(session(100_000 + bound as u64)).changed());
+        assert!(cache.add(session(100_000 + bound as u64)).is_ok_and(|added| added.changed()));
         assert!(cache.len() <= bound);
         removals.take();
     }
@@ -92,12 +95,12 @@ fn a_bound_that_comes_later_evicts_the_excess() {
 fn a_bound_that_is_lifted_evicts_nobody_any_more() {
     let cache = SessionCache::new(10).unwrap();
     for n in 0..20 {
-        assert!(cache.add(session(n)).changed());
+        assert!(cache.add(session(n)).is_ok_and(|added| added.changed()));
     }
     cache.set_capacity(Capacity::Unbounded).unwrap();
     let evicted = cache.stats().evicted;
     for n in 20..20_000 {
-        assert!(matches!(cache.add(session(n)), Added::Inserted));
+        assert!(matches!(cache.add(session(n)), Ok(Added::Inserted)));
     }
     assert_eq!((cache.len(), cache.stats().evicted), (19_990, evicted));
     cache.set_capacity(12).unwrap();
@@ -112,7 +115,7 @@ fn taking_everything_leaves_an_empty_cache_that_works() {
     for round in 0..5 {
         let base = round * 10_000;
         for n in base..base + 10_000 {
-            assert!(cache.add(session(n)).changed());
+            assert!(cache.add(session(n)).is_ok_and(|added| added.changed()));
         }
         for n in base..base + 10_000 {
             assert_eq!(*cache.take(&id(n)).unwrap(), n);

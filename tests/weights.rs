@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{Random, Removals, assert_whole, id, numbers, race, scaled, session};
+use common::{Random, Removals, assert_whole, at, id, numbers, race, scaled, session};
 use sessile::{Added, ManualClock, Policy, Rejection, RemovalCause, Session, SessionCache};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -26,11 +26,14 @@ fn weighed(capacity: usize, max_weight: usize) -> (SessionCache<u64>, Removals) 
 #[test]
 fn a_session_heavier_than_the_total_is_refused_and_evicts_nobody() {
     let (cache, removals) = weighed(10, 500);
-    assert!(cache.add(session(200)).changed() && cache.add(session(300)).changed());
-    assert!(matches!(cache.add(session(501)), Added::Rejected(Rejection::OverWeight)));
+    assert!(
+        cache.add(session(200)).is_ok_and(|added| added.changed())
+            && cache.add(session(300)).is_ok_and(|added| added.changed())
+    );
+    assert!(matches!(cache.add(session(501)), Err(rejected) if rejected.reason() == Rejection::OverWeight));
     assert!(removals.take().is_empty());
     assert_eq!(numbers(&cache), [200, 300]);
-    assert!(matches!(cache.add(session(500)), Added::Inserted));
+    assert!(matches!(cache.add(session(500)), Ok(Added::Inserted)));
     assert_eq!(numbers(&cache), [500]);
     assert_eq!(cache.stats().evicted, 2);
     assert_whole(&cache);
@@ -40,13 +43,13 @@ fn a_session_heavier_than_the_total_is_refused_and_evicts_nobody() {
 fn a_session_heavier_than_one_may_be_is_refused() {
     let cache =
         SessionCache::builder().weigher(weight).max_weight(500).max_entry_weight(100).build().unwrap();
-    assert!(matches!(cache.add(session(101)), Added::Rejected(Rejection::OverWeight)));
-    assert!(matches!(cache.add(session(100)), Added::Inserted));
+    assert!(matches!(cache.add(session(101)), Err(rejected) if rejected.reason() == Rejection::OverWeight));
+    assert!(matches!(cache.add(session(100)), Ok(Added::Inserted)));
     let stats = cache.stats();
     assert_eq!((stats.rejected, stats.added), (1, 1));
     let unlimited = SessionCache::builder().weigher(|_: &Session<u64>| usize::MAX).build().unwrap();
     assert!(
-        matches!(unlimited.add(session(1)), Added::Rejected(Rejection::OverWeight)),
+        matches!(unlimited.add(session(1)), Err(rejected) if rejected.reason() == Rejection::OverWeight),
         "beyond four gigabytes"
     );
 }
@@ -55,24 +58,24 @@ fn a_session_heavier_than_one_may_be_is_refused() {
 fn as_many_are_evicted_as_the_weight_needs_and_no_more() {
     let (cache, removals) = weighed(14, 1000);
     for n in 1..=10 {
-        assert!(cache.add(session(n * 1000 + 100)).changed());
+        assert!(cache.add(session(n * 1000 + 100)).is_ok_and(|added| added.changed()));
     }
     assert!(removals.take().is_empty());
-    assert!(cache.add(session(250)).changed());
+    assert!(cache.add(session(250)).is_ok_and(|added| added.changed()));
     assert_eq!(removals.take(), [1100, 2100, 3100].map(|n| (n, RemovalCause::Evicted)));
     assert_eq!(total(&cache), 950);
-    assert!(cache.add(session(50)).changed());
+    assert!(cache.add(session(50)).is_ok_and(|added| added.changed()));
     assert!(removals.take().is_empty(), "there was just enough left");
-    assert!(cache.add(session(1)).changed());
+    assert!(cache.add(session(1)).is_ok_and(|added| added.changed()));
     assert_eq!(removals.take().len(), 1);
 }
 
 #[test]
 fn a_session_without_weight_always_fits() {
     let (cache, removals) = weighed(14, 10);
-    assert!(cache.add(session(10)).changed());
+    assert!(cache.add(session(10)).is_ok_and(|added| added.changed()));
     for n in 1..10 {
-        assert!(matches!(cache.add(session(n * 1000)), Added::Inserted));
+        assert!(matches!(cache.add(session(n * 1000)), Ok(Added::Inserted)));
     }
     assert!(removals.take().is_empty());
     assert_eq!(cache.len(), 10);
@@ -83,7 +86,7 @@ fn what_leaves_by_any_way_gives_its_weight_back() {
     let (cache, _removals) = weighed(14, 1000);
     for round in 0..300 {
         let heavy = session(round * 1000 + 999);
-        assert!(matches!(cache.add(heavy.clone()), Added::Inserted), "round {round}");
+        assert!(matches!(cache.add(heavy.clone()), Ok(Added::Inserted)), "round {round}");
         assert_eq!(cache.len(), 1);
         let gone = match round % 4 {
             0 => cache.take(&heavy.id()).is_some(),
@@ -100,18 +103,18 @@ fn what_leaves_by_any_way_gives_its_weight_back() {
 fn a_replacement_is_charged_the_difference() {
     let (cache, removals) = weighed(14, 1000);
     let other = session(2400);
-    assert!(cache.add(other.clone()).changed());
-    assert!(cache.add(Session::new(id(1), 500)).changed());
+    assert!(cache.add(other.clone()).is_ok_and(|added| added.changed()));
+    assert!(cache.add(Session::new(id(1), 500)).is_ok_and(|added| added.changed()));
     for replaced in [600, 10, 600, 0, 599] {
-        assert!(matches!(cache.add(Session::new(id(1), replaced)), Added::Replaced(_)));
+        assert!(matches!(cache.add(Session::new(id(1), replaced)), Ok(Added::Replaced(_))));
         assert!(cache.read(&other.id(), |_| ()).is_some(), "the other one fits beside {replaced}");
     }
     removals.take();
-    assert!(matches!(cache.add(Session::new(id(1), 601)), Added::Replaced(_)));
+    assert!(matches!(cache.add(Session::new(id(1), 601)), Ok(Added::Replaced(_))));
     let mut gone = removals.take();
     gone.sort_unstable_by_key(|one| one.0);
     assert_eq!(gone, [(599, RemovalCause::Replaced), (2400, RemovalCause::Evicted)]);
-    assert!(cache.add(session(399)).changed());
+    assert!(cache.add(session(399)).is_ok_and(|added| added.changed()));
     assert_eq!((total(&cache), cache.len()), (1000, 2));
     assert_whole(&cache);
 }
@@ -127,8 +130,8 @@ fn a_session_is_weighed_once() {
         .unwrap();
     let one = session(1);
     for _ in 0..20 {
-        assert!(cache.add(one.clone()).changed());
-        assert!(!cache.add(one.clone()).changed());
+        assert!(cache.add(one.clone()).is_ok_and(|added| added.changed()));
+        assert!(!cache.add(one.clone()).is_ok_and(|added| added.changed()));
         assert!(cache.take(&id(1)).is_some());
     }
     assert_eq!(weighings.load(Ordering::Relaxed), 1);
@@ -142,7 +145,9 @@ fn the_total_is_kept_whatever_comes() {
         for _ in 0..scaled(30_000, 3_000) {
             let key = id(random.below(2 * capacity as u64));
             match random.below(6) {
-                0..=3 => assert!(cache.add(Session::new(key, random.below(1000))).changed()),
+                0..=3 => assert!(
+                    cache.add(Session::new(key, random.below(1000))).is_ok_and(|added| added.changed())
+                ),
                 4 => drop(cache.take(&key)),
                 _ => drop(cache.remove_id(&key)),
             }
@@ -166,7 +171,9 @@ fn threads_that_add_and_take_leave_the_budget_exact() {
         for _ in 0..scaled(60_000, 6_000) {
             let key = id(random.below(300));
             match random.below(6) {
-                0..=3 => assert!(cache.add(Session::new(key, random.below(1000))).changed()),
+                0..=3 => assert!(
+                    cache.add(Session::new(key, random.below(1000))).is_ok_and(|added| added.changed())
+                ),
                 4 => drop(cache.take(&key)),
                 _ => drop(cache.remove_id(&key)),
             }
@@ -178,10 +185,10 @@ fn threads_that_add_and_take_leave_the_budget_exact() {
     cache.clear();
     let evicted = cache.stats().evicted;
     for n in 0..20 {
-        assert!(cache.add(session(n * 1000 + 999)).changed());
+        assert!(cache.add(session(n * 1000 + 999)).is_ok_and(|added| added.changed()));
     }
     assert_eq!((cache.len(), cache.stats().evicted), (20, evicted));
-    assert!(cache.add(session(20_021)).changed());
+    assert!(cache.add(session(20_021)).is_ok_and(|added| added.changed()));
     assert_eq!(cache.stats().evicted, evicted + 1, "and not a byte more");
 }
 
@@ -189,11 +196,11 @@ fn threads_that_add_and_take_leave_the_budget_exact() {
 fn both_bounds_hold_at_once() {
     let (cache, removals) = weighed(3, 1000);
     for n in 1..=3 {
-        assert!(cache.add(session(n * 1000 + 10)).changed());
+        assert!(cache.add(session(n * 1000 + 10)).is_ok_and(|added| added.changed()));
     }
-    assert!(cache.add(session(4010)).changed());
+    assert!(cache.add(session(4010)).is_ok_and(|added| added.changed()));
     assert_eq!(removals.take(), [(1010, RemovalCause::Evicted)], "too many");
-    assert!(cache.add(session(5985)).changed());
+    assert!(cache.add(session(5985)).is_ok_and(|added| added.changed()));
     assert_eq!(removals.take(), [2010, 3010].map(|n| (n, RemovalCause::Evicted)), "too heavy");
     assert_whole(&cache);
 }
@@ -209,9 +216,9 @@ fn a_weigher_may_change_the_dates() {
     };
     let builder = SessionCache::builder().clock(Arc::clone(&clock)).timeout(2 * hour).weigher(weigher);
     let cache = builder.build().unwrap();
-    assert!(cache.add(session(1)).changed());
+    assert!(cache.add(session(1)).is_ok_and(|added| added.changed()));
     let stored = cache.get(&id(1)).unwrap();
-    assert_eq!((stored.timeout(), stored.expires_at()), (Some(hour), Some(4600)));
+    assert_eq!((stored.timeout(), stored.expires_at()), (Some(hour), Some(at(4600))));
     clock.set(4601);
     assert!(cache.get(&id(1)).is_none());
 }

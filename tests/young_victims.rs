@@ -26,7 +26,7 @@ fn young_victims(capacity: usize, threads: usize, adds: u64) -> (u64, u64) {
     race(threads, |_| {
         for _ in 0..adds {
             let n = next.fetch_add(1, Ordering::Relaxed);
-            assert!(cache.add(Session::new(id(n), n)).changed());
+            assert!(cache.add(Session::new(id(n), n)).is_ok_and(|added| added.changed()));
         }
     });
     (young.load(Ordering::Relaxed), all.load(Ordering::Relaxed))

@@ -3,7 +3,7 @@
 use crate::ledger::{Entry, Ledger};
 use crate::thread::{self, JoinHandle};
 use crate::{cache, id};
-use sessile::{Added, Session, SessionCache};
+use sessile::{Added, Rejected, Session, SessionCache};
 use std::sync::Arc;
 
 /// A cache and the ledger of what is put into it, shared by the threads of a scenario.
@@ -38,7 +38,7 @@ impl Stage {
     }
 
     /// Adds a new session.
-    pub fn add(&self, key: u8, number: usize) -> Added<Entry> {
+    pub fn add(&self, key: u8, number: usize) -> Result<Added<Entry>, Rejected<Entry>> {
         self.cache.add(self.session(key, number))
     }
 
@@ -48,7 +48,7 @@ impl Stage {
     /// When the key was not absent.
     pub fn insert(&self, key: u8, number: usize) {
         let added = self.add(key, number);
-        assert!(matches!(added, Added::Inserted), "session {number}: {added:?}");
+        assert!(matches!(added, Ok(Added::Inserted)), "session {number}: {added:?}");
     }
 
     /// The number of the session under a key.
@@ -112,10 +112,10 @@ impl Stage {
 ///
 /// # Panics
 /// When it did neither.
-pub fn replaced(added: Added<Entry>) -> Option<usize> {
+pub fn replaced(added: Result<Added<Entry>, Rejected<Entry>>) -> Option<usize> {
     match added {
-        Added::Inserted => None,
-        Added::Replaced(old) => Some(old.number()),
+        Ok(Added::Inserted) => None,
+        Ok(Added::Replaced(old)) => Some(old.number()),
         other => panic!("an add of a new object inserts or replaces, not {other:?}"),
     }
 }

@@ -3,7 +3,7 @@
 //! Guards: the publication word (`raw::publish`), the claim and the opening exchange, the acquire of a slot's word.
 
 use loom_tests::{Model, Stage, replaced};
-use sessile::{Added, Session};
+use sessile::{Added, Rejected, Session};
 
 /// A lookup beside an insertion finds nothing or the whole session.
 #[test]
@@ -46,10 +46,10 @@ fn add_three() {
     Model::new("add_three").preemptions(2).check(|| add_same_key(3));
 }
 
-fn is_inserted<T>(added: &Added<T>) -> bool {
+fn is_inserted<T>(added: &Result<Added<T>, Rejected<T>>) -> bool {
     match added {
-        Added::Inserted => true,
-        Added::Identical => false,
+        Ok(Added::Inserted) => true,
+        Ok(Added::Identical) => false,
         _ => panic!("an add of one object by two inserts it or finds it"),
     }
 }

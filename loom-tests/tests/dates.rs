@@ -4,12 +4,12 @@
 //! of the count by which a cache knows that nobody else dates the session.
 
 use loom_tests::{Model, Stage, id, thread};
-use sessile::{ManualClock, Mode, Session, SessionBuilder, SessionCache};
+use sessile::{ManualClock, Mode, Session, SessionBuilder, SessionCache, Timestamp};
 use std::sync::Arc;
 use std::time::Duration;
 
 /// One thread dates a session while this one sets its timeout to 20 seconds: the expiry when that is done, and at the end.
-fn beside_a_dater(session: SessionBuilder, date: u64) -> [Option<u64>; 2] {
+fn beside_a_dater(session: SessionBuilder, date: u64) -> [Option<Timestamp>; 2] {
     let session = session.created_at(100).timeout(Duration::from_secs(10)).build(());
     let other = session.clone();
     let dater = thread::spawn(move || other.set_created_at(date));
@@ -24,7 +24,7 @@ fn beside_a_dater(session: SessionBuilder, date: u64) -> [Option<u64>; 2] {
 fn dates_two_setters() {
     Model::new("dates_two_setters").sees(&["src/session/block.rs"]).check(|| {
         let [_, last] = beside_a_dater(Session::<()>::builder(id(1)), 200);
-        assert_eq!(last, Some(220));
+        assert_eq!(last, Some(Timestamp::from_secs(220)));
     });
 }
 
@@ -37,11 +37,11 @@ fn dates_after_a_holder() {
         session.set_timeout(Duration::from_secs(10));
         let other = session.clone();
         let holder = thread::spawn(move || other.set_timeout(Duration::from_secs(20)));
-        assert!(stage.cache.add(session).changed());
+        assert!(stage.cache.add(session).is_ok_and(|added| added.changed()));
         holder.join().unwrap();
         let stored = stage.cache.get(&id(1)).unwrap();
         assert_eq!(stored.timeout(), Some(Duration::from_secs(20)));
-        assert_eq!(stored.expires_at(), stored.created_at().map(|created| created + 20));
+        assert_eq!(stored.expires_at(), stored.created_at().map(|created| created + Duration::from_secs(20)));
     });
 }
 
@@ -50,8 +50,11 @@ fn dates_after_a_holder() {
 fn dates_that_were_set_are_in_force() {
     Model::new("dates_that_were_set_are_in_force").sees(&["src/session/block.rs"]).check(|| {
         let [expiry, last] = beside_a_dater(Session::<()>::builder(id(1)), 200);
-        assert!([Some(120), Some(220)].contains(&expiry), "{expiry:?}");
-        assert_eq!(last, Some(220));
+        assert!(
+            [Some(Timestamp::from_secs(120)), Some(Timestamp::from_secs(220))].contains(&expiry),
+            "{expiry:?}"
+        );
+        assert_eq!(last, Some(Timestamp::from_secs(220)));
     });
 }
 
@@ -60,7 +63,7 @@ fn dates_that_were_set_are_in_force() {
 fn dates_under_a_deadline() {
     Model::new("dates_under_a_deadline").sees(&["src/session/block.rs"]).check(|| {
         let [_, last] = beside_a_dater(Session::<()>::builder(id(1)).deadline(105), 50);
-        assert_eq!(last, Some(70));
+        assert_eq!(last, Some(Timestamp::from_secs(70)));
     });
 }
 
@@ -79,7 +82,7 @@ fn dates_of_an_add_yield() {
         let found = stage.cache.get(&id(1));
         adder.join().unwrap();
         if let Some(found) = found {
-            assert_eq!(found.created_at(), Some(150));
+            assert_eq!(found.created_at(), Some(Timestamp::from(150)));
         }
     });
 }

@@ -82,13 +82,13 @@ fn glance_identical_beside_take() {
     Model::new("glance_identical_beside_take").check(|| {
         let stage = Stage::new(4);
         let session = stage.session(1, 1);
-        assert!(stage.cache.add(session.clone()).changed());
+        assert!(stage.cache.add(session.clone()).is_ok_and(|added| added.changed()));
         let taker = stage.beside(|stage| stage.take(1));
         let added = stage.cache.add(session.clone());
         assert_eq!(taker.join().unwrap(), Some(1));
         let is_stored = match added {
-            Added::Identical => false,
-            Added::Inserted => true,
+            Ok(Added::Identical) => false,
+            Ok(Added::Inserted) => true,
             other => panic!("{other:?}"),
         };
         stage.assert_stored(if is_stored { &[1] } else { &[] });
@@ -103,11 +103,11 @@ fn glance_identical_beside_replacement() {
     Model::new("glance_identical_beside_replacement").check(|| {
         let stage = Stage::new(4);
         let session = stage.session(1, 1);
-        assert!(stage.cache.add(session.clone()).changed());
+        assert!(stage.cache.add(session.clone()).is_ok_and(|added| added.changed()));
         let adder = stage.beside(|stage| replaced(stage.add(1, 2)));
         let stays = match stage.cache.add(session.clone()) {
-            Added::Identical => 2,
-            Added::Replaced(old) if old.number() == 2 => 1,
+            Ok(Added::Identical) => 2,
+            Ok(Added::Replaced(old)) if old.number() == 2 => 1,
             other => panic!("{other:?}"),
         };
         assert_eq!(adder.join().unwrap(), Some(1));
@@ -123,9 +123,9 @@ fn glance_identical_beside_growth() {
     Model::new("glance_identical_beside_growth").check(|| {
         let stage = Stage::new(4);
         let session = stage.session(1, 1);
-        assert!(stage.cache.add(session.clone()).changed());
+        assert!(stage.cache.add(session.clone()).is_ok_and(|added| added.changed()));
         let grower = stage.beside(|stage| stage.cache.set_capacity(LARGE).unwrap());
-        assert!(matches!(stage.cache.add(session.clone()), Added::Identical));
+        assert!(matches!(stage.cache.add(session.clone()), Ok(Added::Identical)));
         grower.join().unwrap();
         stage.assert_stored(&[1]);
         stage.cache.collect();

@@ -17,7 +17,11 @@ fn returning(ledger: &Arc<Ledger>) -> Arc<SessionCache<Entry>> {
     let hook = move |session: &Session<Entry>, cause| {
         let cache = inner.get().and_then(Weak::upgrade);
         if let (Some(cache), RemovalCause::Taken) = (cache, cause) {
-            assert!(cache.add(Session::new(id(2), books.entry(session.number() + 10))).changed());
+            assert!(
+                cache
+                    .add(Session::new(id(2), books.entry(session.number() + 10)))
+                    .is_ok_and(|added| added.changed())
+            );
             cache.collect();
         }
     };
@@ -32,7 +36,7 @@ fn hook_reenters() {
     Model::new("hook_reenters").sees(&[REGISTRY]).check(|| {
         let ledger = Ledger::new();
         let cache = returning(&ledger);
-        assert!(cache.add(Session::new(id(1), ledger.entry(1))).changed());
+        assert!(cache.add(Session::new(id(1), ledger.entry(1))).is_ok_and(|added| added.changed()));
         let reader = {
             let cache = Arc::clone(&cache);
             thread::spawn(move || {

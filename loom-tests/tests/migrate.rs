@@ -43,7 +43,7 @@ fn migrate_and_remove() {
     Model::new("migrate_and_remove").check(|| {
         let stage = Stage::new(SMALL);
         let session = stage.session(1, 1);
-        assert!(stage.cache.add(session.clone()).changed());
+        assert!(stage.cache.add(session.clone()).is_ok_and(|added| added.changed()));
         assert!(beside_growth(&stage, move |stage| stage.cache.remove(&session)));
         stage.assert_holds(&[]);
     });

@@ -83,14 +83,14 @@ fn identical_and_take() {
     Model::new("identical_and_take").check(|| {
         let stage = Stage::new(4);
         let session = stage.session(1, 1);
-        assert!(stage.cache.add(session.clone()).changed());
+        assert!(stage.cache.add(session.clone()).is_ok_and(|added| added.changed()));
         let taker = stage.beside(|stage| stage.take(1).is_some());
         let added = stage.cache.add(session.clone());
         assert!(taker.join().unwrap());
         let left = stage.numbers().len();
         match added {
-            Added::Identical => assert_eq!(left, 0),
-            Added::Inserted => assert_eq!(left, 1),
+            Ok(Added::Identical) => assert_eq!(left, 0),
+            Ok(Added::Inserted) => assert_eq!(left, 1),
             other => panic!("{other:?}"),
         }
         stage.cache.collect();
@@ -104,7 +104,7 @@ fn remove_and_replace() {
     Model::new("remove_and_replace").check(|| {
         let stage = Stage::new(4);
         let session = stage.session(1, 1);
-        assert!(stage.cache.add(session.clone()).changed());
+        assert!(stage.cache.add(session.clone()).is_ok_and(|added| added.changed()));
         let adder = stage.beside(|stage| replaced(stage.add(1, 2)).is_none());
         let removed = stage.cache.remove(&session);
         let inserted = adder.join().unwrap();
@@ -122,7 +122,7 @@ fn remove_and_add() {
         let session = stage.session(1, 1);
         let adder = {
             let session = session.clone();
-            stage.beside(|stage| stage.cache.add(session).changed())
+            stage.beside(|stage| stage.cache.add(session).is_ok_and(|added| added.changed()))
         };
         let removed = stage.cache.remove(&session);
         let added = adder.join().unwrap();
@@ -141,7 +141,7 @@ fn remove_and_take() {
     Model::new("remove_and_take").check(|| {
         let stage = Stage::new(4);
         let session = stage.session(1, 1);
-        assert!(stage.cache.add(session.clone()).changed());
+        assert!(stage.cache.add(session.clone()).is_ok_and(|added| added.changed()));
         let taker = stage.beside(|stage| stage.take(1).is_some());
         let removed = stage.cache.remove(&session);
         assert!(removed ^ taker.join().unwrap());
@@ -156,7 +156,7 @@ fn remove_and_get() {
     Model::new("remove_and_get").check(|| {
         let stage = Stage::new(4);
         let session = stage.session(1, 1);
-        assert!(stage.cache.add(session.clone()).changed());
+        assert!(stage.cache.add(session.clone()).is_ok_and(|added| added.changed()));
         let reader = stage.beside(|stage| assert!([None, Some(1)].contains(&stage.get(1))));
         assert!(stage.cache.remove(&session));
         reader.join().unwrap();
@@ -183,10 +183,10 @@ fn add_again_and_take() {
     Model::new("add_again_and_take").check(|| {
         let stage = Stage::new(4);
         let session = stage.session(1, 1);
-        assert!(stage.cache.add(session.clone()).changed());
+        assert!(stage.cache.add(session.clone()).is_ok_and(|added| added.changed()));
         let taker = stage.beside(|stage| usize::from(stage.take(1).is_some()));
         let first = usize::from(stage.take(1).is_some());
-        let stays = 1 + usize::from(stage.cache.add(session.clone()).changed());
+        let stays = 1 + usize::from(stage.cache.add(session.clone()).is_ok_and(|added| added.changed()));
         let second = usize::from(stage.take(1).is_some());
         let taken = first + second + taker.join().unwrap();
         let left = stage.numbers().len();

@@ -46,10 +46,10 @@ fn sweep_and_refused_add() {
         let adder = stage.beside(|stage| {
             let withdrawn = stage.session(2, 2);
             withdrawn.set_not_resumable();
-            assert!(!stage.cache.add(withdrawn).changed());
+            assert!(!stage.cache.add(withdrawn).is_ok_and(|added| added.changed()));
             drop(stage.cache.add(stage.session(1, 3)));
         });
-        let flushed = stage.cache.flush_expired(u64::MAX);
+        let flushed = stage.cache.flush_expired_at(u64::MAX);
         adder.join().unwrap();
         let left = stage.numbers();
         assert_eq!(stage.cache.stats().flushed as usize, flushed);

@@ -1,9 +1,9 @@
 //! `add`: identical, replace, or insert.
 
-use super::departure::{Departures, Permit};
+use super::departure::{Departures, Held, Permit};
 use super::room::{ATTEMPTS_MAX, Holding};
 use super::{Guard, Key, SessionCache};
-use crate::error::{Added, Rejection, RemovalCause};
+use crate::error::{Added, Rejected, Rejection, RemovalCause};
 use crate::raw::{Claimant, Glance, Home, Probe, Stamp, Table, Tag, Word};
 use crate::session::{Block, Session};
 use crate::stats::Counter;
@@ -35,11 +35,17 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
     /// - This very object is stored: [`Identical`](Added::Identical). Nothing is written, counted up or reordered.
     /// - Another object with the key is stored: [`Replaced`](Added::Replaced), in one step: no lookup finds neither or
     ///   both. The cache's own count of the old one goes by deferred destruction.
-    /// - Otherwise [`Rejected`](Added::Rejected), and the key is as it was. Nothing else changed either, unless room had been
-    ///   made already when there was contention or too much garbage: who was evicted then is gone.
     ///
     /// A session without date or timeout gets those of the cache. Lock-free. In steady state it allocates a few
     /// small blocks per 64 retirements, for the epochs.
+    ///
+    /// # Errors
+    /// [`Rejected`] gives the session back; the key is as it was. Nothing else changed either, unless room had been made
+    /// already when there was contention or too much garbage: who was evicted then is gone. The reasons are those of
+    /// [`Rejection`].
+    ///
+    /// # Panics
+    /// If the weigher, the clock or a hook panics. Table, counts and limits are whole then, and the session is dropped.
     ///
     /// ```
     /// use sessile::{Added, Session, SessionCache, SessionId};
@@ -47,39 +53,67 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
     /// let cache = SessionCache::new(100)?;
     /// let id = SessionId::from([1; 32]);
     /// let first = Session::new(id, 1);
-    /// assert!(matches!(cache.add(first.clone()), Added::Inserted));
-    /// assert!(matches!(cache.add(first.clone()), Added::Identical));
-    /// let Added::Replaced(old) = cache.add(Session::new(id, 2)) else { panic!() };
+    /// assert!(matches!(cache.add(first.clone())?, Added::Inserted));
+    /// assert!(matches!(cache.add(first.clone())?, Added::Identical));
+    /// let Added::Replaced(old) = cache.add(Session::new(id, 2))? else { panic!() };
     /// assert!(Session::ptr_eq(&old, &first));
-    /// # Ok::<(), sessile::BuildError>(())
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
-    pub fn add(&self, session: Session<T>) -> Added<T> {
+    pub fn add(&self, session: Session<T>) -> Result<Added<T>, Rejected<T>> {
+        self.store(session, true)
+    }
+
+    /// [`add`](Self::add), which tells the hook of the session only if it `is_news`: a second tier knows what it supplied.
+    pub(super) fn store(&self, session: Session<T>, is_news: bool) -> Result<Added<T>, Rejected<T>> {
+        let session = Held::new(self, session);
         let probe = self.probe_of(session.block());
         let now = self.time.now();
         if Session::handle_count(&session) > 1 && self.is_at_a_glance(&session, &probe, now) {
-            return Added::Identical;
+            return Ok(Added::Identical);
         }
+        let is_shown = is_news && self.settings.wants_added();
         // Runs the weigher, which is user code: before the guard.
-        if let Err(rejection) = self.admit(&session, now) {
-            return self.reject(rejection);
+        let admitted = self.admit(&session, now, is_shown);
+        let session = session.into_session();
+        if let Err(rejection) = admitted {
+            return self.reject_unplaced(session, rejection, is_shown);
         }
         let mut departures = Departures::none();
-        let shown = self.settings.wants_added().then(|| session.clone());
-        let mut refused = None;
-        let added = self.add_quietly(session, &probe, now, &mut departures, &mut refused);
-        if let Some(session) = shown.filter(|_| added.changed()) {
-            departures.arrive(session);
+        let shown = is_shown.then(|| session.clone());
+        let added = self.add_quietly(session, &probe, now, &mut departures);
+        if let Some(session) = shown {
+            match added.as_ref().is_ok_and(Added::changed) {
+                true => departures.arrive(session),
+                false => self.let_go(session),
+            }
         }
-        self.announce(departures);
-        // Only now: its payload may panic, and what was evicted for it must have been shown.
-        drop(refused);
-        added
+        self.announce_with(departures, added, |added| match added {
+            Ok(Added::Replaced(old)) => Some(old),
+            Ok(Added::Inserted | Added::Identical) => None,
+            Err(rejected) => Some(rejected.into_session()),
+        })
+    }
+
+    /// Refuses a session before a place for it was looked for. Where only the mode forbids to store it, the hook hears of it.
+    #[cold]
+    fn reject_unplaced(
+        &self,
+        session: Session<T>,
+        rejection: Rejection,
+        is_shown: bool,
+    ) -> Result<Added<T>, Rejected<T>> {
+        let mut departures = Departures::none();
+        if is_shown && rejection == Rejection::StoreDisabled {
+            departures.arrive(session.clone());
+        }
+        let rejected = self.reject(session, rejection);
+        self.announce_with(departures, rejected, |rejected| rejected.err().map(Rejected::into_session))
     }
 
     #[cold]
-    fn reject(&self, rejection: Rejection) -> Added<T> {
+    fn reject(&self, session: Session<T>, rejection: Rejection) -> Result<Added<T>, Rejected<T>> {
         self.count(&self.domain.pin(), Counter::Rejected);
-        Added::Rejected(rejection)
+        Err(Rejected::new(rejection, session))
     }
 
     /// Whether a first look finds this very object, and it would be admitted. If it is stored, its stay has a count of its own
@@ -87,7 +121,12 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
     #[inline]
     fn is_at_a_glance(&self, session: &Session<T>, probe: &Probe, now: u64) -> bool {
         let block = session.block();
-        if !self.settings.mode().store || !block.is_resumable() || block.is_expired(now) {
+        let settings = &self.settings;
+        if !settings.mode().store
+            || settings.has_revocations()
+            || !block.is_resumable()
+            || block.is_expired(now)
+        {
             return false;
         }
         let Some(reader) = self.domain.reader() else { return false };
@@ -100,17 +139,16 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
         is_stored
     }
 
-    /// The add without its hooks. A session that is refused comes back.
+    /// The add without its hooks.
     fn add_quietly(
         &self,
         session: Session<T>,
         probe: &Probe,
         now: u64,
         departures: &mut Departures<T>,
-        refused: &mut Option<Session<T>>,
-    ) -> Added<T> {
+    ) -> Result<Added<T>, Rejected<T>> {
         // The date that is to be changed: not one that somebody sets once the session is stored.
-        let old_date = self.settings.updates_time().then(|| session.created_at());
+        let old_date = self.settings.updates_time().then(|| session.block().created());
         let mut pin = self.domain.pin();
         let mut placed = self.place(&pin, &session, probe, now, departures);
         if matches!(placed, Err(Rejection::Garbage)) {
@@ -128,12 +166,11 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
             Ok(Placed::Replaced(old)) => Added::Replaced(old),
             Ok(Placed::Identical) => {
                 self.count(&pin, Counter::Identical);
-                return Added::Identical;
+                drop(pin);
+                self.let_go(session);
+                return Ok(Added::Identical);
             }
-            Err(rejection) => {
-                *refused = Some(session);
-                return self.reject(rejection);
-            }
+            Err(rejection) => return self.reject(session, rejection),
         };
         if let Some(old_date) = old_date {
             session.block().redate(old_date, now);
@@ -144,15 +181,15 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
         if self.settings.mode().auto_flush {
             self.sweep_a_slot(&pin, now, departures);
         }
-        added
+        Ok(added)
     }
 
-    /// Checks, dates and weighs a session.
+    /// Checks, dates and weighs a session. Where the mode forbids to store it, only if a hook is to be shown it.
     #[inline]
-    fn admit(&self, session: &Session<T>, now: u64) -> Result<(), Rejection> {
+    fn admit(&self, session: &Session<T>, now: u64, is_shown: bool) -> Result<(), Rejection> {
         let mode = self.settings.mode();
         let block = session.block();
-        if !mode.store {
+        if !mode.store && !is_shown {
             return Err(Rejection::StoreDisabled);
         }
         if !block.is_resumable() {
@@ -171,8 +208,11 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
                 return Err(Rejection::NotResumable);
             }
         }
-        block.date(dates);
-        Ok(())
+        if self.is_revoked_block(block) {
+            return Err(Rejection::Revoked);
+        }
+        block.date(dates, self.settings.generation());
+        if mode.store { Ok(()) } else { Err(Rejection::StoreDisabled) }
     }
 
     fn place(

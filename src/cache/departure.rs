@@ -4,6 +4,9 @@ use super::{At, Guard, SessionCache};
 use crate::error::RemovalCause;
 use crate::panics;
 use crate::session::{Block, Session};
+use std::any::Any;
+use std::mem::ManuallyDrop;
+use std::ops::Deref;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
 /// Sessions that left, and the one that came, to be shown to the hooks once the guard is gone. A null pointer without hooks.
@@ -36,7 +39,7 @@ impl<T> Departures<T> {
         self.0.get_or_insert_with(|| Box::new(Shown { first: None, others: Vec::new(), arrived: None }))
     }
 
-    fn push(&mut self, departure: Departure<T>) {
+    pub(super) fn push(&mut self, departure: Departure<T>) {
         let shown = self.shown();
         match shown.first {
             None => shown.first = Some(departure),
@@ -90,9 +93,25 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
     /// Every session is shown even if a hook panics; then the first panic goes on.
     #[inline]
     pub(super) fn announce(&self, departures: Departures<T>) {
+        self.announce_with(departures, (), |()| None);
+    }
+
+    /// Calls the hooks before an operation returns `outcome`. If a hook panics, the handle in `outcome`
+    /// is not dropped by unwinding: its payload may panic too, which would abort the process.
+    #[inline]
+    pub(super) fn announce_with<R>(
+        &self,
+        departures: Departures<T>,
+        outcome: R,
+        handle: impl FnOnce(R) -> Option<Session<T>>,
+    ) -> R {
         if let Some(shown) = departures.0 {
-            self.announce_all(*shown);
+            if let Err(panic) = self.announce_all(*shown) {
+                handle(outcome).into_iter().for_each(|session| self.let_go(session));
+                resume_unwind(panic);
+            }
         }
+        outcome
     }
 
     /// Drops a handle of the cache's own: a payload that panics in its drop must not unwind through the operation.
@@ -102,16 +121,16 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
     }
 
     #[cold]
-    fn announce_all(&self, shown: Shown<T>) {
+    fn announce_all(&self, shown: Shown<T>) -> Result<(), Box<dyn Any + Send>> {
         let hooks = self.settings.hooks();
         let left = || shown.first.iter().chain(&shown.others);
-        let mut first_panic = None;
+        let mut first_panic = Ok(());
         // The hooks get shared references and the table is whole: nothing is left half-done by a panic.
         let mut guarded = |call: &dyn Fn()| {
             let Err(panic) = catch_unwind(AssertUnwindSafe(call)) else { return };
             match first_panic {
-                None => first_panic = Some(panic),
-                Some(_) => panics::discard(panic),
+                Ok(()) => first_panic = Err(panic),
+                Err(_) => panics::discard(panic),
             }
         };
         if let Some(hook) = &hooks.on_removed {
@@ -120,10 +139,46 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
         if let (Some(hook), Some(session)) = (&hooks.on_added, &shown.arrived) {
             guarded(&|| hook(session));
         }
-        let left = shown.first.into_iter().chain(shown.others);
-        left.for_each(|(session, _)| self.let_go(session));
-        if let Some(panic) = first_panic {
-            resume_unwind(panic);
-        }
+        let left = shown.first.into_iter().chain(shown.others).map(|(session, _)| session);
+        left.chain(shown.arrived).for_each(|session| self.let_go(session));
+        first_panic
+    }
+}
+
+/// A handle that user code runs beside: if that panics, the handle is dropped like the cache's own.
+pub(super) struct Held<'c, T: Send + Sync + 'static> {
+    cache: &'c SessionCache<T>,
+    session: ManuallyDrop<Session<T>>,
+}
+
+impl<'c, T: Send + Sync + 'static> Held<'c, T> {
+    #[inline]
+    pub(super) fn new(cache: &'c SessionCache<T>, session: Session<T>) -> Self {
+        Self { cache, session: ManuallyDrop::new(session) }
+    }
+
+    /// Gives the handle back.
+    #[inline]
+    pub(super) fn into_session(self) -> Session<T> {
+        let mut this = ManuallyDrop::new(self);
+        // SAFETY: neither `this` nor its handle is dropped or used again.
+        unsafe { ManuallyDrop::take(&mut this.session) }
+    }
+}
+
+impl<T: Send + Sync + 'static> Deref for Held<'_, T> {
+    type Target = Session<T>;
+
+    #[inline]
+    fn deref(&self) -> &Session<T> {
+        &self.session
+    }
+}
+
+impl<T: Send + Sync + 'static> Drop for Held<'_, T> {
+    fn drop(&mut self) {
+        // SAFETY: this is the end of `self`, so the handle is taken once.
+        let session = unsafe { ManuallyDrop::take(&mut self.session) };
+        self.cache.let_go(session);
     }
 }

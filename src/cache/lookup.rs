@@ -4,21 +4,22 @@ use super::departure::{Departures, Permit};
 use super::{At, Found, Guard, Key, Reading, SessionCache};
 use crate::error::RemovalCause;
 use crate::raw::{Glance, Probe, Stamp, Word};
-use crate::session::{Block, Context, KeyMatch, Protocol, Session, SessionId};
+use crate::session::{Block, Context, Protocol, Session, SessionId};
 use crate::stats::Counter;
 
 /// What a lookup makes of a stored session.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Standing {
+pub(super) enum Standing {
     Usable,
     Expired,
+    /// Marked non-resumable, or of a revoked context.
     NotResumable,
     /// Dated in the future: kept, not used.
     Early,
 }
 
 /// How one look at the table ended.
-enum Looked<R> {
+pub(super) enum Looked<R> {
     Hit(R),
     Missed,
     /// Found, but dated after the reading of the clock that the look was made with.
@@ -44,9 +45,9 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
     ///
     /// let cache = SessionCache::new(100)?;
     /// let id = SessionId::from([1; 32]);
-    /// assert!(cache.add(Session::new(id, "state")).changed());
+    /// cache.add(Session::new(id, "state"))?;
     /// assert_eq!(*cache.get(&id).unwrap(), "state");
-    /// # Ok::<(), sessile::BuildError>(())
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn get(&self, id: &SessionId) -> Option<Session<T>> {
         self.get_key(Key::of_id(id))
@@ -88,8 +89,8 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
     /// and removed where it must be, before this returns.
     #[inline]
     fn look<R>(&self, key: Key<'_>, lend: impl FnOnce(&Session<T>) -> R) -> Option<R> {
-        if !self.settings.looks_up() {
-            return None;
+        if !self.settings.has_simple_lookups() {
+            return self.look_by_settings(key, lend);
         }
         let probe = self.probe(key);
         let now = self.time.now();
@@ -109,6 +110,17 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
         }
         drop(reader);
         self.look_closely(key.id, key.context, key.protocol, probe.hash(), now, lend)
+    }
+
+    /// A lookup where lookups are off, or a context was revoked.
+    #[cold]
+    pub(super) fn look_by_settings<R>(&self, key: Key<'_>, lend: impl FnOnce(&Session<T>) -> R) -> Option<R> {
+        if !self.settings.looks_up() {
+            self.count(&self.domain.pin(), Counter::Misses);
+            return None;
+        }
+        let hash = self.probe(key).hash();
+        self.look_closely(key.id, key.context, key.protocol, hash, self.time.now(), lend)
     }
 
     /// Whether this member is what is looked for, and nothing is the matter with it. Then it is counted and made younger.
@@ -136,13 +148,14 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
         lend: impl FnOnce(&Session<T>) -> R,
     ) -> Option<R> {
         let (key, probe, mut lend) = (Key { id, context, protocol }, self.root.probe(hash), Some(lend));
-        self.in_time(now, |now, may_retry| self.look_at(key, &probe, now, may_retry, &mut lend))
+        let accept = |_: &Session<T>| true;
+        self.in_time(now, |now, may_retry| self.look_at(key, &probe, now, may_retry, &accept, &mut lend))
     }
 
     /// Looks by the clock. What is too early was stored since the clock was read, perhaps: by a newer reading it may be of
     /// the present. Ends when the clock stands still between two looks.
     #[inline]
-    fn in_time<R>(&self, mut now: u64, mut look: impl FnMut(u64, bool) -> Looked<R>) -> Option<R> {
+    pub(super) fn in_time<R>(&self, mut now: u64, mut look: impl FnMut(u64, bool) -> Looked<R>) -> Option<R> {
         let mut may_retry = true;
         loop {
             match look(now, may_retry) {
@@ -155,19 +168,20 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
         }
     }
 
-    fn look_at<R>(
+    pub(super) fn look_at<R>(
         &self,
         key: Key<'_>,
         probe: &Probe,
         now: u64,
         may_retry: bool,
+        accept: &impl Fn(&Session<T>) -> bool,
         lend: &mut Option<impl FnOnce(&Session<T>) -> R>,
     ) -> Looked<R> {
         let pin = self.domain.pin();
         let found = self.find(&pin, key, probe);
         if let Some((spot, block)) = found.spot.and_then(|spot| Some((spot, self.block(&pin, &spot)?))) {
             match self.standing(block, now) {
-                Standing::Usable => {
+                Standing::Usable if self.is_accepted(&pin, &spot, accept) => {
                     self.count(&pin, Counter::Hits);
                     self.use_session(block, spot, now);
                     // SAFETY: the block is alive under the guard, as in `look`.
@@ -185,11 +199,23 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
         Looked::Missed
     }
 
+    /// Whether the caller of a lookup wants the session at a spot.
     #[inline]
-    fn standing(&self, block: &Block<T>, now: u64) -> Standing {
+    fn is_accepted<'p>(
+        &self,
+        _pin: &'p Guard<'_, T>,
+        spot: &At<'p, T>,
+        accept: &impl Fn(&Session<T>) -> bool,
+    ) -> bool {
+        // SAFETY: the block is alive under the guard, as in `find`.
+        spot.block().is_some_and(|block| accept(&*unsafe { Session::lend(block) }))
+    }
+
+    #[inline]
+    pub(super) fn standing(&self, block: &Block<T>, now: u64) -> Standing {
         if block.is_expired(now) {
             Standing::Expired
-        } else if !block.is_resumable() {
+        } else if !block.is_resumable() || self.is_revoked_block(block) {
             Standing::NotResumable
         } else if block.is_future(now) {
             Standing::Early
@@ -252,15 +278,33 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
     }
 
     pub(super) fn take_key(&self, key: Key<'_>) -> Option<Session<T>> {
-        if !self.settings.looks_up() {
-            return self.take_from_tier(key);
-        }
-        let probe = self.probe(key);
-        let taken = self.in_time(self.time.now(), |now, may_retry| self.take_at(key, &probe, now, may_retry));
-        taken.or_else(|| self.take_from_tier(key))
+        let taken = self.take_stored(key, &|_| true);
+        taken.or_else(|| self.take_from_tier(key, &|_| true))
     }
 
-    fn take_at(&self, key: Key<'_>, probe: &Probe, now: u64, may_retry: bool) -> Looked<Session<T>> {
+    #[inline]
+    pub(super) fn take_stored(
+        &self,
+        key: Key<'_>,
+        accept: &impl Fn(&Session<T>) -> bool,
+    ) -> Option<Session<T>> {
+        if !self.settings.looks_up() {
+            self.count(&self.domain.pin(), Counter::Misses);
+            return None;
+        }
+        let probe = self.probe(key);
+        self.in_time(self.time.now(), |now, may_retry| self.take_at(key, &probe, now, may_retry, accept))
+    }
+
+    #[inline]
+    fn take_at(
+        &self,
+        key: Key<'_>,
+        probe: &Probe,
+        now: u64,
+        may_retry: bool,
+        accept: &impl Fn(&Session<T>) -> bool,
+    ) -> Looked<Session<T>> {
         let mut departures = Departures::none();
         let pin = self.domain.pin();
         let taken = loop {
@@ -268,7 +312,7 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
             let standing =
                 found.spot.and_then(|spot| Some((spot, self.standing(self.block(&pin, &spot)?, now))));
             let spot = match standing {
-                Some((spot, Standing::Usable)) => spot,
+                Some((spot, Standing::Usable)) if self.is_accepted(&pin, &spot, accept) => spot,
                 Some((_, Standing::Early)) if may_retry => return Looked::TooEarly,
                 _ => {
                     departures = self.look_failed(&pin, found, now);
@@ -287,46 +331,7 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
             crate::sync::relax();
         };
         drop(pin);
-        self.announce(departures);
+        let taken = self.announce_with(departures, taken, |taken| taken);
         taken.map_or(Looked::Missed, Looked::Hit)
-    }
-
-    /// Asks the miss hook. What it supplies is checked like a stored session, counted, and kept unless the mode says
-    /// otherwise.
-    #[inline]
-    fn ask_tier<R>(&self, key: Key<'_>, f: impl FnOnce(Session<T>) -> Option<R>) -> Option<R> {
-        if !self.settings.wants_miss() {
-            return None;
-        }
-        let session = self.supplied(key)?;
-        if self.settings.mode().keep_tier_hits {
-            // A refusal must not break the resumption.
-            let _ = self.add(session.clone());
-        }
-        f(session)
-    }
-
-    /// A session that is taken from the second tier is not kept in the first.
-    fn take_from_tier(&self, key: Key<'_>) -> Option<Session<T>> {
-        if !self.settings.wants_miss() {
-            return None;
-        }
-        self.supplied(key)
-    }
-
-    #[cold]
-    fn supplied(&self, key: Key<'_>) -> Option<Session<T>> {
-        let hooks = self.settings.hooks();
-        let session = (hooks.on_miss.as_ref()?)(key.id, key.context)?;
-        let block = session.block();
-        let is_asked_for = block.match_key(key.id, key.context, *key.protocol) == KeyMatch::Same;
-        let now = self.time.now();
-        if !is_asked_for || self.standing(block, now) != Standing::Usable {
-            return None;
-        }
-        block.date(block.dating(now, self.settings.timeout_seconds())?);
-        let pin = self.domain.pin();
-        self.count(&pin, Counter::TierHits);
-        Some(session)
     }
 }

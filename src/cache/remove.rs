@@ -5,6 +5,7 @@ use super::{Key, SessionCache};
 use crate::error::RemovalCause;
 use crate::raw::Word;
 use crate::session::{Session, SessionId};
+use crate::settings::Operation;
 
 impl<T: Send + Sync + 'static> SessionCache<T> {
     /// Removes this very object, if it is stored (BoringSSL, LibreSSL, OpenSSL 0.9.6; OpenSSL since 1.1 removes by id).
@@ -29,8 +30,14 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
         };
         // Not before: a lookup that meets a stored session of which this is known removes it, and nobody would have got it.
         session.set_not_resumable();
+        let key = Key::of_block(session.block());
+        let is_absent =
+            !removed && self.settings.wants_absent() && self.find(&pin, key, &probe).spot.is_none();
         drop(pin);
         self.announce(departures);
+        if is_absent {
+            self.tell_absent(key);
+        }
         removed
     }
 
@@ -54,6 +61,17 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
         };
         drop(pin);
         self.announce(departures);
+        if !removed && self.settings.wants_absent() {
+            self.tell_absent(key);
+        }
         removed
+    }
+
+    /// Tells the hook of a removal of what is not stored here. Must be called without a guard.
+    #[cold]
+    fn tell_absent(&self, key: Key<'_>) {
+        if let Some(hook) = &self.settings.hooks().on_absent {
+            hook(&key.query(Operation::Remove));
+        }
     }
 }

@@ -270,9 +270,12 @@ mod tests {
     fn weight_that_others_reserved_counts() {
         let builder = SessionCache::builder().garbage_limit(32 << 20).max_weight(100 << 20);
         let cache = builder.weigher(|session: &Session<u32>| **session as usize).build().unwrap();
-        assert!(cache.add(weighed(1, 8)).changed());
+        assert!(cache.add(weighed(1, 8)).is_ok_and(|added| added.changed()));
         let pin = cache.domain.pin();
-        assert!(cache.add(weighed(2, 20)).changed() && cache.remove_id(&SessionId::from([2; 32])));
+        assert!(
+            cache.add(weighed(2, 20)).is_ok_and(|added| added.changed())
+                && cache.remove_id(&SessionId::from([2; 32]))
+        );
         let sessions = [weighed(3, 3), weighed(4, 3)];
         let newcomer = |session: &Session<u32>| {
             let probe = cache.probe_of(session.block());

@@ -16,10 +16,10 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
     ///
     /// let cache = SessionCache::new(100)?;
     /// let id = SessionId::from([1; 32]);
-    /// assert!(cache.add(Session::new(id, "state")).changed());
+    /// cache.add(Session::new(id, "state"))?;
     /// assert_eq!(*cache.peek(&id).unwrap(), "state");
     /// assert_eq!(cache.stats().hits, 0);
-    /// # Ok::<(), sessile::BuildError>(())
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn peek(&self, id: &SessionId) -> Option<Session<T>> {
         self.peek_key(Key::of_id(id))
@@ -29,6 +29,9 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
         let probe = self.probe(key);
         let pin = self.domain.pin();
         let spot = self.find(&pin, key, &probe).spot?;
+        if self.block(&pin, &spot).is_none_or(|block| self.is_revoked_block(block)) {
+            return None;
+        }
         // SAFETY: the block is alive under the guard; the clone is a count of its own.
         spot.block().map(|block| Session::clone(&*unsafe { Session::lend(block) }))
     }
@@ -36,7 +39,7 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
     /// Handles of all sessions (`SSL_CTX_sessions(3)`), in no particular order.
     ///
     /// A session that is stored during the whole call is in it exactly once; none is in it twice. Those that come or go
-    /// meanwhile may or may not be. Expired ones are shown. Aborts when memory is exhausted.
+    /// meanwhile may or may not be. Expired ones are shown, revoked ones are not. Aborts when memory is exhausted.
     pub fn snapshot(&self) -> Vec<Session<T>> {
         self.snapshot_of(Scope::ALL)
     }
@@ -50,7 +53,8 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
         let mut sessions = Vec::new();
         self.walk(|pin, spot, _| {
             let Some(block) = self.block(pin, &spot) else { return };
-            if let (true, Some(address)) = (scope.covers(block), spot.block()) {
+            let is_shown = scope.covers(block) && !self.is_revoked_block(block);
+            if let (true, Some(address)) = (is_shown, spot.block()) {
                 // SAFETY: the block is alive under the guard; the clone is a count of its own.
                 sessions.push(Session::clone(&*unsafe { Session::lend(address) }));
             }

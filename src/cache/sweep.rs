@@ -6,6 +6,7 @@ use crate::error::RemovalCause;
 use crate::raw::{State, Table, Word};
 use crate::session::{Block, Context, Protocol};
 use crate::sync::untracked::{AtomicU64, AtomicUsize, Ordering};
+use crate::timestamp::Timestamp;
 use std::cell::Cell;
 
 /// When something may have expired, and where the sweep of `add` stands. Hints: a lookup always checks for itself.
@@ -86,13 +87,40 @@ impl Sweeper {
 }
 
 impl<T: Send + Sync + 'static> SessionCache<T> {
-    /// Removes every session that is expired at `now` (`SSL_CTX_flush_sessions(3)`), and returns how many.
+    /// Removes every session that is expired by the cache's own clock, and returns how many.
     ///
-    /// A session whose last valid second is `now` stays. Each session is removed once and shown to the hook as
+    /// The same as [`flush_expired_at`](Self::flush_expired_at) with [`now`](Self::now).
+    ///
+    /// ```
+    /// use sessile::{ManualClock, Session, SessionCache, SessionId};
+    /// use std::sync::Arc;
+    ///
+    /// let clock = Arc::new(ManualClock::new(1000));
+    /// let cache = SessionCache::builder().clock(Arc::clone(&clock)).build()?;
+    /// cache.add(Session::new(SessionId::from([1; 32]), "state"))?;
+    /// clock.advance(7200);
+    /// assert_eq!(cache.flush_expired(), 0); // valid through its last second
+    /// clock.advance(1);
+    /// assert_eq!(cache.flush_expired(), 1);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn flush_expired(&self) -> usize {
+        self.flush_expired_at(self.now())
+    }
+
+    /// Removes every session that is expired at `time` (`SSL_CTX_flush_sessions(3)`), and every one whose context was
+    /// revoked, and returns how many.
+    ///
+    /// A session whose last valid second is `time` stays. Each session is removed once and shown to the hook as
     /// [`Flushed`](RemovalCause::Flushed). Works through the table sixteen buckets at a time: neither lookups nor adds
-    /// wait for it. Calls [`collect`](Self::collect) now and then, and at its end. Never needed for correctness; an expired session is not returned either way.
-    pub fn flush_expired(&self, now: u64) -> usize {
-        self.flush(Scope::ALL, |block| block.is_expired(now))
+    /// wait for it. Calls [`collect`](Self::collect) now and then, and at its end. Never needed for correctness; an
+    /// expired session is not returned either way.
+    pub fn flush_expired_at(&self, time: impl Into<Timestamp>) -> usize {
+        self.flush_expired_in(Scope::ALL, time.into())
+    }
+
+    pub(super) fn flush_expired_in(&self, scope: Scope<'_>, time: Timestamp) -> usize {
+        self.flush(scope, |block| block.is_expired(time.as_secs()) || self.is_revoked_block(block))
     }
 
     /// Removes every session that is stored, and returns how many. Sessions added meanwhile may stay.
@@ -229,11 +257,17 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
         let spot = table.at(table.nth_slot(slot));
         if spot.word.is_member() {
             if let Some(block) = self.block(pin, &spot) {
-                if !block.is_expired(now) {
-                    self.sweeper.note_survivor(block.expires());
-                } else if spot.exchange(Word::EMPTY) {
-                    // LINEARIZE: a spontaneous removal, at the exchange above.
-                    self.depart(pin, &spot, RemovalCause::Expired, Permit::GivenBack, departures);
+                let cause = match block.is_expired(now) {
+                    true => Some(RemovalCause::Expired),
+                    false => self.is_revoked_block(block).then_some(RemovalCause::Removed),
+                };
+                match cause {
+                    None => self.sweeper.note_survivor(block.expires()),
+                    // LINEARIZE: a spontaneous removal, if the exchange succeeds.
+                    Some(cause) if spot.exchange(Word::EMPTY) => {
+                        self.depart(pin, &spot, cause, Permit::GivenBack, departures);
+                    }
+                    Some(_) => {}
                 }
             }
         }

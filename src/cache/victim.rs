@@ -234,7 +234,7 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::error::{Added, Rejection};
+    use crate::error::Rejection;
     use crate::session::{Session, SessionId};
     use std::sync::{Arc, mpsc};
     use std::time::Duration;
@@ -270,7 +270,11 @@ mod tests {
         let is_elsewhere = |one: &Session<u64>| {
             table.buckets_of(&cache.probe_of(one.block())).iter().all(|bucket| !set.contains(bucket))
         };
-        (0..).map(session).filter(is_elsewhere).take(28).for_each(|one| assert!(cache.add(one).changed()));
+        (0..)
+            .map(session)
+            .filter(is_elsewhere)
+            .take(28)
+            .for_each(|one| assert!(cache.add(one).is_ok_and(|added| added.changed())));
         let spots: Vec<_> = table.set_spots(&probe).collect();
         for (nth, spot) in spots.iter().enumerate() {
             let home = table.settle(&probe, &cache.finish(&pin)).unwrap();
@@ -281,7 +285,10 @@ mod tests {
         let adder = Arc::clone(&cache);
         std::thread::spawn(move || ended.send(adder.add(newcomer)));
         let added = end.recv_timeout(Duration::from_secs(5)).expect("the add goes on for ever");
-        assert!(matches!(added, Added::Rejected(Rejection::Contention)), "{added:?}");
+        assert!(
+            added.as_ref().is_err_and(|rejected| rejected.reason() == Rejection::Contention),
+            "{added:?}"
+        );
         for spot in table.set_spots(&probe) {
             // SAFETY: the block's one count was the claim's.
             spot.block().into_iter().for_each(|block| drop(unsafe { Session::from_address(block) }));
@@ -293,10 +300,10 @@ mod tests {
     #[test]
     fn an_add_lowers_the_ages_of_its_own_buckets_and_no_more() {
         let cache = cache(20_480);
-        (0..20_480).for_each(|n| assert!(cache.add(session(n)).changed()));
+        (0..20_480).for_each(|n| assert!(cache.add(session(n)).is_ok_and(|added| added.changed())));
         let begin = cache.recency.tick();
         while cache.recency.tick() < begin + AGE_MAX + 4 {
-            assert!(cache.add(session(0)).changed());
+            assert!(cache.add(session(0)).is_ok_and(|added| added.changed()));
         }
         let hand = |cache: &SessionCache<u64>| {
             let pin = cache.domain.pin();
@@ -305,7 +312,7 @@ mod tests {
         };
         for n in 20_480..20_500 {
             let before = hand(&cache);
-            assert!(cache.add(session(n)).changed());
+            assert!(cache.add(session(n)).is_ok_and(|added| added.changed()));
             let steps = hand(&cache).wrapping_sub(before);
             assert!(before == usize::MAX || steps <= 2 || steps > 20_480, "{steps} searches");
         }
@@ -316,7 +323,7 @@ mod tests {
     fn evictions_by_weight_do_not_stop_the_ticks() {
         let builder = SessionCache::builder().capacity(1000).weigher(|_: &Session<u64>| 1).max_weight(900);
         let cache = builder.build().unwrap();
-        (0..20_000).for_each(|n| assert!(cache.add(session(n)).changed()));
+        (0..20_000).for_each(|n| assert!(cache.add(session(n)).is_ok_and(|added| added.changed())));
         assert!(cache.recency.tick() > 600);
         let oldest = cache.iter().map(|one| *one).min().unwrap();
         assert!(oldest > 16_000, "{oldest} is still there");

@@ -1,15 +1,16 @@
 //! The cache as seen from one context.
 
 use super::sweep::Scope;
-use super::{Key, SessionCache};
-use crate::error::{Added, Rejection};
-use crate::session::{Context, Protocol, Session, SessionId};
+use super::{Key, SessionCache, Source};
+use crate::error::{Added, Rejected, Rejection};
+use crate::session::{Context, Generation, Protocol, Session, SessionId};
 use crate::stats::Counter;
+use crate::timestamp::Timestamp;
 use std::fmt;
 
 /// A [`SessionCache`] narrowed to one context: other contexts' sessions do not exist here.
 ///
-/// Lookups use [`Protocol::ANY`] unless [`protocol`](Self::protocol) narrows the view further; everything that walks over
+/// Lookups use [`Protocol::UNSPECIFIED`] unless [`protocol`](Self::protocol) narrows the view further; everything that walks over
 /// sessions covers all protocols of the context unless it does.
 ///
 /// ```
@@ -18,11 +19,11 @@ use std::fmt;
 /// let cache = SessionCache::new(100)?;
 /// let (web, api) = (Context::digest(["web"]), Context::digest(["api"]));
 /// let id = SessionId::from([1; 32]);
-/// assert!(cache.add(Session::<()>::builder(id).context(web).build(())).changed());
+/// cache.add(Session::<()>::builder(id).context(web).build(()))?;
 /// assert!(cache.view(web).get(&id).is_some());
 /// assert!(cache.view(api).get(&id).is_none());
 /// assert_eq!(cache.stats().context_misses, 1);
-/// # Ok::<(), sessile::BuildError>(())
+/// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub struct View<'c, T: Send + Sync + 'static> {
     cache: &'c SessionCache<T>,
@@ -60,13 +61,16 @@ impl<'c, T: Send + Sync + 'static> View<'c, T> {
     }
 
     /// [`SessionCache::add`]; a session of another context or protocol is [`Rejection::Context`].
-    pub fn add(&self, session: Session<T>) -> Added<T> {
+    ///
+    /// # Errors
+    /// Those of [`SessionCache::add`].
+    pub fn add(&self, session: Session<T>) -> Result<Added<T>, Rejected<T>> {
         if self.scope().covers(session.block()) {
             return self.cache.add(session);
         }
         let pin = self.cache.domain.pin();
         self.cache.count(&pin, Counter::Rejected);
-        Added::Rejected(Rejection::Context)
+        Err(Rejected::new(Rejection::Context, session))
     }
 
     /// [`SessionCache::get`] in this context.
@@ -99,9 +103,43 @@ impl<'c, T: Send + Sync + 'static> View<'c, T> {
         self.cache.remove_key(self.key(id))
     }
 
+    /// [`take`](Self::take), if the session that would be taken satisfies `accept`; with where it came
+    /// from.
+    ///
+    /// A session that does not satisfy `accept` stays where it is, and the lookup counts as a miss.
+    /// `accept` may be asked more than once; for a stored session it runs under a guard.
+    pub fn take_if(
+        &self,
+        id: &SessionId,
+        accept: impl Fn(&Session<T>) -> bool,
+    ) -> Option<(Session<T>, Source)> {
+        self.cache.take_key_if(self.key(id), accept)
+    }
+
+    /// [`get`](Self::get), if the session satisfies `accept`; with where it came from.
+    ///
+    /// A session that does not satisfy `accept` is left as it is, and the lookup counts as a miss.
+    pub fn get_if(
+        &self,
+        id: &SessionId,
+        accept: impl Fn(&Session<T>) -> bool,
+    ) -> Option<(Session<T>, Source)> {
+        self.cache.get_key_if(self.key(id), accept)
+    }
+
+    /// [`SessionCache::revoke`] of this context, whatever the protocol.
+    pub fn revoke(&self) -> Generation {
+        self.cache.revoke(self.context)
+    }
+
     /// [`SessionCache::flush_expired`] for this context's sessions.
-    pub fn flush_expired(&self, now: u64) -> usize {
-        self.cache.flush(self.scope(), |block| block.is_expired(now))
+    pub fn flush_expired(&self) -> usize {
+        self.flush_expired_at(self.cache.now())
+    }
+
+    /// [`SessionCache::flush_expired_at`] for this context's sessions.
+    pub fn flush_expired_at(&self, time: impl Into<Timestamp>) -> usize {
+        self.cache.flush_expired_in(self.scope(), time.into())
     }
 
     /// [`SessionCache::clear`] for this context's sessions.
@@ -130,7 +168,7 @@ impl<'c, T: Send + Sync + 'static> View<'c, T> {
     }
 
     fn key<'k>(&'k self, id: &'k SessionId) -> Key<'k> {
-        Key { id, context: &self.context, protocol: self.protocol.as_ref().unwrap_or(&Protocol::ANY) }
+        Key { id, context: &self.context, protocol: self.protocol.as_ref().unwrap_or(&Protocol::UNSPECIFIED) }
     }
 
     fn scope(&self) -> Scope<'_> {

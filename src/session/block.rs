@@ -1,7 +1,7 @@
 //! The one block of memory that a session is: head, key, dates, payload.
 #![forbid(unsafe_code)]
 
-use super::{Context, Protocol, SessionId};
+use super::{Context, Generation, Protocol, SessionId};
 use crate::sync::on_request::AtomicU64;
 use crate::sync::untracked::AtomicU32;
 use crate::sync::{AtomicUsize, Lifetime, MODELLED, Ordering};
@@ -46,13 +46,21 @@ pub(crate) struct Draft {
     pub(crate) context: Context,
     pub(crate) protocol: Protocol,
     pub(crate) dates: Dates,
+    pub(crate) generation: Generation,
     pub(crate) resumable: bool,
 }
 
 impl Draft {
     pub(crate) fn new(id: SessionId) -> Self {
         let dates = Dates { created: Dates::UNSET, timeout: Dates::UNSET, deadline: Dates::UNSET };
-        Self { id, context: Context::NONE, protocol: Protocol::ANY, dates, resumable: true }
+        Self {
+            id,
+            context: Context::NONE,
+            protocol: Protocol::UNSPECIFIED,
+            dates,
+            generation: Generation::UNSET,
+            resumable: true,
+        }
     }
 }
 
@@ -94,6 +102,7 @@ pub(crate) struct Block<T> {
     pub(crate) payload: T,
     // What only adds and changes of dates look at.
     weight: AtomicU32,
+    generation: AtomicU32,
     timeout: AtomicU64,
     deadline: u64,
     /// Nothing but in a model.
@@ -127,6 +136,7 @@ impl<T> Block<T> {
             protocol: draft.protocol,
             marks: AtomicU32::new(marks.0),
             context: draft.context,
+            generation: AtomicU32::new(draft.generation.0),
             timeout: AtomicU64::new(draft.dates.timeout),
             deadline: draft.dates.deadline,
             lifetime: Lifetime::begin(),
@@ -151,6 +161,12 @@ impl<T> Block<T> {
 
     // ORDERING: Relaxed for every date and flag below but where something else is said: single words that publish nothing;
     // the payload they speak of was published with the block's address.
+
+    /// The generation in which the session was authenticated; unset until the first cache sets it.
+    #[inline]
+    pub(crate) fn generation(&self) -> Generation {
+        Generation(self.generation.load(Ordering::Relaxed))
+    }
 
     /// Compares the full key, id first.
     #[inline]
@@ -244,12 +260,15 @@ impl<T> Block<T> {
         (now <= dates.expires().min(expires)).then_some(Dating { dated, expires, is_alone })
     }
 
-    /// Gives an undated session its date and its timeout: what the first cache does. Without an exchange if the caller has the
-    /// only handle.
+    /// Gives an undated session its date, its timeout and the present generation: what the first cache
+    /// does. Without an exchange if the caller has the only handle.
     #[inline]
-    pub(crate) fn date(&self, Dating { dated, expires, is_alone }: Dating) {
+    pub(crate) fn date(&self, Dating { dated, expires, is_alone }: Dating, present: Generation) {
         if !is_alone {
-            return self.date_shared(dated);
+            return self.date_shared(dated, present);
+        }
+        if self.generation() == Generation::UNSET {
+            self.generation.store(present.0, Ordering::Relaxed);
         }
         self.created.store(dated.created, Ordering::Relaxed);
         self.timeout.store(dated.timeout, Ordering::Relaxed);
@@ -257,7 +276,9 @@ impl<T> Block<T> {
     }
 
     /// [`date`](Self::date) of a session that others hold too, who may set dates meanwhile.
-    fn date_shared(&self, dated: Dates) {
+    fn date_shared(&self, dated: Dates, present: Generation) {
+        let (unset, relaxed) = (Generation::UNSET.0, Ordering::Relaxed);
+        let _ = self.generation.compare_exchange(unset, present.0, relaxed, relaxed);
         let dates = self.dates();
         let is_computed = self.expires() == dates.expires();
         if dates.created != Dates::UNSET && dates.timeout != Dates::UNSET && is_computed {

@@ -2,13 +2,14 @@
 #![forbid(unsafe_code)]
 
 use super::block::{Dates, Draft};
-use super::{Context, Protocol, Session, SessionId};
+use super::{Context, Generation, Protocol, Session, SessionId};
+use crate::timestamp::Timestamp;
 use std::time::Duration;
 
 /// Builds a [`Session`]: [`Session::builder`].
 ///
 /// ```
-/// use sessile::{Context, Protocol, Session, SessionId};
+/// use sessile::{Context, Protocol, Session, SessionId, Timestamp};
 /// use std::time::Duration;
 ///
 /// let session = Session::<Vec<u8>>::builder(SessionId::from([1; 32]))
@@ -18,7 +19,7 @@ use std::time::Duration;
 ///     .timeout(Duration::from_secs(7200))
 ///     .deadline(1_700_003_600)
 ///     .build(vec![1, 2, 3]);
-/// assert_eq!(session.expires_at(), Some(1_700_003_600));
+/// assert_eq!(session.expires_at(), Some(Timestamp::from(1_700_003_600)));
 /// ```
 #[derive(Clone, Debug)]
 #[must_use]
@@ -35,17 +36,17 @@ impl SessionBuilder {
         self
     }
 
-    /// The protocol tag; [`Protocol::ANY`] unless set.
+    /// The protocol tag; [`Protocol::UNSPECIFIED`] unless set.
     pub fn protocol(mut self, protocol: Protocol) -> Self {
         self.0.protocol = protocol;
         self
     }
 
-    /// When the session was negotiated, in seconds of the cache's clock. Unless set, the first cache that stores the
-    /// session dates it.
-    pub fn created_at(mut self, seconds: u64) -> Self {
+    /// When the session was negotiated, by the cache's clock. Unless set, the first cache that stores
+    /// the session dates it.
+    pub fn created_at(mut self, time: impl Into<Timestamp>) -> Self {
         // The largest value means "undated"; a date that far in the future is never used anyway.
-        self.0.dates.created = seconds.min(Dates::UNSET - 1);
+        self.0.dates.created = time.into().as_secs().min(Dates::UNSET - 1);
         self
     }
 
@@ -57,8 +58,16 @@ impl SessionBuilder {
     }
 
     /// The last second of validity whatever the timeout says: a renewal never moves it.
-    pub fn deadline(mut self, seconds: u64) -> Self {
-        self.0.dates.deadline = seconds;
+    pub fn deadline(mut self, time: impl Into<Timestamp>) -> Self {
+        self.0.dates.deadline = time.into().as_secs();
+        self
+    }
+
+    /// The generation in which the peer was authenticated, which was read from
+    /// [`SessionCache::generation`](crate::SessionCache::generation) before the handshake. Unless
+    /// set, the first cache that stores the session gives it the present generation.
+    pub fn generation(mut self, generation: Generation) -> Self {
+        self.0.generation = generation;
         self
     }
 

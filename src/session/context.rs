@@ -73,15 +73,29 @@ impl fmt::Debug for Context {
     }
 }
 
+/// How many contexts of a cache had been revoked at some moment:
+/// [`SessionCache::generation`](crate::SessionCache::generation).
+///
+/// A session belongs to the generation in which its peer was authenticated. Revoking a context ends
+/// its sessions of all earlier generations.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Generation(pub(crate) u32);
+
+impl Generation {
+    /// Not known yet: the first cache that stores the session gives it the present one.
+    pub(crate) const UNSET: Self = Self(u32::MAX);
+}
+
 /// The protocol version of a session, part of its key as in OpenSSL: one id under two versions is two sessions.
 ///
-/// The number is the version on the wire; [`ANY`](Self::ANY) is for adapters that do not know it.
+/// The number is the version on the wire; [`UNSPECIFIED`](Self::UNSPECIFIED) is for adapters that do
+/// not know it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Protocol(pub u16);
 
 impl Protocol {
     /// Not specified. It is a tag of its own, not a wildcard.
-    pub const ANY: Self = Self(0);
+    pub const UNSPECIFIED: Self = Self(0);
     /// TLS 1.2 (RFC 5246).
     pub const TLS1_2: Self = Self(0x0303);
     /// TLS 1.3 (RFC 8446).

@@ -5,9 +5,10 @@
 //! pinned may therefore raise the count of any session it reached through a table under that same guard.
 
 use super::block::{Block, Draft};
-use super::{Context, Protocol, SessionBuilder, SessionId};
+use super::{Context, Generation, Protocol, SessionBuilder, SessionId};
 use crate::memory::try_box;
 use crate::sync::{Ordering, acquire_count};
+use crate::timestamp::Timestamp;
 use std::alloc::Layout;
 use std::fmt;
 use std::marker::PhantomData;
@@ -94,9 +95,15 @@ impl<T> Session<T> {
         self.block().set_not_resumable();
     }
 
-    /// When the session was created, in seconds; `None` while undated.
-    pub fn created_at(&self) -> Option<u64> {
-        self.block().created()
+    /// When the session was created; `None` while undated.
+    pub fn created_at(&self) -> Option<Timestamp> {
+        self.block().created().map(Timestamp::from)
+    }
+
+    /// The generation in which the peer was authenticated; `None` until given or set by the first
+    /// cache.
+    pub fn generation(&self) -> Option<Generation> {
+        Some(self.block().generation()).filter(|&generation| generation != Generation::UNSET)
     }
 
     /// The renewable timeout, in whole seconds; `None` until given or set by the first cache.
@@ -104,15 +111,15 @@ impl<T> Session<T> {
         self.block().timeout().map(Duration::from_secs)
     }
 
-    /// The absolute deadline, in seconds, that no renewal moves.
-    pub fn deadline(&self) -> Option<u64> {
-        self.block().deadline()
+    /// The absolute deadline, that no renewal moves.
+    pub fn deadline(&self) -> Option<Timestamp> {
+        self.block().deadline().map(Timestamp::from)
     }
 
     /// The last second in which the session is valid: `created_at + timeout`, saturating, but never after the deadline.
     /// `None` while nothing bounds it.
-    pub fn expires_at(&self) -> Option<u64> {
-        Some(self.block().expires()).filter(|&seconds| seconds != u64::MAX)
+    pub fn expires_at(&self) -> Option<Timestamp> {
+        Some(self.block().expires()).filter(|&seconds| seconds != u64::MAX).map(Timestamp::from)
     }
 
     /// Changes the timeout (`SSL_SESSION_set_timeout`), also of a stored session. Fractions of a second are cut off.
@@ -121,8 +128,8 @@ impl<T> Session<T> {
     }
 
     /// Changes the date (`SSL_SESSION_set_time`), also of a stored session.
-    pub fn set_created_at(&self, seconds: u64) {
-        self.block().set_created(seconds);
+    pub fn set_created_at(&self, time: impl Into<Timestamp>) {
+        self.block().set_created(time.into().as_secs());
     }
 
     pub(super) fn from_draft(draft: Draft, payload: T) -> Result<Self, T> {

@@ -9,7 +9,7 @@ mod secret;
 
 pub(crate) use self::block::{Block, KeyMatch};
 pub use self::builder::SessionBuilder;
-pub use self::context::{Context, Protocol};
+pub use self::context::{Context, Generation, Protocol};
 pub use self::handle::Session;
 pub use self::id::{InvalidSessionId, SessionId};
 pub use self::secret::Secret;

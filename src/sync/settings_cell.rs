@@ -18,6 +18,12 @@ impl<T> ArcCell<T> {
         self.0.load_full()
     }
 
+    /// Replaces the value by what `change` makes of it, which may be called more than once.
+    pub(crate) fn update(&self, change: impl FnMut(&T) -> T) {
+        let mut change = change;
+        self.0.rcu(|value| change(value));
+    }
+
     pub(crate) fn store(&self, value: T) {
         self.0.store(Arc::new(value));
     }

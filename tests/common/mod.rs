@@ -1,12 +1,17 @@
 //! What the behaviour tests share: ids, payloads that are counted, hooks that are logged, threads that race.
 #![allow(dead_code, reason = "every test file uses its own part")]
 
-use sessile::{Builder, ManualClock, RemovalCause, Session, SessionCache, SessionId};
+use sessile::{ManualClock, RemovalCause, Session, SessionCache, SessionCacheBuilder, SessionId, Timestamp};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Barrier, Mutex, OnceLock, PoisonError, Weak};
 
 /// The moment at which a test's clock starts, in seconds.
 pub(crate) const START: u64 = 1_000_000;
+
+/// A time that many seconds after the epoch.
+pub(crate) fn at(seconds: u64) -> Timestamp {
+    Timestamp::from(seconds)
+}
 
 /// How often a stress test runs: in a release build, in a debug build.
 pub(crate) const fn scaled(release: u64, debug: u64) -> u64 {
@@ -35,7 +40,9 @@ pub(crate) fn session(n: u64) -> Session<u64> {
 }
 
 /// A cache on a clock that starts at [`START`].
-pub(crate) fn clocked<T: Send + Sync + 'static>(capacity: usize) -> (Builder<T>, Arc<ManualClock>) {
+pub(crate) fn clocked<T: Send + Sync + 'static>(
+    capacity: usize,
+) -> (SessionCacheBuilder<T>, Arc<ManualClock>) {
     let clock = Arc::new(ManualClock::new(START));
     (SessionCache::builder().capacity(capacity).clock(Arc::clone(&clock)), clock)
 }
@@ -179,15 +186,26 @@ impl Removals {
 }
 
 /// A cache by the name that its own hooks and clock know it by. Weak, so that the two do not keep each other.
-#[derive(Clone, Default)]
-pub(crate) struct Own(Arc<OnceLock<Weak<SessionCache<u64>>>>);
+pub(crate) struct Own<T: Send + Sync + 'static = u64>(Arc<OnceLock<Weak<SessionCache<T>>>>);
 
-impl Own {
-    pub(crate) fn cache(&self) -> Arc<SessionCache<u64>> {
+impl<T: Send + Sync + 'static> Default for Own<T> {
+    fn default() -> Self {
+        Self(Arc::default())
+    }
+}
+
+impl<T: Send + Sync + 'static> Clone for Own<T> {
+    fn clone(&self) -> Self {
+        Self(Arc::clone(&self.0))
+    }
+}
+
+impl<T: Send + Sync + 'static> Own<T> {
+    pub(crate) fn cache(&self) -> Arc<SessionCache<T>> {
         self.0.get().and_then(Weak::upgrade).expect("the cache is built and in use")
     }
 
-    pub(crate) fn is(&self, cache: SessionCache<u64>) -> Arc<SessionCache<u64>> {
+    pub(crate) fn is(&self, cache: SessionCache<T>) -> Arc<SessionCache<T>> {
         let cache = Arc::new(cache);
         assert!(self.0.set(Arc::downgrade(&cache)).is_ok(), "named once");
         cache

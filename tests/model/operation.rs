@@ -31,7 +31,7 @@ impl Key {
     }
 
     pub(crate) fn protocol(self) -> Protocol {
-        if self.0 / IDS < 2 { Protocol::ANY } else { Protocol::TLS1_3 }
+        if self.0 / IDS < 2 { Protocol::UNSPECIFIED } else { Protocol::TLS1_3 }
     }
 
     /// The same id under the same protocol, wherever.

@@ -1,9 +1,11 @@
 //! The cache beside its model: every operation is done to both, and everything that shows is compared.
 
-use crate::common::START;
+use crate::common::{START, at};
 use crate::operation::{Key, Operation, Setting, Terms};
 use crate::reference::{Answer, Event, Model, Object, Rules};
-use sessile::{Added, Context, Garbage, ManualClock, Mode, Policy, Protocol, Session, SessionCache, View};
+use sessile::{
+    Added, Context, Garbage, ManualClock, Mode, Policy, Protocol, Session, SessionCache, Timestamp, View,
+};
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -52,7 +54,7 @@ impl Pair {
     }
 
     fn is_plain(key: Key) -> bool {
-        key.context().is_none() && key.protocol() == Protocol::ANY
+        key.context().is_none() && key.protocol() == Protocol::UNSPECIFIED
     }
 
     /// What the hook was told since the last call passes to the model.
@@ -81,10 +83,10 @@ impl Pair {
 
     fn add(&mut self, number: usize) {
         let answer = match self.cache.add(self.handles[number].clone()) {
-            Added::Inserted => Answer::Inserted,
-            Added::Replaced(old) => Answer::Replaced(*old),
-            Added::Identical => Answer::Identical,
-            Added::Rejected(rejection) => Answer::Rejected(rejection),
+            Ok(Added::Inserted) => Answer::Inserted,
+            Ok(Added::Replaced(old)) => Answer::Replaced(*old),
+            Ok(Added::Identical) => Answer::Identical,
+            Err(rejected) => Answer::Rejected(rejected.reason()),
         };
         self.listen();
         assert_eq!(answer, self.model.add(number));
@@ -92,7 +94,7 @@ impl Pair {
         let arrived = std::mem::take(&mut *self.arrived.lock().unwrap());
         assert_eq!(arrived, Vec::from_iter(changed.then_some(number)));
         let (object, handle) = (&self.model.objects[number], &self.handles[number]);
-        assert_eq!(handle.expires_at().unwrap_or(u64::MAX), object.expires());
+        assert_eq!(handle.expires_at().unwrap_or(Timestamp::MAX), at(object.expires()));
         assert_eq!(handle.is_resumable(), object.resumable);
     }
 
@@ -128,13 +130,13 @@ impl Pair {
             }
             Operation::Flush(ahead) => {
                 let now = self.model.now + ahead;
-                let flushed = self.cache.flush_expired(now);
+                let flushed = self.cache.flush_expired_at(now);
                 self.listen();
                 assert_eq!(flushed, self.model.flush(|object| now > object.expires()));
             }
             Operation::FlushView(key, ahead) => {
                 let (now, context) = (self.model.now + ahead, key.context());
-                let flushed = self.cache.view(context).flush_expired(now);
+                let flushed = self.cache.view(context).flush_expired_at(now);
                 self.listen();
                 let is_due = |object: &Object| object.key.context() == context && now > object.expires();
                 assert_eq!(flushed, self.model.flush(is_due));
@@ -183,7 +185,7 @@ impl Pair {
                 let key = self.model.objects[number].key;
                 let elsewhere = Context::from_bytes([77; 32]);
                 let view = self.cache.view(elsewhere).protocol(key.protocol());
-                assert!(!view.add(self.handles[number].clone()).changed());
+                assert!(!view.add(self.handles[number].clone()).is_ok_and(|added| added.changed()));
                 assert!(!view.remove(&self.handles[number]));
                 self.model.stats.rejected += 1;
             }

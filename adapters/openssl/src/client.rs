@@ -16,8 +16,8 @@ use openssl::error::ErrorStack;
 use openssl::ex_data::Index;
 use openssl::ssl::{Ssl, SslContextBuilder, SslRef, SslSession, SslSessionCacheMode, SslSessionRef};
 use sessile::{
-    Added, BuildError, Capacity, Clock, Context, Handshake, Mode, Protocol, Session, SessionCache, SessionId,
-    Stats, View,
+    BuildError, Capacity, Clock, Context, Handshake, Mode, Protocol, Session, SessionCache, SessionId, Stats,
+    View,
 };
 use sha2::{Digest, Sha256};
 
@@ -206,7 +206,7 @@ impl ContextMemory {
     /// handshake more.
     fn store_entry(&self, entry: Option<Session<Memory>>) {
         if let Some(entry) = entry {
-            let _: Added<Memory> = self.store.cache.add(entry);
+            let _ = self.store.cache.add(entry);
         }
     }
 
@@ -251,7 +251,7 @@ impl ContextMemory {
 /// Whether libssl would offer the session: it refuses what is expired.
 fn is_current(session: &SslSessionRef) -> bool {
     let (created, timeout) = ffi::dates(session);
-    ffi::is_resumable(session) && UnixClock.now() <= created.saturating_add(timeout)
+    ffi::is_resumable(session) && UnixClock.now().as_secs() <= created.saturating_add(timeout)
 }
 
 /// The place of a server's id among the extra data of connections.

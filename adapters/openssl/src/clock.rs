@@ -1,7 +1,7 @@
 //! The clock that libssl dates its sessions by.
 #![forbid(unsafe_code)]
 
-use sessile::Clock;
+use sessile::{Clock, Timestamp};
 
 /// Seconds since the Unix epoch by the system's clock, which is what `SSL_SESSION_get_time(3)` counts.
 ///
@@ -13,18 +13,16 @@ pub struct UnixClock;
 #[cfg(any(target_os = "linux", target_os = "android"))]
 impl Clock for UnixClock {
     #[inline]
-    fn now(&self) -> u64 {
+    fn now(&self) -> Timestamp {
         use rustix::time::{ClockId, clock_gettime};
 
-        u64::try_from(clock_gettime(ClockId::RealtimeCoarse).tv_sec).unwrap_or(0)
+        Timestamp::from(u64::try_from(clock_gettime(ClockId::RealtimeCoarse).tv_sec).unwrap_or(0))
     }
 }
 
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
 impl Clock for UnixClock {
-    fn now(&self) -> u64 {
-        use std::time::{SystemTime, UNIX_EPOCH};
-
-        SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
+    fn now(&self) -> Timestamp {
+        Timestamp::from(std::time::SystemTime::now())
     }
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use openssl::error::ErrorStack;
 use openssl::ssl::{SslContextBuilder, SslOptions, SslRef, SslSession, SslSessionCacheMode, SslSessionRef};
 use sessile::{
-    Added, BuildError, Builder, Capacity, Clock, Context, Protocol, Rejection, Session, SessionCache,
+    BuildError, Capacity, Clock, Context, Protocol, Rejection, Session, SessionCache, SessionCacheBuilder,
     SessionId, Stats, View,
 };
 
@@ -68,8 +68,8 @@ impl ServerStore {
     ///
     /// # Errors
     ///
-    /// Those of [`Builder::build`].
-    pub fn build(builder: Builder<SslSession>) -> Result<Self, BuildError> {
+    /// Those of [`SessionCacheBuilder::build`].
+    pub fn build(builder: SessionCacheBuilder<SslSession>) -> Result<Self, BuildError> {
         Ok(Self { cache: Arc::new(builder.clock(UnixClock).build()?), reusable: false })
     }
 
@@ -139,7 +139,7 @@ impl ServerStore {
         let key = Key::of(&session).ok_or(Rejection::Context)?;
         let (created, _) = ffi::dates(&session);
         // By a clock that is ahead of this one by a moment, it was made in the next second.
-        let now = UnixClock.now();
+        let now = UnixClock.now().as_secs();
         let created = if created == now + 1 { now } else { created };
         let builder = Session::<SslSession>::builder(key.id).context(key.domain).protocol(key.protocol);
         let builder = builder.created_at(created).timeout(timeout).resumable(ffi::is_resumable(&session));
@@ -161,7 +161,7 @@ impl ContextStore {
         let timeout = Duration::from_secs(timeout).min(self.store.cache.timeout());
         if let Ok(wrapped) = ServerStore::wrap(session, timeout) {
             // A session that the cache refuses is one full handshake more.
-            let _: Added<SslSession> = self.store.cache.add(wrapped);
+            let _ = self.store.cache.add(wrapped);
         }
     }
 

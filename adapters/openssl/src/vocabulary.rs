@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use openssl::ssl::{SslSession, SslSessionCacheMode, SslSessionRef};
-use sessile::{Added, BuildError, Capacity, Session};
+use sessile::{Added, BuildError, Capacity, Rejection, Session, Timestamp};
 
 use crate::domain::Key;
 use crate::ffi;
@@ -15,24 +15,22 @@ impl ServerStore {
     /// Stores a session (`SSL_CTX_add_session`), under the id context it was made with.
     ///
     /// [`Identical`](Added::Identical) if this very `SSL_SESSION` is stored; otherwise the store holds one more reference
-    /// to it. A session without id is [`Rejection::NotResumable`], one that was not made in an attached context is
-    /// [`Rejection::Context`].
+    /// to it.
     ///
-    /// [`Rejection::NotResumable`]: sessile::Rejection::NotResumable
-    /// [`Rejection::Context`]: sessile::Rejection::Context
-    pub fn add_session(&self, session: &SslSessionRef) -> Added<SslSession> {
+    /// # Errors
+    ///
+    /// Those of [`SessionCache::add`](sessile::SessionCache::add). A session without id is
+    /// [`Rejection::NotResumable`], one that was not made in an attached context is [`Rejection::Context`].
+    pub fn add_session(&self, session: &SslSessionRef) -> Result<Added<SslSession>, Rejection> {
         if let Some(stored) = self.stored(session) {
-            return self.cache().add(stored);
+            return Ok(self.cache().add(stored)?);
         }
         let (_, timeout) = ffi::dates(session);
-        let wrapped = match Self::wrap(session.to_owned(), Duration::from_secs(timeout)) {
-            Ok(wrapped) => wrapped,
-            Err(rejection) => return Added::Rejected(rejection),
-        };
-        match self.cache().add(wrapped) {
+        let wrapped = Self::wrap(session.to_owned(), Duration::from_secs(timeout))?;
+        match self.cache().add(wrapped)? {
             // Another thread added it between the two looks.
-            Added::Replaced(old) if ffi::same(&old, session) => Added::Identical,
-            added => added,
+            Added::Replaced(old) if ffi::same(&old, session) => Ok(Added::Identical),
+            added => Ok(added),
         }
     }
 
@@ -54,10 +52,13 @@ impl ServerStore {
         self.cache().snapshot()
     }
 
-    /// Removes what is expired at `now`, in Unix seconds, or everything if `now` is 0 (`SSL_CTX_flush_sessions`). Answers
+    /// Removes what is expired at `now`, or everything if `now` is 0 (`SSL_CTX_flush_sessions`). Answers
     /// how many sessions that were.
-    pub fn flush_sessions(&self, now: u64) -> usize {
-        if now == 0 { self.cache().clear() } else { self.cache().flush_expired(now) }
+    pub fn flush_sessions(&self, now: impl Into<Timestamp>) -> usize {
+        match now.into() {
+            Timestamp::MIN => self.cache().clear(),
+            now => self.cache().flush_expired_at(now),
+        }
     }
 
     /// Changes the capacity (`SSL_CTX_sess_set_cache_size`); 0 is unbounded. Answers the former size.

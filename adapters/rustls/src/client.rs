@@ -18,7 +18,9 @@ use crossbeam_utils::atomic::AtomicCell;
 use rustls::NamedGroup;
 use rustls::client::{ClientSessionStore, Tls12ClientSessionValue, Tls13ClientSessionValue};
 use rustls::pki_types::ServerName;
-use sessile::{Added, BuildError, Builder, Capacity, Context, Mode, Protocol, Session, SessionCache};
+use sessile::{
+    Added, BuildError, Capacity, Context, Mode, Protocol, Session, SessionCache, SessionCacheBuilder,
+};
 use sessile::{SessionId, Stats, View};
 use sha2::{Digest, Sha256};
 
@@ -146,7 +148,7 @@ impl ClientStore {
         Self::build(SessionCache::builder().capacity(capacity))
     }
 
-    fn build(builder: Builder<Memory>) -> Result<Self, BuildError> {
+    fn build(builder: SessionCacheBuilder<Memory>) -> Result<Self, BuildError> {
         let mode = Mode { update_time: true, ..Mode::default() };
         let cache = builder.mode(mode).timeout(Duration::from_secs(IDLE_SECONDS)).build()?;
         Ok(Self { cache: Arc::new(cache) })
@@ -228,7 +230,7 @@ impl ClientContextStore {
         let Some(made) = self.entry(id, Protocol::TLS1_3, Memory::Tls13(Shelf::default())) else { return };
         let Some(shelf) = made.shelf() else { return };
         edit(shelf);
-        if let Added::Replaced(older) = view.add(made.clone()) {
+        if let Ok(Added::Replaced(older)) = view.add(made.clone()) {
             older.shelf().into_iter().for_each(|older| shelf.inherit(older));
         }
     }

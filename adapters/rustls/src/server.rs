@@ -131,7 +131,7 @@ impl StoresServerSessions for ServerContextStore {
         let secret = Secret::from(value);
         let Ok(id) = SessionId::new(&key) else { return false };
         let session = Session::<Secret>::builder(id).context(self.context).try_build(secret);
-        session.is_ok_and(|session| self.view().add(session).changed())
+        session.is_ok_and(|session| self.view().add(session).is_ok_and(|added| added.changed()))
     }
 
     /// A copy of what is stored under `key`, which stays.

@@ -111,5 +111,5 @@ pub(crate) fn look_at(session: &Session) {
 /// Whether a session is expired at `now`, for the stores that sweep with a closure.
 #[inline]
 pub(crate) fn is_expired(session: &Session, now: u64) -> bool {
-    session.expires_at().is_some_and(|last| last < now)
+    session.expires_at().is_some_and(|last| last.as_secs() < now)
 }

@@ -54,7 +54,7 @@ impl Stock {
         let sessions = self.fresh(n);
         let mut ids: Vec<_> = sessions.iter().map(Session::id).collect();
         for session in sessions {
-            assert!(matches!(self.cache.add(session), Added::Inserted));
+            assert!(matches!(self.cache.add(session), Ok(Added::Inserted)));
         }
         random.shuffle(&mut ids);
         ids

@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
 use hdrhistogram::Histogram;
@@ -34,7 +34,7 @@ enum Own {
 }
 
 /// Seconds by which an errand dates sessions back: more than any of them lives.
-const LONG_AGO: u64 = 1_000_000;
+const LONG_AGO: Duration = Duration::from_secs(1_000_000);
 
 impl RustlsStore {
     pub(crate) fn new(kind: Kind, capacity: usize) -> Result<Self> {
@@ -79,7 +79,7 @@ impl Store for RustlsStore {
             Errand::Expire => {
                 for session in cache.iter() {
                     let created = session.created_at().unwrap_or_default();
-                    session.set_created_at(created.saturating_sub(LONG_AGO));
+                    session.set_created_at(created - LONG_AGO);
                 }
             }
             Errand::Replace => {

@@ -175,7 +175,7 @@ impl Open {
             12 | 13 => Self::assert_of(key, view.take(&key.id()).as_ref()),
             14 => _ = self.handle(a).map(|session| self.cache.remove(session)),
             15 => _ = view.remove_id(&key.id()),
-            16 => _ = self.cache.flush_expired(self.now() + seconds),
+            16 => _ = self.cache.flush_expired_at(self.now() + seconds),
             17 => _ = view.clear(),
             18 => self.cache.set_capacity(1 + usize::from(a % 40)).expect("a valid capacity"),
             19 => self.cache.set_mode(mode(a)),
@@ -198,14 +198,14 @@ impl Open {
     fn add(&self, session: Session<Payload>) {
         let given = session.clone();
         match self.cache.add(session) {
-            Added::Replaced(old) => {
+            Ok(Added::Replaced(old)) => {
                 assert!(!Session::ptr_eq(&old, &given), "replaced by itself");
                 assert_eq!(
                     (old.id(), old.context(), old.protocol()),
                     (given.id(), given.context(), given.protocol())
                 );
             }
-            Added::Inserted | Added::Identical | Added::Rejected(_) => {}
+            Ok(Added::Inserted) | Ok(Added::Identical) | Err(_) => {}
         }
     }
 

@@ -163,9 +163,9 @@ impl Stage {
     fn add(&self, key: Key, session: Session<Entry>) -> Vec<(Key, What)> {
         let object = number(&session);
         let what = match self.cache.add(session) {
-            Added::Inserted => What::Inserted(object),
-            Added::Replaced(old) => What::Replaced(object, number(&old)),
-            Added::Identical => What::Identical(object),
+            Ok(Added::Inserted) => What::Inserted(object),
+            Ok(Added::Replaced(old)) => What::Replaced(object, number(&old)),
+            Ok(Added::Identical) => What::Identical(object),
             Added::Rejected(Rejection::Contention | Rejection::NotResumable) => return Vec::new(),
             Added::Rejected(rejection) => panic!("rejected: {rejection:?}"),
         };
@@ -242,7 +242,7 @@ pub fn run(scenario: &Scenario, taker: Taker) {
     let stored = scenario.stored.iter().take(scenario.capacity);
     let scenario = Scenario { stored: stored.copied().collect(), ..scenario.clone() };
     for key in &scenario.stored {
-        assert!(stage.cache.add(stage.shared[*key].clone()).changed());
+        assert!(stage.cache.add(stage.shared[*key].clone()).is_ok_and(|added| added.changed()));
     }
     let stage = Arc::new(stage);
     let spawn = |steps: Vec<Step>| {

@@ -2,7 +2,9 @@
 
 use super::payload::Payload;
 use anyhow::Result;
-use sessile::{Builder, Capacity, Context, Hooks, ManualClock, Policy, Session, SessionCache, SessionId};
+use sessile::{
+    Capacity, Context, Hooks, ManualClock, Policy, Session, SessionCache, SessionCacheBuilder, SessionId,
+};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -38,15 +40,22 @@ pub(super) struct Caches {
 impl Caches {
     pub(super) fn new(payload_bytes: usize) -> Result<Self> {
         let clock = Arc::new(ManualClock::new(START));
-        let build = |name,
-                     capacity: Capacity,
-                     ids,
-                     sizes,
-                     change: &dyn Fn(Builder<Payload>) -> Builder<Payload>| {
-            let builder = SessionCache::builder().capacity(capacity).clock(Arc::clone(&clock));
-            let cache = change(builder.timeout(Duration::from_secs(3))).build()?;
-            anyhow::Ok(Subject { name, cache, ids, sizes, swaps_hooks: name == "resized" && !HIDES_FENCES })
-        };
+        let build =
+            |name,
+             capacity: Capacity,
+             ids,
+             sizes,
+             change: &dyn Fn(SessionCacheBuilder<Payload>) -> SessionCacheBuilder<Payload>| {
+                let builder = SessionCache::builder().capacity(capacity).clock(Arc::clone(&clock));
+                let cache = change(builder.timeout(Duration::from_secs(3))).build()?;
+                anyhow::Ok(Subject {
+                    name,
+                    cache,
+                    ids,
+                    sizes,
+                    swaps_hooks: name == "resized" && !HIDES_FENCES,
+                })
+            };
         let total = 500 * payload_bytes.max(1);
         let subjects = vec![
             build("one set", Capacity::Sessions(10), 24, &[], &|builder| builder)?,

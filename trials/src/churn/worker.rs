@@ -81,7 +81,7 @@ impl<'c> Worker<'c> {
     fn add(&mut self, subject: &Subject, number: u64) {
         let new = session(number, Context::NONE, self.payload_bytes);
         let kept = (self.random.u8(..8) == 0).then(|| new.clone());
-        if let Added::Replaced(old) = subject.cache.add(new) {
+        if let Ok(Added::Replaced(old)) = subject.cache.add(new) {
             self.meet(Some(old));
         }
         self.meet(kept);
@@ -90,7 +90,7 @@ impl<'c> Worker<'c> {
     /// Adds what was met before: identical, or back from another stay, or into another cache.
     fn add_again(&mut self, subject: &Subject) {
         let Some(session) = self.random.choice(&self.held).cloned() else { return };
-        if let Added::Replaced(old) = subject.cache.add(session) {
+        if let Ok(Added::Replaced(old)) = subject.cache.add(session) {
             verify(&old);
         }
     }
@@ -109,7 +109,7 @@ impl<'c> Worker<'c> {
         let view = subject.cache.view(context);
         match self.random.u8(..8) {
             0..3 => {
-                if let Added::Replaced(old) = view.add(session(number, context, self.payload_bytes)) {
+                if let Ok(Added::Replaced(old)) = view.add(session(number, context, self.payload_bytes)) {
                     verify(&old);
                 }
             }
@@ -136,7 +136,7 @@ impl<'c> Worker<'c> {
         match self.random.u8(..4) {
             0 => session.set_timeout(Duration::from_secs(self.random.u64(..9))),
             1 => session.set_not_resumable(),
-            2 => session.set_created_at(session.created_at().unwrap_or(0)),
+            2 => session.set_created_at(session.created_at().unwrap_or_default()),
             _ => drop(session.clone()),
         }
     }
@@ -147,7 +147,7 @@ impl<'c> Worker<'c> {
         match rare {
             9_950..9_958 => self.caches.clock.advance(1),
             9_958..9_960 => {
-                cache.flush_expired(self.random.u64(..=1) + sessile::Clock::now(&self.caches.clock));
+                cache.flush_expired_at(cache.now() + Duration::from_secs(self.random.u64(..=1)));
             }
             9_960 if self.random.u8(..8) == 0 => {
                 cache.clear();

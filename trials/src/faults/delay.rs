@@ -212,7 +212,7 @@ mod tests {
         let cache = SessionCache::new(10).unwrap();
         let times = Arc::new(Times::default());
         let held = session(1, Some(Arc::clone(&times)));
-        assert!(cache.add(held.clone()).changed() && cache.remove_id(&held.id()));
+        assert!(cache.add(held.clone()).is_ok_and(|added| added.changed()) && cache.remove_id(&held.id()));
         cache.collect();
         assert_eq!(times.delay(), None);
         drop(held);

@@ -103,7 +103,7 @@ impl Doer {
             }
             Deed::Take => drop(cache.take(&key)),
             Deed::RemoveId => _ = cache.remove_id(&key),
-            Deed::Flush => _ = cache.flush_expired(START + 100_000),
+            Deed::Flush => _ = cache.flush_expired_at(START + 100_000),
             Deed::Clear => _ = cache.clear(),
             // Both sizes are valid and small.
             Deed::Resize => _ = cache.set_capacity(CAPACITY - (self.number % 2) as usize),
@@ -153,7 +153,7 @@ const WAYS: [Way; 9] = [
     }),
     ("flush", |cache, clock, _| {
         clock.advance(7201);
-        cache.flush_expired(START + 7201);
+        cache.flush_expired_at(START + 7201);
     }),
     ("clear", |cache, _, _| _ = cache.clear()),
     // Always valid, never too large.

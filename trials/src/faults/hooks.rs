@@ -34,7 +34,7 @@ const OPERATIONS: [Operation; 17] = [
     ("take", |cache, _, number| drop(cache.take(&id(number)))),
     ("remove", |cache, _, number| drop(cache.get(&id(number)).inspect(|found| _ = cache.remove(found)))),
     ("remove_id", |cache, _, number| _ = cache.remove_id(&id(number))),
-    ("flush_expired", |cache, _, _| _ = cache.flush_expired(START + 1)),
+    ("flush_expired", |cache, _, _| _ = cache.flush_expired_at(START + 1)),
     ("clear", |cache, _, _| _ = cache.clear()),
     // Sizes that are valid and small.
     ("set_capacity", |cache, _, number| _ = cache.set_capacity(CAPACITY + (number % 3) as usize)),

@@ -8,7 +8,7 @@ use super::outcome::{Figures, Outcome};
 use super::payload::{Ledger, Payload};
 use super::support::{Fuse, Injected, Point, START, disturbed, ensure_reclaimed, ensure_whole, id, repeat};
 use anyhow::{Result, ensure};
-use sessile::{Clock, Session, SessionCache};
+use sessile::{Clock, Session, SessionCache, Timestamp};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -26,9 +26,9 @@ const PASSES: u32 = 3;
 struct Restless(AtomicU64);
 
 impl Clock for Restless {
-    fn now(&self) -> u64 {
+    fn now(&self) -> Timestamp {
         Fuse::pass(Point::Clock);
-        START + self.0.fetch_add(1, Ordering::Relaxed) / 16
+        Timestamp::from(START + self.0.fetch_add(1, Ordering::Relaxed) / 16)
     }
 }
 
@@ -90,7 +90,7 @@ const OPERATIONS: [Operation; 16] = [
         name: "flush",
         run: |cache, ledger, key| {
             drop(cache.add(ledger.session(key)));
-            cache.flush_expired(u64::MAX);
+            cache.flush_expired_at(u64::MAX);
         },
     },
     Operation {

@@ -10,7 +10,7 @@ use super::allocator::weigh;
 use super::outcome::{Figures, GarbageFigures, Outcome, WorkloadFigures};
 use super::support::{ensure_reclaimed, ensure_whole, id};
 use anyhow::{Context, Result, ensure};
-use sessile::{Added, Rejection, Session, SessionCache};
+use sessile::{Rejection, Session, SessionCache};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Barrier, mpsc};
 use std::thread;
@@ -48,8 +48,10 @@ struct Seen {
 impl Seen {
     fn add(&self, cache: &Cache, number: u64) {
         match cache.add(bulk(number)) {
-            Added::Rejected(Rejection::Garbage) => self.refused.fetch_add(1, Ordering::Relaxed),
-            Added::Rejected(_) => self.other_refusals.fetch_add(1, Ordering::Relaxed),
+            Err(rejected) if rejected.reason() == Rejection::Garbage => {
+                self.refused.fetch_add(1, Ordering::Relaxed)
+            }
+            Err(_) => self.other_refusals.fetch_add(1, Ordering::Relaxed),
             _ => return,
         };
     }
@@ -182,7 +184,7 @@ pub(crate) fn run(time: Duration, figures: &mut Figures) -> Result<()> {
 /// What the cache says that one retired session weighs.
 fn footprint() -> Result<usize> {
     let cache = SessionCache::new(10)?;
-    ensure!(cache.add(bulk(1)).changed() && cache.remove_id(&id(1)));
+    ensure!(cache.add(bulk(1)).is_ok_and(|added| added.changed()) && cache.remove_id(&id(1)));
     let garbage = cache.stats().garbage;
     ensure!(garbage.sessions == 1, "one session was retired: {garbage:?}");
     Ok(garbage.bytes as usize)
@@ -199,7 +201,7 @@ fn try_workload(
     let cache = SessionCache::builder().capacity(workload.capacity).garbage_limit(LIMIT).build()?;
     let held = Session::<Bulk>::builder(id(STALLED)).context(stalled_context()).build([STALLED; 133]);
     // The cache's LRU must not evict it for good; the reader holds it by the guard, whatever becomes of it.
-    ensure!(cache.add(held).changed());
+    ensure!(cache.add(held).is_ok_and(|added| added.changed()));
     let seen = Seen::default();
     while_a_reader_stalls(&cache, || -> Result<()> {
         let sampled = work(workload, threads, time, &cache, &seen);
@@ -304,7 +306,11 @@ fn after_the_stall(cache: &Cache, block_bytes: usize, live: &(dyn Fn() -> isize 
     ensure!(live() == stored, "{} bytes live, {stored} stored", live());
     for number in 0..1000 {
         let added = cache.add(bulk(number));
-        ensure!(added.changed(), "an add after the stall: {added:?}, {:?}", cache.stats());
+        ensure!(
+            added.as_ref().is_ok_and(|added| added.changed()),
+            "an add after the stall: {added:?}, {:?}",
+            cache.stats()
+        );
     }
     ensure_whole(cache)
 }

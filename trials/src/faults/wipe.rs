@@ -9,7 +9,7 @@ use super::allocator::{CANARY, canaries_freed};
 use super::outcome::{Figures, Outcome};
 use super::support::{START, ended, ensure_whole, id, repeat};
 use anyhow::{Context, Result, ensure};
-use sessile::{Added, Capacity, ManualClock, Mode, Secret, Session, SessionCache};
+use sessile::{Capacity, ManualClock, Mode, Secret, Session, SessionCache};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
@@ -98,7 +98,7 @@ fn ways<B: Bytes>() -> [Way<B>; 20] {
             })
         }),
         ("flush_expired", |scene| {
-            ensure!(scene.cache.flush_expired(START + 7201) == CAPACITY as usize);
+            ensure!(scene.cache.flush_expired_at(START + 7201) == CAPACITY as usize);
             Ok(())
         }),
         ("clear", |scene| {
@@ -157,7 +157,7 @@ fn each<B: Bytes>(scene: &Scene<B>, f: fn(&Scene<B>, u64)) -> Result<()> {
 }
 
 fn rejected<B: Bytes>(scene: &Scene<B>, session: Session<Guarded<B>>) -> Result<()> {
-    ensure!(matches!(scene.cache.add(session), Added::Rejected(_)), "was not rejected");
+    ensure!(matches!(scene.cache.add(session), Err(_)), "was not rejected");
     Ok(())
 }
 

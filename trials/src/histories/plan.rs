@@ -1,7 +1,10 @@
 //! The caches that histories are recorded on: from one session in one set to a table that grows without a bound.
 
 use super::history::Object;
-use sessile::{Builder, Capacity, Clock, Context, ManualClock, Policy, Session, SessionCache, SessionId};
+use sessile::{
+    Capacity, Clock, Context, ManualClock, Policy, Session, SessionCache, SessionCacheBuilder, SessionId,
+    Timestamp,
+};
 use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
@@ -69,7 +72,7 @@ impl Plan {
         self.fill_percent == 0 && needed <= smallest.min(SET)
     }
 
-    pub(super) fn builder(&self, clock: &Arc<Pendulum>) -> Builder<Object> {
+    pub(super) fn builder(&self, clock: &Arc<Pendulum>) -> SessionCacheBuilder<Object> {
         SessionCache::builder()
             .capacity(self.capacity.map_or(Capacity::Unbounded, Capacity::Sessions))
             .policy(self.policy)
@@ -118,12 +121,12 @@ impl Pendulum {
 
     /// Reads it without suspension.
     pub(super) fn peek(&self) -> u64 {
-        self.0.now()
+        self.0.now().as_secs()
     }
 }
 
 impl Clock for Pendulum {
-    fn now(&self) -> u64 {
+    fn now(&self) -> Timestamp {
         let now = self.0.now();
         suspend_sometimes();
         now

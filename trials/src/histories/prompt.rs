@@ -11,7 +11,7 @@ use super::gate::spin_until;
 use super::stamp::Stopwatch;
 use anyhow::{Result, anyhow};
 use serde::Serialize;
-use sessile::{Added, Session, SessionCache, SessionId};
+use sessile::{Session, SessionCache, SessionId};
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::thread::scope;
@@ -82,7 +82,7 @@ impl Subject for Removals {
         let session = &self.sessions[round];
         // Keeps the line here, so that a mark has far to go.
         drop(session.clone());
-        let is_done = !matches!(self.cache.add(session.clone()), Added::Rejected(_));
+        let is_done = !matches!(self.cache.add(session.clone()), Err(_));
         if is_done {
             self.cache.remove_id(&session.id());
         }

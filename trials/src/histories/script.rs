@@ -3,7 +3,7 @@
 use super::history::{Answer, Call, Departure, Event, Log, Object};
 use super::plan::{Pendulum, Plan, suspend_sometimes};
 use super::stamp::Stopwatch;
-use sessile::{Added, Context, RemovalCause, Session, SessionCache, SessionId};
+use sessile::{Added, Context, Rejected, RemovalCause, Session, SessionCache, SessionId};
 use std::cell::RefCell;
 
 /// Sessions that a thread keeps from earlier answers, to add or remove them again.
@@ -147,7 +147,7 @@ impl<'c> Actor<'c> {
         let object = *session;
         let target = Target::of(self.cache, object.key, self.random.bool());
         let added = self.record(|| target.add(session), |added| Call::Add { object, answer: answer(added) });
-        if let Added::Replaced(old) = added {
+        if let Ok(Added::Replaced(old)) = added {
             self.hold(Some(&old));
         }
     }
@@ -220,9 +220,9 @@ impl<'c> Actor<'c> {
         let cache = self.cache;
         let flush = || match (scope, now) {
             (None, None) => cache.clear(),
-            (None, Some(now)) => cache.flush_expired(now),
+            (None, Some(now)) => cache.flush_expired_at(now),
             (Some(context), None) => cache.view(context).clear(),
-            (Some(context), Some(now)) => cache.view(context).flush_expired(now),
+            (Some(context), Some(now)) => cache.view(context).flush_expired_at(now),
         };
         self.record(flush, |_| Call::Flush { keys, now });
     }
@@ -268,7 +268,7 @@ impl<'c> Target<'c> {
         Self { cache, view: (as_view || !context.is_none()).then_some(context) }
     }
 
-    fn add(&self, session: Session<Object>) -> Added<Object> {
+    fn add(&self, session: Session<Object>) -> Result<Added<Object>, Rejected<Object>> {
         match self.view {
             None => self.cache.add(session),
             Some(context) => self.cache.view(context).add(session),
@@ -300,11 +300,11 @@ impl<'c> Target<'c> {
     }
 }
 
-fn answer(added: &Added<Object>) -> Answer {
+fn answer(added: &Result<Added<Object>, Rejected<Object>>) -> Answer {
     match added {
-        Added::Inserted => Answer::Inserted,
-        Added::Replaced(old) => Answer::Replaced(**old),
-        Added::Identical => Answer::Identical,
-        Added::Rejected(rejection) => Answer::Rejected(*rejection),
+        Ok(Added::Inserted) => Answer::Inserted,
+        Ok(Added::Replaced(old)) => Answer::Replaced(**old),
+        Ok(Added::Identical) => Answer::Identical,
+        Err(rejected) => Answer::Rejected(rejected.reason()),
     }
 }

@@ -2,6 +2,7 @@
 
 use std::ffi::c_int;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use foreign_types::ForeignTypeRef;
 use openssl::ssl::{
@@ -228,7 +229,7 @@ fn a_session_of_the_future_waits() {
         link.close();
         crate::support::backdate(&stored, -1_000);
         for one in store.sessions() {
-            one.set_created_at(one.created_at().unwrap() + 1_000);
+            one.set_created_at(one.created_at().unwrap() + Duration::from_secs(1_000));
         }
         client.visit(server, Some(&session))
     });

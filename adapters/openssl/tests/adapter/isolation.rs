@@ -6,7 +6,7 @@ use foreign_types::ForeignTypeRef;
 use openssl::ssl::{
     ClientHelloResponse, NameType, Ssl, SslContext, SslContextBuilder, SslMethod, SslSession, SslVersion,
 };
-use sessile::{Added, Context, Rejection, Session, SessionId};
+use sessile::{Context, Rejection, Session, SessionId};
 use sessile_openssl::ServerStore;
 
 use crate::support::{BOTH, Client, Link, Site, duplicate, renamed};
@@ -166,7 +166,7 @@ fn what_was_made_without_a_store_is_refused() {
     let client = Client::new();
     client.visit(&bare, None);
     let foreign = client.sessions().pop().unwrap();
-    assert!(matches!(store.add_session(&foreign), Added::Rejected(Rejection::Context)));
+    assert!(matches!(store.add_session(&foreign), Err(Rejection::Context)));
     assert!(!store.remove_session(&foreign) && !store.remove_id_of(&foreign));
     assert_eq!(store.stats().number, 0);
 }
@@ -181,7 +181,7 @@ fn what_is_filed_under_a_false_id_is_not_resumed() {
     let (offered, stored) = (client.sessions().pop().unwrap(), store.sessions().pop().unwrap());
     let id = SessionId::from([7; 32]);
     let filed = Session::<SslSession>::builder(id).context(stored.context()).protocol(stored.protocol());
-    assert!(store.cache().add(filed.build((*stored).clone())).changed());
+    assert!(store.cache().add(filed.build((*stored).clone())).is_ok_and(|added| added.changed()));
     assert!(!client.visit(&server, Some(&renamed(&offered, id.as_bytes()))));
     assert!(client.visit(&server, Some(&offered)));
 }

@@ -1,5 +1,7 @@
 //! TLS 1.2: sessions by id, resumed until they leave.
 
+use std::time::Duration;
+
 use foreign_types::ForeignTypeRef;
 use openssl::ssl::{Ssl, SslContext, SslVersion};
 use sessile::{Added, Context};
@@ -75,7 +77,7 @@ fn an_expired_session_is_not_resumed() {
     client.visit(&server, None);
     let session = client.sessions().pop().unwrap();
     let stored = store.sessions().pop().unwrap();
-    stored.set_created_at(stored.created_at().unwrap() - 7_201);
+    stored.set_created_at(stored.created_at().unwrap() - Duration::from_secs(7_201));
     assert!(!client.visit(&server, Some(&session)));
     let stats = store.stats();
     assert_eq!((stats.timeouts, stats.expired, stats.hits), (1, 1, 0));
@@ -91,7 +93,7 @@ fn a_session_that_is_replaced_in_mid_flight_gives_way_to_its_successor() {
     let session = client.sessions().pop().unwrap();
     let first = store.sessions().pop().unwrap();
     let second = duplicate(&first);
-    assert!(matches!(store.add_session(&second), Added::Replaced(_)));
+    assert!(matches!(store.add_session(&second), Ok(Added::Replaced(_))));
 
     // The connection goes on, and the next one resumes from the successor.
     link.exchange();

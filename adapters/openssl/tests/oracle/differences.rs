@@ -62,7 +62,7 @@ fn a_session_without_id_is_refused() {
     assert_eq!((libssl.add(0), libssl.remove(0)), (1, 0), "libssl stores it and cannot remove it");
     assert_eq!(libssl.number(), 1);
     let added = ours.store.add_session(ours.object(0));
-    assert!(matches!(added, Added::Rejected(Rejection::NotResumable)));
+    assert!(matches!(added, Err(Rejection::NotResumable)));
 }
 
 #[test]
@@ -71,7 +71,7 @@ fn an_expired_session_is_refused() {
     libssl.make(20, KEY_0, 500, 400);
     ours.make(20, KEY_0, 500, 400);
     assert_eq!(libssl.add(20), 1);
-    assert!(matches!(ours.store.add_session(ours.object(20)), Added::Rejected(Rejection::Expired)));
+    assert!(matches!(ours.store.add_session(ours.object(20)), Err(Rejection::Expired)));
 }
 
 #[test]
@@ -84,7 +84,7 @@ fn a_session_that_must_not_be_resumed_is_refused() {
     marker.remove_foreign(&own);
     assert!(!object::is_resumable(&theirs) && !object::is_resumable(&own));
     assert_eq!(libssl.add(0), 1);
-    assert!(matches!(ours.store.add_session(&own), Added::Rejected(Rejection::NotResumable)));
+    assert!(matches!(ours.store.add_session(&own), Err(Rejection::NotResumable)));
 }
 
 #[test]
@@ -96,7 +96,7 @@ fn a_replacement_is_told() {
     ours.make(20, KEY_0, 0, 1_000);
     let (theirs, added) = (libssl.add(20), ours.store.add_session(ours.object(20)));
     assert_eq!((theirs, libssl.told()), (1, Vec::new()), "libssl drops the old one in silence");
-    let Added::Replaced(old) = added else { panic!("{added:?}") };
+    let Ok(Added::Replaced(old)) = added else { panic!("{added:?}") };
     assert_eq!(object::serial_of(&old), 0);
     assert_eq!(ours.store.stats().replaced, 1);
 }

@@ -53,7 +53,7 @@ impl Subject for Ours {
     }
 
     fn add(&mut self, serial: u64) -> u64 {
-        u64::from(self.store.add_session(self.object(serial)).changed())
+        u64::from(self.store.add_session(self.object(serial)).is_ok_and(|added| added.changed()))
     }
 
     /// By identity where this very object is stored, by id where another one is: libssl knows the latter only.

@@ -42,7 +42,7 @@ impl<const PROTECT: bool> Store for Sessile<PROTECT> {
     }
 
     fn flush(&self, now: u64) -> Option<usize> {
-        Some(self.0.flush_expired(now))
+        Some(self.0.flush_expired_at(now))
     }
 
     fn len(&self) -> Option<usize> {

@@ -28,7 +28,7 @@ impl Operation for Identical {
 
     #[inline]
     fn run(&self, session: Session<Payload>) -> bool {
-        matches!(self.stock.cache.add(session), Added::Identical)
+        matches!(self.stock.cache.add(session), Ok(Added::Identical))
     }
 }
 
@@ -55,7 +55,7 @@ impl Operation for Replacing {
 
     #[inline]
     fn run(&self, session: Session<Payload>) -> bool {
-        matches!(black_box(self.stock.cache.add(session)), Added::Replaced(_))
+        matches!(black_box(self.stock.cache.add(session)), Ok(Added::Replaced(_)))
     }
 }
 
@@ -83,7 +83,7 @@ impl Operation for Below {
 
     #[inline]
     fn run(&self, session: Session<Payload>) -> bool {
-        matches!(self.stock.cache.add(session), Added::Inserted)
+        matches!(self.stock.cache.add(session), Ok(Added::Inserted))
     }
 }
 
@@ -106,6 +106,6 @@ impl Operation for AtCapacity {
 
     #[inline]
     fn run(&self, session: Session<Payload>) -> bool {
-        matches!(self.0.cache.add(session), Added::Inserted)
+        matches!(self.0.cache.add(session), Ok(Added::Inserted))
     }
 }

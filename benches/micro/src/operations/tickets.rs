@@ -70,7 +70,7 @@ impl Operation for Mix {
         let added = handshake.new.map(|ticket| self.stock.cache.add(ticket));
         // An old ticket may have been evicted.
         drop(self.stock.cache.take(&handshake.old));
-        added.iter().all(|added| matches!(added, Added::Inserted))
+        added.iter().all(|added| matches!(added, Ok(Added::Inserted)))
     }
 }
 

@@ -6,6 +6,7 @@ mod replay;
 use std::ffi::{c_int, c_long};
 use std::ptr;
 use std::sync::OnceLock;
+use std::time::Duration;
 
 use anyhow::{Result, bail};
 use foreign_types::ForeignTypeRef;
@@ -32,7 +33,7 @@ const TIMEOUTS: c_int = 30;
 const CACHE_FULL: c_int = 31;
 
 /// Seconds by which an errand dates sessions back: more than any of them lives.
-const LONG_AGO: u64 = 1_000_000;
+const LONG_AGO: Duration = Duration::from_secs(1_000_000);
 
 /// One store under test.
 pub(crate) struct LibsslStore {
@@ -95,7 +96,7 @@ impl Store for LibsslStore {
             Errand::Expire => {
                 for session in store.sessions() {
                     let created = session.created_at().unwrap_or_default();
-                    session.set_created_at(created.saturating_sub(LONG_AGO));
+                    session.set_created_at(created - LONG_AGO);
                 }
             }
             Errand::Replace => {

@@ -58,7 +58,7 @@ pub(super) const CASES: [Case; 25] = [
     case("takes of all", warm, |setting| done(|| setting.each(|cache, n| cache.take(&id(n))))),
     case("removals of all", warm, |setting| done(|| setting.each(|cache, n| cache.remove_id(&id(n))))),
     case("a take with a removal hook", hooked, |setting| done(|| setting.cache.take(&id(99)))),
-    case("flush_expired", warm, |setting| done(|| setting.cache.flush_expired(START + 100_000))),
+    case("flush_expired", warm, |setting| done(|| setting.cache.flush_expired_at(START + 100_000))),
     case("clear", warm, |setting| done(|| setting.cache.clear())),
     case("clear with a removal hook", hooked, |setting| done(|| setting.cache.clear())),
     case("grow", warm, |setting| resized(setting.cache.set_capacity(1000))),
@@ -116,8 +116,8 @@ fn add(setting: &Setting, count: usize) -> Result<End> {
     for session in setting.newcomers.iter().take(count) {
         let before = setting.cache.stats();
         match setting.cache.add(session.clone()) {
-            Added::Inserted => {}
-            Added::Rejected(Rejection::Allocation) => {
+            Ok(Added::Inserted) => {}
+            Err(rejected) if rejected.reason() == Rejection::Allocation => {
                 let after = setting.cache.stats();
                 ensure!(after.rejected == before.rejected + 1, "a refusal is not counted");
                 ensure!(after == counting(before, &after), "a refusal changed the cache");

@@ -1,0 +1,141 @@
+//! The second tier behind the miss hook, and lookups that tell where a session was found.
+
+use super::departure::{Departures, Held};
+use super::lookup::Standing;
+use super::{Key, SessionCache};
+use crate::error::{Added, RemovalCause};
+use crate::session::{Block, Generation, KeyMatch, Session};
+use crate::settings::Operation;
+use crate::stats::Counter;
+use std::cell::Cell;
+
+/// Where a session was found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Source {
+    /// It was stored in the cache.
+    Cache,
+    /// The miss hook supplied it. Another process may have got it as well.
+    Tier,
+}
+
+impl<T: Send + Sync + 'static> SessionCache<T> {
+    /// A take of what satisfies `accept`. What does not stays, and then the tier is not asked.
+    pub(super) fn take_key_if(
+        &self,
+        key: Key<'_>,
+        accept: impl Fn(&Session<T>) -> bool,
+    ) -> Option<(Session<T>, Source)> {
+        let refused = Cell::new(false);
+        let taken = self.take_stored(key, &|session| {
+            let is_accepted = accept(session);
+            refused.set(!is_accepted);
+            is_accepted
+        });
+        match taken {
+            Some(session) => Some((session, Source::Cache)),
+            None if refused.get() => None,
+            None => self.take_from_tier(key, &accept).map(|session| (session, Source::Tier)),
+        }
+    }
+
+    /// A get of what satisfies `accept`, likewise.
+    pub(super) fn get_key_if(
+        &self,
+        key: Key<'_>,
+        accept: impl Fn(&Session<T>) -> bool,
+    ) -> Option<(Session<T>, Source)> {
+        let refused = Cell::new(false);
+        let noting = |session: &Session<T>| {
+            let is_accepted = accept(session);
+            refused.set(!is_accepted);
+            is_accepted
+        };
+        let found = match self.settings.looks_up() {
+            true => {
+                let (probe, mut lend) = (self.probe(key), Some(Session::clone));
+                self.in_time(self.time.now(), |now, may_retry| {
+                    self.look_at(key, &probe, now, may_retry, &noting, &mut lend)
+                })
+            }
+            false => self.look_by_settings(key, Session::clone),
+        };
+        match found {
+            Some(session) => Some((session, Source::Cache)),
+            None if refused.get() => None,
+            None => self.ask_tier(key, Some).filter(&accept).map(|session| (session, Source::Tier)),
+        }
+    }
+
+    /// Asks the miss hook. What it supplies is checked like a stored session, counted, and kept unless the mode says
+    /// otherwise.
+    #[inline]
+    pub(super) fn ask_tier<R>(&self, key: Key<'_>, f: impl FnOnce(Session<T>) -> Option<R>) -> Option<R> {
+        if !self.settings.wants_miss() {
+            return None;
+        }
+        f(self.supplied_and_kept(key)?)
+    }
+
+    #[cold]
+    fn supplied_and_kept(&self, key: Key<'_>) -> Option<Session<T>> {
+        let session = Held::new(self, self.supplied(key, Operation::Get)?);
+        if self.settings.mode().keep_tier_hits {
+            // A refusal must not break the resumption.
+            match self.store(session.clone(), false) {
+                Ok(Added::Replaced(kept)) => self.let_go(kept),
+                Ok(Added::Inserted | Added::Identical) => {}
+                Err(refused) => self.let_go(refused.into_session()),
+            }
+        }
+        Some(session.into_session())
+    }
+
+    /// A session that is taken from the second tier is not kept in the first. The hook hears that it was taken.
+    pub(super) fn take_from_tier(
+        &self,
+        key: Key<'_>,
+        accept: &impl Fn(&Session<T>) -> bool,
+    ) -> Option<Session<T>> {
+        if !self.settings.wants_miss() {
+            return None;
+        }
+        let session = Held::new(self, self.supplied(key, Operation::Take)?);
+        if !accept(&session) {
+            return None;
+        }
+        let mut departures = Departures::none();
+        if self.settings.wants_removed() {
+            departures.push((session.clone(), RemovalCause::Taken));
+        }
+        self.announce(departures);
+        Some(session.into_session())
+    }
+
+    #[cold]
+    fn supplied(&self, key: Key<'_>, operation: Operation) -> Option<Session<T>> {
+        let hooks = self.settings.hooks();
+        let session = (hooks.on_miss.as_ref()?)(&key.query(operation))?;
+        let block = session.block();
+        let is_asked_for = block.match_key(key.id, key.context, *key.protocol) == KeyMatch::Same;
+        let now = self.time.now();
+        let is_usable =
+            self.standing(block, now) == Standing::Usable && !self.is_from_before_revocation(block);
+        if !is_asked_for || !is_usable {
+            return None;
+        }
+        block.date(block.dating(now, self.settings.timeout_seconds())?, self.settings.generation());
+        let pin = self.domain.pin();
+        self.count(&pin, Counter::TierHits);
+        Some(session)
+    }
+
+    /// Whether a session that brings no generation may have been authenticated before its context was revoked: a second tier
+    /// does not know of revocations.
+    fn is_from_before_revocation(&self, block: &Block<T>) -> bool {
+        block.generation() == Generation::UNSET
+            && self
+                .settings
+                .revoked_at(block.context())
+                .is_some_and(|revoked| block.created().is_none_or(|created| created <= revoked.as_secs()))
+    }
+}
