@@ -1,36 +1,22 @@
-//! What libssl's callbacks find at the `SslContext` they are called for.
+//! What libssl's callbacks find at the `SslContext` and the `Ssl` they are called for.
 #![forbid(unsafe_code)]
 
 use std::sync::OnceLock;
 
 use openssl::error::ErrorStack;
 use openssl::ex_data::Index;
-use openssl::ssl::{SslContext, SslContextBuilder, SslContextRef};
+use openssl::ssl::{Ssl, SslContext, SslContextBuilder, SslContextRef, SslRef};
 
-use crate::ffi::InfoCallback;
+/// The place of one kind of value among the extra data of contexts.
+pub(crate) struct Place<T>(OnceLock<Index<SslContext, T>>);
 
-/// A store at one context.
-#[derive(Debug)]
-pub(crate) struct Attachment<S> {
-    pub(crate) store: S,
-    /// The info callback that the context had before.
-    pub(crate) former: Option<InfoCallback>,
-}
-
-/// The place of one kind of attachment among the extra data of contexts.
-pub(crate) struct Place<S>(OnceLock<Index<SslContext, Attachment<S>>>);
-
-impl<S: Send + Sync + 'static> Place<S> {
+impl<T: Send + Sync + 'static> Place<T> {
     pub(crate) const fn new() -> Self {
         Self(OnceLock::new())
     }
 
-    /// Puts an attachment there, in place of what was attached before.
-    pub(crate) fn fill(
-        &self,
-        context: &mut SslContextBuilder,
-        attachment: Attachment<S>,
-    ) -> Result<(), ErrorStack> {
+    /// Puts a value there, in place of what was attached before.
+    pub(crate) fn fill(&self, context: &mut SslContextBuilder, value: T) -> Result<(), ErrorStack> {
         let index = match self.0.get() {
             Some(index) => *index,
             None => {
@@ -38,12 +24,41 @@ impl<S: Send + Sync + 'static> Place<S> {
                 *self.0.get_or_init(|| made)
             }
         };
-        context.set_ex_data(index, attachment);
+        context.set_ex_data(index, value);
         Ok(())
     }
 
     /// What is attached to a context. Two loads, no lock.
-    pub(crate) fn at<'c>(&self, context: &'c SslContextRef) -> Option<&'c Attachment<S>> {
+    pub(crate) fn at<'c>(&self, context: &'c SslContextRef) -> Option<&'c T> {
         context.ex_data(*self.0.get()?)
+    }
+}
+
+/// The place of one kind of value among the extra data of connections.
+pub(crate) struct Slot<T>(OnceLock<Index<Ssl, T>>);
+
+impl<T: Send + Sync + 'static> Slot<T> {
+    pub(crate) const fn new() -> Self {
+        Self(OnceLock::new())
+    }
+
+    pub(crate) fn fill(&self, ssl: &mut SslRef, value: T) -> Result<(), ErrorStack> {
+        let index = match self.0.get() {
+            Some(index) => *index,
+            None => {
+                let made = Ssl::new_ex_index()?;
+                *self.0.get_or_init(|| made)
+            }
+        };
+        ssl.set_ex_data(index, value);
+        Ok(())
+    }
+
+    pub(crate) fn at<'s>(&self, ssl: &'s SslRef) -> Option<&'s T> {
+        ssl.ex_data(*self.0.get()?)
+    }
+
+    pub(crate) fn at_mut<'s>(&self, ssl: &'s mut SslRef) -> Option<&'s mut T> {
+        ssl.ex_data_mut(*self.0.get()?)
     }
 }

@@ -1,17 +1,27 @@
 //! What the `openssl` crate does not wrap, as safe functions over libssl's own.
 //!
-//! Everything unsafe of this crate is here and in `callbacks`, but for the one call that offers a client's session.
+//! Everything unsafe of this crate is here, in `assurance` and in `callbacks`.
 
-use std::ffi::{c_int, c_long, c_uint, c_void};
-use std::slice;
+use std::ffi::{CStr, c_char, c_int, c_long, c_uint, c_void};
+use std::sync::OnceLock;
+use std::{ptr, slice};
 
 use foreign_types::{ForeignType, ForeignTypeRef};
-use openssl::ssl::{SslContextBuilder, SslRef, SslSession, SslSessionRef};
+use openssl::error::ErrorStack;
+use openssl::ssl::{NameType, SslContextBuilder, SslRef, SslSession, SslSessionRef};
 use openssl_sys as sys;
 
 pub(crate) type InfoCallback = unsafe extern "C" fn(*const sys::SSL, c_int, c_int);
+pub(crate) type EarlyDataCallback = unsafe extern "C" fn(*mut sys::SSL, *mut c_void) -> c_int;
 
 unsafe extern "C" {
+    pub(crate) fn SSL_set_info_callback(ssl: *mut sys::SSL, callback: Option<InfoCallback>);
+    pub(crate) fn SSL_get_info_callback(ssl: *const sys::SSL) -> Option<InfoCallback>;
+    pub(crate) fn SSL_CTX_set_allow_early_data_cb(
+        context: *mut sys::SSL_CTX,
+        callback: Option<EarlyDataCallback>,
+        argument: *mut c_void,
+    );
     fn SSL_CTX_set_timeout(context: *mut sys::SSL_CTX, seconds: c_long) -> c_long;
     pub(crate) fn SSL_CTX_set_info_callback(context: *mut sys::SSL_CTX, callback: Option<InfoCallback>);
     pub(crate) fn SSL_CTX_get_info_callback(context: *mut sys::SSL_CTX) -> Option<InfoCallback>;
@@ -22,19 +32,49 @@ unsafe extern "C" {
         length: c_uint,
     ) -> c_int;
     fn SSL_SESSION_is_resumable(session: *const sys::SSL_SESSION) -> c_int;
+    fn ERR_set_mark() -> c_int;
+    fn ERR_pop_to_mark() -> c_int;
     fn SSL_renegotiate_pending(ssl: *const sys::SSL) -> c_int;
     fn SSL_SESSION_dup(session: *const sys::SSL_SESSION) -> *mut sys::SSL_SESSION;
+    fn SSL_SESSION_get0_hostname(session: *const sys::SSL_SESSION) -> *const c_char;
+    fn SSL_SESSION_set_ex_data(session: *mut sys::SSL_SESSION, index: c_int, data: *mut c_void) -> c_int;
+    fn SSL_SESSION_get_ex_data(session: *const sys::SSL_SESSION, index: c_int) -> *mut c_void;
+    fn CRYPTO_get_ex_new_index(
+        class: c_int,
+        long: c_long,
+        pointer: *mut c_void,
+        new: *const c_void,
+        dup: *const c_void,
+        free: *const c_void,
+    ) -> c_int;
 }
 
-/// A moment of a handshake, as the info callback tells it.
+/// What the info callback tells of that matters here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Moment {
     Started,
     Done,
+    /// A fatal alert is sent.
+    Failed,
+    /// Anything else, such as the next message.
+    Step,
 }
 
 const SSL_CB_HANDSHAKE_START: c_int = 0x10;
 const SSL_CB_HANDSHAKE_DONE: c_int = 0x20;
+const SSL_CB_WRITE_ALERT: c_int = 0x4008;
+const ALERT_LEVEL_FATAL: c_int = 2;
+
+/// Runs `call` and leaves the thread's queue of errors as it was: libssl takes what is there for the
+/// reason of whatever fails next.
+pub(crate) fn without_errors<R>(call: impl FnOnce() -> R) -> R {
+    // SAFETY: the queue is the thread's own; the marks are nested.
+    let _is_not_empty = unsafe { ERR_set_mark() };
+    let answer = call();
+    // SAFETY: as above.
+    let _found = unsafe { ERR_pop_to_mark() };
+    answer
+}
 
 /// Whether both are one `SSL_SESSION`.
 pub(crate) fn same(a: &SslSessionRef, b: &SslSessionRef) -> bool {
@@ -108,13 +148,23 @@ pub(crate) fn set_timeout(context: &mut SslContextBuilder, seconds: u64) {
     let _former = unsafe { SSL_CTX_set_timeout(context.as_ptr(), seconds) };
 }
 
-/// The moment that an info callback's second argument tells of.
-pub(crate) fn moment(wherefore: c_int) -> Option<Moment> {
+/// The moment that an info callback's arguments tell of.
+///
+/// libssl tells of a start and an end once more where a handshake halts for early data; neither is
+/// one.
+pub(crate) fn moment(ssl: &SslRef, wherefore: c_int, value: c_int) -> Moment {
     match wherefore {
-        SSL_CB_HANDSHAKE_START => Some(Moment::Started),
-        SSL_CB_HANDSHAKE_DONE => Some(Moment::Done),
-        _ => None,
+        SSL_CB_HANDSHAKE_START if !halts_for_early_data(ssl) => Moment::Started,
+        SSL_CB_HANDSHAKE_DONE if !halts_for_early_data(ssl) => Moment::Done,
+        SSL_CB_WRITE_ALERT if value >> 8 == ALERT_LEVEL_FATAL => Moment::Failed,
+        _ => Moment::Step,
     }
+}
+
+/// Whether the state is `TLS_ST_EARLY_DATA` or `TLS_ST_PENDING_EARLY_DATA_END`. Their numbers differ
+/// between versions of libssl, their names do not.
+fn halts_for_early_data(ssl: &SslRef) -> bool {
+    matches!(ssl.state_string(), "TED" | "TPEDE")
 }
 
 /// Whether the connection has not yet finished a handshake: libssl's own test for it.
@@ -131,4 +181,84 @@ pub(crate) fn is_first_handshake(ssl: &SslRef) -> bool {
 pub(crate) fn awaits_renegotiation(ssl: &SslRef) -> bool {
     // SAFETY: the connection is alive.
     unsafe { SSL_renegotiate_pending(ssl.as_ptr()) == 1 }
+}
+
+/// Seconds since the Unix epoch, by the call that libssl dates sessions by.
+#[inline]
+pub(crate) fn unix_seconds() -> u64 {
+    // SAFETY: nothing is written through a null pointer.
+    u64::try_from(unsafe { libc::time(ptr::null_mut()) }).unwrap_or(0)
+}
+
+/// The host name in the ClientHello that is being processed; that of the present handshake if none
+/// is.
+pub(crate) fn requested_host(ssl: &SslRef) -> Option<&[u8]> {
+    const SERVER_NAME: c_uint = 0;
+    let (mut bytes, mut length) = (ptr::null(), 0);
+    // SAFETY: the connection is alive; the answer points into its ClientHello, which libssl frees
+    // after the callback that this is called from.
+    let extension = unsafe {
+        match sys::SSL_client_hello_get0_ext(ssl.as_ptr(), SERVER_NAME, &mut bytes, &mut length) {
+            1 => slice::from_raw_parts(bytes, length),
+            _ => return ssl.servername_raw(NameType::HOST_NAME),
+        }
+    };
+    // A list's length, a type of 0, a name's length, the name.
+    let [_, _, 0, high, low, name @ ..] = extension else { return None };
+    name.get(..usize::from(u16::from_be_bytes([*high, *low])))
+}
+
+/// Ends the handshake of a connection: libssl reads and writes nothing on it any more, as if both
+/// sides had closed it.
+pub(crate) fn end(ssl: &mut SslRef) {
+    const SENT_AND_RECEIVED: c_int = 1 | 2;
+    // SAFETY: the connection is alive.
+    unsafe { sys::SSL_set_shutdown(ssl.as_ptr(), SENT_AND_RECEIVED) };
+}
+
+/// Offers a session that was made by a connection of the same context, or copied for it.
+pub(crate) fn offer(ssl: &mut SslRef, session: &SslSessionRef) -> Result<(), ErrorStack> {
+    // SAFETY: as said above.
+    unsafe { ssl.set_session(session) }
+}
+
+/// Withdraws the session that a client was about to offer.
+pub(crate) fn offer_nothing(ssl: &mut SslRef) {
+    // SAFETY: the connection is alive and has not sent a ClientHello.
+    let _always = unsafe { sys::SSL_set_session(ssl.as_ptr(), ptr::null_mut()) };
+}
+
+/// The name that the server acknowledged when the session was made.
+pub(crate) fn session_host(session: &SslSessionRef) -> Option<&[u8]> {
+    // SAFETY: the session is alive; the answer is a string within it that ends with a zero, and is
+    // written only before a session is shared.
+    unsafe {
+        let name = SSL_SESSION_get0_hostname(session.as_ptr());
+        (!name.is_null()).then(|| CStr::from_ptr(name).to_bytes())
+    }
+}
+
+/// The index of the marks among the extra data of sessions; -1 without memory for it.
+fn mark_index() -> c_int {
+    const CLASS_SSL_SESSION: c_int = 2;
+    static INDEX: OnceLock<c_int> = OnceLock::new();
+    *INDEX.get_or_init(|| {
+        openssl::init();
+        let null = ptr::null;
+        // SAFETY: an index without functions: the word is copied with its session, and not freed.
+        unsafe { CRYPTO_get_ex_new_index(CLASS_SSL_SESSION, 0, ptr::null_mut(), null(), null(), null()) }
+    })
+}
+
+/// Marks a session that no other thread knows yet with a word. Without memory for it, it has none.
+pub(crate) fn set_mark(session: &SslSessionRef, mark: usize) {
+    // SAFETY: the session is alive and not shared; the word is never dereferenced.
+    let _set =
+        unsafe { SSL_SESSION_set_ex_data(session.as_ptr(), mark_index(), ptr::without_provenance_mut(mark)) };
+}
+
+/// The mark of a session; 0 if it has none.
+pub(crate) fn mark(session: &SslSessionRef) -> usize {
+    // SAFETY: the session is alive; an index that does not exist answers null.
+    unsafe { SSL_SESSION_get_ex_data(session.as_ptr(), mark_index()) }.addr()
 }

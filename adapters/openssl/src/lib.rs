@@ -1,15 +1,23 @@
 #![doc = include_str!("../README.md")]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
+mod assurance;
 mod attachment;
 mod callbacks;
 mod client;
+mod client_context;
 mod clock;
+mod context_store;
 mod domain;
+mod domains;
 mod ffi;
+mod host;
 mod mode;
-mod retry;
+mod peer;
+mod progress;
+mod routes;
 mod server;
+mod shelf;
 mod vocabulary;
 
 pub use client::ClientStore;

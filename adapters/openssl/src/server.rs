@@ -3,24 +3,29 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use openssl::error::ErrorStack;
-use openssl::ssl::{SslContextBuilder, SslOptions, SslRef, SslSession, SslSessionCacheMode, SslSessionRef};
+use openssl::ssl::{SslContextBuilder, SslOptions, SslSession, SslSessionCacheMode, SslSessionRef};
 use sessile::{
-    BuildError, Capacity, Clock, Context, Protocol, Rejection, Session, SessionCache, SessionCacheBuilder,
-    SessionId, Stats, View,
+    BuildError, Capacity, Clock, Context, Generation, Rejection, Session, SessionBuilder, SessionCache,
+    SessionCacheBuilder, Stats, View,
 };
 
-use crate::attachment::Attachment;
 use crate::callbacks;
 use crate::clock::UnixClock;
-use crate::domain::{IdContext, Key, domain_of};
+use crate::context_store::ContextStore;
+use crate::domain::{Key, domain_of};
+use crate::domains::Domains;
 use crate::ffi;
-use crate::retry;
+use crate::routes::Routes;
 
 /// `SSL_OP_NO_ANTI_REPLAY`, which the `openssl` crate does not name.
 const NO_ANTI_REPLAY: SslOptions = SslOptions::from_bits_retain(1 << 24);
+
+/// The age since the last full handshake at which a session ends, unless the program says otherwise.
+pub(crate) const MAX_AGE: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// The session cache of any number of libssl server contexts. The payload is the `SslSession` itself.
 ///
@@ -41,16 +46,19 @@ const NO_ANTI_REPLAY: SslOptions = SslOptions::from_bits_retain(1 << 24);
 /// ```
 #[derive(Clone)]
 pub struct ServerStore {
-    cache: Arc<SessionCache<SslSession>>,
+    shared: Arc<Shared>,
     reusable: bool,
+    max_age: Duration,
 }
 
-/// A store as one context sees it: what the callbacks work on.
-#[derive(Debug)]
-pub(crate) struct ContextStore {
-    store: ServerStore,
-    id_context: IdContext,
-    domain: Context,
+/// What all handles of a store, and all contexts, have in common.
+pub(crate) struct Shared {
+    pub(crate) cache: Arc<SessionCache<SslSession>>,
+    pub(crate) routes: Routes,
+    /// Those of contexts that were attached from a reusable handle.
+    pub(crate) reusable: Domains,
+    /// Unique to the store, so that a connection can name it without a counted reference.
+    pub(crate) number: u64,
 }
 
 impl ServerStore {
@@ -68,152 +76,144 @@ impl ServerStore {
     ///
     /// # Errors
     ///
-    /// Those of [`SessionCacheBuilder::build`].
+    /// Those of [`Builder::build`].
     pub fn build(builder: SessionCacheBuilder<SslSession>) -> Result<Self, BuildError> {
-        Ok(Self { cache: Arc::new(builder.clock(UnixClock).build()?), reusable: false })
+        static NUMBERS: AtomicU64 = AtomicU64::new(1);
+        let shared = Shared {
+            cache: Arc::new(builder.clock(UnixClock).build()?),
+            routes: Routes::new()?,
+            reusable: Domains::default(),
+            // ORDERING: Relaxed: only that no two are the same.
+            number: NUMBERS.fetch_add(1, Ordering::Relaxed),
+        };
+        Ok(Self { shared: Arc::new(shared), reusable: false, max_age: MAX_AGE })
     }
 
-    /// Whether a TLS 1.3 session may be resumed more than once by contexts that are attached from this handle.
+    /// Whether a TLS 1.3 session may be resumed more than once by contexts that are attached from
+    /// this handle.
     ///
-    /// Off by default: a lookup takes the session, so that of any number of connections that offer one ticket, one
-    /// resumes. Turn it on only for peers that resume one session again and again, such as FTPS clients on their data
-    /// channels; libssl then refuses to resume sessions with early data.
+    /// Off by default: a lookup takes the session, so that of any number of connections that offer
+    /// one ticket, one resumes. Turn it on only for peers that resume one session again and again,
+    /// such as FTPS clients on their data channels. A name that any context of the store was attached
+    /// with from such a handle has no early data any more.
     #[must_use]
     pub fn reusable(mut self, reusable: bool) -> Self {
         self.reusable = reusable;
         self
     }
 
+    /// How long after a full handshake sessions may be resumed by contexts that are attached from
+    /// this handle: 24 hours unless set.
+    ///
+    /// A resumption issues new tickets, from which the next one can resume, and so on. None of them
+    /// lives longer than this, counted from the last full handshake: RFC 8446, section 4.6.1, advises
+    /// servers to bound the lifetime of keying material that new tickets carry on, "for instance by
+    /// setting an upper bound on it taking into account the lifetime of the peer's certificate". The
+    /// certificates of the client, where there are any, end its sessions too.
+    #[must_use]
+    pub fn max_age(mut self, max_age: Duration) -> Self {
+        self.max_age = max_age;
+        self
+    }
+
     /// Makes this the session cache of a context.
     ///
     /// - mode `SERVER | NO_INTERNAL`: libssl's own cache is out of use;
-    /// - the new, get and remove callbacks, and the info callback, which counts handshakes and then calls the one set
-    ///   before. Whoever sets one of the four afterwards takes its work away from the store;
-    /// - an id context: a digest of `name`, and a number of this context's own. Do not change it;
+    /// - the new, get and remove callbacks;
+    /// - the info callback, which counts handshakes, ends those that resumed a session where it does
+    ///   not belong, and then calls the one set before. A connection that was handed a session gets
+    ///   it as its own, so that it is called also after a change to a context without a store;
+    /// - the callback that allows early data, which does so only on a connection whose session was
+    ///   taken from the cache for it alone;
+    /// - an id context: a check, a digest of `name`, and a number of this context's own. Do not
+    ///   change it;
     /// - the store's timeout as that of the context;
-    /// - option `NO_TICKET`: TLS 1.2 resumes by session id, TLS 1.3 by stateful tickets;
-    /// - option `NO_ANTI_REPLAY`, unless the store is [`reusable`](Self::reusable): libssl's protection of early data
-    ///   asks its own cache and refuses whatever is not there. Here a ticket is found once, which is that protection.
+    /// - option `NO_TICKET`: TLS 1.2 resumes by session id, TLS 1.3 by stateful tickets. A program
+    ///   that clears it has libssl resume by tickets of which the store knows nothing: no early data
+    ///   are accepted then;
+    /// - option `NO_ANTI_REPLAY`: libssl's protection of early data asks its own cache and refuses
+    ///   whatever is not there. Here a ticket is found once, which is that protection.
     ///
-    /// Contexts resume each other's sessions if, and only if, their names are equal. A session that a context of the same
-    /// name made, such as the one before a certificate was renewed, is copied for this one; the object itself never
-    /// crosses. Digest into the name everything that a resumed client must not be able to skip, above all how clients are
-    /// authenticated.
+    /// Whoever sets one of the callbacks afterwards takes its work away from the store.
+    ///
+    /// Contexts resume each other's sessions if, and only if, their names are equal. A session that a
+    /// context of the same name made, such as the one before a certificate was renewed, is copied for
+    /// this one; the object itself never crosses. Digest into the name everything that a resumed
+    /// client must not be able to skip, above all how clients are authenticated.
     ///
     /// # Errors
     ///
     /// Those of libssl, when memory is exhausted.
     pub fn attach(&self, context: &mut SslContextBuilder, name: Context) -> Result<(), ErrorStack> {
-        let id_context = IdContext::new(&name);
-        context.set_session_id_context(id_context.as_bytes())?;
-        context.set_session_cache_mode(SslSessionCacheMode::SERVER | SslSessionCacheMode::NO_INTERNAL);
-        context.set_options(SslOptions::NO_TICKET);
-        if !self.reusable {
-            context.set_options(NO_ANTI_REPLAY);
+        let store = ContextStore::new(self.clone(), &name);
+        if self.reusable {
+            self.shared.reusable.insert(store.domain());
         }
-        ffi::set_timeout(context, self.cache.timeout().as_secs());
-        let store = ContextStore { store: self.clone(), id_context, domain: id_context.domain() };
-        callbacks::install_server(context, |former| Attachment { store, former })
+        context.set_session_id_context(store.id_context().as_bytes())?;
+        context.set_session_cache_mode(SslSessionCacheMode::SERVER | SslSessionCacheMode::NO_INTERNAL);
+        context.set_options(SslOptions::NO_TICKET | NO_ANTI_REPLAY);
+        ffi::set_timeout(context, self.shared.cache.timeout().as_secs());
+        callbacks::install_server(context, store)
+    }
+
+    /// Ends every session of the contexts of one name at once, also of handshakes under way. Returns
+    /// the generation that begins. Takes the same time whatever the number of sessions.
+    ///
+    /// For a set of client authorities that was replaced, or a key that was stolen. Attach the new
+    /// context first: what is authenticated by the old one afterwards is of the new generation.
+    pub fn revoke(&self, name: Context) -> Generation {
+        self.shared.cache.revoke(domain_of(&name))
     }
 
     /// The cache behind all contexts: to sweep, clear, set hooks, or walk over.
     pub fn cache(&self) -> &Arc<SessionCache<SslSession>> {
-        &self.cache
+        &self.shared.cache
     }
 
     /// The cache as contexts of one name see it.
     pub fn view(&self, name: Context) -> View<'_, SslSession> {
-        self.cache.view(domain_of(&name))
+        self.shared.cache.view(domain_of(&name))
     }
 
     /// All counters, handshakes included, over all contexts. Never contends with lookups.
     pub fn stats(&self) -> Stats {
-        self.cache.stats()
+        self.shared.cache.stats()
     }
 
-    /// A new handle for the session, which lives for `timeout`.
-    pub(crate) fn wrap(session: SslSession, timeout: Duration) -> Result<Session<SslSession>, Rejection> {
+    pub(crate) fn shared(&self) -> &Arc<Shared> {
+        &self.shared
+    }
+
+    pub(crate) fn is_reusable(&self) -> bool {
+        self.reusable
+    }
+
+    pub(crate) fn longest_age(&self) -> Duration {
+        self.max_age
+    }
+
+    /// What a session is stored as, which lives for `timeout`.
+    pub(crate) fn draft(session: &SslSessionRef, timeout: Duration) -> Result<SessionBuilder, Rejection> {
         if session.id().is_empty() {
             return Err(Rejection::NotResumable);
         }
-        let key = Key::of(&session).ok_or(Rejection::Context)?;
-        let (created, _) = ffi::dates(&session);
-        // By a clock that is ahead of this one by a moment, it was made in the next second.
+        let key = Key::of(session).ok_or(Rejection::Context)?;
+        let (created, _) = ffi::dates(session);
+        // A clock that is read a moment later may show the next second.
         let now = UnixClock.now().as_secs();
         let created = if created == now + 1 { now } else { created };
         let builder = Session::<SslSession>::builder(key.id).context(key.domain).protocol(key.protocol);
-        let builder = builder.created_at(created).timeout(timeout).resumable(ffi::is_resumable(&session));
-        builder.try_build(session).map_err(|_| Rejection::Allocation)
-    }
-}
-
-impl ContextStore {
-    /// Stores what a handshake made, for as long as both the session and the store allow.
-    ///
-    /// A server name callback can have changed contexts after libssl stamped the session. The context that the handshake
-    /// ended in, which may have asked for more than the first one, is the one that the session belongs to.
-    pub(crate) fn keep(&self, session: SslSession) {
-        let is_strange = IdContext::of(&session).is_some_and(|made| made.domain() != self.domain);
-        if is_strange && !ffi::set_id_context(&session, self.id_context.as_bytes()) {
-            return;
-        }
-        let (_, timeout) = ffi::dates(&session);
-        let timeout = Duration::from_secs(timeout).min(self.store.cache.timeout());
-        if let Ok(wrapped) = ServerStore::wrap(session, timeout) {
-            // A session that the cache refuses is one full handshake more.
-            let _ = self.store.cache.add(wrapped);
-        }
-    }
-
-    /// The session that a client offers to resume, for this context.
-    pub(crate) fn find(&self, ssl: &mut SslRef, id: &[u8]) -> Option<SslSession> {
-        let id = SessionId::new(id).ok()?;
-        let protocol = Protocol(ffi::connection_version(ssl));
-        let view = self.store.cache.view(self.domain).protocol(protocol);
-        if protocol != Protocol::TLS1_3 || self.store.reusable {
-            return view.read(&id, |session| self.hand_over(session, &id))?;
-        }
-        if let Some(taken) = retry::recall(ssl, &id) {
-            return Some(taken);
-        }
-        let taken = view.take(&id)?;
-        let session = self.hand_over(&taken, &id)?;
-        retry::remember(ssl, id, &session);
-        Some(session)
-    }
-
-    /// Forgets what libssl says must not be resumed: whatever is stored under the session's key.
-    pub(crate) fn forget(&self, session: &SslSessionRef) {
-        if let Some(key) = Key::of(session) {
-            self.store.cache.view(key.domain).protocol(key.protocol).remove_id(&key.id);
-        }
-    }
-
-    pub(crate) fn cache(&self) -> &SessionCache<SslSession> {
-        &self.store.cache
-    }
-
-    /// The session itself, if it is of this context; a copy, if it is of another one with the same name.
-    ///
-    /// Programs and second tiers can file a session under a false id, which libssl did not notice before 3.6.3.
-    fn hand_over(&self, session: &SslSessionRef, id: &SessionId) -> Option<SslSession> {
-        if !ffi::is_resumable(session) || session.id() != id.as_bytes() {
-            return None;
-        }
-        match IdContext::of(session)? {
-            own if own == self.id_context => Some(session.to_owned()),
-            other if other.domain() == self.domain => ffi::copy_for(session, self.id_context.as_bytes()),
-            _ => None,
-        }
+        Ok(builder.created_at(created).timeout(timeout).resumable(ffi::is_resumable(session)))
     }
 }
 
 impl fmt::Debug for ServerStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ServerStore")
-            .field("capacity", &self.cache.capacity())
-            .field("sessions", &self.cache.len())
+            .field("capacity", &self.shared.cache.capacity())
+            .field("sessions", &self.shared.cache.len())
             .field("reusable", &self.reusable)
+            .field("max_age", &self.max_age)
             .finish_non_exhaustive()
     }
 }

@@ -14,20 +14,23 @@ use crate::server::ServerStore;
 impl ServerStore {
     /// Stores a session (`SSL_CTX_add_session`), under the id context it was made with.
     ///
-    /// [`Identical`](Added::Identical) if this very `SSL_SESSION` is stored; otherwise the store holds one more reference
-    /// to it.
+    /// [`Identical`](Added::Identical) if this very `SSL_SESSION` is stored; otherwise the store holds
+    /// one more reference to it. A TLS 1.3 session that is added again after it was taken can be
+    /// resumed again, with early data too.
     ///
     /// # Errors
     ///
     /// Those of [`SessionCache::add`](sessile::SessionCache::add). A session without id is
-    /// [`Rejection::NotResumable`], one that was not made in an attached context is [`Rejection::Context`].
+    /// [`Rejection::NotResumable`], one that was not made in an attached context is
+    /// [`Rejection::Context`].
     pub fn add_session(&self, session: &SslSessionRef) -> Result<Added<SslSession>, Rejection> {
         if let Some(stored) = self.stored(session) {
             return Ok(self.cache().add(stored)?);
         }
         let (_, timeout) = ffi::dates(session);
-        let wrapped = Self::wrap(session.to_owned(), Duration::from_secs(timeout))?;
-        match self.cache().add(wrapped)? {
+        let draft = Self::draft(session, Duration::from_secs(timeout))?;
+        let drafted = draft.try_build(session.to_owned()).map_err(|_| Rejection::Allocation)?;
+        match self.cache().add(drafted)? {
             // Another thread added it between the two looks.
             Added::Replaced(old) if ffi::same(&old, session) => Ok(Added::Identical),
             added => Ok(added),
@@ -52,8 +55,8 @@ impl ServerStore {
         self.cache().snapshot()
     }
 
-    /// Removes what is expired at `now`, or everything if `now` is 0 (`SSL_CTX_flush_sessions`). Answers
-    /// how many sessions that were.
+    /// Removes what is expired at `now`, or everything if `now` is 0 (`SSL_CTX_flush_sessions`).
+    /// Answers how many sessions that were.
     pub fn flush_sessions(&self, now: impl Into<Timestamp>) -> usize {
         match now.into() {
             Timestamp::MIN => self.cache().clear(),

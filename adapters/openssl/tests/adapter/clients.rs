@@ -1,5 +1,7 @@
 //! The client's side: what is remembered of a server, and offered to it.
 
+use std::ffi::c_int;
+
 use openssl::ssl::{Ssl, SslContext, SslContextBuilder, SslMethod, SslVersion};
 use sessile::Context;
 use sessile_openssl::{ClientStore, ServerStore};
@@ -105,4 +107,105 @@ fn a_cleared_store_offers_nothing() {
     assert!(!visit(&client, &server, "a:443"));
     let stats = store.stats();
     assert_eq!((stats.connect, stats.connect_good), (2, 2));
+}
+
+/// A server that gives a new ticket at each TLS 1.2 resumption, as servers in Java do: libssl marks the
+/// old object and does not report the new one.
+#[test]
+fn a_renewed_ticket_is_offered_next_time() {
+    let server = Site::new().server(SslVersion::TLS1_2, |context| {
+        context.set_session_id_context(b"tickets").unwrap();
+        renew_tickets(context);
+    });
+    let store = ClientStore::new(10).unwrap();
+    let client = client(&store, Context::NONE);
+    let resumed: Vec<_> = (0..10).map(|_| visit(&client, &server, "a:443")).collect();
+    assert_eq!(resumed.iter().filter(|resumed| **resumed).count(), 9, "{resumed:?}");
+    assert_eq!(store.stats().resumed, 9);
+}
+
+type TicketKeyCallback = unsafe extern "C" fn(
+    *mut openssl_sys::SSL,
+    *mut u8,
+    *mut u8,
+    *mut openssl_sys::EVP_CIPHER_CTX,
+    *mut openssl_sys::HMAC_CTX,
+    c_int,
+) -> c_int;
+
+/// `SSL_CTX_set_tlsext_ticket_key_cb`: one key for all tickets, each of which is to be renewed.
+fn renew_tickets(context: &mut SslContextBuilder) {
+    const SET_TICKET_KEY_CALLBACK: c_int = 72;
+    // SAFETY: the context is alive and not shared yet; the callback is a function of this type.
+    unsafe {
+        let callback: TicketKeyCallback = on_ticket_key;
+        let callback = std::mem::transmute::<TicketKeyCallback, unsafe extern "C" fn()>(callback);
+        SSL_CTX_callback_ctrl(context.as_ptr(), SET_TICKET_KEY_CALLBACK, Some(callback));
+    }
+}
+
+unsafe extern "C" {
+    fn SSL_CTX_callback_ctrl(
+        context: *mut openssl_sys::SSL_CTX,
+        command: c_int,
+        callback: Option<unsafe extern "C" fn()>,
+    ) -> std::ffi::c_long;
+    fn HMAC_Init_ex(
+        context: *mut openssl_sys::HMAC_CTX,
+        key: *const u8,
+        length: c_int,
+        digest: *const openssl_sys::EVP_MD,
+        engine: *mut std::ffi::c_void,
+    ) -> c_int;
+}
+
+unsafe extern "C" fn on_ticket_key(
+    _: *mut openssl_sys::SSL,
+    name: *mut u8,
+    iv: *mut u8,
+    cipher: *mut openssl_sys::EVP_CIPHER_CTX,
+    hmac: *mut openssl_sys::HMAC_CTX,
+    encrypts: c_int,
+) -> c_int {
+    const RENEW: c_int = 2;
+    let key = [7; 32];
+    // SAFETY: libssl lends a name of 16 bytes, an initialization vector of 16, and the two contexts.
+    unsafe {
+        if encrypts == 1 {
+            std::ptr::write_bytes(name, 1, 16);
+            std::ptr::write_bytes(iv, 2, 16);
+        }
+        let (aes, null) = (openssl_sys::EVP_aes_256_cbc(), std::ptr::null_mut::<std::ffi::c_void>());
+        openssl_sys::EVP_CipherInit_ex(cipher, aes, null.cast(), key.as_ptr(), iv, encrypts);
+        HMAC_Init_ex(hmac, key.as_ptr(), 32, openssl_sys::EVP_sha256(), null);
+    }
+    if encrypts == 1 { 1 } else { RENEW }
+}
+
+/// Threads that meet a server at the same moment put their tickets on one shelf.
+#[test]
+fn tickets_of_a_race_are_not_lost() {
+    const THREADS: usize = 4;
+    let (_, server) = server(SslVersion::TLS1_3);
+    for round in 0..50 {
+        let store = ClientStore::new(10).unwrap();
+        let client = client(&store, Context::NONE);
+        let barrier = std::sync::Barrier::new(THREADS);
+        std::thread::scope(|scope| {
+            for _ in 0..THREADS {
+                scope.spawn(|| {
+                    let mut ssl = Ssl::new(&client).unwrap();
+                    ClientStore::offer(&mut ssl, "a:443").unwrap();
+                    let mut link = Link::new(ssl, Ssl::new(&server).unwrap());
+                    link.handshake().unwrap();
+                    barrier.wait();
+                    link.exchange();
+                    link.close();
+                });
+            }
+        });
+        let offer = || ClientStore::offer(&mut Ssl::new(&client).unwrap(), "a:443").unwrap();
+        let offered = (0..20).take_while(|_| offer()).count();
+        assert!(offered >= 7, "round {round}: {offered} of the 8 that a shelf holds");
+    }
 }

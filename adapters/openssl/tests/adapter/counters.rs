@@ -153,8 +153,9 @@ fn hits_are_libssls() {
         let pair = Pair::new(version);
         (0..4).for_each(|_| pair.connected().close());
         let stats = pair.store.stats();
-        assert_eq!(stats.hits, 3);
-        assert_eq!(stats.hits, counted(&pair.server, Counter::Hits), "resumed");
+        assert_eq!((stats.hits, stats.resumed), (3, 3));
+        assert_eq!(stats.resumed, counted(&pair.server, Counter::Hits), "resumed");
+        assert_eq!(pair.memory.stats().resumed, counted(&pair.client, Counter::Hits), "by the client");
         assert_eq!(stats.hits, counted(&pair.server, Counter::CbHits), "supplied from outside of libssl");
         assert_eq!(counted(&pair.server, Counter::Number), 0, "libssl's own cache is out of use");
     }
@@ -287,4 +288,85 @@ fn an_info_callback_that_was_there_is_still_told() {
     Client::new().visit(&server, None);
     assert_eq!(store.stats().accept, 1);
     assert!(TOLD.load(Ordering::Relaxed) > 4, "each step of the handshake");
+}
+
+static TOLD_ONCE: AtomicUsize = AtomicUsize::new(0);
+
+unsafe extern "C" fn on_info_once(_: *const openssl_sys::SSL, wherefore: c_int, _: c_int) {
+    TOLD_ONCE.fetch_add(usize::from(wherefore == 0x20), Ordering::Relaxed);
+}
+
+/// Whatever the order and number of attachments, the program's own callback is told once of each event,
+/// and ours do not call each other.
+#[test]
+fn stores_of_both_sides_on_one_context_tell_the_former_callback_once() {
+    let (servers, clients) = (ServerStore::new(100).unwrap(), ClientStore::new(100).unwrap());
+    for order in [[true, false, true, false], [false, true, true, false], [true, true, false, true]] {
+        let server = Site::new().server(SslVersion::TLS1_2, |context| {
+            // SAFETY: the context is alive and not shared; the callback lives for ever.
+            unsafe { SSL_CTX_set_info_callback(context.as_ptr(), Some(on_info_once)) };
+            for is_server in order.into_iter().chain([true]) {
+                match is_server {
+                    true => servers.attach(context, Context::NONE).unwrap(),
+                    false => clients.attach(context, Context::NONE).unwrap(),
+                }
+            }
+        });
+        let client = Client::new();
+        let before = TOLD_ONCE.load(Ordering::Relaxed);
+        client.visit(&server, None);
+        assert!(client.visit(&server, client.sessions().pop().as_ref()));
+        assert_eq!(TOLD_ONCE.load(Ordering::Relaxed) - before, 2, "{order:?}");
+    }
+}
+
+/// Lookups whose session is not resumed in the end.
+#[test]
+fn what_is_found_and_not_resumed_is_no_resumption() {
+    // A binder that is wrong.
+    let pair = Pair::new(SslVersion::TLS1_3);
+    pair.connected().close();
+    let mut link = pair.link();
+    link.spoil_a_flight();
+    assert_eq!((pair.store.stats().hits, pair.store.stats().resumed), (1, 0));
+    assert_eq!(counted(&pair.server, Counter::Hits), 0);
+
+    // An extended master secret that the session was made without.
+    const NO_EXTENDED_MASTER_SECRET: SslOptions = SslOptions::from_bits_retain(1);
+    let store = ServerStore::new(100).unwrap();
+    let server =
+        Site::new().server(SslVersion::TLS1_2, |context| store.attach(context, Context::NONE).unwrap());
+    let old = Client::with(|context| _ = context.set_options(NO_EXTENDED_MASTER_SECRET));
+    old.visit(&server, None);
+    let session = old.sessions().pop().unwrap();
+    let mut link = Link::new(Client::new().ssl(Some(&session)), Ssl::new(&server).unwrap());
+    link.handshake().unwrap();
+    assert!(!link.server.ssl().session_reused());
+    link.close();
+    assert_eq!((store.stats().resumed, counted(&server, Counter::Hits)), (0, 0));
+
+    // What the adapter withholds: libssl was not handed it.
+    let stored = store.sessions();
+    let filed = stored[0].clone();
+    let id = sessile::SessionId::from([7; 32]);
+    let builder = sessile::Session::<openssl::ssl::SslSession>::builder(id).context(filed.context());
+    store.cache().add(builder.protocol(filed.protocol()).build((*filed).clone())).unwrap();
+    let before = store.stats().hits;
+    old.visit(&server, Some(&renamed(&session, id.as_bytes())));
+    assert_eq!((store.stats().hits, store.stats().resumed), (before, 0));
+}
+
+#[test]
+fn a_hello_retry_is_one_resumption() {
+    let store = ServerStore::new(100).unwrap();
+    let server = Site::new().server(SslVersion::TLS1_3, |context| {
+        context.set_groups_list("P-256").unwrap();
+        store.attach(context, Context::NONE).unwrap();
+    });
+    let client = Client::with(|context| context.set_groups_list("X25519:P-256").unwrap());
+    client.visit(&server, None);
+    assert!(client.visit(&server, client.sessions().pop().as_ref()));
+    let stats = store.stats();
+    assert_eq!((stats.hits, stats.resumed), (1, 1));
+    assert_eq!(counted(&server, Counter::Hits), 2, "libssl counts each ClientHello");
 }

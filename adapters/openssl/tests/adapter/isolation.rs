@@ -240,3 +240,48 @@ fn threads_share_a_store_and_not_its_contexts() {
         assert_eq!(stats.added - stats.taken, stats.number, "{version:?}");
     }
 }
+
+/// An id context that the program sets on a connection is not taken for one of a store, whatever its
+/// length: what is made under it is not stored, and no connection without it resumes it.
+#[test]
+fn an_id_context_of_the_programs_own_is_left_alone() {
+    for version in BOTH {
+        for length in [1, 8, 24, 31, 32] {
+            let store = ServerStore::new(100).unwrap();
+            let server =
+                Site::new().server(version, |builder| store.attach(builder, context("web")).unwrap());
+            let client = Client::new();
+            let mut ssl = Ssl::new(&server).unwrap();
+            set_id_context(&ssl, &vec![7; length]);
+            let mut link = Link::new(client.ssl(None), ssl);
+            ssl = {
+                link.handshake().unwrap();
+                link.exchange();
+                link.close();
+                Ssl::new(&server).unwrap()
+            };
+            assert_eq!(store.stats().number, 0, "{version:?}, {length} bytes");
+            let session = client.sessions().pop().unwrap();
+            let mut link = Link::new(client.ssl(Some(&session)), ssl);
+            link.handshake().unwrap();
+            assert!(!link.resumed(), "{version:?}, {length} bytes");
+            link.close();
+        }
+    }
+}
+
+unsafe extern "C" {
+    fn SSL_set_session_id_context(
+        ssl: *mut openssl_sys::SSL,
+        context: *const u8,
+        length: std::ffi::c_uint,
+    ) -> std::ffi::c_int;
+}
+
+fn set_id_context(ssl: &openssl::ssl::SslRef, bytes: &[u8]) {
+    // SAFETY: the connection is alive, and as many bytes are read as there are.
+    let set = unsafe {
+        SSL_set_session_id_context(ssl.as_ptr(), bytes.as_ptr(), u32::try_from(bytes.len()).unwrap())
+    };
+    assert_eq!(set, 1);
+}

@@ -1,12 +1,17 @@
 //! The adapter in real handshakes, one file per behaviour.
 
+mod ages;
 mod clients;
+mod clocks;
 mod counters;
 mod early_data;
 mod isolation;
 mod panics;
 mod readme;
 mod support;
+mod switches;
+mod tiers;
 mod tls12;
 mod tls13;
+mod verification;
 mod vocabulary;

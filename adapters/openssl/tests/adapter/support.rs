@@ -8,7 +8,7 @@ use std::rc::Rc;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use foreign_types::{ForeignType, ForeignTypeRef};
-use openssl::asn1::Asn1Time;
+use openssl::asn1::{Asn1Time, Asn1TimeRef};
 use openssl::bn::BigNum;
 use openssl::ec::{EcGroup, EcKey};
 use openssl::hash::MessageDigest;
@@ -16,9 +16,12 @@ use openssl::nid::Nid;
 use openssl::pkey::{PKey, Private};
 use openssl::ssl::{
     ErrorCode, Ssl, SslContext, SslContextBuilder, SslContextRef, SslMethod, SslSession, SslSessionCacheMode,
-    SslSessionRef, SslStream, SslVersion,
+    SslSessionRef, SslStream, SslVerifyMode, SslVersion,
 };
 use openssl::x509::{X509, X509Builder, X509NameBuilder};
+
+/// What a server of clients with certificates demands.
+pub(crate) const MUTUAL: SslVerifyMode = SslVerifyMode::PEER.union(SslVerifyMode::FAIL_IF_NO_PEER_CERT);
 
 pub(crate) const BOTH: [SslVersion; 2] = [SslVersion::TLS1_2, SslVersion::TLS1_3];
 
@@ -30,6 +33,11 @@ pub(crate) struct Site {
 
 impl Site {
     pub(crate) fn new() -> Self {
+        Self::until(&Asn1Time::days_from_now(2).unwrap())
+    }
+
+    /// One whose certificate ends at a time.
+    pub(crate) fn until(not_after: &Asn1TimeRef) -> Self {
         let group = EcGroup::from_curve_name(Nid::X9_62_PRIME256V1).unwrap();
         let key = PKey::from_ec_key(EcKey::generate(&group).unwrap()).unwrap();
         let mut name = X509NameBuilder::new().unwrap();
@@ -41,10 +49,26 @@ impl Site {
         builder.set_subject_name(&name).unwrap();
         builder.set_issuer_name(&name).unwrap();
         builder.set_not_before(&Asn1Time::days_from_now(0).unwrap()).unwrap();
-        builder.set_not_after(&Asn1Time::days_from_now(2).unwrap()).unwrap();
+        builder.set_not_after(not_after).unwrap();
         builder.set_pubkey(&key).unwrap();
         builder.sign(&key, MessageDigest::sha256()).unwrap();
         Self { certificate: builder.build(), key }
+    }
+
+    pub(crate) fn certificate(&self) -> &X509 {
+        &self.certificate
+    }
+
+    /// Lets a context show the certificate.
+    pub(crate) fn identify(&self, context: &mut SslContextBuilder) {
+        context.set_certificate(&self.certificate).unwrap();
+        context.set_private_key(&self.key).unwrap();
+    }
+
+    /// Lets a context trust the certificate, and demand one that it trusts.
+    pub(crate) fn demand(&self, context: &mut SslContextBuilder) {
+        context.cert_store_mut().add_cert(self.certificate.clone()).unwrap();
+        context.set_verify(MUTUAL);
     }
 
     /// A server of one version; `attach` gives it its session cache.
@@ -54,8 +78,7 @@ impl Site {
         attach: impl FnOnce(&mut SslContextBuilder),
     ) -> SslContext {
         let mut builder = SslContextBuilder::new(SslMethod::tls_server()).unwrap();
-        builder.set_certificate(&self.certificate).unwrap();
-        builder.set_private_key(&self.key).unwrap();
+        self.identify(&mut builder);
         builder.set_min_proto_version(Some(version)).unwrap();
         builder.set_max_proto_version(Some(version)).unwrap();
         attach(&mut builder);
@@ -125,6 +148,11 @@ impl Pipe {
         self.outgoing.borrow().iter().copied().collect()
     }
 
+    /// Changes the last byte that the other end has not read yet.
+    pub(crate) fn spoil(&self) {
+        *self.outgoing.borrow_mut().back_mut().unwrap() ^= 1;
+    }
+
     /// Lets this end read the bytes.
     pub(crate) fn receive(&self, bytes: &[u8]) {
         self.incoming.borrow_mut().extend(bytes);
@@ -175,6 +203,24 @@ impl Link {
             }
         }
         panic!("the handshake does not end");
+    }
+
+    /// The client's next flight, spoilt, and what the server makes of it.
+    pub(crate) fn spoil_a_flight(&mut self) {
+        settle(self.client.do_handshake()).unwrap();
+        self.client.get_ref().spoil();
+        assert!(self.server.do_handshake().is_err());
+    }
+
+    /// The early data that the server accepts.
+    pub(crate) fn read_early_data(&mut self) -> Vec<u8> {
+        let mut buffer = [0; 64];
+        let read = self.server.read_early_data(&mut buffer);
+        if read.is_err() {
+            // Half a handshake: the client's answer is missing.
+            return Vec::new();
+        }
+        buffer[..read.unwrap()].to_vec()
     }
 
     /// The client says something and reads the answer, with which TLS 1.3 tickets come.

@@ -131,3 +131,46 @@ fn a_broken_connection_takes_its_last_ticket_with_it() {
     drop(link);
     assert_eq!((store.stats().number, store.stats().removed), (1, 1));
 }
+
+/// Whoever saw a ticket on the wire can send it, but not prove that it is theirs.
+#[test]
+fn a_broken_binder_does_not_spend_the_ticket() {
+    for retries in [false, true] {
+        let store = ServerStore::new(100).unwrap();
+        let server = Site::new().server(SslVersion::TLS1_3, |context| {
+            context.set_groups_list("P-256").unwrap();
+            store.attach(context, Context::NONE).unwrap();
+        });
+        let groups = if retries { "X25519:P-256" } else { "P-256" };
+        let client = Client::with(|context| context.set_groups_list(groups).unwrap());
+        client.visit(&server, None);
+        let ticket = client.sessions().pop().unwrap();
+        for _ in 0..3 {
+            let mut link = Link::new(client.ssl(Some(&duplicate(&ticket))), Ssl::new(&server).unwrap());
+            if retries {
+                assert!(link.client.do_handshake().is_err());
+                assert!(link.server.do_handshake().is_err());
+            }
+            link.spoil_a_flight();
+            assert_eq!(store.stats().number, 2, "it is back");
+        }
+        assert_eq!(store.stats().resumed, 0);
+        assert!(client.visit(&server, Some(&duplicate(&ticket))));
+        assert!(!client.visit(&server, Some(&ticket)), "and spent by its owner");
+    }
+}
+
+/// What fails after the binder was right was the owner's own.
+#[test]
+fn a_connection_that_fails_after_it_resumed_spends_the_ticket() {
+    let (store, server) = store_and_server();
+    let client = Client::new();
+    client.visit(&server, None);
+    let ticket = client.sessions().pop().unwrap();
+    let mut link = Link::new(client.ssl(Some(&duplicate(&ticket))), Ssl::new(&server).unwrap());
+    assert!(link.client.do_handshake().is_err());
+    assert!(link.server.do_handshake().is_err());
+    link.spoil_a_flight();
+    assert_eq!(store.stats().number, 1);
+    assert!(!client.visit(&server, Some(&ticket)));
+}

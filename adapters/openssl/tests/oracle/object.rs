@@ -6,8 +6,12 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use foreign_types::{ForeignType, ForeignTypeRef};
-use openssl::ssl::{SslSession, SslSessionRef};
+use openssl::ssl::{SslContextBuilder, SslSession, SslSessionRef, SslVersion};
 use openssl_sys as sys;
+use sessile::Context;
+use sessile_openssl::ServerStore;
+
+use crate::support::{Client, Site};
 
 type ExFree =
     unsafe extern "C" fn(*mut c_void, *mut c_void, *mut sys::CRYPTO_EX_DATA, c_int, c_long, *mut c_void);
@@ -20,6 +24,7 @@ unsafe extern "C" {
         context: *const u8,
         length: c_uint,
     ) -> c_int;
+    fn SSL_SESSION_get0_id_context(session: *const sys::SSL_SESSION, length: *mut c_uint) -> *const u8;
     fn SSL_SESSION_set_protocol_version(session: *mut sys::SSL_SESSION, version: c_int) -> c_int;
     fn SSL_SESSION_set_time(session: *mut sys::SSL_SESSION, time: c_long) -> c_long;
     fn SSL_SESSION_set_timeout(session: *mut sys::SSL_SESSION, timeout: c_long) -> c_long;
@@ -39,8 +44,29 @@ unsafe extern "C" {
 /// `CRYPTO_EX_INDEX_SSL_SESSION`.
 const CLASS_SSL_SESSION: c_int = 2;
 
-/// The longest id context, all of one letter: what an attached store would have set.
-pub(crate) const ID_CONTEXT: [u8; 32] = [b'o'; 32];
+/// The id context of a context that a store is attached to, named by a letter: what its connections
+/// stamp on their sessions.
+fn id_context_of(name: u8) -> [u8; 32] {
+    let store = ServerStore::new(10).unwrap();
+    let attach =
+        |context: &mut SslContextBuilder| store.attach(context, Context::from_bytes([name; 32])).unwrap();
+    let server = Site::new().server(SslVersion::TLS1_2, attach);
+    assert!(!Client::new().visit(&server, None));
+    let stored = store.sessions().pop().unwrap();
+    let mut length = 0;
+    // SAFETY: the session is alive; the answer points to as many bytes within it.
+    let bytes = unsafe {
+        let bytes = SSL_SESSION_get0_id_context(stored.as_ptr(), &mut length);
+        std::slice::from_raw_parts(bytes, length as usize)
+    };
+    bytes.try_into().unwrap()
+}
+
+/// That of every object, unless it is given the other one.
+fn id_context() -> &'static [u8; 32] {
+    static ID_CONTEXT: OnceLock<[u8; 32]> = OnceLock::new();
+    ID_CONTEXT.get_or_init(|| id_context_of(b'o'))
+}
 
 /// What identifies a session to a cache.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -86,7 +112,7 @@ pub(crate) fn make(key: Key, serial: u64, age: i64, timeout: i64, living: &Livin
         let session = SslSession::from_ptr(SSL_SESSION_new());
         let raw = session.as_ptr();
         assert_eq!(SSL_SESSION_set1_id(raw, id.as_ptr(), id.len() as c_uint), 1);
-        assert_eq!(SSL_SESSION_set1_id_context(raw, ID_CONTEXT.as_ptr(), ID_CONTEXT.len() as c_uint), 1);
+        assert_eq!(SSL_SESSION_set1_id_context(raw, id_context().as_ptr(), 32), 1);
         assert_eq!(SSL_SESSION_set_protocol_version(raw, c_int::from(key.version)), 1);
         assert!(SSL_SESSION_set_time(raw, unix_now() - age) != 0);
         SSL_SESSION_set_timeout(raw, timeout);
@@ -111,8 +137,9 @@ pub(crate) fn set_timeout(session: &SslSessionRef, seconds: i64) {
     assert_eq!(unsafe { SSL_SESSION_set_timeout(session.as_ptr(), seconds) }, 1);
 }
 
-/// Gives a session another id context, before anyone else knows it.
-pub(crate) fn set_id_context(session: &SslSessionRef, context: [u8; 32]) {
+/// Gives a session the id context of another domain, before anyone else knows it.
+pub(crate) fn set_id_context(session: &SslSessionRef, name: u8) {
+    let context = id_context_of(name);
     // SAFETY: the session is alive; 32 bytes are read.
     assert_eq!(unsafe { SSL_SESSION_set1_id_context(session.as_ptr(), context.as_ptr(), 32) }, 1);
 }

@@ -1,0 +1,217 @@
+//! A client's store as one context sees it: what the callbacks work on.
+//!
+//! A server has up to two entries in the cache, under one id, the SHA-256 of domain, assurance and
+//! name:
+//!
+//! - protocol tag TLS 1.3: a [`Shelf`] of tickets, each of which leaves it by an atomic swap, hence at
+//!   most once;
+//! - protocol tag TLS 1.2: the session, which may be offered again and again. A newer one replaces it in
+//!   one step.
+//!
+//! The assurance is part of the id, so that what was made without verification, or with a weaker one,
+//! does not exist for a connection that verifies. libssl tells the new callback nothing but the
+//! connection; its extra data say which server that is, and what was offered.
+#![forbid(unsafe_code)]
+
+use std::time::Duration;
+
+use openssl::error::ErrorStack;
+use openssl::ssl::{SslRef, SslSession, SslSessionRef};
+use sessile::{
+    Added, Clock, Context, Handshake, Protocol, Session, SessionCache, SessionId, Timestamp, View,
+};
+use sha2::{Digest, Sha256};
+
+use crate::assurance::Assurance;
+use crate::attachment::Slot;
+use crate::client::ClientStore;
+use crate::clock::UnixClock;
+use crate::domain::IdContext;
+use crate::ffi::{self, Moment};
+use crate::peer;
+use crate::shelf::{Kept, Memory, Shelf};
+
+static VISITS: Slot<Visit> = Slot::new();
+
+/// A connection to a server that the program named.
+struct Visit {
+    /// A digest of the name.
+    server: [u8; 32],
+    /// What the connection demanded when it was named.
+    assurance: Assurance,
+    offered: Option<Kept>,
+    /// The handshake has ended, or was ended.
+    is_over: bool,
+}
+
+/// A store at one context.
+#[derive(Debug)]
+pub(crate) struct ClientContext {
+    store: ClientStore,
+    id_context: IdContext,
+    domain: Context,
+}
+
+impl ClientContext {
+    pub(crate) fn new(store: ClientStore, name: &Context) -> Self {
+        let id_context = IdContext::new(name);
+        Self { store, id_context, domain: id_context.domain() }
+    }
+
+    pub(crate) fn id_context(&self) -> &IdContext {
+        &self.id_context
+    }
+
+    fn cache(&self) -> &SessionCache<Memory> {
+        self.store.cache()
+    }
+
+    pub(crate) fn record(&self, event: Handshake) {
+        self.cache().record(event);
+    }
+
+    /// Names the server of a connection and answers what it may offer.
+    pub(crate) fn visit(&self, ssl: &mut SslRef, server: &str) -> Result<Option<SslSession>, ErrorStack> {
+        let (server, assurance) = (Sha256::digest(server).into(), Assurance::demanded(ssl));
+        let offered = self.recall(&self.id_of(&server, &assurance));
+        let session = offered.as_ref().map(|kept| kept.session.clone());
+        VISITS.fill(ssl, Visit { server, assurance, offered, is_over: false })?;
+        Ok(session)
+    }
+
+    /// Remembers a session or ticket of the server that the connection was named after.
+    pub(crate) fn keep(&self, ssl: &SslRef, session: SslSession) {
+        let Some(visit) = VISITS.at(ssl) else { return };
+        let assurance = Assurance::attained(ssl);
+        let Some(deadline) = self.deadline(ssl, visit, &assurance) else { return };
+        let (id, kept) = (self.id_of(&visit.server, &assurance), Kept { session, deadline });
+        if Protocol(ffi::session_version(&kept.session)) != Protocol::TLS1_3 {
+            return self.keep_session(id, kept);
+        }
+        let view = self.view(Protocol::TLS1_3);
+        if let Some(found) = view.get(&id) {
+            if let Memory::Tls13(shelf) = &*found {
+                shelf.put(Box::new(kept));
+            }
+            return;
+        }
+        let shelf = Shelf::default();
+        shelf.put(Box::new(kept));
+        let builder = Session::<Memory>::builder(id).context(self.domain).protocol(Protocol::TLS1_3);
+        let Ok(entry) = builder.try_build(Memory::Tls13(shelf)) else { return };
+        // An entry that is refused is one full handshake more.
+        if let Ok(Added::Replaced(older)) = self.cache().add(entry.clone()) {
+            // Another thread met the server at the same moment.
+            if let (Memory::Tls13(shelf), Memory::Tls13(older)) = (&*entry, &*older) {
+                shelf.inherit(older);
+            }
+        }
+    }
+
+    fn keep_session(&self, id: SessionId, kept: Kept) {
+        let (_, timeout) = ffi::dates(&kept.session);
+        let builder = Session::<Memory>::builder(id).timeout(Duration::from_secs(timeout));
+        // A use dates the entry anew, up to the session's own end.
+        let builder = builder.deadline(kept.expiry()).context(self.domain).protocol(Protocol::TLS1_2);
+        if let Ok(entry) = builder.try_build(Memory::Tls12(kept)) {
+            // An entry that is refused is one full handshake more.
+            let _ = self.cache().add(entry);
+        }
+    }
+
+    /// The end of what this connection is given: a resumption does not move it. `None` if the
+    /// connection resumed what it was not offered here.
+    fn deadline(&self, ssl: &SslRef, visit: &Visit, assurance: &Assurance) -> Option<Timestamp> {
+        if ssl.session_reused() {
+            let offered = visit.offered.as_ref().filter(|_| visit.assurance == *assurance)?;
+            return Some(offered.deadline);
+        }
+        let end = UnixClock.now() + self.store.longest_age();
+        Some(if assurance.verifies() { end.min(peer::expiry(ssl)) } else { end })
+    }
+
+    /// The newest ticket that may be offered, else the session.
+    fn recall(&self, id: &SessionId) -> Option<Kept> {
+        let ticket = self.view(Protocol::TLS1_3).read(id, |entry| match &**entry {
+            Memory::Tls13(shelf) => std::iter::from_fn(|| shelf.take()).find(|ticket| ticket.is_current()),
+            Memory::Tls12(_) => None,
+        });
+        if let Some(ticket) = ticket.flatten() {
+            return self.for_this_context(&ticket);
+        }
+        let view = self.view(Protocol::TLS1_2);
+        let found = view.get(id)?;
+        let Memory::Tls12(kept) = &*found else { return None };
+        if !kept.is_current() {
+            // Its last connection broke, or it is expired.
+            view.remove(&found);
+            return None;
+        }
+        self.for_this_context(kept)
+    }
+
+    fn for_this_context(&self, kept: &Kept) -> Option<Kept> {
+        let session: &SslSessionRef = &kept.session;
+        let session = match IdContext::of(session)? {
+            own if own == self.id_context => session.to_owned(),
+            _ => ffi::copy_for(session, self.id_context.as_bytes())?,
+        };
+        Some(Kept { session, deadline: kept.deadline })
+    }
+
+    /// Watches over a handshake: what was offered under one assurance is not resumed under another, and
+    /// what a resumed session turned into is kept.
+    pub(crate) fn follow(&self, ssl: &mut SslRef, moment: Moment) {
+        let Some(visit) = VISITS.at(ssl) else { return };
+        let is_fit = visit.offered.is_none() || visit.assurance == Assurance::demanded(ssl);
+        match moment {
+            Moment::Started if ffi::is_first_handshake(ssl) => {
+                if !is_fit {
+                    ffi::offer_nothing(ssl);
+                }
+                let Some(visit) = VISITS.at_mut(ssl) else { return };
+                visit.is_over = false;
+                visit.offered = visit.offered.take().filter(|_| is_fit);
+            }
+            _ if visit.is_over || !ssl.session_reused() => {}
+            _ if !is_fit => {
+                ffi::end(ssl);
+                self.finish(ssl);
+            }
+            Moment::Done => {
+                self.keep_renewed(ssl);
+                self.finish(ssl);
+            }
+            Moment::Started | Moment::Failed | Moment::Step => {}
+        }
+    }
+
+    fn finish(&self, ssl: &mut SslRef) {
+        if let Some(visit) = VISITS.at_mut(ssl) {
+            visit.is_over = true;
+        }
+    }
+
+    /// A server can give a new ticket for a session that it resumes. Up to TLS 1.2 libssl then makes
+    /// another object, marks the one that was offered, and tells the new callback nothing.
+    fn keep_renewed(&self, ssl: &SslRef) {
+        let offered = VISITS.at(ssl).and_then(|visit| visit.offered.as_ref());
+        let (Some(offered), Some(session)) = (offered, ssl.session()) else { return };
+        let is_renewed = Protocol(ffi::connection_version(ssl)) != Protocol::TLS1_3 && !offered.is(session);
+        if is_renewed {
+            self.keep(ssl, session.to_owned());
+        }
+    }
+
+    fn view(&self, protocol: Protocol) -> View<'_, Memory> {
+        self.cache().view(self.domain).protocol(protocol)
+    }
+
+    /// The domain is in the id too, although the view keeps domains apart: sessions with one id share
+    /// fourteen slots.
+    fn id_of(&self, server: &[u8; 32], assurance: &Assurance) -> SessionId {
+        let digest = Sha256::new().chain_update(self.domain.as_bytes());
+        let digest = digest.chain_update(assurance.as_bytes()).chain_update(server);
+        SessionId::from(<[u8; 32]>::from(digest.finalize()))
+    }
+}

@@ -1,0 +1,178 @@
+//! How long a session lives, and what is resumed from it.
+
+use std::ffi::c_long;
+use std::thread::sleep;
+use std::time::Duration;
+
+use openssl::asn1::Asn1Time;
+use openssl::ssl::{Ssl, SslContext, SslContextBuilder, SslMethod, SslOptions, SslSession, SslVersion};
+use sessile::{Clock, Context, Hooks, Session};
+use sessile_openssl::{ClientStore, ServerStore, UPDATE_TIME, UnixClock};
+
+use crate::support::{BOTH, Client, Link, Site};
+
+unsafe extern "C" {
+    fn SSL_CTX_set_timeout(context: *mut openssl_sys::SSL_CTX, seconds: c_long) -> c_long;
+}
+
+fn set_timeout(context: &mut SslContextBuilder, seconds: c_long) {
+    // SAFETY: the context is alive and not shared yet.
+    unsafe { SSL_CTX_set_timeout(context.as_ptr(), seconds) };
+}
+
+fn server_of(store: &ServerStore, version: SslVersion) -> SslContext {
+    Site::new().server(version, |context| store.attach(context, Context::NONE).unwrap())
+}
+
+/// Resumes from each session the next one, each 0.7 seconds, until that fails; how often it did not.
+fn chain(mut visit: impl FnMut() -> bool) -> usize {
+    assert!(!visit());
+    (0..12)
+        .take_while(|_| {
+            sleep(Duration::from_millis(700));
+            visit()
+        })
+        .count()
+}
+
+#[test]
+fn a_chain_of_resumptions_ends() {
+    for version in BOTH {
+        let store = ServerStore::new(100).unwrap().max_age(Duration::from_secs(2));
+        store.set_session_cache_mode(openssl::ssl::SslSessionCacheMode::SERVER | UPDATE_TIME);
+        let (server, client) = (server_of(&store, version), Client::new());
+        let mut session = None;
+        let resumed = chain(|| {
+            let resumed = client.visit(&server, session.as_ref());
+            session = client.sessions().pop().or(session.take());
+            resumed
+        });
+        assert!((2..=4).contains(&resumed), "{version:?}: {resumed}");
+    }
+}
+
+#[test]
+fn what_is_issued_from_a_session_ends_with_it() {
+    let store = ServerStore::new(100).unwrap();
+    let (server, client) = (server_of(&store, SslVersion::TLS1_3), Client::new());
+    let now = UnixClock.now();
+    client.visit(&server, None);
+    let first = store.sessions().pop().unwrap().deadline().unwrap();
+    let day = Duration::from_secs(24 * 60 * 60);
+    assert!(first >= now + day && first <= UnixClock.now() + day, "a day unless it is set");
+    sleep(Duration::from_millis(1_100));
+    for _ in 0..3 {
+        let ticket = client.sessions().pop().unwrap();
+        assert!(client.visit(&server, Some(&ticket)));
+        assert!(store.sessions().iter().all(|one| one.deadline() == Some(first)));
+    }
+}
+
+/// A session from a tier that did not carry a deadline: its own expiry is that of what it leads to.
+#[test]
+fn a_session_without_a_deadline_ends_what_is_issued_from_it() {
+    let store = ServerStore::new(100).unwrap();
+    let (server, client) = (server_of(&store, SslVersion::TLS1_3), Client::new());
+    client.visit(&server, None);
+    let (ticket, stored) = (client.sessions().pop().unwrap(), store.sessions());
+    store.flush_sessions(0);
+    let bare = move |one: &Session<SslSession>| {
+        let builder = Session::<SslSession>::builder(one.id()).context(one.context());
+        let builder = builder.protocol(one.protocol()).created_at(one.created_at().unwrap());
+        builder.timeout(Duration::from_secs(600)).build((**one).clone())
+    };
+    let expiry = stored[0].created_at().unwrap() + Duration::from_secs(600);
+    store.cache().set_hooks(
+        Hooks::new().on_query(move |query| stored.iter().find(|one| one.id() == *query.id()).map(&bare)),
+    );
+    assert!(client.visit(&server, Some(&ticket)));
+    let issued = store.sessions();
+    assert!(!issued.is_empty() && issued.iter().all(|one| one.deadline() <= Some(expiry)));
+}
+
+#[test]
+fn a_session_ends_with_the_certificate_of_its_client() {
+    for version in BOTH {
+        let end = UnixClock.now() + Duration::from_secs(3_600);
+        let not_after = Asn1Time::from_unix(i64::try_from(end.as_secs()).unwrap()).unwrap();
+        let (person, store) = (Site::until(&not_after), ServerStore::new(100).unwrap());
+        let server = Site::new().server(version, |context| {
+            person.demand(context);
+            store.attach(context, Context::NONE).unwrap();
+        });
+        let client = Client::with(|context| person.identify(context));
+        assert!(!client.visit(&server, None));
+        let stored = store.sessions();
+        assert!(!stored.is_empty() && stored.iter().all(|one| one.deadline() == Some(end)), "{version:?}");
+        assert!(client.visit(&server, Some(&client.sessions().pop().unwrap())));
+        assert!(store.sessions().iter().all(|one| one.deadline() == Some(end)), "{version:?}");
+    }
+}
+
+/// Replaced client authorities: the sessions of before are gone, those of afterwards are not.
+#[test]
+fn a_revoked_name_resumes_nothing_of_before() {
+    for version in BOTH {
+        let (old, new, store) = (Site::new(), Site::new(), ServerStore::new(100).unwrap());
+        let server = |person: &Site| {
+            Site::new().server(version, |context| {
+                person.demand(context);
+                store.attach(context, Context::digest(["mutual"])).unwrap();
+            })
+        };
+        let (before, client) = (server(&old), Client::with(|context| old.identify(context)));
+        assert!(!client.visit(&before, None));
+        let session = client.sessions().pop().unwrap();
+        let after = server(&new);
+        store.revoke(Context::digest(["mutual"]));
+        let mut link = Link::new(client.ssl(Some(&session)), Ssl::new(&after).unwrap());
+        let outcome = link.handshake();
+        assert!(outcome.is_err() && !link.server.ssl().session_reused(), "{version:?}");
+
+        let client = Client::with(|context| new.identify(context));
+        assert!(!client.visit(&after, None));
+        assert!(client.visit(&after, Some(&client.sessions().pop().unwrap())), "{version:?}");
+    }
+}
+
+fn client_of(store: &ClientStore, change: impl FnOnce(&mut SslContextBuilder)) -> SslContext {
+    let mut builder = SslContextBuilder::new(SslMethod::tls_client()).unwrap();
+    change(&mut builder);
+    store.attach(&mut builder, Context::NONE).unwrap();
+    builder.build()
+}
+
+fn connect(client: &SslContext, server: &SslContext) -> bool {
+    let mut ssl = Ssl::new(client).unwrap();
+    ClientStore::offer(&mut ssl, "a:443").unwrap();
+    let mut link = Link::new(ssl, Ssl::new(server).unwrap());
+    link.handshake().unwrap();
+    link.exchange();
+    let resumed = link.resumed();
+    link.close();
+    resumed
+}
+
+#[test]
+fn a_client_session_that_is_used_regularly_expires() {
+    let (servers, store) = (ServerStore::new(100).unwrap(), ClientStore::new(10).unwrap());
+    let server = server_of(&servers, SslVersion::TLS1_2);
+    let client = client_of(&store, |context| set_timeout(context, 2));
+    let resumed = chain(|| connect(&client, &server));
+    assert!((2..=4).contains(&resumed), "{resumed}");
+}
+
+/// By tickets that a server renews at each use, and by those of TLS 1.3.
+#[test]
+fn a_client_ends_a_chain_of_resumptions() {
+    for version in BOTH {
+        let store = ClientStore::new(10).unwrap().max_age(Duration::from_secs(2));
+        let server = Site::new().server(version, |context| {
+            context.clear_options(SslOptions::NO_TICKET);
+            context.set_session_id_context(b"tickets").unwrap();
+        });
+        let client = client_of(&store, |_| {});
+        let resumed = chain(|| connect(&client, &server));
+        assert!((2..=4).contains(&resumed), "{version:?}: {resumed}");
+    }
+}
