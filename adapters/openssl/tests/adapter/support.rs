@@ -77,12 +77,17 @@ impl Site {
         version: SslVersion,
         attach: impl FnOnce(&mut SslContextBuilder),
     ) -> SslContext {
+        let mut builder = self.server_builder(version);
+        attach(&mut builder);
+        builder.build()
+    }
+
+    pub(crate) fn server_builder(&self, version: SslVersion) -> SslContextBuilder {
         let mut builder = SslContextBuilder::new(SslMethod::tls_server()).unwrap();
         self.identify(&mut builder);
         builder.set_min_proto_version(Some(version)).unwrap();
         builder.set_max_proto_version(Some(version)).unwrap();
-        attach(&mut builder);
-        builder.build()
+        builder
     }
 }
 

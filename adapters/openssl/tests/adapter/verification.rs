@@ -15,6 +15,8 @@ unsafe extern "C" {
     fn SSL_set_verify(ssl: *mut openssl_sys::SSL, mode: c_int, callback: Option<extern "C" fn()>);
 }
 
+type Demand = fn(&mut SslRef) -> Result<(), ErrorStack>;
+
 struct Pair {
     store: ClientStore,
     client: SslContext,
@@ -78,7 +80,7 @@ fn what_was_made_without_verification_is_not_offered_with_it() {
 
 #[test]
 fn each_demand_on_the_server_is_a_demand_of_its_own() {
-    let demands: [fn(&mut SslRef) -> Result<(), ErrorStack>; 7] = [
+    let demands: [Demand; 7] = [
         verifying,
         |ssl| {
             ssl.set_verify(SslVerifyMode::PEER);
