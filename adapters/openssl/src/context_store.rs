@@ -237,6 +237,7 @@ pub(crate) fn is_astray(ssl: &SslRef, current: Option<&ContextStore>) -> bool {
 /// next connection of its kind is known to end in `current`.
 pub(crate) fn refuse(ssl: &mut SslRef, current: Option<&ContextStore>) {
     ffi::end(ssl);
+    ffi::alert_before_server_hello(ssl);
     let Some(progress) = Progress::of_mut(ssl) else { return };
     progress.finish();
     let Some(parent) = progress.parent.take() else { return };

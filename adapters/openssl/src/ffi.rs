@@ -208,12 +208,31 @@ pub(crate) fn requested_host(ssl: &SslRef) -> Option<&[u8]> {
     name.get(..usize::from(u16::from_be_bytes([*high, *low])))
 }
 
-/// Ends the handshake of a connection: libssl reads and writes nothing on it any more, as if both
-/// sides had closed it.
+/// Ends the handshake of a connection: libssl hands no message or data of the peer to it any more, and
+/// accepts none to write, as if both sides had closed it.
 pub(crate) fn end(ssl: &mut SslRef) {
     const SENT_AND_RECEIVED: c_int = 1 | 2;
     // SAFETY: the connection is alive.
     unsafe { sys::SSL_set_shutdown(ssl.as_ptr(), SENT_AND_RECEIVED) };
+}
+
+/// Tells the client of a server that has read its ClientHello, and sent nothing since, that the
+/// handshake fails. libssl has no call for that outside of its own checks; an alert is in the clear
+/// there, and known byte by byte. It is lost where the transport does not take it at once.
+pub(crate) fn alert_before_server_hello(ssl: &mut SslRef) {
+    const READ_CLIENT_HELLO: &str = "TRCH";
+    /// A record of an alert: fatal, handshake_failure.
+    const ALERT: [u8; 7] = [21, 3, 3, 0, 2, 2, 40];
+    let is_stream = connection_version(ssl) >> 8 == 3;
+    if ssl.state_string() != READ_CLIENT_HELLO || !is_first_handshake(ssl) || !is_stream {
+        return;
+    }
+    // SAFETY: the connection is alive and keeps its transport, to which libssl writes in this very call;
+    // seven bytes are read.
+    let _written = unsafe {
+        let transport = sys::SSL_get_wbio(ssl.as_ptr());
+        sys::BIO_write(transport, ALERT.as_ptr().cast(), ALERT.len() as c_int)
+    };
 }
 
 /// Offers a session that was made by a connection of the same context, or copied for it.

@@ -87,7 +87,7 @@ fn a_session_without_a_deadline_ends_what_is_issued_from_it() {
     );
     assert!(client.visit(&server, Some(&ticket)));
     let issued = store.sessions();
-    assert!(!issued.is_empty() && issued.iter().all(|one| one.deadline() <= Some(expiry)));
+    assert!(!issued.is_empty() && issued.iter().all(|one| one.deadline().is_some_and(|end| end <= expiry)));
 }
 
 #[test]

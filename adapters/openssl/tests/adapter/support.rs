@@ -153,6 +153,11 @@ impl Pipe {
         self.outgoing.borrow().iter().copied().collect()
     }
 
+    /// Takes back the first bytes that the other end has not read yet.
+    pub(crate) fn withdraw(&self, bytes: usize) {
+        self.outgoing.borrow_mut().drain(..bytes);
+    }
+
     /// Changes the last byte that the other end has not read yet.
     pub(crate) fn spoil(&self) {
         *self.outgoing.borrow_mut().back_mut().unwrap() ^= 1;

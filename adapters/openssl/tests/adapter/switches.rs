@@ -99,6 +99,41 @@ fn a_session_without_certificate_is_not_resumed_where_one_is_demanded() {
     }
 }
 
+/// The client is told by an alert. One that does not listen to it gets no further: what it sends is not
+/// read.
+#[test]
+fn a_refusal_is_told_and_does_not_depend_on_being_heard() {
+    for version in BOTH {
+        for hears in [true, false] {
+            let (site, store) = (Site::new(), ServerStore::new(100).unwrap());
+            let inner = site.server(version, |builder| store.attach(builder, context("b")).unwrap());
+            let (outer, switches) = toggled(&site, version, &store, inner);
+            let client = Client::new();
+            visit(&client, &outer, "a", None);
+            let session = client.sessions().pop().unwrap();
+            switches.store(true, Ordering::Relaxed);
+            let mut link = link(&client, &outer, "a", Some(&session));
+            assert!(link.client.do_handshake().is_err());
+            assert!(link.server.do_handshake().is_err());
+            let alert = [21, 3, 3, 0, 2, 2, 40];
+            assert_eq!(link.server.get_ref().sent()[..7], alert, "{version:?}");
+            if !hears {
+                link.server.get_ref().withdraw(7);
+                link.client.do_handshake().unwrap();
+                assert!(link.client.ssl().session_reused(), "so it thinks");
+                let _ = link.client.ssl_write(b"ask");
+            }
+            let error = link.handshake().unwrap_err().to_string();
+            assert_eq!(error.contains("alert handshake failure"), hears, "{version:?}: {error}");
+            let mut buffer = [0; 16];
+            assert!(link.server.do_handshake().is_err());
+            assert_eq!(link.server.ssl_read(&mut buffer).unwrap_or(0), 0);
+            assert!(link.server.ssl_write(b"answer").is_err());
+            assert_eq!(store.stats().resumed, 0);
+        }
+    }
+}
+
 /// The other way round: what was made with a certificate is no use on the public side either.
 #[test]
 fn a_session_with_a_certificate_stays_on_its_side() {

@@ -82,12 +82,11 @@ impl Tally {
 
 #[test]
 fn no_combination_of_contexts_lets_a_session_cross() {
-    let wardrobe = Wardrobe::new();
     let tally = thread::scope(|scope| {
         let threads: Vec<_> = (0..THREADS)
             .map(|thread| {
-                let wardrobe = &wardrobe;
                 scope.spawn(move || {
+                    let wardrobe = &Wardrobe::new();
                     let own = Combination::all().skip(thread).step_by(THREADS);
                     own.map(|one| Tally::judge(&one, Stage::new(wardrobe, one).play()))
                         .fold(Tally::default(), Tally::add)
