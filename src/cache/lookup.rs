@@ -40,6 +40,9 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
     ///
     /// Never waits for a writer, an evictor or a migration. An expired session is a miss and is removed.
     ///
+    /// # Panics
+    /// If the clock, the miss hook or the removal hook panics.
+    ///
     /// ```
     /// use sessile::{Session, SessionCache, SessionId};
     ///
@@ -58,6 +61,19 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
     /// On a hit no shared cache line is written, except once per session and tick (a 32nd of the capacity in adds)
     /// the age that eviction needs. `f` runs under a short guard: while it runs, nothing that is removed from the cache
     /// can be freed, so it should not block. It may use the cache.
+    ///
+    /// ```
+    /// use sessile::{Session, SessionCache, SessionId};
+    ///
+    /// let cache = SessionCache::new(100)?;
+    /// let id = SessionId::from([1; 32]);
+    /// cache.add(Session::new(id, String::from("state")))?;
+    /// assert_eq!(cache.read(&id, |session| session.len()), Some(5));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Panics
+    /// If `f`, the clock, the miss hook or the removal hook panics.
     pub fn read<R>(&self, id: &SessionId, f: impl FnOnce(&Session<T>) -> R) -> Option<R> {
         self.read_key(Key::of_id(id), f)
     }
@@ -66,6 +82,20 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
     ///
     /// The handle is the caller's own; the cache's count goes by deferred destruction, so
     /// [`Session::handle_count`] may still include it for a while. Lock-free.
+    ///
+    /// ```
+    /// use sessile::{Session, SessionCache, SessionId};
+    ///
+    /// let cache = SessionCache::new(100)?;
+    /// let id = SessionId::from([1; 32]);
+    /// cache.add(Session::new(id, "ticket"))?;
+    /// assert_eq!(*cache.take(&id).expect("the first taker gets it"), "ticket");
+    /// assert!(cache.take(&id).is_none());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Panics
+    /// If the clock, the miss hook or the removal hook panics.
     pub fn take(&self, id: &SessionId) -> Option<Session<T>> {
         self.take_key(Key::of_id(id))
     }

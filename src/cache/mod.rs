@@ -38,6 +38,7 @@ use crate::sync::Tally;
 use crate::timestamp::Timestamp;
 use crossbeam_utils::CachePadded;
 use std::fmt;
+use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::ptr::NonNull;
 use std::time::Duration;
 use sweep::Sweeper;
@@ -360,6 +361,10 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
         reader.state().counters.count(counter);
     }
 }
+
+// A panic of user code leaves table, counts and limits whole.
+impl<T: Send + Sync + 'static> UnwindSafe for SessionCache<T> {}
+impl<T: Send + Sync + 'static> RefUnwindSafe for SessionCache<T> {}
 
 impl<T: Send + Sync + 'static> Default for SessionCache<T> {
     /// 20 480 sessions, 7200 seconds: OpenSSL's defaults.

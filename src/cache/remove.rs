@@ -13,6 +13,22 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
     /// False when it is not stored, also when another object with the same key is: a newer session is never removed by
     /// mistake. Marks the session non-resumable either way, as `SSL_CTX_remove_session(3)` does. Of all threads that
     /// remove, take or replace one stay, one succeeds. Lock-free.
+    ///
+    /// ```
+    /// use sessile::{Session, SessionCache, SessionId};
+    ///
+    /// let cache = SessionCache::new(100)?;
+    /// let id = SessionId::from([1; 32]);
+    /// let (old, new) = (Session::new(id, 1), Session::new(id, 2));
+    /// cache.add(old.clone())?;
+    /// cache.add(new.clone())?;
+    /// assert!(!cache.remove(&old)); // it was replaced
+    /// assert!(cache.remove(&new));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Panics
+    /// If the removal hook panics.
     pub fn remove(&self, session: &Session<T>) -> bool {
         let probe = self.probe_of(session.block());
         let mut departures = Departures::none();
@@ -39,6 +55,9 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
     }
 
     /// Removes whatever is stored under the id, expired or not (OpenSSL since 1.1). False when nothing is. Lock-free.
+    ///
+    /// # Panics
+    /// If the removal hook panics.
     pub fn remove_id(&self, id: &SessionId) -> bool {
         self.remove_key(Key::of_id(id))
     }
