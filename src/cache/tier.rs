@@ -12,9 +12,10 @@ use std::cell::Cell;
 /// Where a session was found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Source {
-    /// It was stored in the cache.
+    /// It was stored in the cache, by an `add`.
     Cache,
-    /// The miss hook supplied it. Another process may have got it as well.
+    /// The miss hook supplied it, now or before it was stored. Another process may have got it as
+    /// well.
     Tier,
 }
 
@@ -32,7 +33,7 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
             is_accepted
         });
         match taken {
-            Some(session) => Some((session, Source::Cache)),
+            Some(session) => Some(Self::with_source(session)),
             None if refused.get() => None,
             None => self.take_from_tier(key, &accept).map(|session| (session, Source::Tier)),
         }
@@ -61,10 +62,15 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
             }
         };
         match found {
-            Some(session) => Some((session, Source::Cache)),
+            Some(session) => Some(Self::with_source(session)),
             None if refused.get() => None,
             None => self.ask_tier(key, Some).filter(&accept).map(|session| (session, Source::Tier)),
         }
+    }
+
+    fn with_source(session: Session<T>) -> (Session<T>, Source) {
+        let source = if session.block().is_from_tier() { Source::Tier } else { Source::Cache };
+        (session, source)
     }
 
     /// Asks the miss hook. What it supplies is checked like a stored session, counted, and kept unless the mode says
@@ -125,8 +131,8 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
             return None;
         }
         block.date(block.dating(now, self.settings.timeout_seconds())?);
-        let pin = self.domain.pin();
-        self.count(&pin, Counter::TierHits);
+        block.set_from_tier();
+        self.count(&self.domain.pin(), Counter::TierHits);
         Some(session)
     }
 

@@ -72,6 +72,8 @@ impl Marks {
     const RESUMABLE: u32 = 1;
     /// The context is not `NONE`: only then is it looked at, since it lies in another cache line.
     const IN_CONTEXT: u32 = 2;
+    /// A second tier supplied it. Comes, and never goes.
+    const FROM_TIER: u32 = 4;
     const LEN_SHIFT: u32 = 8;
     const PROTOCOL_SHIFT: u32 = 16;
 
@@ -213,6 +215,16 @@ impl<T> Block<T> {
         if self.is_resumable() {
             self.marks.fetch_and(!Marks::RESUMABLE, Ordering::Relaxed);
         }
+    }
+
+    /// Whether a second tier supplied the session, so that another process may have it too.
+    pub(crate) fn is_from_tier(&self) -> bool {
+        self.marks.load(Ordering::Relaxed) & Marks::FROM_TIER != 0
+    }
+
+    /// Marks a session that a second tier supplied. Fast lookups leave it to slow ones.
+    pub(crate) fn set_from_tier(&self) {
+        self.marks.fetch_or(Marks::FROM_TIER, Ordering::Relaxed);
     }
 
     pub(crate) fn created(&self) -> Option<u64> {
