@@ -9,3 +9,4 @@ mod early_data;
 mod max_age;
 mod revocation;
 mod tier;
+mod who_may_enter;
