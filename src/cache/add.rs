@@ -69,6 +69,7 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
         let probe = self.probe_of(session.block());
         let now = self.time.now();
         if Session::handle_count(&session) > 1 && self.is_at_a_glance(&session, &probe, now) {
+            drop(session.into_session());
             return Ok(Added::Identical);
         }
         let is_shown = is_news && self.settings.wants_added();
@@ -121,12 +122,7 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
     #[inline]
     fn is_at_a_glance(&self, session: &Session<T>, probe: &Probe, now: u64) -> bool {
         let block = session.block();
-        let settings = &self.settings;
-        if !settings.mode().store
-            || settings.has_revocations()
-            || !block.is_resumable()
-            || block.is_expired(now)
-        {
+        if !self.settings.has_simple_adds() || !block.is_resumable() || block.is_expired(now) {
             return false;
         }
         let Some(reader) = self.domain.reader() else { return false };
@@ -166,8 +162,6 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
             Ok(Placed::Replaced(old)) => Added::Replaced(old),
             Ok(Placed::Identical) => {
                 self.count(&pin, Counter::Identical);
-                drop(pin);
-                self.let_go(session);
                 return Ok(Added::Identical);
             }
             Err(rejection) => return self.reject(session, rejection),
@@ -178,20 +172,39 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
         self.sweeper.note_expiry(session.block().expires());
         // The table owns the count now.
         let _ = session.into_address();
-        if self.settings.mode().auto_flush {
+        if self.settings.auto_flushes() {
             self.sweep_a_slot(&pin, now, departures);
         }
         Ok(added)
     }
 
-    /// Checks, dates and weighs a session. Where the mode forbids to store it, only if a hook is to be shown it.
+    /// Checks, dates and weighs a session.
     #[inline]
     fn admit(&self, session: &Session<T>, now: u64, is_shown: bool) -> Result<(), Rejection> {
-        let mode = self.settings.mode();
-        let block = session.block();
-        if !mode.store && !is_shown {
+        if !self.settings.has_simple_adds() {
+            return self.admit_by_settings(session, now, is_shown);
+        }
+        self.admit_simply(session, now)
+    }
+
+    /// The same where storing is off or a context was revoked. What may not be stored is dated only if a hook is to be shown
+    /// it.
+    #[cold]
+    fn admit_by_settings(&self, session: &Session<T>, now: u64, is_shown: bool) -> Result<(), Rejection> {
+        let stores = self.settings.mode().store;
+        if !stores && !is_shown {
             return Err(Rejection::StoreDisabled);
         }
+        if self.is_revoked_block(session.block()) {
+            return Err(Rejection::Revoked);
+        }
+        self.admit_simply(session, now)?;
+        if stores { Ok(()) } else { Err(Rejection::StoreDisabled) }
+    }
+
+    #[inline]
+    fn admit_simply(&self, session: &Session<T>, now: u64) -> Result<(), Rejection> {
+        let block = session.block();
         if !block.is_resumable() {
             return Err(Rejection::NotResumable);
         }
@@ -208,11 +221,8 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
                 return Err(Rejection::NotResumable);
             }
         }
-        if self.is_revoked_block(block) {
-            return Err(Rejection::Revoked);
-        }
-        block.date(dates, self.settings.generation());
-        if mode.store { Ok(()) } else { Err(Rejection::StoreDisabled) }
+        block.date(dates);
+        Ok(())
     }
 
     fn place(

@@ -89,12 +89,10 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
     /// and removed where it must be, before this returns.
     #[inline]
     fn look<R>(&self, key: Key<'_>, lend: impl FnOnce(&Session<T>) -> R) -> Option<R> {
-        if !self.settings.has_simple_lookups() {
-            return self.look_by_settings(key, lend);
-        }
         let probe = self.probe(key);
         let now = self.time.now();
-        let Some(reader) = self.domain.reader() else {
+        let reader = if self.settings.has_simple_lookups() { self.domain.reader() } else { None };
+        let Some(reader) = reader else {
             return self.look_closely(key.id, key.context, key.protocol, probe.hash(), now, lend);
         };
         match self.chain(&reader).glance(&probe) {
@@ -110,17 +108,6 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
         }
         drop(reader);
         self.look_closely(key.id, key.context, key.protocol, probe.hash(), now, lend)
-    }
-
-    /// A lookup where lookups are off, or a context was revoked.
-    #[cold]
-    pub(super) fn look_by_settings<R>(&self, key: Key<'_>, lend: impl FnOnce(&Session<T>) -> R) -> Option<R> {
-        if !self.settings.looks_up() {
-            self.count(&self.domain.pin(), Counter::Misses);
-            return None;
-        }
-        let hash = self.probe(key).hash();
-        self.look_closely(key.id, key.context, key.protocol, hash, self.time.now(), lend)
     }
 
     /// Whether this member is what is looked for, and nothing is the matter with it. Then it is counted and made younger.
@@ -147,6 +134,10 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
         now: u64,
         lend: impl FnOnce(&Session<T>) -> R,
     ) -> Option<R> {
+        if !self.settings.looks_up() {
+            self.count(&self.domain.pin(), Counter::Misses);
+            return None;
+        }
         let (key, probe, mut lend) = (Key { id, context, protocol }, self.root.probe(hash), Some(lend));
         let accept = |_: &Session<T>| true;
         self.in_time(now, |now, may_retry| self.look_at(key, &probe, now, may_retry, &accept, &mut lend))

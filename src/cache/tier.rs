@@ -4,7 +4,7 @@ use super::departure::{Departures, Held};
 use super::lookup::Standing;
 use super::{Key, SessionCache};
 use crate::error::{Added, RemovalCause};
-use crate::session::{Block, Generation, KeyMatch, Session};
+use crate::session::{Block, KeyMatch, Session};
 use crate::settings::Operation;
 use crate::stats::Counter;
 use std::cell::Cell;
@@ -50,14 +50,15 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
             refused.set(!is_accepted);
             is_accepted
         };
+        let (probe, mut lend) = (self.probe(key), Some(Session::clone));
         let found = match self.settings.looks_up() {
-            true => {
-                let (probe, mut lend) = (self.probe(key), Some(Session::clone));
-                self.in_time(self.time.now(), |now, may_retry| {
-                    self.look_at(key, &probe, now, may_retry, &noting, &mut lend)
-                })
+            true => self.in_time(self.time.now(), |now, may_retry| {
+                self.look_at(key, &probe, now, may_retry, &noting, &mut lend)
+            }),
+            false => {
+                self.count(&self.domain.pin(), Counter::Misses);
+                None
             }
-            false => self.look_by_settings(key, Session::clone),
         };
         match found {
             Some(session) => Some((session, Source::Cache)),
@@ -132,19 +133,16 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
         if !is_asked_for || !is_usable {
             return None;
         }
-        block.date(block.dating(now, self.settings.timeout_seconds())?, self.settings.generation());
+        block.date(block.dating(now, self.settings.timeout_seconds())?);
         let pin = self.domain.pin();
         self.count(&pin, Counter::TierHits);
         Some(session)
     }
 
-    /// Whether a session that brings no generation may have been authenticated before its context was revoked: a second tier
-    /// does not know of revocations.
+    /// Whether a session that was supplied may have been authenticated before its context was revoked. It was built just now,
+    /// by a second tier that does not know of revocations, so its date decides.
     fn is_from_before_revocation(&self, block: &Block<T>) -> bool {
-        block.generation() == Generation::UNSET
-            && self
-                .settings
-                .revoked_at(block.context())
-                .is_some_and(|revoked| block.created().is_none_or(|created| created <= revoked.as_secs()))
+        let revoked_at = self.settings.revoked_at(block.context());
+        revoked_at.is_some_and(|at| block.created().is_none_or(|created| created <= at.as_secs()))
     }
 }
