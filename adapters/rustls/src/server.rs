@@ -121,7 +121,7 @@ impl ServerStore {
             reusable: self.reusable,
             bound: Arc::new(Bound::new(self.windows)),
             digest: Sha256::digest(context.as_bytes()).into(),
-            generation: self.cache.generation(),
+            generation: Generation::present(),
         })
     }
 
@@ -186,7 +186,7 @@ pub struct ServerContextStore {
     bound: Arc<Bound>,
     /// Shifts the windows of this context.
     digest: [u8; 32],
-    /// The cache's when this was made: the one that the configuration's handshakes belong to.
+    /// The one in which this was made: that of the configuration's handshakes.
     generation: Generation,
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use rustls::HandshakeKind::{Full, Resumed};
 use rustls::{ClientConfig, HandshakeKind, ServerConfig, SupportedProtocolVersion};
-use sessile::{CoarseClock, Context};
+use sessile::{Context, ManualClock};
 use sessile_rustls::{ClientStore, ServerStore};
 
 use crate::support::{BOTH, Pair, Site, first_flight, replay, try_shake};
@@ -190,23 +190,27 @@ struct Trial<'w> {
     case: Case,
     world: &'w World,
     store: ServerStore,
+    clock: Arc<ManualClock>,
     made_by: Arc<ServerConfig>,
     visited: Arc<ServerConfig>,
 }
 
 impl<'w> Trial<'w> {
     fn new(case: Case, world: &'w World) -> Self {
+        let clock = Arc::new(ManualClock::new(1_800_000_000));
         let store = match case.tier {
             Tier::None => ServerStore::new(100).unwrap(),
-            _ => ServerStore::from_cache(cache_with_tier(Answer::Handle, CoarseClock)),
+            _ => ServerStore::from_cache(cache_with_tier(Answer::Handle, Arc::clone(&clock))),
         };
         let store = store.reusable(case.is_reusable);
         if case.revoked == Revoked::BeforeTheHandles {
             store.revoke(context_of(&case, case.made_by));
+            // What a second tier supplies is of before if it was made in the same second.
+            clock.advance(1);
         }
         let server = |rules| server_of(world, &case, &store, rules);
         let (made_by, visited) = (server(case.made_by), server(case.visited));
-        Self { case, world, store, made_by, visited }
+        Self { case, world, store, clock, made_by, visited }
     }
 
     fn run(mut self) -> Outcome {
@@ -218,6 +222,7 @@ impl<'w> Trial<'w> {
         let context = context_of(&self.case, self.case.made_by);
         if self.case.revoked == Revoked::BeforeTheSession {
             self.store.revoke(context);
+            self.clock.advance(1);
         }
         if self.case.offer != Offer::Nothing {
             let _ = try_shake(&client, &self.made_by);
