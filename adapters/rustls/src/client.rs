@@ -7,9 +7,9 @@
 //!   ticket costs one lookup and no allocation in the cache, and the cache evicts whole servers.
 //! - protocol tag TLS 1.2: the session. It does not change; a newer one replaces it in one step.
 //!
-//! A shelf can be evicted, or replaced by that of another thread which met the same server at the same
-//! moment, while a thread still puts a ticket on it. The ticket is lost then, which costs a full
-//! handshake and no more.
+//! A shelf can be evicted, or replaced by that of another thread which met the same server at the
+//! same moment, while a thread still puts a ticket on it. The ticket is lost then, which costs a
+//! full handshake and no more.
 
 use std::fmt;
 use std::sync::Arc;
@@ -25,8 +25,8 @@ use sha2::{Digest, Sha256};
 use crate::shelf::{self, Shelf};
 use crate::window::{Bound, Windows};
 
-/// For how long a server is remembered after its last use, and the longest life of a ticket, RFC 8446
-/// 4.6.1.
+/// For how long a server is remembered after its last use, and the longest life of a ticket, RFC
+/// 8446 4.6.1.
 const SEVEN_DAYS: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 
 /// What one entry of the cache holds.
@@ -53,15 +53,16 @@ impl Memory {
 
 /// Remembers sessions for rustls clients: by server, bounded in servers and in tickets for each.
 ///
-/// For each server name it keeps at most 8 TLS 1.3 tickets, newest first, each given out at most once;
-/// one TLS 1.2 session; and the key exchange group the server chose. A server that speaks TLS 1.3 takes
-/// one entry of the capacity, one that falls back to TLS 1.2 takes one or two. The server least recently
-/// used leaves first, and one that was not used for seven days is forgotten.
+/// For each server name it keeps at most 8 TLS 1.3 tickets, newest first, each given out at most
+/// once; one TLS 1.2 session; and the key exchange group the server chose. A server that speaks TLS
+/// 1.3 takes one entry of the capacity, one that falls back to TLS 1.2 takes one or two. The server
+/// least recently used leaves first, and one that was not used for seven days is forgotten.
 ///
-/// An entry is at most 16 KiB large, counted in bytes of tickets and of certificates, which the server
-/// chooses: the oldest tickets leave until the newest fits, and a session that is larger by itself is
-/// not kept. The capacity thus bounds the memory too. Counting takes about 9 ns a byte, for which a
-/// session of rustls is formatted; with a chain of 3 KiB that is 30 µs for each ticket received.
+/// An entry is at most 16 KiB large, counted in bytes of tickets and of certificates, which the
+/// server chooses: the oldest tickets leave until the newest fits, and a session that is larger by
+/// itself is not kept. The capacity thus bounds the memory too. Counting takes about 9 ns a byte,
+/// for which a session of rustls is formatted; with a chain of 3 KiB that is 30 µs for each ticket
+/// received.
 ///
 /// Cloning is cheap and gives another handle to the same memory.
 ///
@@ -104,12 +105,12 @@ impl ClientStore {
     /// How long a session may be resumed, counting those that were made by resuming it: seven days
     /// unless set. In whole seconds, at least one.
     ///
-    /// Also a server that is used every hour is then authenticated anew by a full handshake once in that
-    /// time. Time is divided into windows of this length, for each server at another moment, and what
-    /// was stored in one is not offered in the next. After a resumption in the last minute of a window
-    /// nothing is stored in the first minute of the next. (Of a window below six hours, its 360th part.)
-    /// A TLS 1.3 server may send tickets later, on a connection that was resumed in an earlier window:
-    /// close connections that last for days.
+    /// Also a server that is used every hour is then authenticated anew by a full handshake once in
+    /// that time. Time is divided into windows of this length, for each server at another moment,
+    /// and what was stored in one is not offered in the next. After a resumption in the last minute
+    /// of a window nothing is stored in the first minute of the next. (Of a window below six hours,
+    /// its 360th part.) A TLS 1.3 server may send tickets later, on a connection that was resumed
+    /// in an earlier window: close connections that last for days.
     ///
     /// The choice belongs to this handle and to those made from it.
     #[must_use]
@@ -120,9 +121,9 @@ impl ClientStore {
 
     /// The store for one set of client configurations; what [`Resumption::store`] takes.
     ///
-    /// rustls lets a configuration use only those sessions that were made with the same verifier and client
-    /// credentials, and drops the others. Configurations that differ in them do not spend each other's tickets
-    /// if they have a context each.
+    /// rustls lets a configuration use only those sessions that were made with the same verifier
+    /// and client credentials, and drops the others. Configurations that differ in them do not
+    /// spend each other's tickets if they have a context each.
     ///
     /// [`Resumption::store`]: rustls::client::Resumption::store
     pub fn for_context(&self, context: Context) -> Arc<ClientContextStore> {
@@ -277,10 +278,12 @@ impl fmt::Debug for ClientContextStore {
     }
 }
 
-/// Names of hosts are equal whatever the case of their letters; an address is never equal to a name.
+/// Names of hosts are equal whatever the case of their letters; an address is never equal to a
+/// name.
 ///
-/// The digest is the id of both entries. The context is in it too, although the view keeps contexts apart: many configurations may know
-/// one server, and sessions with one id share fourteen slots of the cache.
+/// The digest is the id of both entries. The context is in it too, although the view keeps contexts
+/// apart: many configurations may know one server, and sessions with one id share fourteen slots of
+/// the cache.
 fn digest_of(context: Context, server: &ServerName<'_>) -> [u8; 32] {
     let kind = [u8::from(matches!(server, ServerName::DnsName(_)))];
     let digest = Sha256::new().chain_update(context.as_bytes()).chain_update(kind);

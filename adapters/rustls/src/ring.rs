@@ -2,12 +2,12 @@
 //!
 //! One word tells which of eight cells hold a ticket, and in which order. A put takes a cell out of
 //! the free ones, fills it, and appends it to the order; a take removes the newest from the order,
-//! empties its cell, and makes it free. Each of these is one exchange of the whole word: it succeeds
-//! only if nothing has changed, or if everything is again as it was, which comes to the same. Between
-//! its exchanges a cell is in neither list and belongs to one thread.
+//! empties its cell, and makes it free. Each of these is one exchange of the whole word: it
+//! succeeds only if nothing has changed, or if everything is again as it was, which comes to the
+//! same. Between its exchanges a cell is in neither list and belongs to one thread.
 //!
-//! A thread that sleeps there holds one cell back, and nobody waits for it. A put that finds neither a
-//! free cell nor a ticket to replace drops its own.
+//! A thread that sleeps there holds one cell back, and nobody waits for it. A put that finds
+//! neither a free cell nor a ticket to replace drops its own.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -25,7 +25,8 @@ const _: () = assert!(TICKETS_PER_SERVER as u32 * DIGIT_BITS <= 32, "the order f
 /// The state of all cells.
 #[derive(Clone, Copy)]
 struct Cells {
-    /// The cells with tickets, oldest in the lowest digit, each as its number plus one; 0 ends the list.
+    /// The cells with tickets, oldest in the lowest digit, each as its number plus one; 0 ends the
+    /// list.
     order: u32,
     /// A bit for each cell without a ticket.
     free: u8,
@@ -118,8 +119,8 @@ impl<T> Ring<T> {
 
     /// Changes the state in one step, unless `change` has nothing to change.
     fn update<R>(&self, change: impl Fn(Cells) -> Option<(R, Cells)>) -> Option<R> {
-        // ORDERING: Acquire, also of the exchange: a cell that is claimed was left by another thread,
-        // whose swap of it comes before; pairs with the Release of the exchange.
+        // ORDERING: Acquire, also of the exchange: a cell that is claimed was left by another
+        // thread, whose swap of it comes before; pairs with the Release of the exchange.
         let mut word = self.cells.load(Ordering::Acquire);
         loop {
             let (result, next) = change(Cells::from_word(word))?;

@@ -1,6 +1,7 @@
 //! The server's side: one cache, seen by each `ServerConfig` from its own context.
 //!
-//! rustls stores a session under a random key of 32 bytes and fetches it back by `get` (TLS 1.2) or by
+//! rustls stores a session under a random key of 32 bytes and fetches it back by `get` (TLS 1.2) or
+//! by
 //! `take` (TLS 1.3, once per ticket that a client offers). The keys it looks up are whatever the peer
 //! sent, and it looks before it knows whether the peer has the session's secret.
 //!
@@ -26,8 +27,8 @@ const MAX_AGE: Duration = Duration::from_secs(24 * 60 * 60);
 /// A session cache for any number of rustls server configurations.
 ///
 /// Cloning is cheap and gives another handle to the same cache. The store itself is not a
-/// [`StoresServerSessions`]: [`for_context`](Self::for_context) makes one for each configuration, so
-/// that a session is resumed only by configurations that named the same [`Context`].
+/// [`StoresServerSessions`]: [`for_context`](Self::for_context) makes one for each configuration,
+/// so that a session is resumed only by configurations that named the same [`Context`].
 ///
 /// ```
 /// # fn main() -> Result<(), sessile::BuildError> {
@@ -35,7 +36,7 @@ const MAX_AGE: Duration = Duration::from_secs(24 * 60 * 60);
 /// use sessile_rustls::ServerStore;
 ///
 /// let store = ServerStore::new(100_000)?;
-/// let anonymous = store.for_context(Context::digest(["www.example.org", "no client certificate"]));
+/// let anonymous = store.for_context(Context::digest(["www.example.org", "anonymous"]));
 /// let mutual = store.for_context(Context::digest(["www.example.org", "client certificate"]));
 /// # drop((anonymous, mutual));
 /// # Ok(())
@@ -49,7 +50,8 @@ pub struct ServerStore {
 }
 
 impl ServerStore {
-    /// A store for at most `capacity` sessions, which are forgotten two hours after they were stored.
+    /// A store for at most `capacity` sessions, which are forgotten two hours after they were
+    /// stored.
     ///
     /// A TLS 1.2 client needs one session. TLS 1.3 stores [`send_tls13_tickets`] sessions in each
     /// handshake, of which a client uses one.
@@ -65,17 +67,20 @@ impl ServerStore {
 
     /// A store on a cache that was built elsewhere: with another timeout, policy, weigher or hooks.
     ///
-    /// rustls tells clients that a TLS 1.3 ticket lives for 24 hours, whatever the cache's timeout is.
+    /// rustls tells clients that a TLS 1.3 ticket lives for 24 hours, whatever the cache's timeout
+    /// is.
     pub fn from_cache(cache: Arc<SessionCache<Secret>>) -> Self {
         Self { cache, reusable: false, windows: Windows::new(MAX_AGE) }
     }
 
-    /// Whether a TLS 1.3 session may be resumed more than once by the contexts made from this handle.
+    /// Whether a TLS 1.3 session may be resumed more than once by the contexts made from this
+    /// handle.
     ///
     /// Off by default: `take` removes what it returns, as rustls requires, and that is what keeps a
-    /// replayed ClientHello from being resumed. Turn it on only for peers that resume one session again
-    /// and again, such as FTPS clients on their data channels. Early data are not accepted then,
-    /// whatever [`max_early_data_size`] says: clients send them a second time after the handshake.
+    /// replayed ClientHello from being resumed. Turn it on only for peers that resume one session
+    /// again and again, such as FTPS clients on their data channels. Early data are not accepted
+    /// then, whatever [`max_early_data_size`] says: clients send them a second time after the
+    /// handshake.
     ///
     /// [`max_early_data_size`]: rustls::ServerConfig::max_early_data_size
     #[must_use]
@@ -87,17 +92,17 @@ impl ServerStore {
     /// How long after a full handshake a client may resume, counting the sessions made by resuming:
     /// 24 hours unless set. In whole seconds, at least one.
     ///
-    /// RFC 8446 4.6.1 wants a bound on how long a client is believed to have been authenticated. rustls
-    /// does not tell a store whether a session comes of a full handshake, so the bound is one of time:
-    /// the cache's clock is divided into windows of this length, and a session is valid to the end of
-    /// the window in which it was stored. Each client makes one full handshake in each window, and soon
-    /// after its start; windows of different contexts start at different times. A session is valid for
-    /// less than this, at the end of a window for much less.
+    /// RFC 8446 4.6.1 wants a bound on how long a client is believed to have been authenticated.
+    /// rustls does not tell a store whether a session comes of a full handshake, so the bound is
+    /// one of time: the cache's clock is divided into windows of this length, and a session is
+    /// valid to the end of the window in which it was stored. Each client makes one full handshake
+    /// in each window, and soon after its start; windows of different contexts start at different
+    /// times. A session is valid for less than this, at the end of a window for much less.
     ///
-    /// After a resumption in the last minute of a window nothing is stored in the first minute of the
-    /// next: the handshake may still be under way. (Of a window below six hours, its 360th part.) A
-    /// client that can hold a handshake open for longer escapes the bound: let the server end such
-    /// handshakes.
+    /// After a resumption in the last minute of a window nothing is stored in the first minute of
+    /// the next: the handshake may still be under way. (Of a window below six hours, its 360th
+    /// part.) A client that can hold a handshake open for longer escapes the bound: let the server
+    /// end such handshakes.
     ///
     /// The choice belongs to this handle and to the contexts made from it.
     #[must_use]
@@ -109,9 +114,9 @@ impl ServerStore {
     /// The store for configurations of one security context; what [`ServerConfig::session_storage`]
     /// takes.
     ///
-    /// Two configurations resume each other's sessions if, and only if, their contexts are equal. Digest
-    /// into the context everything that a resumed client must not be able to skip, above all how clients
-    /// are authenticated. rustls itself checks the server name only.
+    /// Two configurations resume each other's sessions if, and only if, their contexts are equal.
+    /// Digest into the context everything that a resumed client must not be able to skip, above all
+    /// how clients are authenticated. rustls itself checks the server name only.
     ///
     /// [`ServerConfig::session_storage`]: rustls::ServerConfig::session_storage
     pub fn for_context(&self, context: Context) -> Arc<ServerContextStore> {
@@ -128,10 +133,10 @@ impl ServerStore {
     /// Ends every session of a context at once, however many there are: when client authorities are
     /// replaced, or a key was stolen.
     ///
-    /// What was made by [`for_context`](Self::for_context) before stores and finds nothing any more:
-    /// rustls does not say which handshake a session comes of, and one that is under way may have
-    /// authenticated its client by the old rules. Give a new configuration a new one after this call,
-    /// also if the rules are the same.
+    /// What was made by [`for_context`](Self::for_context) before stores and finds nothing any
+    /// more: rustls does not say which handshake a session comes of, and one that is under way may
+    /// have authenticated its client by the old rules. Give a new configuration a new one after
+    /// this call, also if the rules are the same.
     ///
     /// ```
     /// # fn main() -> Result<(), sessile::BuildError> {
@@ -176,8 +181,8 @@ impl fmt::Debug for ServerStore {
 /// A [`ServerStore`] seen from one [`Context`]; made by [`ServerStore::for_context`].
 ///
 /// No call blocks, locks or spawns: `put` and `take` are lock-free, `get` does not write to shared
-/// memory on a hit beyond what the eviction policy needs. A session is wiped when the cache and every
-/// reader let go of it.
+/// memory on a hit beyond what the eviction policy needs. A session is wiped when the cache and
+/// every reader let go of it.
 #[derive(Clone)]
 pub struct ServerContextStore {
     cache: Arc<SessionCache<Secret>>,
@@ -210,11 +215,11 @@ impl ServerContextStore {
     }
 
     /// What rustls is given of a session that was found.
-    fn hand_out(&self, session: &Session<Secret>, source: Source, is_original: bool) -> Option<Vec<u8>> {
+    fn hand_out(&self, session: &Session<Secret>, is_original: bool) -> Option<Vec<u8>> {
         let now = self.now();
-        // The cache has looked at the end of the window, if the session carries it. A second tier may
-        // have lost it; then the window is that of the creation.
-        let carries_end = source == Source::Cache || session.deadline().is_some();
+        // The cache has looked at the end of the window, if the session carries it. A second tier
+        // may have lost it; then the window is that of the creation.
+        let carries_end = session.deadline().is_some();
         if !carries_end && !self.bound.is_current(value::created_at(session)?, now, &self.digest) {
             return None;
         }
@@ -240,9 +245,8 @@ impl ServerContextStore {
             supplied.set(Some(session.clone()));
             false
         });
-        let supplied = supplied.take().map(|session| (session, Source::Tier));
-        let (session, source) = found.or(supplied)?;
-        self.hand_out(&session, source, false)
+        let session = found.map(|(session, _)| session).or_else(|| supplied.take())?;
+        self.hand_out(&session, false)
     }
 
     fn take_once(&self, id: &SessionId) -> Option<Vec<u8>> {
@@ -252,14 +256,15 @@ impl ServerContextStore {
         if !is_original && !value::is_tls13(&session) {
             return None;
         }
-        self.hand_out(&session, source, is_original)
+        self.hand_out(&session, is_original)
     }
 }
 
 impl StoresServerSessions for ServerContextStore {
-    /// Stores `value`, in place of what was stored under `key`. False for a key that is empty or longer
-    /// than 32 bytes, while the handshake may be one of an earlier window ([`ServerStore::max_age`]), after a revocation
-    /// ([`ServerStore::revoke`]), and where the cache refused the session; `value` is wiped then.
+    /// Stores `value`, in place of what was stored under `key`. False, and `value` is wiped, for a
+    /// key that is empty or longer than 32 bytes, while the handshake may be one of an earlier
+    /// window ([`ServerStore::max_age`]), after a revocation ([`ServerStore::revoke`]), and where
+    /// the cache refuses the session.
     fn put(&self, key: Vec<u8>, value: Vec<u8>) -> bool {
         let secret = Secret::from(value);
         let Ok(id) = SessionId::new(&key) else { return false };
@@ -273,8 +278,8 @@ impl StoresServerSessions for ServerContextStore {
         added.is_some_and(|added| added.changed())
     }
 
-    /// A copy of what is stored under `key`, which stays. rustls asks so for TLS 1.2 sessions; a session
-    /// of TLS 1.3 is answered by a [`reusable`](ServerStore::reusable) store only.
+    /// A copy of what is stored under `key`, which stays. rustls asks so for TLS 1.2 sessions; a
+    /// session of TLS 1.3 is answered by a [`reusable`](ServerStore::reusable) store only.
     fn get(&self, key: &[u8]) -> Option<Vec<u8>> {
         let id = SessionId::new(key).ok()?;
         if self.is_revoked() {
@@ -283,9 +288,9 @@ impl StoresServerSessions for ServerContextStore {
         self.copy(&id, |session| self.reusable || !value::is_tls13(session))
     }
 
-    /// What is stored under `key`. It is gone afterwards, and of any number of racing callers one gets
-    /// it, unless the store is [`reusable`](ServerStore::reusable). rustls asks so for TLS 1.3 sessions;
-    /// one of TLS 1.2 stays and is not answered.
+    /// What is stored under `key`. It is gone afterwards, and of any number of racing callers one
+    /// gets it, unless the store is [`reusable`](ServerStore::reusable). rustls asks so for TLS 1.3
+    /// sessions; one of TLS 1.2 stays and is not answered.
     fn take(&self, key: &[u8]) -> Option<Vec<u8>> {
         let id = SessionId::new(key).ok()?;
         if self.is_revoked() {

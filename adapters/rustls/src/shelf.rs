@@ -8,8 +8,8 @@ use rustls::client::Tls13ClientSessionValue;
 
 use crate::ring::Ring;
 
-/// The most that is kept of one server in one protocol version, in bytes of tickets and certificates.
-/// A server chooses both; rustls allows 64 KiB of each.
+/// The most that is kept of one server in one protocol version, in bytes of tickets and
+/// certificates. A server chooses both; rustls allows 64 KiB of each.
 pub(crate) const BYTES_PER_SERVER: usize = 16 * 1024;
 
 struct Ticket {
@@ -19,7 +19,8 @@ struct Ticket {
     last_second: u64,
 }
 
-/// The key exchange group and the TLS 1.3 tickets of one server. Newest ticket first out, each once.
+/// The key exchange group and the TLS 1.3 tickets of one server. Newest ticket first out, each
+/// once.
 #[derive(Default)]
 pub(crate) struct Shelf {
     /// The group's code point; 0, which TLS reserves, for none.
@@ -40,7 +41,8 @@ impl Shelf {
         Some(self.group.load(Ordering::Relaxed)).filter(|code| *code != 0).map(NamedGroup::from)
     }
 
-    /// Puts a ticket in; the oldest leave until all fit. One that is too large by itself is dropped.
+    /// Puts a ticket in; the oldest leave until all fit. One that is too large by itself is
+    /// dropped.
     pub(crate) fn put(&self, value: Tls13ClientSessionValue, last_second: u64) {
         if let Some(bytes) = size_of(&value) {
             self.put_ticket(Box::new(Ticket { value, bytes, last_second }));
@@ -93,8 +95,8 @@ impl Shelf {
 
 /// About how many bytes a session of rustls holds; `None` if more than may be kept of a server.
 ///
-/// rustls shows neither the ticket nor the certificates, but it shows how long they are: `Debug` prints
-/// both in hexadecimal, two characters a byte. What it prints is counted and not kept.
+/// rustls shows neither the ticket nor the certificates, but it shows how long they are: `Debug`
+/// prints both in hexadecimal, two characters a byte. What it prints is counted and not kept.
 pub(crate) fn size_of(value: &impl fmt::Debug) -> Option<usize> {
     let mut counter = Counter { left: 2 * BYTES_PER_SERVER };
     write!(counter, "{value:?}").ok()?;

@@ -1,13 +1,13 @@
 //! The value that rustls stores for a session, as far as this crate must understand it.
 //!
-//! rustls accepts early data only with a session that is fresh: the ticket age that the client states
-//! must be that of the session, give or take a minute. rustls also wants the ALPN protocol of the
-//! session, if any, to be the one negotiated. It checks neither for a resumption without early data.
-//! A copy that fails both checks therefore resumes, and never with early data.
+//! rustls accepts early data only with a session that is fresh: the ticket age that the client
+//! states must be that of the session, give or take a minute. rustls also wants the ALPN protocol
+//! of the session, if any, to be the one negotiated. It checks neither for a resumption without
+//! early data. A copy that fails both checks therefore resumes, and never with early data.
 //!
-//! The format is rustls's own and may change with it. A value that does not parse to its last byte is
-//! not made unfit but refused, which costs a full handshake. Tests with real handshakes fail if that
-//! happens to every value.
+//! The format is rustls's own and may change with it. A value that does not parse to its last byte
+//! is not made unfit but refused, which costs a full handshake. Tests with real handshakes fail if
+//! that happens to every value.
 
 const TLS1_2: u16 = 0x0303;
 const TLS1_3: u16 = 0x0304;

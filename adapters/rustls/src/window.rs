@@ -1,13 +1,14 @@
 //! How long a chain of resumptions may be.
 //!
-//! A resumed TLS 1.3 handshake issues new tickets. rustls shows a store bytes and keys only: whether
-//! the handshake behind a new session was a full one, a store cannot tell. Time is therefore divided
-//! into windows of the maximum age. A session is valid to the end of the window in which it was stored
-//! and no longer, so no chain crosses the end of a window.
+//! A resumed TLS 1.3 handshake issues new tickets. rustls shows a store bytes and keys only:
+//! whether the handshake behind a new session was a full one, a store cannot tell. Time is
+//! therefore divided into windows of the maximum age. A session is valid to the end of the window
+//! in which it was stored and no longer, so no chain crosses the end of a window.
 //!
 //! One gap remains: a handshake that resumes at the end of a window and stores at the start of the
-//! next. So if a session was handed out in the last seconds of a window, the *pause*, nothing is stored
-//! in as many of the next. A chain crosses only if one handshake takes longer than the pause.
+//! next. So if a session was handed out in the last seconds of a window, the *pause*, nothing is
+//! stored in as many of the next. A chain crosses only if one handshake takes longer than the
+//! pause.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -71,8 +72,8 @@ impl Bound {
         Self { windows, late: AtomicU64::new(0) }
     }
 
-    // ORDERING: Relaxed for the word, which publishes nothing. The store of a handshake comes after its
-    // lookup, by whatever hands the connection from thread to thread.
+    // ORDERING: Relaxed for the word, which publishes nothing. The store of a handshake comes after
+    // its lookup, by whatever hands the connection from thread to thread.
 
     /// Takes note that a session is handed out.
     pub(crate) fn note_resumption(&self, now: u64, digest: &[u8; 32]) {

@@ -114,7 +114,8 @@ fn a_client_that_comes_back_often_is_authenticated_anew_after_max_age() {
     }
 }
 
-/// Handshakes that begin there end in the same second, and windows of whole seconds are aligned to them.
+/// Handshakes that begin there end in the same second, and windows of whole seconds are aligned to
+/// them.
 fn sleep_to_the_middle_of_a_second() {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
     let middle = Duration::from_millis(1_500) - Duration::from_nanos(now.subsec_nanos().into());

@@ -1,5 +1,5 @@
-//! What went wrong in other software, and must not here: replays, chains without an end, sessions that
-//! outlive a rule, hostile servers.
+//! What went wrong in other software, and must not here: replays, chains without an end, sessions
+//! that outlive a rule, hostile servers.
 
 #[path = "../support/mod.rs"]
 mod support;

@@ -1,5 +1,5 @@
-//! Every combination of two configurations, clients, versions, stores and revocations, against a table
-//! of who may enter, who may resume, and how often early data are accepted.
+//! Every combination of two configurations, clients, versions, stores and revocations, against a
+//! table of who may enter, who may resume, and how often early data are accepted.
 
 use std::sync::Arc;
 
@@ -241,7 +241,8 @@ impl<'w> Trial<'w> {
         self.visit(&client)
     }
 
-    /// Plays the client's first flight, and goes on with the first connection while the others are open.
+    /// Plays the client's first flight, and goes on with the first connection while the others are
+    /// open.
     fn visit(&self, client: &Arc<ClientConfig>) -> Outcome {
         let (client, flight) = first_flight(client);
         let mut played: Vec<_> = (0..PLAYS).map(|_| replay(&self.visited, &flight)).collect();
