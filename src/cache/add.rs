@@ -60,11 +60,17 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn add(&self, session: Session<T>) -> Result<Added<T>, Rejected<T>> {
-        self.store(session, true)
+        self.store(session, self.settings.wants_added())
     }
 
-    /// [`add`](Self::add), which tells the hook of the session only if it `is_news`: a second tier knows what it supplied.
-    pub(super) fn store(&self, session: Session<T>, is_news: bool) -> Result<Added<T>, Rejected<T>> {
+    /// [`add`](Self::add) of what a second tier supplied: no news to its hook.
+    #[cold]
+    pub(super) fn add_from_tier(&self, session: Session<T>) -> Result<Added<T>, Rejected<T>> {
+        self.store(session, false)
+    }
+
+    /// [`add`](Self::add), which tells the hook of the session if it `is_shown`.
+    fn store(&self, session: Session<T>, is_shown: bool) -> Result<Added<T>, Rejected<T>> {
         let session = Held::new(self, session);
         let probe = self.probe_of(session.block());
         let now = self.time.now();
@@ -72,7 +78,6 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
             drop(session.into_session());
             return Ok(Added::Identical);
         }
-        let is_shown = is_news && self.settings.wants_added();
         // Runs the weigher, which is user code: before the guard.
         let admitted = self.admit(&session, now, is_shown);
         let session = session.into_session();
@@ -80,13 +85,12 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
             return self.reject_unplaced(session, rejection, is_shown);
         }
         let mut departures = Departures::none();
-        let shown = is_shown.then(|| session.clone());
+        if is_shown {
+            departures.arrive(session.clone());
+        }
         let added = self.add_quietly(session, &probe, now, &mut departures);
-        if let Some(session) = shown {
-            match added.as_ref().is_ok_and(Added::changed) {
-                true => departures.arrive(session),
-                false => self.let_go(session),
-            }
+        if is_shown && !added.as_ref().is_ok_and(Added::changed) {
+            departures.unarrive().into_iter().for_each(|session| self.let_go(session));
         }
         self.announce_with(departures, added, |added| match added {
             Ok(Added::Replaced(old)) => Some(old),
@@ -178,19 +182,10 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
         Ok(added)
     }
 
-    /// Checks, dates and weighs a session.
-    #[inline]
-    fn admit(&self, session: &Session<T>, now: u64, is_shown: bool) -> Result<(), Rejection> {
-        if !self.settings.has_simple_adds() {
-            return self.admit_by_settings(session, now, is_shown);
-        }
-        self.admit_simply(session, now)
-    }
-
-    /// The same where storing is off or a context was revoked. What may not be stored is dated only if a hook is to be shown
-    /// it.
+    /// What the settings say of an add where storing is off or a context was revoked: whether it stores. What may not be stored
+    /// is of interest only if a hook is to be shown it.
     #[cold]
-    fn admit_by_settings(&self, session: &Session<T>, now: u64, is_shown: bool) -> Result<(), Rejection> {
+    fn check_settings(&self, session: &Session<T>, is_shown: bool) -> Result<bool, Rejection> {
         let stores = self.settings.mode().store;
         if !stores && !is_shown {
             return Err(Rejection::StoreDisabled);
@@ -198,12 +193,13 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
         if self.is_revoked_block(session.block()) {
             return Err(Rejection::Revoked);
         }
-        self.admit_simply(session, now)?;
-        if stores { Ok(()) } else { Err(Rejection::StoreDisabled) }
+        Ok(stores)
     }
 
+    /// Checks, dates and weighs a session.
     #[inline]
-    fn admit_simply(&self, session: &Session<T>, now: u64) -> Result<(), Rejection> {
+    fn admit(&self, session: &Session<T>, now: u64, is_shown: bool) -> Result<(), Rejection> {
+        let stores = self.settings.has_simple_adds() || self.check_settings(session, is_shown)?;
         let block = session.block();
         if !block.is_resumable() {
             return Err(Rejection::NotResumable);
@@ -222,7 +218,7 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
             }
         }
         block.date(dates);
-        Ok(())
+        if stores { Ok(()) } else { Err(Rejection::StoreDisabled) }
     }
 
     fn place(

@@ -204,9 +204,15 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
 
     #[inline]
     pub(super) fn standing(&self, block: &Block<T>, now: u64) -> Standing {
+        self.standing_if(false, block, now)
+    }
+
+    /// [`standing`](Self::standing), where it is known whether lookups are simple: then nothing is revoked.
+    #[inline]
+    fn standing_if(&self, is_simple: bool, block: &Block<T>, now: u64) -> Standing {
         if block.is_expired(now) {
             Standing::Expired
-        } else if !block.is_resumable() || self.is_revoked_block(block) {
+        } else if !block.is_resumable() || (!is_simple && self.is_revoked_block(block)) {
             Standing::NotResumable
         } else if block.is_future(now) {
             Standing::Early
@@ -279,17 +285,20 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
         key: Key<'_>,
         accept: &impl Fn(&Session<T>) -> bool,
     ) -> Option<Session<T>> {
-        if !self.settings.looks_up() {
+        let is_simple = self.settings.has_simple_lookups();
+        if !is_simple && !self.settings.looks_up() {
             self.count(&self.domain.pin(), Counter::Misses);
             return None;
         }
         let probe = self.probe(key);
-        self.in_time(self.time.now(), |now, may_retry| self.take_at(key, &probe, now, may_retry, accept))
+        let take = |now, may_retry| self.take_at(is_simple, key, &probe, now, may_retry, accept);
+        self.in_time(self.time.now(), take)
     }
 
     #[inline]
     fn take_at(
         &self,
+        is_simple: bool,
         key: Key<'_>,
         probe: &Probe,
         now: u64,
@@ -300,8 +309,9 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
         let pin = self.domain.pin();
         let taken = loop {
             let found = self.find(&pin, key, probe);
-            let standing =
-                found.spot.and_then(|spot| Some((spot, self.standing(self.block(&pin, &spot)?, now))));
+            let standing = found
+                .spot
+                .and_then(|spot| Some((spot, self.standing_if(is_simple, self.block(&pin, &spot)?, now))));
             let spot = match standing {
                 Some((spot, Standing::Usable)) if self.is_accepted(&pin, &spot, accept) => spot,
                 Some((_, Standing::Early)) if may_retry => return Looked::TooEarly,

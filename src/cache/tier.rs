@@ -91,7 +91,7 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
         }
         if self.settings.mode().keep_tier_hits {
             // A refusal must not break the resumption.
-            match self.store(session.clone(), false) {
+            match self.add_from_tier(session.clone()) {
                 Ok(Added::Replaced(kept)) => self.let_go(kept),
                 Ok(Added::Inserted | Added::Identical) => {}
                 Err(refused) => self.let_go(refused.into_session()),
