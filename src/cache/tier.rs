@@ -64,7 +64,8 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
         match found {
             Some(session) => Some(Self::with_source(session)),
             None if refused.get() => None,
-            None => self.ask_tier(key, Some).filter(&accept).map(|session| (session, Source::Tier)),
+            None if !self.settings.wants_miss() => None,
+            None => self.supplied_and_kept(key, &accept).map(|session| (session, Source::Tier)),
         }
     }
 
@@ -80,12 +81,20 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
         if !self.settings.wants_miss() {
             return None;
         }
-        f(self.supplied_and_kept(key)?)
+        f(self.supplied_and_kept(key, &|_| true)?)
     }
 
+    /// What the miss hook supplies and the caller accepts. Only that is kept.
     #[cold]
-    fn supplied_and_kept(&self, key: Key<'_>) -> Option<Session<T>> {
+    fn supplied_and_kept(
+        &self,
+        key: Key<'_>,
+        accept: &impl Fn(&Session<T>) -> bool,
+    ) -> Option<Session<T>> {
         let session = Held::new(self, self.supplied(key, Operation::Get)?);
+        if !accept(&session) {
+            return None;
+        }
         if self.settings.mode().keep_tier_hits {
             // A refusal must not break the resumption.
             match self.add_from_tier(session.clone()) {
