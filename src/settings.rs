@@ -245,7 +245,9 @@ pub(crate) struct Settings<T> {
 }
 
 /// Bits of `Mode::to_bits`.
+const STORE: usize = 1 << 0;
 const LOOKUP: usize = 1 << 1;
+const AUTO_FLUSH: usize = 1 << 2;
 const UPDATE_TIME: usize = 1 << 3;
 /// Beside the bits of a mode: a context was revoked.
 const REVOKED: usize = 1 << 8;
@@ -283,6 +285,18 @@ impl<T> Settings<T> {
         self.mode.load(Ordering::Relaxed) & LOOKUP != 0
     }
 
+    /// [`Mode::auto_flush`] alone.
+    #[inline]
+    pub(crate) fn auto_flushes(&self) -> bool {
+        self.mode.load(Ordering::Relaxed) & AUTO_FLUSH != 0
+    }
+
+    /// Whether adds store, and need not ask what was revoked.
+    #[inline]
+    pub(crate) fn has_simple_adds(&self) -> bool {
+        self.mode.load(Ordering::Relaxed) & (STORE | REVOKED) == STORE
+    }
+
     /// Whether lookups look, and need not ask what was revoked.
     #[inline]
     pub(crate) fn has_simple_lookups(&self) -> bool {
@@ -303,12 +317,6 @@ impl<T> Settings<T> {
         // ORDERING: Release: see `has_revocations`. Invisible: as there.
         self.mode.fetch_or(REVOKED, Ordering::Release);
         generation
-    }
-
-    /// The present generation.
-    #[inline]
-    pub(crate) fn generation(&self) -> Generation {
-        if self.has_revocations() { self.revocations.generation() } else { Generation::default() }
     }
 
     /// Whether the context was revoked after `since`.

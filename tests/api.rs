@@ -45,11 +45,23 @@ const _: () = {
     is::<SessionCacheBuilder<Vec<u8>>>();
     is::<Hooks<Vec<u8>>>();
     is::<Added<Vec<u8>>>();
+    is::<Rejected<Vec<u8>>>();
     is::<SessionBuilder>();
     is::<Secret>();
     is::<Stats>();
     is::<dyn Clock>();
 };
+
+/// A panic that was caught leaves the cache usable, and needs no `AssertUnwindSafe`.
+#[test]
+fn a_cache_may_cross_a_caught_panic() {
+    let cache = SessionCache::<u64>::new(10).unwrap();
+    let heard = std::panic::catch_unwind(|| {
+        let _ = cache.read(&id(1), |_| ());
+        panic!("heard")
+    });
+    assert!(heard.is_err() && cache.is_empty());
+}
 
 fn is_plain_data<T: Copy + Eq + Debug + Send + Sync + 'static>(_: T) {}
 

@@ -5,7 +5,7 @@ mod common;
 use common::{Own, START, assert_whole, at, clocked, id, numbers, reclaim, scaled, session};
 use sessile::{
     Added, Context, Hooks, Mode, Operation, Protocol, Query, RemovalCause, Session, SessionCache,
-    SessionCacheBuilder, SessionId,
+    SessionCacheBuilder, SessionId, Source,
 };
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
@@ -325,4 +325,19 @@ fn a_tier_that_reads_the_state_ends_as_the_cache_ends() {
         let stored: HashMap<_, _> = cache.iter().map(|one| (one.id(), *one)).collect();
         assert_eq!(*tier.lock().unwrap(), stored, "round {round}");
     }
+}
+
+/// A session that was kept for a `get` and is taken later still came from the tier, where another
+/// process may have taken it too.
+#[test]
+fn what_it_supplied_is_known_by_its_source_for_ever() {
+    let (cache, tier, _clock) = tiered(10);
+    tier.store(&session(1));
+    let view = cache.view(Context::NONE);
+    assert_eq!(view.get_if(&id(1), |_| true).map(|found| found.1), Some(Source::Tier));
+    assert_eq!(cache.len(), 1);
+    assert!(cache.get(&id(1)).is_some() && cache.read(&id(1), |_| ()).is_some());
+    assert_eq!(view.get_if(&id(1), |_| true).map(|found| found.1), Some(Source::Tier));
+    assert_eq!(view.take_if(&id(1), |_| true).map(|found| found.1), Some(Source::Tier));
+    assert_eq!((cache.stats().tier_hits, cache.stats().hits), (1, 4));
 }

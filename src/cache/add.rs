@@ -60,18 +60,24 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn add(&self, session: Session<T>) -> Result<Added<T>, Rejected<T>> {
-        self.store(session, true)
+        self.store(session, self.settings.wants_added())
     }
 
-    /// [`add`](Self::add), which tells the hook of the session only if it `is_news`: a second tier knows what it supplied.
-    pub(super) fn store(&self, session: Session<T>, is_news: bool) -> Result<Added<T>, Rejected<T>> {
+    /// [`add`](Self::add) of what a second tier supplied: no news to its hook.
+    #[cold]
+    pub(super) fn add_from_tier(&self, session: Session<T>) -> Result<Added<T>, Rejected<T>> {
+        self.store(session, false)
+    }
+
+    /// [`add`](Self::add), which tells the hook of the session if it `is_shown`.
+    fn store(&self, session: Session<T>, is_shown: bool) -> Result<Added<T>, Rejected<T>> {
         let session = Held::new(self, session);
         let probe = self.probe_of(session.block());
         let now = self.time.now();
         if Session::handle_count(&session) > 1 && self.is_at_a_glance(&session, &probe, now) {
+            drop(session.into_session());
             return Ok(Added::Identical);
         }
-        let is_shown = is_news && self.settings.wants_added();
         // Runs the weigher, which is user code: before the guard.
         let admitted = self.admit(&session, now, is_shown);
         let session = session.into_session();
@@ -79,13 +85,12 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
             return self.reject_unplaced(session, rejection, is_shown);
         }
         let mut departures = Departures::none();
-        let shown = is_shown.then(|| session.clone());
+        if is_shown {
+            departures.arrive(session.clone());
+        }
         let added = self.add_quietly(session, &probe, now, &mut departures);
-        if let Some(session) = shown {
-            match added.as_ref().is_ok_and(Added::changed) {
-                true => departures.arrive(session),
-                false => self.let_go(session),
-            }
+        if is_shown && !added.as_ref().is_ok_and(Added::changed) {
+            departures.unarrive().into_iter().for_each(|session| self.let_go(session));
         }
         self.announce_with(departures, added, |added| match added {
             Ok(Added::Replaced(old)) => Some(old),
@@ -121,12 +126,7 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
     #[inline]
     fn is_at_a_glance(&self, session: &Session<T>, probe: &Probe, now: u64) -> bool {
         let block = session.block();
-        let settings = &self.settings;
-        if !settings.mode().store
-            || settings.has_revocations()
-            || !block.is_resumable()
-            || block.is_expired(now)
-        {
+        if !self.settings.has_simple_adds() || !block.is_resumable() || block.is_expired(now) {
             return false;
         }
         let Some(reader) = self.domain.reader() else { return false };
@@ -166,8 +166,6 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
             Ok(Placed::Replaced(old)) => Added::Replaced(old),
             Ok(Placed::Identical) => {
                 self.count(&pin, Counter::Identical);
-                drop(pin);
-                self.let_go(session);
                 return Ok(Added::Identical);
             }
             Err(rejection) => return self.reject(session, rejection),
@@ -178,20 +176,31 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
         self.sweeper.note_expiry(session.block().expires());
         // The table owns the count now.
         let _ = session.into_address();
-        if self.settings.mode().auto_flush {
+        if self.settings.auto_flushes() {
             self.sweep_a_slot(&pin, now, departures);
         }
         Ok(added)
     }
 
-    /// Checks, dates and weighs a session. Where the mode forbids to store it, only if a hook is to be shown it.
-    #[inline]
-    fn admit(&self, session: &Session<T>, now: u64, is_shown: bool) -> Result<(), Rejection> {
-        let mode = self.settings.mode();
-        let block = session.block();
-        if !mode.store && !is_shown {
+    /// What the settings say of an add where storing is off or a context was revoked: whether it stores. What may not be stored
+    /// is of interest only if a hook is to be shown it.
+    #[cold]
+    fn check_settings(&self, session: &Session<T>, is_shown: bool) -> Result<bool, Rejection> {
+        let stores = self.settings.mode().store;
+        if !stores && !is_shown {
             return Err(Rejection::StoreDisabled);
         }
+        if self.is_revoked_block(session.block()) {
+            return Err(Rejection::Revoked);
+        }
+        Ok(stores)
+    }
+
+    /// Checks, dates and weighs a session.
+    #[inline]
+    fn admit(&self, session: &Session<T>, now: u64, is_shown: bool) -> Result<(), Rejection> {
+        let stores = self.settings.has_simple_adds() || self.check_settings(session, is_shown)?;
+        let block = session.block();
         if !block.is_resumable() {
             return Err(Rejection::NotResumable);
         }
@@ -208,11 +217,8 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
                 return Err(Rejection::NotResumable);
             }
         }
-        if self.is_revoked_block(block) {
-            return Err(Rejection::Revoked);
-        }
-        block.date(dates, self.settings.generation());
-        if mode.store { Ok(()) } else { Err(Rejection::StoreDisabled) }
+        block.date(dates);
+        if stores { Ok(()) } else { Err(Rejection::StoreDisabled) }
     }
 
     fn place(

@@ -50,6 +50,12 @@ impl<T> Departures<T> {
     pub(super) fn arrive(&mut self, session: Session<T>) {
         self.shown().arrived = Some(session);
     }
+
+    /// Takes back what was to be shown as having come.
+    #[cold]
+    pub(super) fn unarrive(&mut self) -> Option<Session<T>> {
+        self.0.as_mut()?.arrived.take()
+    }
 }
 
 impl<T: Send + Sync + 'static> SessionCache<T> {

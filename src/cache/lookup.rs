@@ -40,6 +40,9 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
     ///
     /// Never waits for a writer, an evictor or a migration. An expired session is a miss and is removed.
     ///
+    /// # Panics
+    /// If the clock, the miss hook or the removal hook panics.
+    ///
     /// ```
     /// use sessile::{Session, SessionCache, SessionId};
     ///
@@ -58,6 +61,19 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
     /// On a hit no shared cache line is written, except once per session and tick (a 32nd of the capacity in adds)
     /// the age that eviction needs. `f` runs under a short guard: while it runs, nothing that is removed from the cache
     /// can be freed, so it should not block. It may use the cache.
+    ///
+    /// ```
+    /// use sessile::{Session, SessionCache, SessionId};
+    ///
+    /// let cache = SessionCache::new(100)?;
+    /// let id = SessionId::from([1; 32]);
+    /// cache.add(Session::new(id, String::from("state")))?;
+    /// assert_eq!(cache.read(&id, |session| session.len()), Some(5));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Panics
+    /// If `f`, the clock, the miss hook or the removal hook panics.
     pub fn read<R>(&self, id: &SessionId, f: impl FnOnce(&Session<T>) -> R) -> Option<R> {
         self.read_key(Key::of_id(id), f)
     }
@@ -66,6 +82,20 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
     ///
     /// The handle is the caller's own; the cache's count goes by deferred destruction, so
     /// [`Session::handle_count`] may still include it for a while. Lock-free.
+    ///
+    /// ```
+    /// use sessile::{Session, SessionCache, SessionId};
+    ///
+    /// let cache = SessionCache::new(100)?;
+    /// let id = SessionId::from([1; 32]);
+    /// cache.add(Session::new(id, "ticket"))?;
+    /// assert_eq!(*cache.take(&id).expect("the first taker gets it"), "ticket");
+    /// assert!(cache.take(&id).is_none());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Panics
+    /// If the clock, the miss hook or the removal hook panics.
     pub fn take(&self, id: &SessionId) -> Option<Session<T>> {
         self.take_key(Key::of_id(id))
     }
@@ -89,12 +119,10 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
     /// and removed where it must be, before this returns.
     #[inline]
     fn look<R>(&self, key: Key<'_>, lend: impl FnOnce(&Session<T>) -> R) -> Option<R> {
-        if !self.settings.has_simple_lookups() {
-            return self.look_by_settings(key, lend);
-        }
         let probe = self.probe(key);
         let now = self.time.now();
-        let Some(reader) = self.domain.reader() else {
+        let reader = if self.settings.has_simple_lookups() { self.domain.reader() } else { None };
+        let Some(reader) = reader else {
             return self.look_closely(key.id, key.context, key.protocol, probe.hash(), now, lend);
         };
         match self.chain(&reader).glance(&probe) {
@@ -110,17 +138,6 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
         }
         drop(reader);
         self.look_closely(key.id, key.context, key.protocol, probe.hash(), now, lend)
-    }
-
-    /// A lookup where lookups are off, or a context was revoked.
-    #[cold]
-    pub(super) fn look_by_settings<R>(&self, key: Key<'_>, lend: impl FnOnce(&Session<T>) -> R) -> Option<R> {
-        if !self.settings.looks_up() {
-            self.count(&self.domain.pin(), Counter::Misses);
-            return None;
-        }
-        let hash = self.probe(key).hash();
-        self.look_closely(key.id, key.context, key.protocol, hash, self.time.now(), lend)
     }
 
     /// Whether this member is what is looked for, and nothing is the matter with it. Then it is counted and made younger.
@@ -147,6 +164,10 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
         now: u64,
         lend: impl FnOnce(&Session<T>) -> R,
     ) -> Option<R> {
+        if !self.settings.looks_up() {
+            self.count(&self.domain.pin(), Counter::Misses);
+            return None;
+        }
         let (key, probe, mut lend) = (Key { id, context, protocol }, self.root.probe(hash), Some(lend));
         let accept = |_: &Session<T>| true;
         self.in_time(now, |now, may_retry| self.look_at(key, &probe, now, may_retry, &accept, &mut lend))
@@ -213,9 +234,15 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
 
     #[inline]
     pub(super) fn standing(&self, block: &Block<T>, now: u64) -> Standing {
+        self.standing_if(false, block, now)
+    }
+
+    /// [`standing`](Self::standing), where it is known whether lookups are simple: then nothing is revoked.
+    #[inline]
+    fn standing_if(&self, is_simple: bool, block: &Block<T>, now: u64) -> Standing {
         if block.is_expired(now) {
             Standing::Expired
-        } else if !block.is_resumable() || self.is_revoked_block(block) {
+        } else if !block.is_resumable() || (!is_simple && self.is_revoked_block(block)) {
             Standing::NotResumable
         } else if block.is_future(now) {
             Standing::Early
@@ -288,17 +315,20 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
         key: Key<'_>,
         accept: &impl Fn(&Session<T>) -> bool,
     ) -> Option<Session<T>> {
-        if !self.settings.looks_up() {
+        let is_simple = self.settings.has_simple_lookups();
+        if !is_simple && !self.settings.looks_up() {
             self.count(&self.domain.pin(), Counter::Misses);
             return None;
         }
         let probe = self.probe(key);
-        self.in_time(self.time.now(), |now, may_retry| self.take_at(key, &probe, now, may_retry, accept))
+        let take = |now, may_retry| self.take_at(is_simple, key, &probe, now, may_retry, accept);
+        self.in_time(self.time.now(), take)
     }
 
     #[inline]
     fn take_at(
         &self,
+        is_simple: bool,
         key: Key<'_>,
         probe: &Probe,
         now: u64,
@@ -309,8 +339,9 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
         let pin = self.domain.pin();
         let taken = loop {
             let found = self.find(&pin, key, probe);
-            let standing =
-                found.spot.and_then(|spot| Some((spot, self.standing(self.block(&pin, &spot)?, now))));
+            let standing = found
+                .spot
+                .and_then(|spot| Some((spot, self.standing_if(is_simple, self.block(&pin, &spot)?, now))));
             let spot = match standing {
                 Some((spot, Standing::Usable)) if self.is_accepted(&pin, &spot, accept) => spot,
                 Some((_, Standing::Early)) if may_retry => return Looked::TooEarly,

@@ -38,6 +38,7 @@ use crate::sync::Tally;
 use crate::timestamp::Timestamp;
 use crossbeam_utils::CachePadded;
 use std::fmt;
+use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::ptr::NonNull;
 use std::time::Duration;
 use sweep::Sweeper;
@@ -222,13 +223,13 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
     }
 
     /// Ends every session of a context, at once: from now on no lookup returns one that was
-    /// authenticated before, `add` refuses it with [`Revoked`](crate::Rejection::Revoked), and what
-    /// the miss hook supplies must carry a later date of its own. Returns the generation that begins.
+    /// built before, `add` refuses it with [`Revoked`](crate::Rejection::Revoked), and what the miss
+    /// hook supplies must carry a later date of its own. Returns the generation that begins.
     ///
     /// For a set of client authorities that was replaced, a stolen key, or to have everybody
-    /// authenticate anew. Sessions that are added afterwards are of the new generation, unless they
+    /// authenticate anew. Sessions that are built afterwards are of the new generation, unless they
     /// say otherwise ([`SessionBuilder::generation`](crate::SessionBuilder::generation)): an adapter
-    /// says so of sessions whose handshake was under way.
+    /// says so of those whose handshake was under way.
     ///
     /// Takes the same time whatever the number of sessions. They leave the table when a lookup meets
     /// them, by the sweep of later adds, by [`flush_expired`](Self::flush_expired), or as victims;
@@ -248,11 +249,6 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
     /// ```
     pub fn revoke(&self, context: Context) -> Generation {
         self.settings.revoke(context, self.now())
-    }
-
-    /// The present generation: how many times a context was revoked.
-    pub fn generation(&self) -> Generation {
-        self.settings.generation()
     }
 
     /// Whether a context was revoked after a generation began.
@@ -365,6 +361,10 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
         reader.state().counters.count(counter);
     }
 }
+
+// A panic of user code leaves table, counts and limits whole.
+impl<T: Send + Sync + 'static> UnwindSafe for SessionCache<T> {}
+impl<T: Send + Sync + 'static> RefUnwindSafe for SessionCache<T> {}
 
 impl<T: Send + Sync + 'static> Default for SessionCache<T> {
     /// 20 480 sessions, 7200 seconds: OpenSSL's defaults.

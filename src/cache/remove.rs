@@ -13,35 +13,51 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
     /// False when it is not stored, also when another object with the same key is: a newer session is never removed by
     /// mistake. Marks the session non-resumable either way, as `SSL_CTX_remove_session(3)` does. Of all threads that
     /// remove, take or replace one stay, one succeeds. Lock-free.
+    ///
+    /// ```
+    /// use sessile::{Session, SessionCache, SessionId};
+    ///
+    /// let cache = SessionCache::new(100)?;
+    /// let id = SessionId::from([1; 32]);
+    /// let (old, new) = (Session::new(id, 1), Session::new(id, 2));
+    /// cache.add(old.clone())?;
+    /// cache.add(new.clone())?;
+    /// assert!(!cache.remove(&old)); // it was replaced
+    /// assert!(cache.remove(&new));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Panics
+    /// If the removal hook panics.
     pub fn remove(&self, session: &Session<T>) -> bool {
         let probe = self.probe_of(session.block());
         let mut departures = Departures::none();
         let pin = self.domain.pin();
-        let removed = loop {
+        loop {
             let Some(spot) = self.chain(&pin).find(&probe, |block| block == session.address()) else {
-                break false;
+                session.set_not_resumable();
+                drop(pin);
+                return self.removed_nothing(Key::of_block(session.block()));
             };
             // LINEARIZE: the removal, for the one whose exchange succeeds.
             if spot.exchange(Word::EMPTY) {
                 self.depart(&pin, &spot, RemovalCause::Removed, Permit::GivenBack, &mut departures);
-                break true;
+                break;
             }
             crate::sync::relax();
-        };
-        // Not before: a lookup that meets a stored session of which this is known removes it, and nobody would have got it.
+        }
+        // Only after the exchange: a lookup that saw the mark first would remove the session itself, and no caller would be
+        // told that it removed it.
         session.set_not_resumable();
-        let key = Key::of_block(session.block());
-        let is_absent =
-            !removed && self.settings.wants_absent() && self.find(&pin, key, &probe).spot.is_none();
         drop(pin);
         self.announce(departures);
-        if is_absent {
-            self.tell_absent(key);
-        }
-        removed
+        true
     }
 
     /// Removes whatever is stored under the id, expired or not (OpenSSL since 1.1). False when nothing is. Lock-free.
+    ///
+    /// # Panics
+    /// If the removal hook panics.
     pub fn remove_id(&self, id: &SessionId) -> bool {
         self.remove_key(Key::of_id(id))
     }
@@ -50,28 +66,31 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
         let probe = self.probe(key);
         let mut departures = Departures::none();
         let pin = self.domain.pin();
-        let removed = loop {
-            let Some(spot) = self.find(&pin, key, &probe).spot else { break false };
+        loop {
+            let Some(spot) = self.find(&pin, key, &probe).spot else {
+                drop(pin);
+                return self.removed_nothing(key);
+            };
             // LINEARIZE: the removal, for the one whose exchange succeeds.
             if spot.exchange(Word::EMPTY) {
                 self.depart(&pin, &spot, RemovalCause::Removed, Permit::GivenBack, &mut departures);
-                break true;
+                break;
             }
             crate::sync::relax();
-        };
+        }
         drop(pin);
         self.announce(departures);
-        if !removed && self.settings.wants_absent() {
-            self.tell_absent(key);
-        }
-        removed
+        true
     }
 
-    /// Tells the hook of a removal of what is not stored here. Must be called without a guard.
+    /// False. Tells the hook, unless another object is stored under the key. Must be called without a guard.
     #[cold]
-    fn tell_absent(&self, key: Key<'_>) {
-        if let Some(hook) = &self.settings.hooks().on_absent {
-            hook(&key.query(Operation::Remove));
+    fn removed_nothing(&self, key: Key<'_>) -> bool {
+        if self.settings.wants_absent() && self.peek_key(key).is_none() {
+            if let Some(hook) = &self.settings.hooks().on_absent {
+                hook(&key.query(Operation::Remove));
+            }
         }
+        false
     }
 }

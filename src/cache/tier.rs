@@ -4,7 +4,7 @@ use super::departure::{Departures, Held};
 use super::lookup::Standing;
 use super::{Key, SessionCache};
 use crate::error::{Added, RemovalCause};
-use crate::session::{Block, Generation, KeyMatch, Session};
+use crate::session::{Block, KeyMatch, Session};
 use crate::settings::Operation;
 use crate::stats::Counter;
 use std::cell::Cell;
@@ -12,9 +12,10 @@ use std::cell::Cell;
 /// Where a session was found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Source {
-    /// It was stored in the cache.
+    /// It was stored in the cache, by an `add`.
     Cache,
-    /// The miss hook supplied it. Another process may have got it as well.
+    /// The miss hook supplied it, now or before it was stored. Another process may have got it as
+    /// well.
     Tier,
 }
 
@@ -32,7 +33,7 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
             is_accepted
         });
         match taken {
-            Some(session) => Some((session, Source::Cache)),
+            Some(session) => Some(Self::with_source(session)),
             None if refused.get() => None,
             None => self.take_from_tier(key, &accept).map(|session| (session, Source::Tier)),
         }
@@ -50,20 +51,27 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
             refused.set(!is_accepted);
             is_accepted
         };
+        let (probe, mut lend) = (self.probe(key), Some(Session::clone));
         let found = match self.settings.looks_up() {
-            true => {
-                let (probe, mut lend) = (self.probe(key), Some(Session::clone));
-                self.in_time(self.time.now(), |now, may_retry| {
-                    self.look_at(key, &probe, now, may_retry, &noting, &mut lend)
-                })
+            true => self.in_time(self.time.now(), |now, may_retry| {
+                self.look_at(key, &probe, now, may_retry, &noting, &mut lend)
+            }),
+            false => {
+                self.count(&self.domain.pin(), Counter::Misses);
+                None
             }
-            false => self.look_by_settings(key, Session::clone),
         };
         match found {
-            Some(session) => Some((session, Source::Cache)),
+            Some(session) => Some(Self::with_source(session)),
             None if refused.get() => None,
-            None => self.ask_tier(key, Some).filter(&accept).map(|session| (session, Source::Tier)),
+            None if !self.settings.wants_miss() => None,
+            None => self.supplied_and_kept(key, &accept).map(|session| (session, Source::Tier)),
         }
+    }
+
+    fn with_source(session: Session<T>) -> (Session<T>, Source) {
+        let source = if session.block().is_from_tier() { Source::Tier } else { Source::Cache };
+        (session, source)
     }
 
     /// Asks the miss hook. What it supplies is checked like a stored session, counted, and kept unless the mode says
@@ -73,15 +81,23 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
         if !self.settings.wants_miss() {
             return None;
         }
-        f(self.supplied_and_kept(key)?)
+        f(self.supplied_and_kept(key, &|_| true)?)
     }
 
+    /// What the miss hook supplies and the caller accepts. Only that is kept.
     #[cold]
-    fn supplied_and_kept(&self, key: Key<'_>) -> Option<Session<T>> {
+    fn supplied_and_kept(
+        &self,
+        key: Key<'_>,
+        accept: &impl Fn(&Session<T>) -> bool,
+    ) -> Option<Session<T>> {
         let session = Held::new(self, self.supplied(key, Operation::Get)?);
+        if !accept(&session) {
+            return None;
+        }
         if self.settings.mode().keep_tier_hits {
             // A refusal must not break the resumption.
-            match self.store(session.clone(), false) {
+            match self.add_from_tier(session.clone()) {
                 Ok(Added::Replaced(kept)) => self.let_go(kept),
                 Ok(Added::Inserted | Added::Identical) => {}
                 Err(refused) => self.let_go(refused.into_session()),
@@ -123,19 +139,16 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
         if !is_asked_for || !is_usable {
             return None;
         }
-        block.date(block.dating(now, self.settings.timeout_seconds())?, self.settings.generation());
-        let pin = self.domain.pin();
-        self.count(&pin, Counter::TierHits);
+        block.date(block.dating(now, self.settings.timeout_seconds())?);
+        block.set_from_tier();
+        self.count(&self.domain.pin(), Counter::TierHits);
         Some(session)
     }
 
-    /// Whether a session that brings no generation may have been authenticated before its context was revoked: a second tier
-    /// does not know of revocations.
+    /// Whether a session that was supplied may have been authenticated before its context was revoked. It was built just now,
+    /// by a second tier that does not know of revocations, so its date decides.
     fn is_from_before_revocation(&self, block: &Block<T>) -> bool {
-        block.generation() == Generation::UNSET
-            && self
-                .settings
-                .revoked_at(block.context())
-                .is_some_and(|revoked| block.created().is_none_or(|created| created <= revoked.as_secs()))
+        let revoked_at = self.settings.revoked_at(block.context());
+        revoked_at.is_some_and(|at| block.created().is_none_or(|created| created <= at.as_secs()))
     }
 }

@@ -58,7 +58,7 @@ impl Draft {
             context: Context::NONE,
             protocol: Protocol::UNSPECIFIED,
             dates,
-            generation: Generation::UNSET,
+            generation: Generation::present(),
             resumable: true,
         }
     }
@@ -72,6 +72,8 @@ impl Marks {
     const RESUMABLE: u32 = 1;
     /// The context is not `NONE`: only then is it looked at, since it lies in another cache line.
     const IN_CONTEXT: u32 = 2;
+    /// A second tier supplied it. Comes, and never goes.
+    const FROM_TIER: u32 = 4;
     const LEN_SHIFT: u32 = 8;
     const PROTOCOL_SHIFT: u32 = 16;
 
@@ -85,7 +87,7 @@ impl Marks {
 
 /// Session memory. The first 64 bytes are all that a lookup without a context reads.
 ///
-/// `INVARIANT(KEY-FROZEN)`: id, context, protocol and payload never change after construction. A key that changed
+/// `INVARIANT(KEY-FROZEN)`: id, context, protocol, generation and payload never change after construction. A key that changed
 /// while it was cached is CVE-2024-2511.
 ///
 /// Dates and flags are words of their own: each is validated by the lookup that reads it, and orders nothing else.
@@ -102,7 +104,7 @@ pub(crate) struct Block<T> {
     pub(crate) payload: T,
     // What only adds and changes of dates look at.
     weight: AtomicU32,
-    generation: AtomicU32,
+    generation: Generation,
     timeout: AtomicU64,
     deadline: u64,
     /// Nothing but in a model.
@@ -136,7 +138,7 @@ impl<T> Block<T> {
             protocol: draft.protocol,
             marks: AtomicU32::new(marks.0),
             context: draft.context,
-            generation: AtomicU32::new(draft.generation.0),
+            generation: draft.generation,
             timeout: AtomicU64::new(draft.dates.timeout),
             deadline: draft.dates.deadline,
             lifetime: Lifetime::begin(),
@@ -162,10 +164,10 @@ impl<T> Block<T> {
     // ORDERING: Relaxed for every date and flag below but where something else is said: single words that publish nothing;
     // the payload they speak of was published with the block's address.
 
-    /// The generation in which the session was authenticated; unset until the first cache sets it.
+    /// The generation in which the peer was authenticated.
     #[inline]
     pub(crate) fn generation(&self) -> Generation {
-        Generation(self.generation.load(Ordering::Relaxed))
+        self.generation
     }
 
     /// Compares the full key, id first.
@@ -215,6 +217,16 @@ impl<T> Block<T> {
         }
     }
 
+    /// Whether a second tier supplied the session, so that another process may have it too.
+    pub(crate) fn is_from_tier(&self) -> bool {
+        self.marks.load(Ordering::Relaxed) & Marks::FROM_TIER != 0
+    }
+
+    /// Marks a session that a second tier supplied. Fast lookups leave it to slow ones.
+    pub(crate) fn set_from_tier(&self) {
+        self.marks.fetch_or(Marks::FROM_TIER, Ordering::Relaxed);
+    }
+
     pub(crate) fn created(&self) -> Option<u64> {
         Some(self.created.load(Ordering::Relaxed)).filter(|&seconds| seconds != Dates::UNSET)
     }
@@ -260,15 +272,12 @@ impl<T> Block<T> {
         (now <= dates.expires().min(expires)).then_some(Dating { dated, expires, is_alone })
     }
 
-    /// Gives an undated session its date, its timeout and the present generation: what the first cache
-    /// does. Without an exchange if the caller has the only handle.
+    /// Gives an undated session its date and its timeout: what the first cache does. Without an exchange if the caller has the
+    /// only handle.
     #[inline]
-    pub(crate) fn date(&self, Dating { dated, expires, is_alone }: Dating, present: Generation) {
+    pub(crate) fn date(&self, Dating { dated, expires, is_alone }: Dating) {
         if !is_alone {
-            return self.date_shared(dated, present);
-        }
-        if self.generation() == Generation::UNSET {
-            self.generation.store(present.0, Ordering::Relaxed);
+            return self.date_shared(dated);
         }
         self.created.store(dated.created, Ordering::Relaxed);
         self.timeout.store(dated.timeout, Ordering::Relaxed);
@@ -276,9 +285,7 @@ impl<T> Block<T> {
     }
 
     /// [`date`](Self::date) of a session that others hold too, who may set dates meanwhile.
-    fn date_shared(&self, dated: Dates, present: Generation) {
-        let (unset, relaxed) = (Generation::UNSET.0, Ordering::Relaxed);
-        let _ = self.generation.compare_exchange(unset, present.0, relaxed, relaxed);
+    fn date_shared(&self, dated: Dates) {
         let dates = self.dates();
         let is_computed = self.expires() == dates.expires();
         if dates.created != Dates::UNSET && dates.timeout != Dates::UNSET && is_computed {

@@ -63,11 +63,10 @@ impl SessionBuilder {
         self
     }
 
-    /// The generation in which the peer was authenticated, which was read from
-    /// [`SessionCache::generation`](crate::SessionCache::generation) before the handshake. Unless
-    /// set, the first cache that stores the session gives it the present generation.
+    /// The generation in which the peer was authenticated: [`Generation::present`] as it was before the
+    /// handshake. Unless set, that of the present; a later one than that is cut back to it.
     pub fn generation(mut self, generation: Generation) -> Self {
-        self.0.generation = generation;
+        self.0.generation = generation.min(self.0.generation);
         self
     }
 

@@ -1,6 +1,7 @@
 //! The isolation domain of a session, and its protocol version: both are parts of its key.
 #![forbid(unsafe_code)]
 
+use crate::sync::untracked::{AtomicU32, Ordering};
 use std::fmt;
 
 /// The isolation domain of a session: OpenSSL's session id context, as part of the key.
@@ -73,17 +74,37 @@ impl fmt::Debug for Context {
     }
 }
 
-/// How many contexts of a cache had been revoked at some moment:
-/// [`SessionCache::generation`](crate::SessionCache::generation).
+/// How many contexts had been revoked in this process at some moment.
 ///
-/// A session belongs to the generation in which its peer was authenticated. Revoking a context ends
-/// its sessions of all earlier generations.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Generation(pub(crate) u32);
+/// A session belongs to the generation in which its peer was authenticated: that in which it was
+/// built, unless [`SessionBuilder::generation`](crate::SessionBuilder::generation) names an earlier
+/// one. Revoking a context in a cache ends its sessions of all earlier generations; see
+/// [`SessionCache::revoke`](crate::SessionCache::revoke).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Generation(u32);
+
+static PRESENT: AtomicU32 = AtomicU32::new(0);
 
 impl Generation {
-    /// Not known yet: the first cache that stores the session gives it the present one.
-    pub(crate) const UNSET: Self = Self(u32::MAX);
+    /// Numbers end here: a context that is revoked in this generation has no session any more, of
+    /// whatever generation.
+    pub(crate) const LAST: Self = Self(u32::MAX);
+
+    /// The generation of what is built now.
+    #[inline]
+    pub fn present() -> Self {
+        // ORDERING: Relaxed: one word. A thread that reads it late builds sessions that count as
+        // older than they are, which ends them too early at worst.
+        Self(PRESENT.load(Ordering::Relaxed))
+    }
+
+    /// Begins the next generation, and returns it.
+    pub(crate) fn begin() -> Self {
+        let next = |present: u32| Some(present.saturating_add(1));
+        // ORDERING: Relaxed twice: as above.
+        let before = PRESENT.fetch_update(Ordering::Relaxed, Ordering::Relaxed, next);
+        Self(before.map_or(u32::MAX, |before| before.saturating_add(1)))
+    }
 }
 
 /// The protocol version of a session, part of its key as in OpenSSL: one id under two versions is two sessions.

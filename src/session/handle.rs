@@ -100,10 +100,9 @@ impl<T> Session<T> {
         self.block().created().map(Timestamp::from)
     }
 
-    /// The generation in which the peer was authenticated; `None` until given or set by the first
-    /// cache.
-    pub fn generation(&self) -> Option<Generation> {
-        Some(self.block().generation()).filter(|&generation| generation != Generation::UNSET)
+    /// The generation in which the peer was authenticated.
+    pub fn generation(&self) -> Generation {
+        self.block().generation()
     }
 
     /// The renewable timeout, in whole seconds; `None` until given or set by the first cache.

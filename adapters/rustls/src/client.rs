@@ -2,38 +2,32 @@
 //!
 //! A server has up to two entries in the cache, under one id, the SHA-256 of context and name:
 //!
-//! - protocol tag TLS 1.3: a [`Shelf`], made when the server is first heard of. It holds the key exchange group
-//!   the server chose and a ring of tickets. It is shared and changed in place, by atomic swaps only, so that a
+//! - protocol tag TLS 1.3: a [`Shelf`], made when the server is first heard of. It holds the key
+//!   exchange group the server chose and its tickets. It is shared and changed in place, so that a
 //!   ticket costs one lookup and no allocation in the cache, and the cache evicts whole servers.
 //! - protocol tag TLS 1.2: the session. It does not change; a newer one replaces it in one step.
 //!
-//! A shelf can be evicted, or replaced by that of another thread which met the same server at the same moment,
-//! while a thread still puts a ticket on it. The ticket is lost then, which costs a full handshake and no more.
+//! A shelf can be evicted, or replaced by that of another thread which met the same server at the
+//! same moment, while a thread still puts a ticket on it. The ticket is lost then, which costs a
+//! full handshake and no more.
 
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crossbeam_utils::atomic::AtomicCell;
 use rustls::NamedGroup;
 use rustls::client::{ClientSessionStore, Tls12ClientSessionValue, Tls13ClientSessionValue};
 use rustls::pki_types::ServerName;
-use sessile::{
-    Added, BuildError, Capacity, Context, Mode, Protocol, Session, SessionCache, SessionCacheBuilder,
-};
-use sessile::{SessionId, Stats, View};
+use sessile::{Added, BuildError, Capacity, Context, Mode, Protocol, Session, SessionCache};
+use sessile::{SessionCacheBuilder, SessionId, Stats, View};
 use sha2::{Digest, Sha256};
 
-/// TLS 1.3 tickets kept for one server; as many as rustls's own store keeps.
-const TICKETS_PER_SERVER: usize = 8;
+use crate::shelf::{self, Shelf};
+use crate::window::{Bound, Windows};
 
-/// Seconds for which a server is remembered after its last use: the longest life of a ticket, RFC 8446 4.6.1.
-const IDLE_SECONDS: u64 = 7 * 24 * 60 * 60;
-
-type Ticket = AtomicCell<Option<Box<Tls13ClientSessionValue>>>;
-
-const _: () = assert!(Ticket::is_lock_free() && AtomicCell::<usize>::is_lock_free());
-const _: () = assert!(TICKETS_PER_SERVER.is_power_of_two(), "positions wrap around");
+/// For how long a server is remembered after its last use, and the longest life of a ticket, RFC
+/// 8446 4.6.1.
+const SEVEN_DAYS: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 
 /// What one entry of the cache holds.
 enum Memory {
@@ -57,65 +51,18 @@ impl Memory {
     }
 }
 
-/// The key exchange group and the TLS 1.3 tickets of one server; newest ticket first out, oldest overwritten.
-///
-/// Tickets lie at the positions below `next`, modulo the ring's size. A ticket leaves only by a swap, hence at
-/// most once. Threads that race for `next` can leave a gap, which later takes step over.
-#[derive(Default)]
-struct Shelf {
-    /// The group's code point; 0, which TLS reserves, for none.
-    group: AtomicCell<u16>,
-    next: AtomicCell<usize>,
-    tickets: [Ticket; TICKETS_PER_SERVER],
-}
-
-impl Shelf {
-    fn set_group(&self, group: NamedGroup) {
-        self.group.store(u16::from(group));
-    }
-
-    fn group(&self) -> Option<NamedGroup> {
-        Some(self.group.load()).filter(|code| *code != 0).map(NamedGroup::from)
-    }
-
-    fn put(&self, ticket: Box<Tls13ClientSessionValue>) {
-        let position = self.next.fetch_add(1);
-        self.slot(position).store(Some(ticket));
-    }
-
-    fn take(&self) -> Option<Box<Tls13ClientSessionValue>> {
-        let next = self.next.load();
-        (1..=TICKETS_PER_SERVER).find_map(|back| {
-            let position = next.wrapping_sub(back);
-            let ticket = self.slot(position).take()?;
-            // Lost to another thread, the position stays above a gap.
-            let _ = self.next.compare_exchange(next, position);
-            Some(ticket)
-        })
-    }
-
-    /// Moves over what `older` holds, up to its size.
-    fn inherit(&self, older: &Self) {
-        if let Some(group) = older.group() {
-            let _ = self.group.compare_exchange(0, u16::from(group));
-        }
-        for _ in 0..TICKETS_PER_SERVER {
-            let Some(ticket) = older.take() else { break };
-            self.put(ticket);
-        }
-    }
-
-    fn slot(&self, position: usize) -> &Ticket {
-        &self.tickets[position % TICKETS_PER_SERVER]
-    }
-}
-
 /// Remembers sessions for rustls clients: by server, bounded in servers and in tickets for each.
 ///
-/// For each server name it keeps at most 8 TLS 1.3 tickets, newest first, each given out at most once; one
-/// TLS 1.2 session; and the key exchange group the server chose. A server that speaks TLS 1.3 takes one entry
-/// of the capacity, one that falls back to TLS 1.2 takes one or two. The server least recently used leaves
-/// first, and one that was not used for seven days is forgotten.
+/// For each server name it keeps at most 8 TLS 1.3 tickets, newest first, each given out at most
+/// once; one TLS 1.2 session; and the key exchange group the server chose. A server that speaks TLS
+/// 1.3 takes one entry of the capacity, one that falls back to TLS 1.2 takes one or two. The server
+/// least recently used leaves first, and one that was not used for seven days is forgotten.
+///
+/// An entry is at most 16 KiB large, counted in bytes of tickets and of certificates, which the
+/// server chooses: the oldest tickets leave until the newest fits, and a session that is larger by
+/// itself is not kept. The capacity thus bounds the memory too. Counting takes about 9 ns a byte,
+/// for which a session of rustls is formatted; with a chain of 3 KiB that is 30 µs for each ticket
+/// received.
 ///
 /// Cloning is cheap and gives another handle to the same memory.
 ///
@@ -136,6 +83,7 @@ impl Shelf {
 #[derive(Clone)]
 pub struct ClientStore {
     cache: Arc<SessionCache<Memory>>,
+    windows: Windows,
 }
 
 impl ClientStore {
@@ -150,19 +98,40 @@ impl ClientStore {
 
     fn build(builder: SessionCacheBuilder<Memory>) -> Result<Self, BuildError> {
         let mode = Mode { update_time: true, ..Mode::default() };
-        let cache = builder.mode(mode).timeout(Duration::from_secs(IDLE_SECONDS)).build()?;
-        Ok(Self { cache: Arc::new(cache) })
+        let cache = builder.mode(mode).timeout(SEVEN_DAYS).build()?;
+        Ok(Self { cache: Arc::new(cache), windows: Windows::new(SEVEN_DAYS) })
+    }
+
+    /// How long a session may be resumed, counting those that were made by resuming it: seven days
+    /// unless set. In whole seconds, at least one.
+    ///
+    /// Also a server that is used every hour is then authenticated anew by a full handshake once in
+    /// that time. Time is divided into windows of this length, for each server at another moment,
+    /// and what was stored in one is not offered in the next. After a resumption in the last minute
+    /// of a window nothing is stored in the first minute of the next. (Of a window below six hours,
+    /// its 360th part.) A TLS 1.3 server may send tickets later, on a connection that was resumed
+    /// in an earlier window: close connections that last for days.
+    ///
+    /// The choice belongs to this handle and to those made from it.
+    #[must_use]
+    pub fn max_age(mut self, max_age: Duration) -> Self {
+        self.windows = Windows::new(max_age);
+        self
     }
 
     /// The store for one set of client configurations; what [`Resumption::store`] takes.
     ///
-    /// rustls lets a configuration use only those sessions that were made with the same verifier and client
-    /// credentials, and drops the others. Configurations that differ in them do not spend each other's tickets
-    /// if they have a context each.
+    /// rustls lets a configuration use only those sessions that were made with the same verifier
+    /// and client credentials, and drops the others. Configurations that differ in them do not
+    /// spend each other's tickets if they have a context each.
     ///
     /// [`Resumption::store`]: rustls::client::Resumption::store
     pub fn for_context(&self, context: Context) -> Arc<ClientContextStore> {
-        Arc::new(ClientContextStore { cache: Arc::clone(&self.cache), context })
+        Arc::new(ClientContextStore {
+            cache: Arc::clone(&self.cache),
+            context,
+            bound: Arc::new(Bound::new(self.windows)),
+        })
     }
 
     /// Entries stored at this moment.
@@ -202,32 +171,45 @@ impl fmt::Debug for ClientStore {
 
 /// A [`ClientStore`] seen from one [`Context`]; made by [`ClientStore::for_context`].
 ///
-/// No call blocks or locks: lookups are those of the cache, and within an entry each call takes at most nine
-/// atomic swaps.
+/// No call blocks or locks: lookups are those of the cache, and what happens within an entry is
+/// lock-free.
 #[derive(Clone)]
 pub struct ClientContextStore {
     cache: Arc<SessionCache<Memory>>,
     context: Context,
+    bound: Arc<Bound>,
 }
 
 impl ClientContextStore {
+    /// Forgets a server: its tickets, its session and the group it chose.
+    pub fn forget(&self, server: &ServerName<'_>) {
+        let id = SessionId::from(self.digest_of(server));
+        for protocol in [Protocol::TLS1_2, Protocol::TLS1_3] {
+            self.view(protocol).remove_id(&id);
+        }
+    }
+
     fn view(&self, protocol: Protocol) -> View<'_, Memory> {
         self.cache.view(self.context).protocol(protocol)
     }
 
-    fn entry(&self, id: SessionId, protocol: Protocol, memory: Memory) -> Option<Session<Memory>> {
-        Session::<Memory>::builder(id).context(self.context).protocol(protocol).try_build(memory).ok()
+    fn now(&self) -> u64 {
+        self.cache.now().as_secs()
     }
 
-    /// Runs `edit` on the shelf of `server`, which is made where there is none.
-    fn edit(&self, server: &ServerName<'_>, edit: impl FnOnce(&Shelf)) {
-        let id = id_of(self.context, server);
+    fn digest_of(&self, server: &ServerName<'_>) -> [u8; 32] {
+        digest_of(self.context, server)
+    }
+
+    /// Runs `edit` on the shelf of a server, which is made where there is none.
+    fn edit(&self, id: SessionId, edit: impl FnOnce(&Shelf)) {
         let view = self.view(Protocol::TLS1_3);
         if let Some(found) = view.get(&id) {
             found.shelf().map(edit);
             return;
         }
-        let Some(made) = self.entry(id, Protocol::TLS1_3, Memory::Tls13(Shelf::default())) else { return };
+        let builder = Session::<Memory>::builder(id).context(self.context).protocol(Protocol::TLS1_3);
+        let Ok(made) = builder.try_build(Memory::Tls13(Shelf::default())) else { return };
         let Some(shelf) = made.shelf() else { return };
         edit(shelf);
         if let Ok(Added::Replaced(older)) = view.add(made.clone()) {
@@ -238,39 +220,55 @@ impl ClientContextStore {
 
 impl ClientSessionStore for ClientContextStore {
     fn set_kx_hint(&self, server_name: ServerName<'static>, group: NamedGroup) {
-        self.edit(&server_name, |shelf| shelf.set_group(group));
+        self.edit(self.digest_of(&server_name).into(), |shelf| shelf.set_group(group));
     }
 
     fn kx_hint(&self, server_name: &ServerName<'_>) -> Option<NamedGroup> {
-        self.view(Protocol::TLS1_3).read(&id_of(self.context, server_name), |entry| entry.shelf()?.group())?
+        let id = SessionId::from(self.digest_of(server_name));
+        self.view(Protocol::TLS1_3).read(&id, |entry| entry.shelf()?.group())?
     }
 
+    /// rustls stores a session anew after each resumption, and dates it anew. The end of the window
+    /// bounds that.
     fn set_tls12_session(&self, server_name: ServerName<'static>, value: Tls12ClientSessionValue) {
-        if let Some(entry) =
-            self.entry(id_of(self.context, &server_name), Protocol::TLS1_2, Memory::Tls12(value))
-        {
+        let digest = self.digest_of(&server_name);
+        if shelf::size_of(&value).is_none() {
+            return;
+        }
+        let Some(last_second) = self.bound.last_second(self.now(), &digest) else { return };
+        let builder = Session::<Memory>::builder(digest.into()).context(self.context);
+        let builder = builder.protocol(Protocol::TLS1_2).deadline(last_second);
+        if let Ok(entry) = builder.try_build(Memory::Tls12(value)) {
             // A session that the cache refuses is one full handshake more.
             let _ = self.view(Protocol::TLS1_2).add(entry);
         }
     }
 
     fn tls12_session(&self, server_name: &ServerName<'_>) -> Option<Tls12ClientSessionValue> {
-        self.view(Protocol::TLS1_2).read(&id_of(self.context, server_name), |entry| entry.tls12().cloned())?
+        let digest = self.digest_of(server_name);
+        let view = self.view(Protocol::TLS1_2);
+        let session = view.read(&digest.into(), |entry| entry.tls12().cloned())??;
+        self.bound.note_resumption(self.now(), &digest);
+        Some(session)
     }
 
     fn remove_tls12_session(&self, server_name: &ServerName<'static>) {
-        self.view(Protocol::TLS1_2).remove_id(&id_of(self.context, server_name));
+        self.view(Protocol::TLS1_2).remove_id(&self.digest_of(server_name).into());
     }
 
     fn insert_tls13_ticket(&self, server_name: ServerName<'static>, value: Tls13ClientSessionValue) {
-        self.edit(&server_name, |shelf| shelf.put(Box::new(value)));
+        let digest = self.digest_of(&server_name);
+        if let Some(last_second) = self.bound.last_second(self.now(), &digest) {
+            self.edit(digest.into(), |shelf| shelf.put(value, last_second));
+        }
     }
 
     fn take_tls13_ticket(&self, server_name: &ServerName<'static>) -> Option<Tls13ClientSessionValue> {
-        let ticket = self
-            .view(Protocol::TLS1_3)
-            .read(&id_of(self.context, server_name), |entry| entry.shelf()?.take())?;
-        ticket.map(|ticket| *ticket)
+        let (digest, now) = (self.digest_of(server_name), self.now());
+        let view = self.view(Protocol::TLS1_3);
+        let ticket = view.read(&digest.into(), |entry| entry.shelf()?.take(now))??;
+        self.bound.note_resumption(now, &digest);
+        Some(ticket)
     }
 }
 
@@ -280,15 +278,17 @@ impl fmt::Debug for ClientContextStore {
     }
 }
 
-/// Names of hosts are equal whatever the case of their letters; an address is never equal to a name.
+/// Names of hosts are equal whatever the case of their letters; an address is never equal to a
+/// name.
 ///
-/// The context is in the id too, although the view keeps contexts apart: many configurations may know one server, and
-/// sessions with one id share fourteen slots of the cache.
-fn id_of(context: Context, server: &ServerName<'_>) -> SessionId {
+/// The digest is the id of both entries. The context is in it too, although the view keeps contexts
+/// apart: many configurations may know one server, and sessions with one id share fourteen slots of
+/// the cache.
+fn digest_of(context: Context, server: &ServerName<'_>) -> [u8; 32] {
     let kind = [u8::from(matches!(server, ServerName::DnsName(_)))];
     let digest = Sha256::new().chain_update(context.as_bytes()).chain_update(kind);
     let digest = digest.chain_update(server.to_str().to_ascii_lowercase());
-    SessionId::from(<[u8; 32]>::from(digest.finalize()))
+    digest.finalize().into()
 }
 
 #[cfg(test)]
@@ -318,7 +318,7 @@ mod tests {
 
     #[test]
     fn names_are_equal_in_any_case_and_never_equal_to_addresses() {
-        let id = |name: &str| id_of(Context::NONE, &ServerName::try_from(name.to_owned()).unwrap());
+        let id = |name: &str| digest_of(Context::NONE, &ServerName::try_from(name.to_owned()).unwrap());
         assert_eq!(id("www.example.org"), id("WWW.Example.ORG"));
         assert_ne!(id("www.example.org"), id("example.org"));
         assert_eq!(id("2001:db8::1"), id("2001:0DB8:0:0:0:0:0:1"));

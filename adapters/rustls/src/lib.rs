@@ -3,7 +3,11 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod client;
+mod ring;
 mod server;
+mod shelf;
+mod value;
+mod window;
 
 pub use client::{ClientContextStore, ClientStore};
 pub use rustls;

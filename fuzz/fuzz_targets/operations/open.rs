@@ -187,7 +187,7 @@ impl Open {
     }
 
     fn now(&self) -> u64 {
-        sessile::Clock::now(&*self.clock)
+        sessile::Clock::now(&*self.clock).as_secs()
     }
 
     fn handle(&self, choice: u8) -> Option<&Session<Payload>> {

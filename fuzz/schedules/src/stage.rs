@@ -166,8 +166,10 @@ impl Stage {
             Ok(Added::Inserted) => What::Inserted(object),
             Ok(Added::Replaced(old)) => What::Replaced(object, number(&old)),
             Ok(Added::Identical) => What::Identical(object),
-            Added::Rejected(Rejection::Contention | Rejection::NotResumable) => return Vec::new(),
-            Added::Rejected(rejection) => panic!("rejected: {rejection:?}"),
+            Err(rejected) => match rejected.reason() {
+                Rejection::Contention | Rejection::NotResumable => return Vec::new(),
+                rejection => panic!("rejected: {rejection:?}"),
+            },
         };
         vec![(key, what)]
     }

@@ -2,6 +2,7 @@
 
 #![allow(dead_code, reason = "each test file uses its part")]
 
+use std::io::{Read, Write};
 use std::ops::DerefMut;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -9,9 +10,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use rustls::client::{ClientSessionStore, Resumption};
 use rustls::crypto::ring;
 use rustls::pki_types::{CertificateDer, PrivatePkcs8KeyDer, ServerName};
-use rustls::server::StoresServerSessions;
+use rustls::server::{StoresServerSessions, WebPkiClientVerifier};
 use rustls::version::{TLS12, TLS13};
-use rustls::{ClientConfig, ClientConnection, ConnectionCommon, HandshakeKind, RootCertStore};
+use rustls::{ClientConfig, ClientConnection, ConnectionCommon, Error, HandshakeKind, RootCertStore};
 use rustls::{ServerConfig, ServerConnection, SideData, SupportedProtocolVersion};
 
 pub(crate) const BOTH: [&SupportedProtocolVersion; 2] = [&TLS12, &TLS13];
@@ -45,6 +46,43 @@ impl Site {
             .unwrap();
         config.session_storage = store;
         config
+    }
+
+    /// A server that wants clients with the certificate `person`, if one is given.
+    pub(crate) fn server_for(
+        &self,
+        version: &'static SupportedProtocolVersion,
+        store: Arc<dyn StoresServerSessions>,
+        person: Option<&Self>,
+    ) -> ServerConfig {
+        let Some(person) = person else { return self.server(version, store) };
+        let provider = Arc::new(ring::default_provider());
+        let mut roots = RootCertStore::empty();
+        roots.add(person.certificate.clone()).unwrap();
+        let verifier = WebPkiClientVerifier::builder_with_provider(roots.into(), Arc::clone(&provider));
+        let key = PrivatePkcs8KeyDer::from(self.key.clone()).into();
+        let mut config = ServerConfig::builder_with_provider(provider)
+            .with_protocol_versions(&[version])
+            .unwrap()
+            .with_client_cert_verifier(verifier.build().unwrap())
+            .with_single_cert(vec![self.certificate.clone()], key)
+            .unwrap();
+        config.session_storage = store;
+        config
+    }
+
+    /// A client that trusts this site and shows the certificate `person`, if one is given.
+    pub(crate) fn client_of(&self, person: Option<&Self>) -> ClientConfig {
+        let Some(person) = person else { return self.client() };
+        let mut roots = RootCertStore::empty();
+        roots.add(self.certificate.clone()).unwrap();
+        let key = PrivatePkcs8KeyDer::from(person.key.clone()).into();
+        ClientConfig::builder_with_provider(ring::default_provider().into())
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_root_certificates(roots)
+            .with_client_auth_cert(vec![person.certificate.clone()], key)
+            .unwrap()
     }
 
     /// A client that trusts this site and remembers sessions as rustls does by default.
@@ -86,13 +124,75 @@ pub(crate) fn shake_with(
     client: &Arc<ClientConfig>,
     server: &Arc<ServerConfig>,
 ) -> HandshakeKind {
-    let mut client = ClientConnection::new(Arc::clone(client), name(host)).unwrap();
+    Pair::new(host, client, server).finish().unwrap()
+}
+
+/// A handshake that may fail.
+pub(crate) fn try_shake(
+    client: &Arc<ClientConfig>,
+    server: &Arc<ServerConfig>,
+) -> Result<HandshakeKind, Error> {
+    Pair::new("localhost", client, server).finish()
+}
+
+/// Both ends of a connection.
+pub(crate) struct Pair {
+    pub(crate) client: ClientConnection,
+    pub(crate) server: ServerConnection,
+}
+
+impl Pair {
+    pub(crate) fn new(host: &str, client: &Arc<ClientConfig>, server: &Arc<ServerConfig>) -> Self {
+        let client = ClientConnection::new(Arc::clone(client), name(host)).unwrap();
+        Self { client, server: ServerConnection::new(Arc::clone(server)).unwrap() }
+    }
+
+    /// Has the server answer the ClientHello.
+    pub(crate) fn begin(&mut self) {
+        transfer(&mut self.client, &mut self.server).unwrap();
+    }
+
+    /// Goes on until nobody has anything to say.
+    pub(crate) fn finish(&mut self) -> Result<HandshakeKind, Error> {
+        while transfer(&mut self.client, &mut self.server)? + transfer(&mut self.server, &mut self.client)?
+            > 0
+        {}
+        assert!(!self.client.is_handshaking() && !self.server.is_handshaking());
+        let kind = self.client.handshake_kind().unwrap();
+        assert_eq!(Some(kind), self.server.handshake_kind(), "both sides agree");
+        Ok(kind)
+    }
+}
+
+/// What clients of the tests send early.
+pub(crate) const EARLY: &[u8] = b"early";
+
+/// A client of `localhost` and its first flight, with early data if it may send any.
+pub(crate) fn first_flight(client: &Arc<ClientConfig>) -> (ClientConnection, Vec<u8>) {
+    let mut client = ClientConnection::new(Arc::clone(client), name("localhost")).unwrap();
+    if let Some(mut early) = client.early_data() {
+        early.write_all(EARLY).unwrap();
+    }
+    let mut flight = Vec::new();
+    while client.wants_write() {
+        client.write_tls(&mut flight).unwrap();
+    }
+    (client, flight)
+}
+
+/// A new connection of `server` that was sent a first flight, and the early data that it accepted.
+pub(crate) fn replay(server: &Arc<ServerConfig>, mut flight: &[u8]) -> (ServerConnection, Option<Vec<u8>>) {
     let mut server = ServerConnection::new(Arc::clone(server)).unwrap();
-    while transfer(&mut client, &mut server) + transfer(&mut server, &mut client) > 0 {}
-    assert!(!client.is_handshaking() && !server.is_handshaking());
-    let kind = client.handshake_kind().unwrap();
-    assert_eq!(Some(kind), server.handshake_kind(), "both sides agree");
-    kind
+    while !flight.is_empty() {
+        server.read_tls(&mut flight).unwrap();
+        server.process_new_packets().unwrap();
+    }
+    let early = server.early_data().map(|mut early| {
+        let mut data = vec![0; EARLY.len()];
+        early.read_exact(&mut data).unwrap();
+        data
+    });
+    (server, early)
 }
 
 /// The bytes of a ClientHello.
@@ -114,7 +214,7 @@ pub(crate) fn answer(server: &Arc<ServerConfig>, mut hello: &[u8]) -> HandshakeK
 fn transfer(
     from: &mut impl DerefMut<Target = ConnectionCommon<impl SideData>>,
     to: &mut impl DerefMut<Target = ConnectionCommon<impl SideData>>,
-) -> usize {
+) -> Result<usize, Error> {
     let mut moved = 0;
     while from.wants_write() {
         let mut bytes = Vec::new();
@@ -122,10 +222,10 @@ fn transfer(
         let mut rest = bytes.as_slice();
         while !rest.is_empty() {
             to.read_tls(&mut rest).unwrap();
-            to.process_new_packets().unwrap();
+            to.process_new_packets()?;
         }
     }
-    moved
+    Ok(moved)
 }
 
 /// Counts the calls that rustls makes.
