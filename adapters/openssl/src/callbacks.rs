@@ -229,11 +229,10 @@ fn former_of(ssl: &SslRef, context: &SslContextRef) -> Option<InfoCallback> {
 }
 
 fn tell_server(ssl: &mut SslRef, store: Option<&ContextStore>, moment: Moment) {
-    // libssl's test for a first handshake is about the past one once this one is done.
-    let is_first = ffi::is_first_handshake(ssl);
     if moment == Moment::Started {
+        Progress::start(ssl);
+        let is_first = ffi::is_first_handshake(ssl);
         if let Some(store) = store {
-            store.start(ssl);
             store.record(if is_first { Handshake::Accept } else { Handshake::AcceptRenegotiate });
         }
         return;

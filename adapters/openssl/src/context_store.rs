@@ -12,7 +12,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use openssl::ssl::{NameType, SslRef, SslSession, SslSessionRef};
+use openssl::ssl::{NameType, SslRef, SslSession, SslSessionRef, SslVerifyMode};
 use sessile::{
     Clock, Context, Generation, Handshake, Protocol, Session, SessionCache, SessionId, Source, Timestamp,
 };
@@ -46,10 +46,6 @@ impl ContextStore {
         Self { store, id_context, domain: id_context.domain() }
     }
 
-    pub(crate) fn domain(&self) -> Context {
-        self.domain
-    }
-
     pub(crate) fn id_context(&self) -> &IdContext {
         &self.id_context
     }
@@ -60,15 +56,6 @@ impl ContextStore {
 
     fn cache(&self) -> &SessionCache<SslSession> {
         &self.shared().cache
-    }
-
-    fn progress<'s>(&self, ssl: &'s mut SslRef) -> Option<&'s mut Progress> {
-        Progress::in_store(ssl, self.shared().number, || self.cache().generation())
-    }
-
-    /// A handshake starts.
-    pub(crate) fn start(&self, ssl: &mut SslRef) {
-        Progress::start(ssl, self.shared().number, self.cache().generation());
     }
 
     pub(crate) fn record(&self, event: Handshake) {
@@ -103,7 +90,7 @@ impl ContextStore {
     /// connections is learned.
     fn authenticated(&self, ssl: &mut SslRef, made_in: Context) -> Option<Bounds> {
         let deadline = (UnixClock.now() + self.store.longest_age()).min(peer::expiry(ssl));
-        let progress = self.progress(ssl)?;
+        let progress = Progress::begun(ssl)?;
         let generation = progress.generation;
         // The second session of a handshake is stamped as the first one was.
         if !std::mem::replace(&mut progress.is_filed, true) {
@@ -123,8 +110,8 @@ impl ContextStore {
 
     /// The bounds of what a resumed handshake issues; `None` where it has no place.
     fn inherited(&self, ssl: &mut SslRef) -> Option<Bounds> {
-        let progress = Progress::of(ssl).filter(|progress| progress.is_of(self.shared().number))?;
-        let parent = progress.parent.as_ref().filter(|parent| parent.domain == self.domain)?;
+        let progress = Progress::of(ssl)?;
+        let parent = progress.parent.as_ref().filter(|parent| self.is_home_of(parent))?;
         Some(Bounds { deadline: parent.deadline, generation: progress.generation })
     }
 
@@ -158,7 +145,7 @@ impl ContextStore {
         if route.domain != self.domain {
             self.shared().routes.lend(self.domain, &id, route);
         }
-        let progress = self.progress(ssl)?;
+        let progress = Progress::begun(ssl)?;
         let is_only_copy = is_single_use && source == Source::Cache;
         progress.parent = Some(Parent {
             store: Arc::clone(self.store.shared()),
@@ -177,9 +164,9 @@ impl ContextStore {
     /// What this connection took under the id, after a HelloRetryRequest. By now it can be in the
     /// context that it ends in.
     fn recall(&self, ssl: &SslRef, id: &SessionId) -> Option<SslSession> {
-        let progress = Progress::of(ssl).filter(|progress| progress.is_of(self.shared().number))?;
+        let progress = Progress::of(ssl)?;
         let parent = progress.parent.as_ref()?;
-        let is_here = [parent.domain, parent.looked_in].contains(&self.domain);
+        let is_here = self.is_home_of(parent) || self.looked_for(parent);
         let taken = progress.taken.as_ref().filter(|taken| taken.id() == *id && is_here)?;
         self.hand_over(taken)
     }
@@ -196,17 +183,28 @@ impl ContextStore {
     /// session.
     pub(crate) fn allows_early_data(&self, ssl: &SslRef) -> bool {
         let parent = Progress::of(ssl).and_then(|progress| progress.parent.as_ref());
-        parent.is_some_and(|parent| parent.is_only_copy && !self.shared().reusable.contains(parent.domain))
-            && self.is_home_of(ssl)
+        parent.is_some_and(|parent| parent.is_only_copy) && !self.store.is_reusable() && self.may_resume(ssl)
     }
 
-    /// Whether a connection that resumed may be in this context.
-    fn is_home_of(&self, ssl: &SslRef) -> bool {
-        Progress::of(ssl).is_some_and(|progress| {
-            progress.is_of(self.shared().number)
-                && progress.parent.as_ref().is_some_and(|parent| parent.domain == self.domain)
+    /// Whether a connection that resumes may be in this context. One that demands a certificate by now
+    /// needs a session with one.
+    fn may_resume(&self, ssl: &SslRef) -> bool {
+        const DEMANDS: SslVerifyMode = SslVerifyMode::PEER.union(SslVerifyMode::FAIL_IF_NO_PEER_CERT);
+        let is_shown = !ssl.verify_mode().contains(DEMANDS) || ssl.peer_certificate().is_some();
+        Progress::of(ssl).filter(|_| is_shown).is_some_and(|progress| {
+            progress.parent.as_ref().is_some_and(|parent| self.is_home_of(parent))
                 && !self.cache().is_revoked(&self.domain, progress.generation)
         })
+    }
+
+    /// Whether a session belongs to this context.
+    fn is_home_of(&self, parent: &Parent) -> bool {
+        parent.store.number == self.shared().number && parent.domain == self.domain
+    }
+
+    /// Whether this context, or one of its name, has looked for a session.
+    fn looked_for(&self, parent: &Parent) -> bool {
+        parent.store.number == self.shared().number && parent.looked_in == self.domain
     }
 
     /// Forgets what libssl says must not be resumed: whatever is stored under the session's key.
@@ -229,17 +227,22 @@ fn is_sound(session: &SslSessionRef, id: &SessionId, domain: Context) -> bool {
 /// Whether a connection resumes a session of a store that `current`, its present context, is not the
 /// place for. Sessions that no store handed over are the program's.
 pub(crate) fn is_astray(ssl: &SslRef, current: Option<&ContextStore>) -> bool {
-    let is_watched = Progress::of(ssl).is_some_and(|progress| !progress.is_over && progress.parent.is_some());
-    is_watched && ssl.session_reused() && current.is_none_or(|store| !store.is_home_of(ssl))
+    let Some(progress) = Progress::of(ssl) else { return false };
+    let is_watched = !progress.is_over && progress.parent.is_some() && ssl.session_reused();
+    progress.is_refused || is_watched && current.is_none_or(|store| !store.may_resume(ssl))
 }
 
 /// Ends a handshake that resumed a session where it does not belong. The session is spent, and the
 /// next connection of its kind is known to end in `current`.
 pub(crate) fn refuse(ssl: &mut SslRef, current: Option<&ContextStore>) {
     ffi::end(ssl);
-    ffi::alert_before_server_hello(ssl);
     let Some(progress) = Progress::of_mut(ssl) else { return };
     progress.finish();
+    if std::mem::replace(&mut progress.is_refused, true) {
+        return;
+    }
+    ffi::alert_before_server_hello(ssl);
+    let Some(progress) = Progress::of_mut(ssl) else { return };
     let Some(parent) = progress.parent.take() else { return };
     parent.store.cache.view(parent.domain).protocol(parent.protocol).remove_id(&parent.id);
     match current.filter(|current| current.shared().number == parent.store.number) {

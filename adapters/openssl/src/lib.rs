@@ -9,7 +9,6 @@ mod client_context;
 mod clock;
 mod context_store;
 mod domain;
-mod domains;
 mod ffi;
 mod host;
 mod mode;

@@ -15,8 +15,6 @@ static PROGRESS: Slot<Progress> = Slot::new();
 
 /// The record of one handshake, and of the connection that it led to.
 pub(crate) struct Progress {
-    /// The number of the store that the generation is of.
-    store: u64,
     /// That of the handshake's start: what is authenticated now is not older.
     pub(crate) generation: Generation,
     /// What a single-use lookup took, until the handshake is over. A HelloRetryRequest has the client
@@ -25,8 +23,10 @@ pub(crate) struct Progress {
     pub(crate) parent: Option<Parent>,
     /// The new callback was called for a full handshake.
     pub(crate) is_filed: bool,
-    /// The handshake has ended, or was ended.
+    /// The handshake has ended.
     pub(crate) is_over: bool,
+    /// The handshake was ended, for ever.
+    pub(crate) is_refused: bool,
 }
 
 /// The session that a lookup handed to libssl, which may resume it.
@@ -47,14 +47,19 @@ pub(crate) struct Parent {
 }
 
 impl Progress {
-    fn new(store: u64, generation: Generation) -> Self {
-        Self { store, generation, taken: None, parent: None, is_filed: false, is_over: false }
-    }
-
     /// A handshake starts.
-    pub(crate) fn start(ssl: &mut SslRef, store: u64, generation: Generation) {
-        // Without memory for it nothing is stored, and no early data are accepted.
-        let _ = PROGRESS.fill(ssl, Self::new(store, generation));
+    pub(crate) fn start(ssl: &mut SslRef) {
+        let generation = Generation::present();
+        let new = Self {
+            generation,
+            taken: None,
+            parent: None,
+            is_filed: false,
+            is_over: false,
+            is_refused: false,
+        };
+        // Without memory for it nothing is stored or resumed.
+        let _ = PROGRESS.fill(ssl, new);
     }
 
     pub(crate) fn of(ssl: &SslRef) -> Option<&Self> {
@@ -65,21 +70,12 @@ impl Progress {
         PROGRESS.at_mut(ssl)
     }
 
-    /// The record, of a store that is asked from now on: the program can have changed to a context
-    /// with another one.
-    pub(crate) fn in_store(
-        ssl: &mut SslRef,
-        store: u64,
-        generation: impl FnOnce() -> Generation,
-    ) -> Option<&mut Self> {
-        if Self::of(ssl).is_none_or(|progress| progress.store != store) {
-            Self::start(ssl, store, generation());
+    /// The record, which begins now where no store was told of the start.
+    pub(crate) fn begun(ssl: &mut SslRef) -> Option<&mut Self> {
+        if Self::of(ssl).is_none() {
+            Self::start(ssl);
         }
         Self::of_mut(ssl)
-    }
-
-    pub(crate) fn is_of(&self, store: u64) -> bool {
-        self.store == store
     }
 
     /// The handshake is over. What was taken is spent; tickets can be issued for as long as the

@@ -17,7 +17,6 @@ use crate::callbacks;
 use crate::clock::UnixClock;
 use crate::context_store::ContextStore;
 use crate::domain::{Key, domain_of};
-use crate::domains::Domains;
 use crate::ffi;
 use crate::routes::Routes;
 
@@ -55,8 +54,6 @@ pub struct ServerStore {
 pub(crate) struct Shared {
     pub(crate) cache: Arc<SessionCache<SslSession>>,
     pub(crate) routes: Routes,
-    /// Those of contexts that were attached from a reusable handle.
-    pub(crate) reusable: Domains,
     /// Unique to the store, so that a connection can name it without a counted reference.
     pub(crate) number: u64,
 }
@@ -82,7 +79,6 @@ impl ServerStore {
         let shared = Shared {
             cache: Arc::new(builder.clock(UnixClock).build()?),
             routes: Routes::new()?,
-            reusable: Domains::default(),
             // ORDERING: Relaxed: only that no two are the same.
             number: NUMBERS.fetch_add(1, Ordering::Relaxed),
         };
@@ -94,8 +90,7 @@ impl ServerStore {
     ///
     /// Off by default: a lookup takes the session, so that of any number of connections that offer
     /// one ticket, one resumes. Turn it on only for peers that resume one session again and again,
-    /// such as FTPS clients on their data channels. A name that any context of the store was attached
-    /// with from such a handle has no early data any more.
+    /// such as FTPS clients on their data channels. Early data are refused there.
     #[must_use]
     pub fn reusable(mut self, reusable: bool) -> Self {
         self.reusable = reusable;
@@ -146,9 +141,6 @@ impl ServerStore {
     /// Those of libssl, when memory is exhausted.
     pub fn attach(&self, context: &mut SslContextBuilder, name: Context) -> Result<(), ErrorStack> {
         let store = ContextStore::new(self.clone(), &name);
-        if self.reusable {
-            self.shared.reusable.insert(store.domain());
-        }
         context.set_session_id_context(store.id_context().as_bytes())?;
         context.set_session_cache_mode(SslSessionCacheMode::SERVER | SslSessionCacheMode::NO_INTERNAL);
         context.set_options(SslOptions::NO_TICKET | NO_ANTI_REPLAY);

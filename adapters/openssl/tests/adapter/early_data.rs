@@ -107,23 +107,44 @@ fn accepted(server: &SslContext, flight: &[u8]) -> usize {
     accepted.into_iter().flatten().inspect(|data| assert_eq!(data, EARLY)).count()
 }
 
+/// The store that was attached last decides, whatever the one before has set.
 #[test]
-fn a_name_that_is_reusable_anywhere_has_no_early_data() {
+fn a_reusable_store_after_another_accepts_no_early_data() {
     let single_use = ServerStore::new(100).unwrap();
     let reusable = single_use.clone().reusable(true);
-    for stores in [[&single_use, &reusable], [&reusable, &single_use]] {
+    for (stores, times) in [([&single_use, &reusable], 0), ([&reusable, &single_use], 1)] {
         let server = Site::new().server(SslVersion::TLS1_3, |context| {
             context.set_max_early_data(1024).unwrap();
             stores.iter().for_each(|store| store.attach(context, Context::NONE).unwrap());
         });
-        assert_eq!(accepted(&server, &first_flight(&Client::new(), &server)), 0);
+        assert_eq!(accepted(&server, &first_flight(&Client::new(), &server)), times);
     }
-    // A name of its own keeps them.
-    let server = Site::new().server(SslVersion::TLS1_3, |context| {
-        context.set_max_early_data(1024).unwrap();
-        single_use.attach(context, Context::digest(["another"])).unwrap();
-    });
-    assert_eq!(accepted(&server, &first_flight(&Client::new(), &server)), 1);
+}
+
+/// Two contexts of one name, one of which hands out what the other takes, and a tier that has it all.
+#[test]
+fn contexts_of_both_kinds_and_a_tier_accept_early_data_once() {
+    let store = ServerStore::new(100).unwrap();
+    let tier = Arc::new(Mutex::new(Vec::<Session<SslSession>>::new()));
+    let (told, asked) = (Arc::clone(&tier), Arc::clone(&tier));
+    let hooks = Hooks::new()
+        .on_added(move |session: &Session<SslSession>| told.lock().unwrap().push(session.clone()))
+        .on_query(move |query| asked.lock().unwrap().iter().find(|one| one.id() == *query.id()).cloned());
+    store.cache().set_hooks(hooks);
+    let single_use = early_server(&store);
+    let reusable = early_server(&store.clone().reusable(true));
+    let flight = first_flight(&Client::new(), &single_use);
+    // libssl marks the session of a connection that ends without a goodbye: all stay open.
+    let mut open = Vec::new();
+    for round in 0..3 {
+        for (server, times) in [(&reusable, 0), (&single_use, usize::from(round == 0))] {
+            let (accepted, connections): (Vec<_>, Vec<_>) =
+                (0..4).map(|_| play_open(server, &flight)).unzip();
+            assert_eq!(accepted.iter().flatten().count(), times, "{round}");
+            open.extend(connections);
+        }
+    }
+    assert!(store.stats().tier_hits > 0);
 }
 
 #[test]

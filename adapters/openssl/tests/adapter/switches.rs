@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use openssl::ssl::{
-    NameType, ShutdownState, Ssl, SslContext, SslContextBuilder, SslRef, SslSession, SslVersion,
+    NameType, ShutdownState, Ssl, SslContext, SslContextBuilder, SslRef, SslSession, SslVerifyMode,
+    SslVersion,
 };
 use sessile::Context;
 use sessile_openssl::ServerStore;
@@ -99,6 +100,37 @@ fn a_session_without_certificate_is_not_resumed_where_one_is_demanded() {
     }
 }
 
+/// A callback that demands a certificate, and leaves the context as it is.
+#[test]
+fn a_demand_that_the_callback_makes_holds_for_resumed_sessions() {
+    for version in BOTH {
+        let (site, person, store) = (Site::new(), Site::new(), ServerStore::new(100).unwrap());
+        let demands = Arc::new(AtomicBool::new(false));
+        let server = site.server(version, |builder| {
+            store.attach(builder, context("a")).unwrap();
+            builder.cert_store_mut().add_cert(person.certificate().clone()).unwrap();
+            // Asked for and not demanded: some sessions have a certificate.
+            builder.set_verify(SslVerifyMode::PEER);
+            let demands = Arc::clone(&demands);
+            builder.set_servername_callback(move |ssl, _| {
+                if demands.load(Ordering::Relaxed) {
+                    ssl.set_verify(MUTUAL);
+                }
+                Ok(())
+            });
+        });
+        for (client, outcome) in
+            [(Client::new(), None), (Client::with(|context| person.identify(context)), Some(true))]
+        {
+            demands.store(false, Ordering::Relaxed);
+            assert_eq!(visit(&client, &server, "a", None), Some(false));
+            let session = client.sessions().pop().unwrap();
+            demands.store(true, Ordering::Relaxed);
+            assert_eq!(visit(&client, &server, "a", Some(&session)), outcome, "{version:?}");
+        }
+    }
+}
+
 /// The client is told by an alert. One that does not listen to it gets no further: what it sends is not
 /// read.
 #[test]
@@ -129,7 +161,14 @@ fn a_refusal_is_told_and_does_not_depend_on_being_heard() {
             assert!(link.server.do_handshake().is_err());
             assert_eq!(link.server.ssl_read(&mut buffer).unwrap_or(0), 0);
             assert!(link.server.ssl_write(b"answer").is_err());
-            assert_eq!(store.stats().resumed, 0);
+
+            // Nor if the program forgets that the connection is closed.
+            link.server.set_shutdown(ShutdownState::empty());
+            for _ in 0..3 {
+                assert!(link.server.do_handshake().is_err());
+            }
+            assert_eq!(link.server.ssl_read(&mut buffer).unwrap_or(0), 0);
+            assert_eq!((store.stats().resumed, store.stats().accept_good), (0, 1));
         }
     }
 }

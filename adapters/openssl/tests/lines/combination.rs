@@ -176,8 +176,7 @@ impl Combination {
 
     /// Early data need a session that is resumed, by nobody else.
     pub(crate) fn may_send_early(&self) -> bool {
-        let is_single_use = !self.is_reusable && self.attached != Attached::Twice;
-        self.visit == Visit::Early && self.may_resume() && is_single_use
+        self.visit == Visit::Early && self.may_resume() && !self.is_reusable
     }
 
     pub(crate) fn must_accept_early(&self) -> bool {
