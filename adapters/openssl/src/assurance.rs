@@ -28,8 +28,8 @@ type VerifyCallback = unsafe extern "C" fn(c_int, *mut sys::X509_STORE_CTX) -> c
 pub(crate) struct Assurance([u8; 32]);
 
 impl Assurance {
-    /// That of connections that verify nothing, and of those whose verification failed and that went
-    /// on nevertheless.
+    /// That of connections that verify nothing, and of those whose verification failed and that
+    /// went on nevertheless.
     pub(crate) const NONE: Self = Self([0; 32]);
 
     /// What the settings of a connection demand at this moment.
@@ -43,8 +43,8 @@ impl Assurance {
 
     fn digest(ssl: &SslRef) -> Self {
         let mut digest = Sha256::new();
-        // SAFETY: the connection and its parameters are alive, and nothing changes them meanwhile; the
-        // strings are copied before that ends.
+        // SAFETY: the connection and its parameters are alive, and nothing changes them meanwhile;
+        // the strings are copied before that ends.
         unsafe {
             let param = sys::SSL_get0_param(ssl.as_ptr());
             let callback = SSL_get_verify_callback(ssl.as_ptr());

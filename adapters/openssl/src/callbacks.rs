@@ -1,10 +1,10 @@
 //! The functions that libssl calls, and the only way in which it calls us.
 //!
-//! They are set through libssl's own setters. Those of the `openssl` crate look their closure up in a
-//! map behind a lock, at each call; these find their store at the context, by two loads.
+//! They are set through libssl's own setters. Those of the `openssl` crate look their closure up in
+//! a map behind a lock, at each call; these find their store at the context, by two loads.
 //!
-//! One info callback serves both sides, so that whatever is attached to a context, in whatever order,
-//! the callback that the program had set is remembered once and is never this one.
+//! One info callback serves both sides, so that whatever is attached to a context, in whatever
+//! order, the callback that the program had set is remembered once and is never this one.
 //!
 //! No panic leaves them: a hook, weigher or clock that panics costs the session that was at hand.
 
@@ -116,8 +116,8 @@ unsafe fn with_context<R: Default>(
     ssl: *mut sys::SSL,
     call: impl FnOnce(&mut SslRef, &SslContextRef) -> R,
 ) -> R {
-    // SAFETY: as the caller says; the connection keeps its context alive, and no call of ours changes
-    // anything of it but the connection's extra data.
+    // SAFETY: as the caller says; the connection keeps its context alive, and no call of ours
+    // changes anything of it but the connection's extra data.
     let (ssl, context) =
         unsafe { (SslRef::from_ptr_mut(ssl), SslContextRef::from_ptr(sys::SSL_get_SSL_CTX(ssl))) };
     contained(|| call(ssl, context))
@@ -125,8 +125,8 @@ unsafe fn with_context<R: Default>(
 
 /// libssl made a session and gives one reference away.
 unsafe extern "C" fn on_server_new(ssl: *mut sys::SSL, session: *mut sys::SSL_SESSION) -> c_int {
-    // SAFETY: the reference is ours: the answer is always 1, and dropping gives it back. libssl lends
-    // the connection for the call.
+    // SAFETY: the reference is ours: the answer is always 1, and dropping gives it back. libssl
+    // lends the connection for the call.
     unsafe {
         let session = SslSession::from_ptr(session);
         with_context(ssl, |ssl, context| {
@@ -138,8 +138,8 @@ unsafe extern "C" fn on_server_new(ssl: *mut sys::SSL, session: *mut sys::SSL_SE
     1
 }
 
-/// A client offers an id. What is returned is libssl's own: `copy` says that no further reference is to
-/// be taken.
+/// A client offers an id. What is returned is libssl's own: `copy` says that no further reference
+/// is to be taken.
 unsafe extern "C" fn on_get(
     ssl: *mut sys::SSL,
     id: *const c_uchar,

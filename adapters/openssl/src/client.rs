@@ -16,20 +16,20 @@ use crate::ffi;
 use crate::server::MAX_AGE;
 use crate::shelf::Memory;
 
-/// The longest life of a ticket, RFC 8446, section 4.6.1: a server is remembered for so long after its
-/// last use.
+/// The longest life of a ticket, RFC 8446, section 4.6.1: a server is remembered for so long after
+/// its last use.
 const LONGEST_LIFE: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 
 /// Remembers sessions for libssl clients, by a name that the program gives to each server.
 ///
-/// For each server it keeps at most 8 TLS 1.3 tickets, each offered at most once, newest first, and one
-/// TLS 1.2 session. The server least recently used leaves first, and one that was not used for seven
-/// days is forgotten.
+/// For each server it keeps at most 8 TLS 1.3 tickets, each offered at most once, newest first, and
+/// one TLS 1.2 session. The server least recently used leaves first, and one that was not used for
+/// seven days is forgotten.
 ///
-/// A session is offered only by connections that verify the server exactly as the one that made it: the
-/// verify mode and callback, the hosts, address and email, the flags, level and depth of its verify
-/// parameters are part of the key. A connection that went on although verification failed leaves its
-/// sessions to those that verify nothing.
+/// A session is offered only by connections that verify the server exactly as the one that made it:
+/// the verify mode and callback, the hosts, address and email, the flags, level and depth of its
+/// verify parameters are part of the key. A connection that went on although verification failed
+/// leaves its sessions to those that verify nothing.
 ///
 /// Cloning is cheap and gives another handle to the same memory.
 ///
@@ -57,7 +57,8 @@ pub struct ClientStore {
 }
 
 impl ClientStore {
-    /// A store of `capacity` entries: one for each server that speaks TLS 1.3, one for each that speaks TLS 1.2.
+    /// A store of `capacity` entries: one for each server that speaks TLS 1.3, one for each that
+    /// speaks TLS 1.2.
     ///
     /// # Errors
     ///
@@ -70,17 +71,17 @@ impl ClientStore {
     }
 
     /// How long after a full handshake sessions are offered by contexts that are attached from this
-    /// handle: 24 hours unless set, and at most seven days. What a resumed connection is given ends with
-    /// what it was resumed from.
+    /// handle: 24 hours unless set, and at most seven days. What a resumed connection is given ends
+    /// with what it was resumed from.
     #[must_use]
     pub fn max_age(mut self, max_age: Duration) -> Self {
         self.max_age = max_age.min(LONGEST_LIFE);
         self
     }
 
-    /// Has a context's connections remembered: mode `CLIENT | NO_INTERNAL`, the new callback, the info
-    /// callback, which counts handshakes, keeps what a server renewed, and then calls the one set
-    /// before, and an id context.
+    /// Has a context's connections remembered: mode `CLIENT | NO_INTERNAL`, the new callback, the
+    /// info callback, which counts handshakes, keeps what a server renewed, and then calls the one
+    /// set before, and an id context.
     ///
     /// Contexts of one name offer each other's sessions. Let the name tell which authorities are
     /// trusted, and which certificate the client shows.
@@ -95,13 +96,14 @@ impl ClientStore {
         callbacks::install_client(context, store)
     }
 
-    /// Names the server that a connection is about to be made to, and offers it what is remembered of
-    /// it. Answers whether there was something to offer; false also for a connection of a context that
-    /// has no store.
+    /// Names the server that a connection is about to be made to, and offers it what is remembered
+    /// of it. Answers whether there was something to offer; false also for a connection of a
+    /// context that has no store.
     ///
-    /// Call it before the handshake, and after the settings that decide how the server is verified. If
-    /// they are changed afterwards, nothing is resumed: before the handshake what was offered is
-    /// withdrawn, later the handshake fails. Servers are the same if their names are: include the port.
+    /// Call it before the handshake, and after the settings that decide how the server is verified.
+    /// If they are changed afterwards, nothing is resumed: before the handshake what was offered is
+    /// withdrawn, later the handshake fails. Servers are the same if their names are: include the
+    /// port.
     ///
     /// # Errors
     ///

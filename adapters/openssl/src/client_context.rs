@@ -3,14 +3,14 @@
 //! A server has up to two entries in the cache, under one id, the SHA-256 of domain, assurance and
 //! name:
 //!
-//! - protocol tag TLS 1.3: a [`Shelf`] of tickets, each of which leaves it by an atomic swap, hence at
-//!   most once;
-//! - protocol tag TLS 1.2: the session, which may be offered again and again. A newer one replaces it in
-//!   one step.
+//! - protocol tag TLS 1.3: a [`Shelf`] of tickets, each of which leaves it by an atomic swap, hence
+//!   at most once;
+//! - protocol tag TLS 1.2: the session, which may be offered again and again. A newer one replaces
+//!   it in one step.
 //!
-//! The assurance is part of the id, so that what was made without verification, or with a weaker one,
-//! does not exist for a connection that verifies. libssl tells the new callback nothing but the
-//! connection; its extra data say which server that is, and what was offered.
+//! The assurance is part of the id, so that what was made without verification, or with a weaker
+//! one, does not exist for a connection that verifies. libssl tells the new callback nothing but
+//! the connection; its extra data say which server that is, and what was offered.
 #![forbid(unsafe_code)]
 
 use std::time::Duration;
@@ -159,8 +159,8 @@ impl ClientContext {
         Some(Kept { session, deadline: kept.deadline })
     }
 
-    /// Watches over a handshake: what was offered under one assurance is not resumed under another, and
-    /// what a resumed session turned into is kept.
+    /// Watches over a handshake: what was offered under one assurance is not resumed under another,
+    /// and what a resumed session turned into is kept.
     pub(crate) fn follow(&self, ssl: &mut SslRef, moment: Moment) {
         let Some(visit) = VISITS.at(ssl) else { return };
         let is_fit = visit.offered.is_none() || visit.assurance == Assurance::demanded(ssl);
@@ -192,8 +192,8 @@ impl ClientContext {
         }
     }
 
-    /// A server can give a new ticket for a session that it resumes. Up to TLS 1.2 libssl then makes
-    /// another object, marks the one that was offered, and tells the new callback nothing.
+    /// A server can give a new ticket for a session that it resumes. Up to TLS 1.2 libssl then
+    /// makes another object, marks the one that was offered, and tells the new callback nothing.
     fn keep_renewed(&self, ssl: &SslRef) {
         let offered = VISITS.at(ssl).and_then(|visit| visit.offered.as_ref());
         let (Some(offered), Some(session)) = (offered, ssl.session()) else { return };
@@ -207,8 +207,8 @@ impl ClientContext {
         self.cache().view(self.domain).protocol(protocol)
     }
 
-    /// The domain is in the id too, although the view keeps domains apart: sessions with one id share
-    /// fourteen slots.
+    /// The domain is in the id too, although the view keeps domains apart: sessions with one id
+    /// share fourteen slots.
     fn id_of(&self, server: &[u8; 32], assurance: &Assurance) -> SessionId {
         let digest = Sha256::new().chain_update(self.domain.as_bytes());
         let digest = digest.chain_update(assurance.as_bytes()).chain_update(server);

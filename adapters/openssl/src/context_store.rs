@@ -86,8 +86,8 @@ impl ContextStore {
         }
     }
 
-    /// The bounds of a full handshake's sessions, which belong here. What it shows of the way of such
-    /// connections is learned.
+    /// The bounds of a full handshake's sessions, which belong here. What it shows of the way of
+    /// such connections is learned.
     fn authenticated(&self, ssl: &mut SslRef, made_in: Context) -> Option<Bounds> {
         let deadline = (UnixClock.now() + self.store.longest_age()).min(peer::expiry(ssl));
         let progress = Progress::begun(ssl)?;
@@ -186,8 +186,8 @@ impl ContextStore {
         parent.is_some_and(|parent| parent.is_only_copy) && !self.store.is_reusable() && self.may_resume(ssl)
     }
 
-    /// Whether a connection that resumes may be in this context. One that demands a certificate by now
-    /// needs a session with one.
+    /// Whether a connection that resumes may be in this context. One that demands a certificate by
+    /// now needs a session with one.
     fn may_resume(&self, ssl: &SslRef) -> bool {
         const DEMANDS: SslVerifyMode = SslVerifyMode::PEER.union(SslVerifyMode::FAIL_IF_NO_PEER_CERT);
         let is_shown = !ssl.verify_mode().contains(DEMANDS) || ssl.peer_certificate().is_some();
@@ -216,16 +216,16 @@ impl ContextStore {
     }
 }
 
-/// Whether libssl would resume a session under this id: programs and second tiers can file one under
-/// a false id, which libssl did not notice before 3.6.3.
+/// Whether libssl would resume a session under this id: programs and second tiers can file one
+/// under a false id, which libssl did not notice before 3.6.3.
 fn is_sound(session: &SslSessionRef, id: &SessionId, domain: Context) -> bool {
     ffi::is_resumable(session)
         && session.id() == id.as_bytes()
         && IdContext::of(session).is_some_and(|made| made.domain() == domain)
 }
 
-/// Whether a connection resumes a session of a store that `current`, its present context, is not the
-/// place for. Sessions that no store handed over are the program's.
+/// Whether a connection resumes a session of a store that `current`, its present context, is not
+/// the place for. Sessions that no store handed over are the program's.
 pub(crate) fn is_astray(ssl: &SslRef, current: Option<&ContextStore>) -> bool {
     let Some(progress) = Progress::of(ssl) else { return false };
     let is_watched = !progress.is_over && progress.parent.is_some() && ssl.session_reused();

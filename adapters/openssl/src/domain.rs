@@ -5,10 +5,10 @@
 //!
 //! - 8 bytes of *check*, a digest of the others. A program may set any id context of its own on a
 //!   connection; only those that pass the check are this crate's.
-//! - 16 bytes of *domain*, a digest of the [`Context`] that the program named. It is the cache's key
-//!   context, so that a session is not even found from another domain.
-//! - 8 bytes of *number*, unique to the `SslContext`. It tells a session of this very context, which
-//!   is handed over as it is, from one of another context, which is copied.
+//! - 16 bytes of *domain*, a digest of the [`Context`] that the program named. It is the cache's
+//!   key context, so that a session is not even found from another domain.
+//! - 8 bytes of *number*, unique to the `SslContext`. It tells a session of this very context,
+//!   which is handed over as it is, from one of another context, which is copied.
 //!
 //! All can be read off any session, so that no table of contexts is needed.
 #![forbid(unsafe_code)]

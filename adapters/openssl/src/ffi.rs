@@ -65,8 +65,8 @@ const SSL_CB_HANDSHAKE_DONE: c_int = 0x20;
 const SSL_CB_WRITE_ALERT: c_int = 0x4008;
 const ALERT_LEVEL_FATAL: c_int = 2;
 
-/// Runs `call` and leaves the thread's queue of errors as it was: libssl takes what is there for the
-/// reason of whatever fails next.
+/// Runs `call` and leaves the thread's queue of errors as it was: libssl takes what is there for
+/// the reason of whatever fails next.
 pub(crate) fn without_errors<R>(call: impl FnOnce() -> R) -> R {
     // SAFETY: the queue is the thread's own; the marks are nested.
     let _is_not_empty = unsafe { ERR_set_mark() };
@@ -84,7 +84,8 @@ pub(crate) fn same(a: &SslSessionRef, b: &SslSessionRef) -> bool {
 /// The session id context that the session was made under.
 pub(crate) fn id_context(session: &SslSessionRef) -> &[u8] {
     let mut length = 0;
-    // SAFETY: the session is alive; the answer points into it, at a field that is written only before a session is shared.
+    // SAFETY: the session is alive; the answer points into it, at a field that is written only
+    // before a session is shared.
     unsafe {
         let bytes = SSL_SESSION_get0_id_context(session.as_ptr(), &mut length);
         if bytes.is_null() { &[] } else { slice::from_raw_parts(bytes, length as usize) }
@@ -120,7 +121,8 @@ pub(crate) fn is_resumable(session: &SslSessionRef) -> bool {
     unsafe { SSL_SESSION_is_resumable(session.as_ptr()) == 1 }
 }
 
-/// A session of its own with the same state, under another id context. `None` when memory is exhausted.
+/// A session of its own with the same state, under another id context. `None` when memory is
+/// exhausted.
 pub(crate) fn copy_for(session: &SslSessionRef, id_context: &[u8; 32]) -> Option<SslSession> {
     // SAFETY: the session is alive; the copy has one count, which `SslSession` takes over.
     let copy = unsafe {
@@ -135,13 +137,15 @@ pub(crate) fn copy_for(session: &SslSessionRef, id_context: &[u8; 32]) -> Option
 
 /// Changes the id context of a session that no other thread knows yet.
 pub(crate) fn set_id_context(session: &SslSessionRef, id_context: &[u8; 32]) -> bool {
-    // SAFETY: the session is alive and not shared; 32 bytes are read, the most an id context may have.
+    // SAFETY: the session is alive and not shared; 32 bytes are read, the most an id context may
+    // have.
     unsafe {
         SSL_SESSION_set1_id_context(session.as_ptr(), id_context.as_ptr(), id_context.len() as c_uint) == 1
     }
 }
 
-/// Sets the timeout that a context gives to its sessions; returns nothing, as the former one is of no use.
+/// Sets the timeout that a context gives to its sessions; returns nothing, as the former one is of
+/// no use.
 pub(crate) fn set_timeout(context: &mut SslContextBuilder, seconds: u64) {
     let seconds = c_long::try_from(seconds).unwrap_or(c_long::MAX);
     // SAFETY: the context is alive and not shared yet.
@@ -161,8 +165,8 @@ pub(crate) fn moment(ssl: &SslRef, wherefore: c_int, value: c_int) -> Moment {
     }
 }
 
-/// Whether the state is `TLS_ST_EARLY_DATA` or `TLS_ST_PENDING_EARLY_DATA_END`. Their numbers differ
-/// between versions of libssl, their names do not.
+/// Whether the state is `TLS_ST_EARLY_DATA` or `TLS_ST_PENDING_EARLY_DATA_END`. Their numbers
+/// differ between versions of libssl, their names do not.
 fn halts_for_early_data(ssl: &SslRef) -> bool {
     matches!(ssl.state_string(), "TED" | "TPEDE")
 }
@@ -208,8 +212,8 @@ pub(crate) fn requested_host(ssl: &SslRef) -> Option<&[u8]> {
     name.get(..usize::from(u16::from_be_bytes([*high, *low])))
 }
 
-/// Ends the handshake of a connection: libssl hands no message or data of the peer to it any more, and
-/// accepts none to write, as if both sides had closed it.
+/// Ends the handshake of a connection: libssl hands no message or data of the peer to it any more,
+/// and accepts none to write, as if both sides had closed it.
 pub(crate) fn end(ssl: &mut SslRef) {
     const SENT_AND_RECEIVED: c_int = 1 | 2;
     // SAFETY: the connection is alive.
@@ -227,8 +231,8 @@ pub(crate) fn alert_before_server_hello(ssl: &mut SslRef) {
     if ssl.state_string() != READ_CLIENT_HELLO || !is_first_handshake(ssl) || !is_stream {
         return;
     }
-    // SAFETY: the connection is alive and keeps its transport, to which libssl writes in this very call;
-    // seven bytes are read.
+    // SAFETY: the connection is alive and keeps its transport, to which libssl writes in this very
+    // call; seven bytes are read.
     let _written = unsafe {
         let transport = sys::SSL_get_wbio(ssl.as_ptr());
         sys::BIO_write(transport, ALERT.as_ptr().cast(), ALERT.len() as c_int)

@@ -1,9 +1,9 @@
 //! For which host a session was made.
 //!
-//! Up to TLS 1.2, libssl shows the server name callback the name of the session that is resumed, not
-//! the one that the client asks for: a client could resume a session of one host under the name of
-//! another, and the callback would not see it. RFC 6066, section 3, forbids that. So each session
-//! carries the host of its full handshake, in its extra data, which copies have too.
+//! Up to TLS 1.2, libssl shows the server name callback the name of the session that is resumed,
+//! not the one that the client asks for: a client could resume a session of one host under the name
+//! of another, and the callback would not see it. RFC 6066, section 3, forbids that. So each
+//! session carries the host of its full handshake, in its extra data, which copies have too.
 #![forbid(unsafe_code)]
 
 use std::hash::{BuildHasher, RandomState};
@@ -13,8 +13,8 @@ use openssl::ssl::SslSessionRef;
 
 use crate::ffi;
 
-/// A digest of a host's name, or of its absence, under a key of the process. Never 0, which is the mark
-/// of sessions that were not made by a connection of a store.
+/// A digest of a host's name, or of its absence, under a key of the process. Never 0, which is the
+/// mark of sessions that were not made by a connection of a store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Host(usize);
 
@@ -32,8 +32,8 @@ impl Host {
     }
 }
 
-/// Whether a session may be resumed by a connection that asks for `name`. Without one, the callback is
-/// shown what the session was made for.
+/// Whether a session may be resumed by a connection that asks for `name`. Without one, the callback
+/// is shown what the session was made for.
 pub(crate) fn fits(session: &SslSessionRef, name: Option<&[u8]>) -> bool {
     let Some(asked) = name else { return true };
     match ffi::mark(session) {

@@ -4,7 +4,8 @@
 use openssl::ssl::SslSessionCacheMode as Flags;
 use sessile::Mode;
 
-/// `SSL_SESS_CACHE_UPDATE_TIME`, which the `openssl` crate does not name: a hit and an `add` date the session anew.
+/// `SSL_SESS_CACHE_UPDATE_TIME`, which the `openssl` crate does not name: a hit and an `add` date
+/// the session anew.
 pub const UPDATE_TIME: Flags = Flags::from_bits_retain(0x400);
 
 /// What the flags ask of a server's store. Without `SERVER` it neither stores nor looks up.

@@ -7,8 +7,8 @@ use sessile::Timestamp;
 
 const SECONDS_PER_DAY: i64 = 24 * 60 * 60;
 
-/// The last second of validity of the certificate that the peer showed, and of those that vouched for
-/// it; the latest time if it showed none.
+/// The last second of validity of the certificate that the peer showed, and of those that vouched
+/// for it; the latest time if it showed none.
 pub(crate) fn expiry(ssl: &SslRef) -> Timestamp {
     let Some(leaf) = ssl.peer_certificate() else { return Timestamp::MAX };
     let chain = ssl.verified_chain().into_iter().flatten().map(|one| one.not_after());

@@ -17,8 +17,8 @@ static PROGRESS: Slot<Progress> = Slot::new();
 pub(crate) struct Progress {
     /// That of the handshake's start: what is authenticated now is not older.
     pub(crate) generation: Generation,
-    /// What a single-use lookup took, until the handshake is over. A HelloRetryRequest has the client
-    /// offer it once more.
+    /// What a single-use lookup took, until the handshake is over. A HelloRetryRequest has the
+    /// client offer it once more.
     pub(crate) taken: Option<Session<SslSession>>,
     pub(crate) parent: Option<Parent>,
     /// The new callback was called for a full handshake.

@@ -4,8 +4,8 @@
 //! context that the connection came to, for a session that belongs to the context it will end in. A
 //! full handshake shows which that is, for its server name; the next lookup goes there.
 //!
-//! A route is a guess, which costs a full handshake where it is wrong or forgotten. That a session is
-//! not resumed where it does not belong is checked for each handshake on its own.
+//! A route is a guess, which costs a full handshake where it is wrong or forgotten. That a session
+//! is not resumed where it does not belong is checked for each handshake on its own.
 #![forbid(unsafe_code)]
 
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -70,7 +70,8 @@ impl Routes {
     /// A session of another domain is handed to a connection of `domain`, under whose id context
     /// libssl will speak of it.
     pub(crate) fn lend(&self, domain: Context, id: &SessionId, route: Route) {
-        // ORDERING: Relaxed: whoever is told of this session afterwards knows of it by more than time.
+        // ORDERING: Relaxed: whoever is told of this session afterwards knows of it by more than
+        // time.
         self.has_lent.store(true, Ordering::Relaxed);
         self.put(origin_id(domain, id), ORIGIN, route);
     }

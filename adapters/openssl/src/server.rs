@@ -23,10 +23,12 @@ use crate::routes::Routes;
 /// `SSL_OP_NO_ANTI_REPLAY`, which the `openssl` crate does not name.
 const NO_ANTI_REPLAY: SslOptions = SslOptions::from_bits_retain(1 << 24);
 
-/// The age since the last full handshake at which a session ends, unless the program says otherwise.
+/// The age since the last full handshake at which a session ends, unless the program says
+/// otherwise.
 pub(crate) const MAX_AGE: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// The session cache of any number of libssl server contexts. The payload is the `SslSession` itself.
+/// The session cache of any number of libssl server contexts. The payload is the `SslSession`
+/// itself.
 ///
 /// Cloning is cheap and gives another handle to the same cache.
 ///
@@ -68,8 +70,8 @@ impl ServerStore {
         Self::build(SessionCache::builder().capacity(capacity))
     }
 
-    /// A store on a cache with another timeout, policy, weigher or hooks. The clock becomes [`UnixClock`], by which
-    /// libssl dates sessions.
+    /// A store on a cache with another timeout, policy, weigher or hooks. The clock becomes
+    /// [`UnixClock`], by which libssl dates sessions.
     ///
     /// # Errors
     ///
@@ -101,10 +103,10 @@ impl ServerStore {
     /// this handle: 24 hours unless set.
     ///
     /// A resumption issues new tickets, from which the next one can resume, and so on. None of them
-    /// lives longer than this, counted from the last full handshake: RFC 8446, section 4.6.1, advises
-    /// servers to bound the lifetime of keying material that new tickets carry on, "for instance by
-    /// setting an upper bound on it taking into account the lifetime of the peer's certificate". The
-    /// certificates of the client, where there are any, end its sessions too.
+    /// lives longer than this, counted from the last full handshake. RFC 8446, section 4.6.1,
+    /// recommends such a limit in its last paragraph, which takes the lifetime of the peer's
+    /// certificate into account: the certificates of the client, where there are any, end its
+    /// sessions too.
     #[must_use]
     pub fn max_age(mut self, max_age: Duration) -> Self {
         self.max_age = max_age;
@@ -115,26 +117,26 @@ impl ServerStore {
     ///
     /// - mode `SERVER | NO_INTERNAL`: libssl's own cache is out of use;
     /// - the new, get and remove callbacks;
-    /// - the info callback, which counts handshakes, ends those that resumed a session where it does
-    ///   not belong, and then calls the one set before. A connection that was handed a session gets
-    ///   it as its own, so that it is called also after a change to a context without a store;
+    /// - the info callback, which counts handshakes, ends those that resumed a session where it
+    ///   does not belong, and then calls the one set before. A connection that was handed a session
+    ///   gets it as its own, so that it is called also after a change to a context without a store;
     /// - the callback that allows early data, which does so only on a connection whose session was
     ///   taken from the cache for it alone;
     /// - an id context: a check, a digest of `name`, and a number of this context's own. Do not
     ///   change it;
     /// - the store's timeout as that of the context;
     /// - option `NO_TICKET`: TLS 1.2 resumes by session id, TLS 1.3 by stateful tickets. A program
-    ///   that clears it has libssl resume by tickets of which the store knows nothing: no early data
-    ///   are accepted then;
+    ///   that clears it has libssl resume by tickets of which the store knows nothing: no early
+    ///   data are accepted then;
     /// - option `NO_ANTI_REPLAY`: libssl's protection of early data asks its own cache and refuses
     ///   whatever is not there. Here a ticket is found once, which is that protection.
     ///
     /// Whoever sets one of the callbacks afterwards takes its work away from the store.
     ///
-    /// Contexts resume each other's sessions if, and only if, their names are equal. A session that a
-    /// context of the same name made, such as the one before a certificate was renewed, is copied for
-    /// this one; the object itself never crosses. Digest into the name everything that a resumed
-    /// client must not be able to skip, above all how clients are authenticated.
+    /// Contexts resume each other's sessions if, and only if, their names are equal. A session that
+    /// a context of the same name made, such as the one before a certificate was renewed, is copied
+    /// for this one; the object itself never crosses. Digest into the name everything that a
+    /// resumed client must not be able to skip, above all how clients are authenticated.
     ///
     /// # Errors
     ///
@@ -148,11 +150,12 @@ impl ServerStore {
         callbacks::install_server(context, store)
     }
 
-    /// Ends every session of the contexts of one name at once, also of handshakes under way. Returns
-    /// the generation that begins. Takes the same time whatever the number of sessions.
+    /// Ends every session of the contexts of one name at once, also of handshakes under way.
+    /// Returns the generation that begins. Takes the same time whatever the number of sessions.
     ///
-    /// For a set of client authorities that was replaced, or a key that was stolen. Attach the new
-    /// context first: what is authenticated by the old one afterwards is of the new generation.
+    /// For a set of client authorities that was replaced, or a key that was stolen. Give the new
+    /// context to new connections first: a handshake that starts afterwards, in whichever context,
+    /// is of the new generation.
     pub fn revoke(&self, name: Context) -> Generation {
         self.shared.cache.revoke(domain_of(&name))
     }

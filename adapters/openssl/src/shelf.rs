@@ -50,8 +50,9 @@ const _: () = assert!(TICKETS_PER_SERVER.is_power_of_two(), "positions wrap arou
 
 /// The TLS 1.3 tickets of one server; newest first out, oldest overwritten.
 ///
-/// Tickets lie at the positions below `next`, modulo the ring's size. A ticket leaves only by a swap,
-/// hence at most once. Threads that race for `next` can leave a gap, which later takes step over.
+/// Tickets lie at the positions below `next`, modulo the ring's size. A ticket leaves only by a
+/// swap, hence at most once. Threads that race for `next` can leave a gap, which later takes step
+/// over.
 #[derive(Default)]
 pub(crate) struct Shelf {
     next: AtomicCell<usize>,

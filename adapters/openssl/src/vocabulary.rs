@@ -1,4 +1,5 @@
-//! The calls of `SSL_CTX_add_session(3)` and its family that need translation. The README's table has the others.
+//! The calls of `SSL_CTX_add_session(3)` and its family that need translation. The README's table
+//! has the others.
 #![forbid(unsafe_code)]
 
 use std::time::Duration;
@@ -14,9 +15,9 @@ use crate::server::ServerStore;
 impl ServerStore {
     /// Stores a session (`SSL_CTX_add_session`), under the id context it was made with.
     ///
-    /// [`Identical`](Added::Identical) if this very `SSL_SESSION` is stored; otherwise the store holds
-    /// one more reference to it. A TLS 1.3 session that is added again after it was taken can be
-    /// resumed again, with early data too.
+    /// [`Identical`](Added::Identical) if this very `SSL_SESSION` is stored; otherwise the store
+    /// holds one more reference to it. A TLS 1.3 session that is added again after it was taken can
+    /// be resumed again, with early data too.
     ///
     /// # Errors
     ///
@@ -37,14 +38,14 @@ impl ServerStore {
         }
     }
 
-    /// Removes this very session (`SSL_CTX_remove_session` up to OpenSSL 1.0, and in BoringSSL): false, and nothing
-    /// changed, if another `SSL_SESSION` is stored under its id.
+    /// Removes this very session (`SSL_CTX_remove_session` up to OpenSSL 1.0, and in BoringSSL):
+    /// false, and nothing changed, if another `SSL_SESSION` is stored under its id.
     pub fn remove_session(&self, session: &SslSessionRef) -> bool {
         self.stored(session).is_some_and(|stored| self.cache().remove(&stored))
     }
 
-    /// Removes whatever is stored under the session's id, version and context (`SSL_CTX_remove_session` since OpenSSL
-    /// 1.1).
+    /// Removes whatever is stored under the session's id, version and context
+    /// (`SSL_CTX_remove_session` since OpenSSL 1.1).
     pub fn remove_id_of(&self, session: &SslSessionRef) -> bool {
         Key::of(session)
             .is_some_and(|key| self.cache().view(key.domain).protocol(key.protocol).remove_id(&key.id))
@@ -64,7 +65,8 @@ impl ServerStore {
         }
     }
 
-    /// Changes the capacity (`SSL_CTX_sess_set_cache_size`); 0 is unbounded. Answers the former size.
+    /// Changes the capacity (`SSL_CTX_sess_set_cache_size`); 0 is unbounded. Answers the former
+    /// size.
     ///
     /// # Errors
     ///
@@ -81,8 +83,9 @@ impl ServerStore {
         Some(self.cache().capacity()).filter(|&sessions| sessions != usize::MAX).unwrap_or(0)
     }
 
-    /// Changes the mode by OpenSSL's flags (`SSL_CTX_set_session_cache_mode`), [`UPDATE_TIME`](crate::UPDATE_TIME)
-    /// included. It is the store's, for all its contexts; theirs stays `SERVER | NO_INTERNAL`. Answers the former mode.
+    /// Changes the mode by OpenSSL's flags (`SSL_CTX_set_session_cache_mode`),
+    /// [`UPDATE_TIME`](crate::UPDATE_TIME) included. It is the store's, for all its contexts;
+    /// theirs stays `SERVER | NO_INTERNAL`. Answers the former mode.
     pub fn set_session_cache_mode(&self, flags: SslSessionCacheMode) -> SslSessionCacheMode {
         let former = self.cache().mode();
         self.cache().set_mode(mode_of(flags, former));
@@ -94,8 +97,9 @@ impl ServerStore {
         flags_of(self.cache().mode())
     }
 
-    /// The timeout that contexts attached from now on give to their sessions, and the longest that sessions of those
-    /// attached before are stored for (`SSL_CTX_set_timeout`). Answers the former timeout.
+    /// The timeout that contexts attached from now on give to their sessions, and the longest that
+    /// sessions of those attached before are stored for (`SSL_CTX_set_timeout`). Answers the former
+    /// timeout.
     pub fn set_timeout(&self, timeout: Duration) -> Duration {
         let former = self.cache().timeout();
         self.cache().set_timeout(timeout);

@@ -24,7 +24,8 @@ fn server_of(store: &ServerStore, version: SslVersion) -> SslContext {
     Site::new().server(version, |context| store.attach(context, Context::NONE).unwrap())
 }
 
-/// Resumes from each session the next one, each 0.7 seconds, until that fails; how often it did not.
+/// Resumes from each session the next one, each 0.7 seconds, until that fails; how often it did
+/// not.
 fn chain(mut visit: impl FnMut() -> bool) -> usize {
     assert!(!visit());
     (0..12)

@@ -109,8 +109,8 @@ fn a_cleared_store_offers_nothing() {
     assert_eq!((stats.connect, stats.connect_good), (2, 2));
 }
 
-/// A server that gives a new ticket at each TLS 1.2 resumption, as servers in Java do: libssl marks the
-/// old object and does not report the new one.
+/// A server that gives a new ticket at each TLS 1.2 resumption, as servers in Java do: libssl marks
+/// the old object and does not report the new one.
 #[test]
 fn a_renewed_ticket_is_offered_next_time() {
     let server = Site::new().server(SslVersion::TLS1_2, |context| {
@@ -169,7 +169,8 @@ unsafe extern "C" fn on_ticket_key(
 ) -> c_int {
     const RENEW: c_int = 2;
     let key = [7; 32];
-    // SAFETY: libssl lends a name of 16 bytes, an initialization vector of 16, and the two contexts.
+    // SAFETY: libssl lends a name of 16 bytes, an initialization vector of 16, and the two
+    // contexts.
     unsafe {
         if encrypts == 1 {
             std::ptr::write_bytes(name, 1, 16);

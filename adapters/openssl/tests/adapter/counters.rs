@@ -106,7 +106,8 @@ fn accepts_and_connects_are_libssls() {
     }
 }
 
-/// Lets both sides read until neither has anything to say, which is how a handshake within a connection goes on.
+/// Lets both sides read until neither has anything to say, which is how a handshake within a
+/// connection goes on.
 fn pump(link: &mut Link) {
     let mut buffer = [0; 16];
     for _ in 0..10 {
@@ -131,7 +132,8 @@ fn renegotiations_are_libssls() {
     link.close();
 }
 
-/// A server that asks for a renegotiation: libssl counts the asking, the ClientHello, and something more.
+/// A server that asks for a renegotiation: libssl counts the asking, the ClientHello, and something
+/// more.
 #[test]
 fn a_renegotiation_on_request_is_counted_by_its_handshakes() {
     let pair = Pair::new(SslVersion::TLS1_2);
@@ -161,7 +163,8 @@ fn hits_are_libssls() {
     }
 }
 
-/// A context that uses libssl's own cache, without tickets, beside one that uses Sessile: the same visits.
+/// A context that uses libssl's own cache, without tickets, beside one that uses Sessile: the same
+/// visits.
 fn twins(version: SslVersion, capacity: usize) -> (ServerStore, SslContext, SslContext) {
     let site = Site::new();
     let store = ServerStore::new(capacity).unwrap();
@@ -296,8 +299,8 @@ unsafe extern "C" fn on_info_once(_: *const openssl_sys::SSL, wherefore: c_int, 
     TOLD_ONCE.fetch_add(usize::from(wherefore == 0x20), Ordering::Relaxed);
 }
 
-/// Whatever the order and number of attachments, the program's own callback is told once of each event,
-/// and ours do not call each other.
+/// Whatever the order and number of attachments, the program's own callback is told once of each
+/// event, and ours do not call each other.
 #[test]
 fn stores_of_both_sides_on_one_context_tell_the_former_callback_once() {
     let (servers, clients) = (ServerStore::new(100).unwrap(), ClientStore::new(100).unwrap());

@@ -41,8 +41,8 @@ fn opened(server: &SslContext, flight: &[u8]) -> SslStream<Pipe> {
     SslStream::new(ssl, pipe).unwrap()
 }
 
-/// What a server makes of a first flight: the early data, if it accepts them, and the connection, which
-/// is still open.
+/// What a server makes of a first flight: the early data, if it accepts them, and the connection,
+/// which is still open.
 fn play_open(server: &SslContext, flight: &[u8]) -> (Option<Vec<u8>>, SslStream<Pipe>) {
     let mut stream = opened(server, flight);
     let mut buffer = [0; 64];
@@ -101,7 +101,8 @@ fn a_reusable_store_accepts_no_early_data() {
     assert!(client.visit(&server, Some(&ticket)));
 }
 
-/// How often a first flight is answered with its data, of four times, on connections that stay open.
+/// How often a first flight is answered with its data, of four times, on connections that stay
+/// open.
 fn accepted(server: &SslContext, flight: &[u8]) -> usize {
     let (accepted, _open): (Vec<_>, Vec<_>) = (0..4).map(|_| play_open(server, flight)).unzip();
     accepted.into_iter().flatten().inspect(|data| assert_eq!(data, EARLY)).count()
@@ -121,7 +122,8 @@ fn a_reusable_store_after_another_accepts_no_early_data() {
     }
 }
 
-/// Two contexts of one name, one of which hands out what the other takes, and a tier that has it all.
+/// Two contexts of one name, one of which hands out what the other takes, and a tier that has it
+/// all.
 #[test]
 fn contexts_of_both_kinds_and_a_tier_accept_early_data_once() {
     let store = ServerStore::new(100).unwrap();
@@ -212,8 +214,8 @@ fn a_program_that_turns_tickets_on_has_no_early_data() {
     assert_eq!(accepted(&server, &first_flight(&Client::new(), &server)), 0);
 }
 
-/// Early data that come with a broken binder are not read, and neither are those that come a second time
-/// after the ticket was given back.
+/// Early data that come with a broken binder are not read, and neither are those that come a second
+/// time after the ticket was given back.
 #[test]
 fn a_ticket_that_was_given_back_brings_its_early_data_once() {
     let store = ServerStore::new(100).unwrap();

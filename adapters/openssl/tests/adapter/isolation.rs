@@ -120,8 +120,8 @@ fn visit(client: &Client, server: &SslContext, name: Option<&str>, session: Opti
     resumed
 }
 
-/// The name comes after the lookup: what is made behind it is filed under the inner context, and is not to be had through
-/// the outer one.
+/// The name comes after the lookup: what is made behind it is filed under the inner context, and is
+/// not to be had through the outer one.
 #[test]
 fn a_server_name_that_changes_contexts_changes_domains() {
     for version in BOTH {
@@ -209,7 +209,8 @@ fn contexts_of_any_method_can_be_attached() {
     }
 }
 
-/// Threads that come and go through two contexts of one store, each of which resumes its own sessions only.
+/// Threads that come and go through two contexts of one store, each of which resumes its own
+/// sessions only.
 #[test]
 fn threads_share_a_store_and_not_its_contexts() {
     const THREADS: usize = 4;
@@ -241,8 +242,8 @@ fn threads_share_a_store_and_not_its_contexts() {
     }
 }
 
-/// An id context that the program sets on a connection is not taken for one of a store, whatever its
-/// length: what is made under it is not stored, and no connection without it resumes it.
+/// An id context that the program sets on a connection is not taken for one of a store, whatever
+/// its length: what is made under it is not stored, and no connection without it resumes it.
 #[test]
 fn an_id_context_of_the_programs_own_is_left_alone() {
     for version in BOTH {

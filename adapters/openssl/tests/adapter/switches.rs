@@ -1,5 +1,5 @@
-//! Contexts that are changed in the middle of a handshake, by the server name callback: libssl looks a
-//! session up before it calls it.
+//! Contexts that are changed in the middle of a handshake, by the server name callback: libssl
+//! looks a session up before it calls it.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -39,8 +39,8 @@ fn link(client: &Client, server: &SslContext, name: &str, session: Option<&SslSe
     Link::new(ssl, Ssl::new(server).unwrap())
 }
 
-/// A whole visit, whether it was resumed; `None` if the server refused the handshake, on which nothing
-/// can be read or written then.
+/// A whole visit, whether it was resumed; `None` if the server refused the handshake, on which
+/// nothing can be read or written then.
 fn visit(client: &Client, server: &SslContext, name: &str, session: Option<&SslSession>) -> Option<bool> {
     let mut link = link(client, server, name, session);
     if link.handshake().is_err() {
@@ -131,8 +131,8 @@ fn a_demand_that_the_callback_makes_holds_for_resumed_sessions() {
     }
 }
 
-/// The client is told by an alert. One that does not listen to it gets no further: what it sends is not
-/// read.
+/// The client is told by an alert. One that does not listen to it gets no further: what it sends is
+/// not read.
 #[test]
 fn a_refusal_is_told_and_does_not_depend_on_being_heard() {
     for version in BOTH {
@@ -356,7 +356,8 @@ fn a_ticket_that_is_refused_leads_to_no_other() {
     assert_eq!((sides.store.stats().added, sides.store.stats().number), (2, 1));
 }
 
-/// A revocation ends handshakes that are under way: neither do they resume, nor is what they make stored.
+/// A revocation ends handshakes that are under way: neither do they resume, nor is what they make
+/// stored.
 #[test]
 fn a_revocation_in_the_middle_of_a_handshake_counts() {
     for version in BOTH {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use foreign_types::ForeignTypeRef;
-use openssl::ssl::{Ssl, SslContext, SslVersion};
+use openssl::ssl::{ShutdownState, Ssl, SslContext, SslVersion};
 use sessile::{Added, Context};
 use sessile_openssl::ServerStore;
 
@@ -59,6 +59,23 @@ fn a_broken_connection_takes_its_session_with_it() {
 }
 
 #[test]
+fn a_connection_that_is_declared_closed_keeps_its_session() {
+    let (store, server) = store_and_server();
+    let client = Client::new();
+    client.visit(&server, None);
+    let session = client.sessions().pop().unwrap();
+
+    let mut link = Link::new(client.ssl(Some(&session)), Ssl::new(&server).unwrap());
+    link.handshake().unwrap();
+    for side in [&mut link.client, &mut link.server] {
+        side.set_shutdown(ShutdownState::SENT | ShutdownState::RECEIVED);
+    }
+    drop(link);
+    assert_eq!(store.stats().number, 1);
+    assert!(client.visit(&server, Some(&session)));
+}
+
+#[test]
 fn a_removed_session_is_not_resumed() {
     let (store, server) = store_and_server();
     let client = Client::new();
@@ -104,7 +121,8 @@ fn a_session_that_is_replaced_in_mid_flight_gives_way_to_its_successor() {
     assert_eq!(next.server.ssl().session().unwrap().as_ptr(), second.as_ptr());
     next.close();
 
-    // By identity the first one is not there any more; by id its successor is, as in OpenSSL since 1.1.
+    // By identity the first one is not there any more; by id its successor is, as in OpenSSL since
+    // 1.1.
     assert!(!store.remove_session(&first));
     assert!(store.remove_id_of(&first));
     assert_eq!(store.stats().number, 0);

@@ -106,7 +106,8 @@ fn a_timeout_is_given_to_contexts_and_sessions() {
     assert_eq!((SslSessionRef::timeout(&stored), stored.created_at().unwrap()), (60, time_of(&stored)));
     assert_eq!(stored.expires_at(), Some(time_of(&stored) + 60 * SECOND));
 
-    // A context that is attached already gives what it gave; the store keeps for as long as it is told.
+    // A context that is attached already gives what it gave; the store keeps for as long as it is
+    // told.
     store.set_timeout(Duration::from_secs(30));
     store.flush_sessions(0);
     client.visit(&server, None);

@@ -159,8 +159,8 @@ impl Combination {
         self.asks_for_switch == (self.made == Made::Switched)
     }
 
-    /// It is found where the lookup is made in its own context: behind a server name callback that is
-    /// so once a full handshake has shown the way.
+    /// It is found where the lookup is made in its own context: behind a server name callback that
+    /// is so once a full handshake has shown the way.
     pub(crate) fn must_resume(&self) -> bool {
         let end = self.end(self.asks_for_switch);
         let is_found =

@@ -84,8 +84,8 @@ impl<'w> Stage<'w> {
         let session = if one.visit == Visit::Full { None } else { self.made() };
         let client = self.wardrobe.client(one.has_certificate);
         let name = if one.asks_for_switch { SWITCH } else { STAY };
-        // A client of libssl sends early data only under the name that the session was made for; others
-        // do what they like.
+        // A client of libssl sends early data only under the name that the session was made for;
+        // others do what they like.
         session.iter().for_each(|session| set_hostname(session, name));
         let mut ssl = client.ssl(session.as_ref());
         ssl.set_hostname(name).unwrap();
@@ -130,8 +130,8 @@ impl<'w> Stage<'w> {
         Outcome { entered, resumed, early: 0 }
     }
 
-    /// The first flight, as it was recorded on the wire, on connections that stay open; then the visit
-    /// itself goes on.
+    /// The first flight, as it was recorded on the wire, on connections that stay open; then the
+    /// visit itself goes on.
     fn replay(&self, mut ssl: Ssl) -> Outcome {
         ssl.set_connect_state();
         let pipe = Pipe::default();

@@ -9,7 +9,8 @@ use crate::object::{self, Key, Living};
 use crate::ours::Ours;
 use crate::subject::Subject;
 
-/// A cache of each kind, with room for ten, and objects 0 to 11 of one key each, which expire one after another.
+/// A cache of each kind, with room for ten, and objects 0 to 11 of one key each, which expire one
+/// after another.
 fn both() -> (Libssl, Ours) {
     let (mut libssl, mut ours) = (Libssl::new(), Ours::new(Policy::SoonestExpiry));
     libssl.set_size(10);

@@ -126,7 +126,8 @@ impl Subject for Libssl {
         u64::try_from(added).unwrap()
     }
 
-    /// Silent where nothing was removed: that libssl tells the callback all the same is a difference of its own.
+    /// Silent where nothing was removed: that libssl tells the callback all the same is a
+    /// difference of its own.
     fn remove(&mut self, serial: u64) -> u64 {
         let before = self.told.lock().unwrap().len();
         let removed = self.remove_raw(self.object(serial).as_ptr());
@@ -159,7 +160,8 @@ impl Subject for Libssl {
 
     fn stored(&mut self) -> BTreeMap<Key, u64> {
         let find = |like: &SslSession| {
-            // SAFETY: the table is the context's, of sessions, and not changed meanwhile; what is found is alive.
+            // SAFETY: the table is the context's, of sessions, and not changed meanwhile; what is
+            // found is alive.
             unsafe {
                 let found = OPENSSL_LH_retrieve(SSL_CTX_sessions(self.context()), like.as_ptr().cast());
                 (!found.is_null()).then(|| object::serial_of(SslSessionRef::from_ptr(found.cast())))

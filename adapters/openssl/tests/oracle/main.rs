@@ -1,4 +1,5 @@
-//! libssl's own cache as the oracle: the same operations on `SSL_CTX_add_session` and its family, and on Sessile.
+//! libssl's own cache as the oracle: the same operations on `SSL_CTX_add_session` and its family,
+//! and on Sessile.
 //!
 //! - `object`: sessions made of nothing but a key and dates, which tell when they are freed;
 //! - `subject`: what is compared, as one trait; `libssl` and `ours` are the two that implement it;

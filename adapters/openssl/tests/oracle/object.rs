@@ -106,8 +106,8 @@ struct Badge {
 /// Makes a session. `serial` names the object, `living` is told when it is freed.
 pub(crate) fn make(key: Key, serial: u64, age: i64, timeout: i64, living: &Living) -> SslSession {
     let id = key.id_bytes();
-    // SAFETY: the session is new and nobody else's; the buffers are as long as is said; the badge is given to the session,
-    // whose end frees it.
+    // SAFETY: the session is new and nobody else's; the buffers are as long as is said; the badge
+    // is given to the session, whose end frees it.
     unsafe {
         let session = SslSession::from_ptr(SSL_SESSION_new());
         let raw = session.as_ptr();

@@ -56,7 +56,8 @@ impl Subject for Ours {
         u64::from(self.store.add_session(self.object(serial)).is_ok_and(|added| added.changed()))
     }
 
-    /// By identity where this very object is stored, by id where another one is: libssl knows the latter only.
+    /// By identity where this very object is stored, by id where another one is: libssl knows the
+    /// latter only.
     fn remove(&mut self, serial: u64) -> u64 {
         let object = self.object(serial);
         u64::from(self.store.remove_session(object) || self.store.remove_id_of(object))

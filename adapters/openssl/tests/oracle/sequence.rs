@@ -50,7 +50,8 @@ pub(crate) enum Operation {
     Flush {
         after: Option<i64>,
     },
-    /// Changes the capacity, and adds what is not stored: only then does libssl evict, Sessile did at once.
+    /// Changes the capacity, and adds what is not stored: only then does libssl evict, Sessile did
+    /// at once.
     Resize {
         capacity: usize,
     },
@@ -85,7 +86,8 @@ struct Player {
     newcomer: u64,
     /// Objects made.
     serial: u64,
-    /// No two objects expire within a hundred seconds of each other, so that the order of eviction is one.
+    /// No two objects expire within a hundred seconds of each other, so that the order of eviction
+    /// is one.
     expiries: i64,
     update_time: bool,
 }
