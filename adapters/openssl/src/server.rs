@@ -75,7 +75,7 @@ impl ServerStore {
     ///
     /// # Errors
     ///
-    /// Those of [`Builder::build`].
+    /// Those of [`SessionCacheBuilder::build`].
     pub fn build(builder: SessionCacheBuilder<SslSession>) -> Result<Self, BuildError> {
         static NUMBERS: AtomicU64 = AtomicU64::new(1);
         let shared = Shared {
