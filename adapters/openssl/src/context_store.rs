@@ -90,13 +90,10 @@ impl ContextStore {
     /// such connections is learned.
     fn authenticated(&self, ssl: &mut SslRef, made_in: Context) -> Option<Bounds> {
         let deadline = (UnixClock.now() + self.store.longest_age()).min(peer::expiry(ssl));
-        let progress = Progress::begun(ssl)?;
-        let generation = progress.generation;
-        // The second session of a handshake is stamped as the first one was.
-        if !std::mem::replace(&mut progress.is_filed, true) {
-            let way = Way::new(made_in, ssl.servername_raw(NameType::HOST_NAME));
-            self.learn(&way, made_in);
-        }
+        let generation = Progress::begun(ssl)?.generation;
+        // A second ticket bears the stamp that the first one was given, and shows nothing new.
+        let way = Way::new(made_in, ssl.servername_raw(NameType::HOST_NAME));
+        self.learn(&way, made_in);
         Some(Bounds { deadline, generation })
     }
 

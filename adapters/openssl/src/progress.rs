@@ -21,8 +21,6 @@ pub(crate) struct Progress {
     /// client offer it once more.
     pub(crate) taken: Option<Session<SslSession>>,
     pub(crate) parent: Option<Parent>,
-    /// The new callback was called for a full handshake.
-    pub(crate) is_filed: bool,
     /// The handshake has ended.
     pub(crate) is_over: bool,
     /// The handshake was ended, for ever.
@@ -50,14 +48,7 @@ impl Progress {
     /// A handshake starts.
     pub(crate) fn start(ssl: &mut SslRef) {
         let generation = Generation::present();
-        let new = Self {
-            generation,
-            taken: None,
-            parent: None,
-            is_filed: false,
-            is_over: false,
-            is_refused: false,
-        };
+        let new = Self { generation, taken: None, parent: None, is_over: false, is_refused: false };
         // Without memory for it nothing is stored or resumed.
         let _ = PROGRESS.fill(ssl, new);
     }

@@ -188,7 +188,7 @@ unsafe extern "C" fn on_ticket_key(
 fn tickets_of_a_race_are_not_lost() {
     const THREADS: usize = 4;
     let (_, server) = server(SslVersion::TLS1_3);
-    for round in 0..50 {
+    for round in 0..200 {
         let store = ClientStore::new(10).unwrap();
         let client = client(&store, Context::NONE);
         let barrier = std::sync::Barrier::new(THREADS);

@@ -1,9 +1,13 @@
 //! Contexts that are changed in the middle of a handshake, by the server name callback: libssl
 //! looks a session up before it calls it.
 
+use std::io::{self, Read, Write};
+use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
 
+use foreign_types::ForeignTypeRef;
 use openssl::ssl::{
     NameType, ShutdownState, Ssl, SslContext, SslContextBuilder, SslRef, SslSession, SslVerifyMode,
     SslVersion,
@@ -151,6 +155,8 @@ fn a_refusal_is_told_and_does_not_depend_on_being_heard() {
             assert_eq!(link.server.get_ref().sent()[..7], alert, "{version:?}");
             if !hears {
                 link.server.get_ref().withdraw(7);
+                // Nor does it help if the program forgets that the connection is closed.
+                link.server.set_shutdown(ShutdownState::empty());
                 link.client.do_handshake().unwrap();
                 assert!(link.client.ssl().session_reused(), "so it thinks");
                 let _ = link.client.ssl_write(b"ask");
@@ -162,7 +168,6 @@ fn a_refusal_is_told_and_does_not_depend_on_being_heard() {
             assert_eq!(link.server.ssl_read(&mut buffer).unwrap_or(0), 0);
             assert!(link.server.ssl_write(b"answer").is_err());
 
-            // Nor if the program forgets that the connection is closed.
             link.server.set_shutdown(ShutdownState::empty());
             for _ in 0..3 {
                 assert!(link.server.do_handshake().is_err());
@@ -257,6 +262,92 @@ fn a_hello_retry_behind_a_switch_resumes() {
         let ticket = client.sessions().pop().unwrap();
         assert_eq!(visit(&client, &outer, "b", Some(&ticket)), Some(true));
     }
+
+    // By the way that a handshake without a retry has shown, the first ClientHello finds it.
+    let direct = Client::with(|context| context.set_groups_list("P-256").unwrap());
+    assert_eq!(visit(&direct, &outer, "b", None), Some(false));
+    let ticket = direct.sessions().pop().unwrap();
+    let taken = store.stats().taken;
+    assert_eq!(visit(&client, &outer, "b", Some(&ticket)), Some(true));
+    assert_eq!(store.stats().taken, taken + 1);
+}
+
+/// Both sides wait for each other within one call: there is no way in between to look at the server.
+#[test]
+fn a_handshake_in_one_call_is_refused() {
+    for version in BOTH {
+        let (site, store) = (Site::new(), ServerStore::new(100).unwrap());
+        let (outer, switches) = toggled(&site, version, &store, site.server(version, |_| {}));
+        let client = Client::new();
+        assert_eq!(visit(&client, &outer, "a", None), Some(false));
+        let session = client.sessions().pop().unwrap();
+        switches.store(true, Ordering::Relaxed);
+        let (near, far) = UnixStream::pair().unwrap();
+        let mut ssl = client.ssl(Some(&session));
+        ssl.set_hostname("a").unwrap();
+        thread::scope(|scope| {
+            let server = scope.spawn(|| Ssl::new(&outer).unwrap().accept(far).is_ok());
+            // It does not listen to alerts.
+            let outcome = ssl.connect(Deaf(near, 7));
+            assert!(outcome.is_ok(), "{version:?}: so it thinks");
+            assert!(!server.join().unwrap(), "{version:?}");
+        });
+    }
+}
+
+/// A transport that loses the first bytes that come.
+#[derive(Debug)]
+struct Deaf(UnixStream, usize);
+
+impl Read for Deaf {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let lost = std::mem::take(&mut self.1);
+        self.0.read_exact(&mut vec![0; lost])?;
+        self.0.read(buffer)
+    }
+}
+
+impl Write for Deaf {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.flush()
+    }
+}
+
+/// A program that changes the context once the handshake is over, and has a ticket issued.
+#[test]
+fn a_ticket_that_is_issued_elsewhere_is_not_stored() {
+    let (site, store) = (Site::new(), ServerStore::new(100).unwrap());
+    let version = SslVersion::TLS1_3;
+    let other = site.server(version, |builder| store.attach(builder, context("b")).unwrap());
+    let server = site.server(version, |builder| store.attach(builder, context("a")).unwrap());
+    let client = Client::new();
+    assert_eq!(visit(&client, &server, "a", None), Some(false));
+    let ticket = client.sessions().pop().unwrap();
+    let mut link = link(&client, &server, "a", Some(&ticket));
+    link.handshake().unwrap();
+    link.exchange();
+    assert!(link.resumed());
+    let issue = |link: &mut Link| {
+        // SAFETY: the connection is alive, and nobody else uses it.
+        assert_eq!(unsafe { SSL_new_session_ticket(link.server.ssl().as_ptr()) }, 1);
+        link.server.do_handshake().unwrap();
+    };
+    let before = store.stats().added;
+    issue(&mut link);
+    assert_eq!(store.stats().added, before + 1, "where it was resumed");
+    // SAFETY: both are alive, and nobody else uses the connection.
+    unsafe { openssl_sys::SSL_set_SSL_CTX(link.server.ssl().as_ptr(), other.as_ptr()) };
+    issue(&mut link);
+    assert_eq!((store.stats().added, store.view(context("b")).len()), (before + 1, 0));
+    link.close();
+}
+
+unsafe extern "C" {
+    fn SSL_new_session_ticket(ssl: *mut openssl_sys::SSL) -> std::ffi::c_int;
 }
 
 /// A server in the domain "a" whose connections change to `inner` while the switch is on.

@@ -160,17 +160,20 @@ fn a_broken_binder_does_not_spend_the_ticket() {
     }
 }
 
-/// What fails after the binder was right was the owner's own.
+/// What fails after the binder was right was the owner's own, also where a copy was resumed.
 #[test]
 fn a_connection_that_fails_after_it_resumed_spends_the_ticket() {
     let (store, server) = store_and_server();
-    let client = Client::new();
-    client.visit(&server, None);
-    let ticket = client.sessions().pop().unwrap();
-    let mut link = Link::new(client.ssl(Some(&duplicate(&ticket))), Ssl::new(&server).unwrap());
-    assert!(link.client.do_handshake().is_err());
-    assert!(link.server.do_handshake().is_err());
-    link.spoil_a_flight();
-    assert_eq!(store.stats().number, 1);
-    assert!(!client.visit(&server, Some(&ticket)));
+    for resuming in [&server, &server_of(&store)] {
+        let client = Client::new();
+        client.visit(&server, None);
+        let ticket = client.sessions().pop().unwrap();
+        let before = store.stats().number;
+        let mut link = Link::new(client.ssl(Some(&duplicate(&ticket))), Ssl::new(resuming).unwrap());
+        assert!(link.client.do_handshake().is_err());
+        assert!(link.server.do_handshake().is_err());
+        link.spoil_a_flight();
+        assert_eq!(store.stats().number, before - 1);
+        assert!(!client.visit(resuming, Some(&ticket)));
+    }
 }
