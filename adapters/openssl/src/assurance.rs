@@ -1,6 +1,7 @@
 //! How a client's connection verifies its server, as one digest.
 
 use std::ffi::{CStr, c_char, c_int, c_uint, c_ulong, c_void};
+use std::ptr;
 
 use foreign_types::ForeignTypeRef;
 use openssl::ssl::{SslRef, SslVerifyMode};
@@ -32,13 +33,14 @@ impl Assurance {
     /// went on nevertheless.
     pub(crate) const NONE: Self = Self([0; 32]);
 
-    /// What the settings of a connection demand at this moment.
-    pub(crate) fn demanded(ssl: &SslRef) -> Self {
+    /// What the settings of a connection demand at this moment. `None` if it trusts a set of
+    /// authorities of its own, which no other connection can be known to have.
+    pub(crate) fn demanded(ssl: &SslRef) -> Option<Self> {
         if !ssl.verify_mode().contains(SslVerifyMode::PEER) {
-            return Self::NONE;
+            return Some(Self::NONE);
         }
         // That there is no address is an error.
-        ffi::without_errors(|| Self::digest(ssl))
+        shares_authorities(ssl).then(|| ffi::without_errors(|| Self::digest(ssl)))
     }
 
     fn digest(ssl: &SslRef) -> Self {
@@ -74,8 +76,11 @@ impl Assurance {
     }
 
     /// What is known of the server of a connection that has authenticated it.
-    pub(crate) fn attained(ssl: &SslRef) -> Self {
-        if ssl.verify_result() == X509VerifyResult::OK { Self::demanded(ssl) } else { Self::NONE }
+    pub(crate) fn attained(ssl: &SslRef) -> Option<Self> {
+        match ssl.verify_result() {
+            X509VerifyResult::OK => Self::demanded(ssl),
+            _ => Some(Self::NONE),
+        }
     }
 
     pub(crate) fn as_bytes(&self) -> &[u8; 32] {
@@ -85,6 +90,19 @@ impl Assurance {
     pub(crate) fn verifies(&self) -> bool {
         *self != Self::NONE
     }
+}
+
+/// Whether a connection trusts what its context trusts.
+fn shares_authorities(ssl: &SslRef) -> bool {
+    const GET_VERIFY_CERT_STORE: c_int = 137;
+    let (mut own, mut common) = (ptr::null_mut::<c_void>(), ptr::null_mut::<c_void>());
+    // SAFETY: the connection and its context are alive; each call writes one pointer.
+    unsafe {
+        sys::SSL_ctrl(ssl.as_ptr(), GET_VERIFY_CERT_STORE, 0, (&raw mut own).cast());
+        let context = sys::SSL_get_SSL_CTX(ssl.as_ptr());
+        sys::SSL_CTX_ctrl(context, GET_VERIFY_CERT_STORE, 0, (&raw mut common).cast());
+    }
+    own == common
 }
 
 /// Updates with a length and as many bytes; with a length that no string has, if there is none.

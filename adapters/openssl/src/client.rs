@@ -29,7 +29,10 @@ const LONGEST_LIFE: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 /// A session is offered only by connections that verify the server exactly as the one that made it:
 /// the verify mode and callback, the hosts, address and email, the flags, level and depth of its
 /// verify parameters are part of the key. A connection that went on although verification failed
-/// leaves its sessions to those that verify nothing.
+/// leaves its sessions to those that verify nothing; one with a set of authorities of its own
+/// (`set_verify_cert_store`) leaves them to nobody. A verify callback is known by its function: what
+/// else decides in it, such as a captured fingerprint, must be in the name given to
+/// [`attach`](Self::attach) or [`offer`](Self::offer).
 ///
 /// Cloning is cheap and gives another handle to the same memory.
 ///

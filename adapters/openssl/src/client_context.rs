@@ -38,7 +38,7 @@ struct Visit {
     /// A digest of the name.
     server: [u8; 32],
     /// What the connection demanded when it was named.
-    assurance: Assurance,
+    assurance: Option<Assurance>,
     offered: Option<Kept>,
     /// The handshake has ended, or was ended.
     is_over: bool,
@@ -73,7 +73,7 @@ impl ClientContext {
     /// Names the server of a connection and answers what it may offer.
     pub(crate) fn visit(&self, ssl: &mut SslRef, server: &str) -> Result<Option<SslSession>, ErrorStack> {
         let (server, assurance) = (Sha256::digest(server).into(), Assurance::demanded(ssl));
-        let offered = self.recall(&self.id_of(&server, &assurance));
+        let offered = assurance.and_then(|assurance| self.recall(&self.id_of(&server, &assurance)));
         let session = offered.as_ref().map(|kept| kept.session.clone());
         VISITS.fill(ssl, Visit { server, assurance, offered, is_over: false })?;
         Ok(session)
@@ -82,7 +82,7 @@ impl ClientContext {
     /// Remembers a session or ticket of the server that the connection was named after.
     pub(crate) fn keep(&self, ssl: &SslRef, session: SslSession) {
         let Some(visit) = VISITS.at(ssl) else { return };
-        let assurance = Assurance::attained(ssl);
+        let Some(assurance) = Assurance::attained(ssl) else { return };
         let Some(deadline) = self.deadline(ssl, visit, &assurance) else { return };
         let (id, kept) = (self.id_of(&visit.server, &assurance), Kept { session, deadline });
         if Protocol(ffi::session_version(&kept.session)) != Protocol::TLS1_3 {
@@ -123,7 +123,7 @@ impl ClientContext {
     /// connection resumed what it was not offered here.
     fn deadline(&self, ssl: &SslRef, visit: &Visit, assurance: &Assurance) -> Option<Timestamp> {
         if ssl.session_reused() {
-            let offered = visit.offered.as_ref().filter(|_| visit.assurance == *assurance)?;
+            let offered = visit.offered.as_ref().filter(|_| visit.assurance == Some(*assurance))?;
             return Some(offered.deadline);
         }
         let end = UnixClock.now() + self.store.longest_age();

@@ -5,6 +5,7 @@ use std::ffi::c_int;
 use foreign_types::ForeignTypeRef;
 use openssl::error::ErrorStack;
 use openssl::ssl::{Ssl, SslContext, SslContextBuilder, SslMethod, SslRef, SslVerifyMode, SslVersion};
+use openssl::x509::store::X509StoreBuilder;
 use openssl::x509::verify::X509CheckFlags;
 use sessile::Context;
 use sessile_openssl::{ClientStore, ServerStore};
@@ -123,6 +124,24 @@ fn each_demand_on_the_server_is_a_demand_of_its_own() {
             }
             pair.store.clear();
         }
+    }
+}
+
+#[test]
+fn a_connection_with_authorities_of_its_own_offers_nothing() {
+    for version in BOTH {
+        let pair = Pair::new(version);
+        let authorities = |ssl: &mut SslRef| {
+            let mut store = X509StoreBuilder::new()?;
+            store.add_cert(pair.site.certificate().clone())?;
+            ssl.set_verify(SslVerifyMode::PEER);
+            ssl.set_verify_cert_store(store.build())
+        };
+        for _ in 0..3 {
+            assert_eq!(pair.visit(authorities), Some(false), "{version:?}");
+        }
+        assert_eq!(pair.store.stats().number, 0);
+        assert_eq!(pair.visit(verifying), None, "{version:?}");
     }
 }
 
