@@ -4,7 +4,7 @@
 #![cfg(sessile_loom)]
 
 use loom_tests::check::expect_violation;
-use loom_tests::{BUDGET, Model, REGISTRY, Stage, cache, thread};
+use loom_tests::{Model, REGISTRY, Stage, TALLY, cache, thread};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Barrier};
 
@@ -16,8 +16,8 @@ fn take_beside_take() {
 
 /// Models of one scenario that differ in their switches.
 fn models() -> [Model; 3] {
-    let seeing = Model::new("take_beside_take").sees(&[REGISTRY, BUDGET]).preemptions(2);
-    [Model::new("take_beside_take").preemptions(2), seeing, seeing.real_epoch()]
+    let seeing = Model::new("take_beside_take").sees(&[REGISTRY, TALLY]).preemptions(1);
+    [Model::new("take_beside_take").preemptions(1), seeing, seeing.real_epoch()]
 }
 
 /// Three searches with different switches begin together, and each finds the schedules that it finds alone.
