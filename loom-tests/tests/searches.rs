@@ -11,6 +11,7 @@ use std::sync::{Arc, Barrier};
 fn take_beside_take() {
     let stage = Stage::stored();
     let other = stage.beside(|stage| stage.take(1));
+    assert!(stage.cache.stats().taken <= 1);
     assert!(stage.take(1).is_some() ^ other.join().unwrap().is_some());
 }
 
