@@ -1,6 +1,9 @@
 //! One model: a scenario on the cache or a part of it.
 
 use crate::search::{self, Plan, Searched};
+use std::fs::OpenOptions;
+use std::io::Write;
+use std::sync::{Mutex, PoisonError};
 
 /// A scenario's name and how far it is searched.
 #[derive(Clone, Copy, Debug)]
@@ -37,21 +40,24 @@ impl Model {
         Self(Plan { single: Some(reason), ..self.0 })
     }
 
-    /// Runs the scenario and reports the search on standard output: one line, also read by `cargo xtask`.
+    /// Runs the scenario and reports the search, in one line and those of its sites, on standard output and at the end of the
+    /// file that `SESSILE_REPORT` names, where `cargo xtask` reads it.
     ///
     /// # Panics
     /// As [`search`](Self::search).
     pub fn check(self, scenario: impl Fn() + Send + Sync + 'static) {
         let searched = self.search(scenario);
-        println!(
-            "\nmodel {} reclaimer={} bound={} complete=true iterations={} seconds={:.2}",
+        let mut report = format!(
+            "model {} reclaimer={} bound={} complete=true iterations={} seconds={:.2}\n",
             self.0.name,
             if self.0.real_epoch { "epoch" } else { "contract" },
             searched.bound(),
             searched.schedules,
             searched.seconds
         );
-        searched.sites.iter().for_each(|site| println!("site {site}"));
+        searched.sites.iter().for_each(|site| report += &format!("site {site}\n"));
+        print!("\n{report}");
+        keep(&report);
     }
 
     /// Runs the scenario.
@@ -61,4 +67,14 @@ impl Model {
     pub fn search(self, scenario: impl Fn() + Send + Sync + 'static) -> Searched {
         search::run(self.0, scenario)
     }
+}
+
+/// Adds a report to the file that is asked for, whole: models that run beside each other write to one file.
+fn keep(report: &str) {
+    static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+    let Some(path) = std::env::var_os("SESSILE_REPORT") else { return };
+    let _turn = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
+    let file = OpenOptions::new().append(true).create(true).open(&path);
+    let written = file.and_then(|mut file| file.write_all(report.as_bytes()));
+    written.unwrap_or_else(|error| panic!("cannot write {}: {error}", path.display()));
 }
