@@ -3,6 +3,7 @@
 use crate::search::{self, Plan, Searched};
 use std::fs::OpenOptions;
 use std::io::Write;
+use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 
 /// A scenario's name and how far it is searched.
@@ -72,7 +73,7 @@ impl Model {
 /// Adds a report to the file that is asked for, whole: models that run beside each other write to one file.
 fn keep(report: &str) {
     static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
-    let Some(path) = std::env::var_os("SESSILE_REPORT") else { return };
+    let Some(path) = std::env::var_os("SESSILE_REPORT").map(PathBuf::from) else { return };
     let _turn = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
     let file = OpenOptions::new().append(true).create(true).open(&path);
     let written = file.and_then(|mut file| file.write_all(report.as_bytes()));
