@@ -43,3 +43,17 @@ fn since_first_call() -> Duration {
     static START: OnceLock<Instant> = OnceLock::new();
     START.get_or_init(Instant::now).elapsed()
 }
+
+#[cfg(all(test, target_os = "linux", not(miri)))]
+mod tests {
+    use super::*;
+
+    /// The kernel's own word for time with suspension: the first number of `/proc/uptime`.
+    #[test]
+    fn elapsed_time_counts_suspension() {
+        let uptime = std::fs::read_to_string("/proc/uptime").unwrap();
+        let uptime: f64 = uptime.split(' ').next().unwrap().parse().unwrap();
+        let elapsed = elapsed().as_secs_f64();
+        assert!((elapsed - uptime).abs() < 2.0, "{elapsed} s, where the kernel says {uptime} s");
+    }
+}

@@ -5,7 +5,7 @@
 //! same function runs a few thousand times on real threads, so that no build ever counts a scenario it did not run.
 //!
 //! An incomplete search fails. loom ends a search silently, and as a pass, when its own limits of time or permutations are
-//! reached, so neither is used; [`Model`] counts and panics instead.
+//! reached, so neither is used; [`Model`] counts and panics instead. A search of a single schedule fails as well.
 
 #![forbid(unsafe_code)]
 
@@ -15,17 +15,14 @@ pub mod history;
 pub mod ledger;
 mod model;
 pub mod scenario;
+mod search;
 mod stage;
 pub mod sync;
+pub mod thread;
 
 pub use model::Model;
+pub use search::Searched;
 pub use stage::{Stage, replaced};
-
-/// The threads of a scenario: loom's in a model.
-#[cfg(sessile_loom)]
-pub use loom::thread;
-#[cfg(not(sessile_loom))]
-pub use std::thread;
 
 use sessile::{Mode, SessionCache, SessionId};
 use std::sync::Arc;

@@ -1,92 +1,81 @@
-//! One search.
+//! One model: a scenario on the cache or a part of it.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Instant;
+use crate::search::{self, Plan, Searched};
+use std::fs::OpenOptions;
+use std::io::Write;
+use std::path::PathBuf;
+use std::sync::{Mutex, PoisonError};
 
 /// A scenario's name and how far it is searched.
 #[derive(Clone, Copy, Debug)]
-pub struct Model {
-    name: &'static str,
-    #[cfg_attr(not(sessile_loom), allow(dead_code, reason = "plain threads have no bound"))]
-    preemptions: usize,
-    real_epoch: bool,
-    #[cfg_attr(not(sessile_loom), allow(dead_code, reason = "plain threads run what is there"))]
-    seen: &'static [&'static str],
-}
-
-/// More schedules than this count as an incomplete search.
-const ITERATIONS_MAX: usize = 20_000_000;
-
-/// Runs on plain threads.
-#[cfg(not(sessile_loom))]
-const RUNS: usize = 2_000;
+pub struct Model(Plan);
 
 impl Model {
     /// A model with preemption bound 3 and the contract reclaimer. `LOOM_MAX_PREEMPTIONS` overrides the bound.
     pub fn new(name: &'static str) -> Self {
-        Self { name, preemptions: 3, real_epoch: false, seen: &[] }
+        Self(Plan::new(name, 3))
     }
 
     /// Another preemption bound.
     #[must_use]
     pub fn preemptions(self, preemptions: usize) -> Self {
-        Self { preemptions, ..self }
+        Self(Plan { preemptions, ..self.0 })
     }
 
     /// Real crossbeam-epoch instead of the contract reclaimer.
     #[must_use]
     pub fn real_epoch(self) -> Self {
-        Self { real_epoch: true, ..self }
+        Self(Plan { real_epoch: true, ..self.0 })
     }
 
     /// Sees the statistics, dates, permits or threads' registry too: the words made in these files, `src/budget.rs`.
     #[must_use]
     pub fn sees(self, seen: &'static [&'static str]) -> Self {
-        Self { seen, ..self }
+        Self(Plan { seen, ..self.0 })
     }
 
-    /// Runs the scenario and reports the search on standard output: one line, also read by `cargo xtask`.
+    /// There is but one schedule, for this reason. Without one, a search of a single schedule fails; with one, a search
+    /// of more.
+    #[must_use]
+    pub fn single_schedule(self, reason: &'static str) -> Self {
+        Self(Plan { single: Some(reason), ..self.0 })
+    }
+
+    /// Runs the scenario and reports the search, in one line and those of its sites, on standard output and at the end of the
+    /// file that `SESSILE_REPORT` names, where `cargo xtask` reads it.
+    ///
+    /// # Panics
+    /// As [`search`](Self::search).
     pub fn check(self, scenario: impl Fn() + Send + Sync + 'static) {
-        let iterations = Arc::new(AtomicUsize::new(0));
-        let counted = {
-            let iterations = Arc::clone(&iterations);
-            move || {
-                let count = iterations.fetch_add(1, Ordering::SeqCst);
-                assert!(count < ITERATIONS_MAX, "the search is incomplete after {count} schedules");
-                scenario();
-            }
-        };
-        let start = Instant::now();
-        let bound = self.explore(counted);
-        let reclaimer = if self.real_epoch { "epoch" } else { "contract" };
-        println!(
-            "\nmodel {} reclaimer={reclaimer} bound={bound} complete=true iterations={} seconds={:.2}",
-            self.name,
-            iterations.load(Ordering::SeqCst),
-            start.elapsed().as_secs_f64()
+        let searched = self.search(scenario);
+        let mut report = format!(
+            "model {} reclaimer={} bound={} complete=true iterations={} seconds={:.2}\n",
+            self.0.name,
+            if self.0.real_epoch { "epoch" } else { "contract" },
+            searched.bound(),
+            searched.schedules,
+            searched.seconds
         );
-        #[cfg(sessile_loom)]
-        sessile::internals::sites().iter().for_each(|site| println!("site {site}"));
+        searched.sites.iter().for_each(|site| report += &format!("site {site}\n"));
+        print!("\n{report}");
+        keep(&report);
     }
 
-    /// Returns the bound that was searched to.
-    #[cfg(sessile_loom)]
-    fn explore(self, scenario: impl Fn() + Send + Sync + 'static) -> usize {
-        sessile::internals::choose_real_epoch(self.real_epoch);
-        sessile::internals::see(self.seen);
-        let mut builder = loom::model::Builder::new();
-        let bound = *builder.preemption_bound.get_or_insert(self.preemptions);
-        builder.max_duration = None;
-        builder.max_permutations = None;
-        builder.max_branches = 20_000;
-        builder.check(scenario);
-        bound
+    /// Runs the scenario.
+    ///
+    /// # Panics
+    /// In the first schedule that does not hold, and when the search is incomplete or of a single schedule.
+    pub fn search(self, scenario: impl Fn() + Send + Sync + 'static) -> Searched {
+        search::run(self.0, scenario)
     }
+}
 
-    #[cfg(not(sessile_loom))]
-    fn explore(self, scenario: impl Fn() + Send + Sync + 'static) -> &'static str {
-        (0..RUNS).for_each(|_| scenario());
-        "threads"
-    }
+/// Adds a report to the file that is asked for, whole: models that run beside each other write to one file.
+fn keep(report: &str) {
+    static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+    let Some(path) = std::env::var_os("SESSILE_REPORT").map(PathBuf::from) else { return };
+    let _turn = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
+    let file = OpenOptions::new().append(true).create(true).open(&path);
+    let written = file.and_then(|mut file| file.write_all(report.as_bytes()));
+    written.unwrap_or_else(|error| panic!("cannot write {}: {error}", path.display()));
 }

@@ -2,7 +2,7 @@
 
 use crate::candidates::{Adder, Candidate, KeyOf, Outcome};
 use crate::history::{Event, explains};
-use crate::sync::thread;
+use crate::thread;
 use std::sync::Arc;
 
 /// One operation.

@@ -1,6 +1,7 @@
 //! What a scenario on the whole cache starts from.
 
 use crate::ledger::{Entry, Ledger};
+use crate::search::End;
 use crate::thread::{self, JoinHandle};
 use crate::{cache, id};
 use sessile::{Added, Rejected, Session, SessionCache};
@@ -9,6 +10,8 @@ use std::sync::Arc;
 /// A cache and the ledger of what is put into it, shared by the threads of a scenario.
 #[derive(Clone, Debug)]
 pub struct Stage {
+    /// Dropped before the rest: a search that fails leaves the cache as it is.
+    _end: End,
     /// The cache.
     pub cache: Arc<SessionCache<Entry>>,
     ledger: Arc<Ledger>,
@@ -22,7 +25,7 @@ impl Stage {
 
     /// The same around a cache that was built in another way.
     pub fn with_cache(cache: Arc<SessionCache<Entry>>) -> Self {
-        Self { cache, ledger: Ledger::new() }
+        Self { _end: End, cache, ledger: Ledger::new() }
     }
 
     /// A cache for four sessions, one set in a model, which holds session 1 under key 1.
@@ -102,7 +105,7 @@ impl Stage {
     /// # Panics
     /// When something is.
     pub fn end(self) {
-        let Self { cache, ledger } = self;
+        let Self { cache, ledger, .. } = self;
         drop(cache);
         assert_eq!(ledger.alive(), 0, "the cache is gone and a session is not");
     }

@@ -1,17 +1,11 @@
-//! Atomics and threads of the models: loom's under `sessile_loom`, else the standard library's.
+//! Atomics of the models: loom's under `sessile_loom`, else the standard library's.
 //!
 //! A [`Watched`] word carries the same marks as the atomics of the crate do in a model, so that the search sees every race.
 
 #[cfg(sessile_loom)]
-pub use loom::{
-    sync::atomic::{AtomicU64, Ordering, fence},
-    thread,
-};
+pub use loom::sync::atomic::{AtomicU64, Ordering, fence};
 #[cfg(not(sessile_loom))]
-pub use std::{
-    sync::atomic::{AtomicU64, Ordering, fence},
-    thread,
-};
+pub use std::sync::atomic::{AtomicU64, Ordering, fence};
 
 /// A 64-bit word that a model sees all races of, and whose newest value can be read without taking part in the model.
 #[derive(Debug)]

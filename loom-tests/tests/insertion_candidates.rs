@@ -127,7 +127,7 @@ every_scenario! {
 const TWO_MEMBERS: &str = "two members of a key";
 const NO_ORDER: &str = "no order explains";
 
-fn violates<C: Candidate>(bound: usize, scenario: Scenario, name: &str, complaint: &str) {
+fn violates<C: Candidate>(bound: usize, scenario: Scenario, name: &'static str, complaint: &str) {
     expect_violation(bound, name, complaint, move || scenario.run::<C>());
 }
 

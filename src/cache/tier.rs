@@ -86,11 +86,7 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
 
     /// What the miss hook supplies and the caller accepts. Only that is kept.
     #[cold]
-    fn supplied_and_kept(
-        &self,
-        key: Key<'_>,
-        accept: &impl Fn(&Session<T>) -> bool,
-    ) -> Option<Session<T>> {
+    fn supplied_and_kept(&self, key: Key<'_>, accept: &impl Fn(&Session<T>) -> bool) -> Option<Session<T>> {
         let session = Held::new(self, self.supplied(key, Operation::Get)?);
         if !accept(&session) {
             return None;

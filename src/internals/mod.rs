@@ -14,9 +14,9 @@ pub use self::bare_limbo::{BareLimbo, Reader, Sentinel};
 pub use self::bare_mover::BareMover;
 pub use self::bare_registry::BareRegistry;
 pub use self::bare_table::{BareTable, Mark};
-pub use crate::reclaim::choose_real_epoch;
 #[cfg(sessile_loom)]
-pub use crate::sync::{marks::Marks, on_request::see, weaken::sites};
+pub use crate::sync::marks::Marks;
+pub use crate::sync::search::{Search, Switches};
 
 use crate::SessionCache;
 

@@ -29,9 +29,6 @@ pub(crate) use self::pin::{Pin, Reader};
 #[cfg(any(sessile_loom, sessile_shuttle))]
 pub(crate) use self::{limbo::Limbo, registry::Registry};
 
-#[cfg(any(sessile_loom, sessile_shuttle))]
-pub use self::grace::contract::choose_real_epoch;
-
 use std::ptr::NonNull;
 
 /// What a domain frees.

@@ -31,6 +31,9 @@ pub(crate) use self::shuttle::*;
 /// Whether somebody else schedules our threads: then runs must repeat exactly, and smaller tables meet more races.
 pub(crate) const MODELLED: bool = cfg!(any(sessile_loom, sessile_shuttle));
 
+#[cfg(any(sessile_loom, sessile_shuttle))]
+pub(crate) mod search;
+
 mod tally;
 pub(crate) use self::tally::Tally;
 

@@ -43,10 +43,25 @@ pub(crate) fn nightly(tool: &str) -> Command {
 pub(crate) fn loom_cargo(root: &Path, arguments: &[&str]) -> Command {
     let mut command = cargo(arguments);
     command.current_dir(root.join("loom-tests"));
+    as_models(&mut command);
+    command
+}
+
+/// Keeps from models what would change them.
+pub(crate) fn as_models(command: &mut Command) {
     // An inherited RUSTFLAGS would override the configuration file, and the models would run as plain threads.
     for inherited in ["RUSTFLAGS", "CARGO_ENCODED_RUSTFLAGS", "CARGO_TARGET_DIR", "LOOM_MAX_PREEMPTIONS"] {
         command.env_remove(inherited);
     }
+    for ours in ["SESSILE_SITES", "SESSILE_REPORT", "SESSILE_WEAKEN"] {
+        command.env_remove(ours);
+    }
+}
+
+/// A command as a document shows it, at the root.
+pub(crate) fn shell(shown: &str) -> Command {
+    let mut command = Command::new("sh");
+    command.args(["-c", shown]).current_dir(root());
     command
 }
 

@@ -26,6 +26,7 @@ pub use scenario::Scenario;
 pub use schedule::Bytes;
 pub use stage::Taker;
 
+use sessile::internals::{Search, Switches};
 use shuttle::scheduler::Scheduler;
 use shuttle::{Config, FailurePersistence, MaxSteps, Runner};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -49,7 +50,8 @@ pub fn run(scenario: Scenario, scheduler: impl Scheduler + 'static, taker: Taker
     config.max_steps = MaxSteps::FailAfter(STEPS_MAX);
     config.failure_persistence = FailurePersistence::None;
     config.silence_warnings = true;
-    sessile::internals::choose_real_epoch(scenario.real_epoch);
+    let switches = Switches { real_epoch: scenario.real_epoch, ..Switches::default() };
+    let _search = Search::begin(switches);
     Runner::new(scheduler, config).run(move || {
         RUNS.fetch_add(1, Ordering::Relaxed);
         stage::run(&scenario, taker);

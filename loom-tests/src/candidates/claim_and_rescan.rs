@@ -12,7 +12,8 @@
 //! [`MARKED`], a refused claim stays in the slot as such until its owner clears it, so the owner knows.
 
 use super::{Adder, Candidate, Found, KeyOf, Outcome, Position, Spot, Table, Word};
-use crate::sync::{Ordering, fence, thread};
+use crate::sync::{Ordering, fence};
+use crate::thread;
 
 /// Repair: who refuses a claim leaves a mark that only the owner clears.
 pub const MARKED: u8 = 1;

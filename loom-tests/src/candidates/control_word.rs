@@ -11,7 +11,8 @@
 
 use super::table::from_hand;
 use super::{Adder, Bucket, Candidate, KeyOf, Outcome, Table, Word};
-use crate::sync::{Ordering, thread};
+use crate::sync::Ordering;
+use crate::thread;
 
 /// Mutant: a publication that failed is repeated without a new search.
 pub const NO_RESCAN: u8 = 1;

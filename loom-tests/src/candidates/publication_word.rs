@@ -17,7 +17,8 @@
 //! the nonce carries that adder's number. While the word is pending the adder has no second claim.
 
 use super::{Adder, Candidate, Found, KeyOf, Outcome, Position, Spot, Table, Word};
-use crate::sync::{Ordering, thread};
+use crate::sync::Ordering;
+use crate::thread;
 
 /// A publication is marked settled when its claim is open.
 pub const SETTLED: u8 = 1;

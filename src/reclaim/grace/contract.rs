@@ -5,12 +5,12 @@
 //! read-modify-write of a modelled atomic in each call. It is stronger than an epoch scheme between two pins, which is
 //! why the models of the count also run on real crossbeam-epoch.
 
+use crate::sync::search;
 #[cfg(sessile_shuttle)]
 use crate::sync::{AtomicUsize, Ordering};
 #[cfg(sessile_loom)]
 use loom::sync::atomic::{AtomicUsize, Ordering};
 use std::collections::BTreeSet;
-use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 type Deferred = Box<dyn FnOnce() + Send>;
@@ -38,15 +38,9 @@ struct Books {
     waiting: Vec<(BTreeSet<u64>, Deferred)>,
 }
 
-static REAL_EPOCH: AtomicBool = AtomicBool::new(false);
-
-/// Lets the domains made from now on use real crossbeam-epoch (`true`) or this reclaimer.
-pub fn choose_real_epoch(real: bool) {
-    REAL_EPOCH.store(real, std::sync::atomic::Ordering::SeqCst);
-}
-
+/// Whether the search under way wants this reclaimer.
 pub(crate) fn is_chosen() -> bool {
-    !REAL_EPOCH.load(std::sync::atomic::Ordering::SeqCst)
+    !search::switches().real_epoch
 }
 
 impl Grace {

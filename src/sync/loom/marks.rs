@@ -6,6 +6,7 @@
 //! meet at the mark. Marks carry no data and order nothing that the word does not; an access and its touches are one step
 //! of the search.
 
+use crate::sync::search;
 use loom::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::array;
 use std::sync::atomic::AtomicU64 as Counter;
@@ -56,6 +57,8 @@ impl Default for Marks {
 impl Marks {
     /// Marks that nobody has touched.
     pub fn new() -> Self {
+        // Whoever makes a word is in a search of ours, whose runner counts and bounds it.
+        let _ = search::switches();
         let mark = || AtomicU64::new(0);
         Self { marks: array::from_fn(|_| mark()), leaving: mark(), seated: Mutex::default() }
     }

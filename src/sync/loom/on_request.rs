@@ -3,19 +3,12 @@
 //! Most models are not about them. Unseen they are the standard library's: they cost no search, and the edges that they would
 //! carry cannot hide that one is missing elsewhere.
 
+use crate::sync::search;
 use std::panic::Location;
 use std::sync::atomic::{self as plain, Ordering};
-use std::sync::{Mutex, PoisonError};
-
-static SEEN: Mutex<Vec<&'static str>> = Mutex::new(Vec::new());
-
-/// From now on, words made in these files (`src/budget.rs`) are seen by the model, and no others of this kind.
-pub fn see(files: &[&'static str]) {
-    *SEEN.lock().unwrap_or_else(PoisonError::into_inner) = files.to_vec();
-}
 
 fn is_seen(place: &Location<'_>) -> bool {
-    SEEN.lock().unwrap_or_else(PoisonError::into_inner).contains(&place.file())
+    search::switches().seen.contains(&place.file())
 }
 
 /// One kind of word, with the operations `name(arguments) -> result`.

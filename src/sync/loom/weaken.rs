@@ -2,16 +2,13 @@
 //!
 //! An operation is named by its place: file, line and column of the method's name. The environment variable
 //! `SESSILE_WEAKEN`, `src/raw/bucket.rs:44:28/0=Acquire`, replaces its first ordering (`/1`: the ordering of failure) by
-//! another; with `SESSILE_SITES` set, [`sites`] lists the places that were executed.
+//! another; with `SESSILE_SITES` set, [`sites`](search::Search::sites) lists the places that were executed.
 
-use std::collections::BTreeMap;
+use crate::sync::search;
 use std::panic::Location;
 use std::str::FromStr;
+use std::sync::OnceLock;
 use std::sync::atomic::Ordering;
-use std::sync::{Mutex, OnceLock, PoisonError};
-
-/// Where an operation stands.
-type Place = (&'static str, u32, u32);
 
 struct Weakening {
     file: String,
@@ -20,8 +17,6 @@ struct Weakening {
     nth: usize,
     to: Ordering,
 }
-
-static SITES: Mutex<BTreeMap<Place, String>> = Mutex::new(BTreeMap::new());
 
 /// The orderings that the operation at `location` runs with.
 pub(super) fn orderings<const N: usize>(
@@ -86,15 +81,8 @@ fn records() -> bool {
 }
 
 fn record(location: &'static Location<'static>, operation: &str, orderings: &[Ordering]) {
-    let mut sites = SITES.lock().unwrap_or_else(PoisonError::into_inner);
-    sites.entry((location.file(), location.line(), location.column())).or_insert_with(|| {
+    search::record(location, || {
         let orderings: Vec<_> = orderings.iter().map(|ordering| format!("{ordering:?}")).collect();
         format!("{operation} {}", orderings.join(","))
     });
-}
-
-/// The places executed so far, each with its operation and orderings; empty unless they are recorded.
-pub fn sites() -> Vec<String> {
-    let sites = SITES.lock().unwrap_or_else(PoisonError::into_inner);
-    sites.iter().map(|((file, line, column), what)| format!("{file}:{line}:{column} {what}")).collect()
 }

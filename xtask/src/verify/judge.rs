@@ -19,7 +19,7 @@ pub(crate) enum Judgement {
 /// Complaints that speak of the search and not of what was searched.
 const INCOMPLETE: [&str; 6] = [
     "the search is incomplete",
-    "the search is not complete",
+    "a single schedule: loom sees nothing",
     "exceeded maximum number of branches",
     "too many threads for the marks",
     "there is no such thing as a",

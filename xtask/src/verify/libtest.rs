@@ -42,7 +42,7 @@ impl Test {
     ) -> Result<Ended> {
         let mut command = Command::new(&self.binary);
         command.args(["--exact", &self.name, "--nocapture", "--test-threads", "1"]).current_dir(folder);
-        for ours in ["LOOM_MAX_PREEMPTIONS", "SESSILE_SITES", "SESSILE_WEAKEN"] {
+        for ours in ["LOOM_MAX_PREEMPTIONS", "SESSILE_SITES", "SESSILE_REPORT", "SESSILE_WEAKEN"] {
             command.env_remove(ours);
         }
         // A backtrace of every thread would bury what a failure says.

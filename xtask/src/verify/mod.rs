@@ -27,6 +27,8 @@ pub(crate) mod tools;
 mod trials;
 pub(crate) mod workers;
 
+pub(crate) use models::COMMAND as MODELS_COMMAND;
+
 use anyhow::{Context, Result, bail};
 use clap::{Args, ValueEnum};
 use report::{Finding, Report};

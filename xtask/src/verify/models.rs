@@ -1,24 +1,30 @@
-//! The models: every test of `loom-tests`, one process each, as many at a time as there are cores.
+//! The models: every test of `loom-tests`, by the command that the documents show.
 //!
-//! A model that holds prints what it searched and, when asked, the atomic operations that it executed. The orderings part
-//! starts from those.
+//! A model that holds reports what it searched and, when asked, the atomic operations that it executed. The orderings part
+//! starts from those. Models that are asked for by name run in a process each, as many at a time as there are cores.
 
 use super::build;
+use super::child;
 use super::judge::{Judgement, judge};
 use super::libtest::{self, Test};
 use super::report::{Finding, ModelFigures, Report};
 use super::site::Site;
 use super::stage::Stage;
 use super::workers;
-use crate::command::{loom_cargo, root};
+use crate::command::{as_models, loom_cargo, root, shell};
 use anyhow::{Context, Result, anyhow, bail};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
 use std::time::Duration;
+
+/// The command of the documents, which this part runs as it stands.
+pub(crate) const COMMAND: &str = "cd loom-tests && cargo test --release";
 
 /// The bound that a night searches the real reclaimer to.
 const NIGHT_BOUND: usize = 3;
 
 const LIMIT: Duration = Duration::from_secs(900);
+const LIMIT_OF_ALL: Duration = Duration::from_secs(1800);
 const NIGHT_LIMIT: Duration = Duration::from_secs(6 * 3600);
 
 /// One test, run once.
@@ -49,9 +55,8 @@ pub(crate) fn tests(stage: &Stage) -> Result<Vec<Test>> {
 
 /// Runs all models and reports each; the searches are returned for the orderings.
 pub(crate) fn run(stage: &Stage, report: &mut Report) -> Result<(Finding, Vec<Search>)> {
-    let searches = search(stage, tests(stage)?, None)?;
+    let (searches, mut faults) = search_all(stage, tests(stage)?)?;
     let mut models: Vec<_> = searches.iter().flat_map(|search| search.models.clone()).collect();
-    let mut faults: Vec<_> = searches.iter().filter_map(Search::fault).collect();
     if stage.long {
         let is_shallow = |model: &ModelFigures| model.reclaimer == "epoch" && model.bound < NIGHT_BOUND;
         let shallow = searches.iter().filter(|search| search.models.iter().any(is_shallow));
@@ -75,6 +80,61 @@ pub(crate) fn run(stage: &Stage, report: &mut Report) -> Result<(Finding, Vec<Se
     report.models = Some(models);
     report.interleavings = Some(interleavings);
     Ok((Finding::Checked { summary, faults }, searches))
+}
+
+/// Runs all tests by [`COMMAND`]. Returns what each came to, and the faults.
+fn search_all(stage: &Stage, tests: Vec<Test>) -> Result<(Vec<Search>, Vec<String>)> {
+    let path = root().join("target/verify/models.txt");
+    // The reports must be those of this run.
+    if path.exists() {
+        fs::remove_file(&path).with_context(|| format!("cannot remove {}", path.display()))?;
+    }
+    stage.progress.say(COMMAND);
+    let mut command = shell(COMMAND);
+    as_models(&mut command);
+    command.env("SESSILE_SITES", "1").env("SESSILE_REPORT", &path).env("RUST_BACKTRACE", "0");
+    let limit = if stage.long { NIGHT_LIMIT } else { LIMIT_OF_ALL };
+    let ended = child::run(&mut command, Some(limit), &stage.log)?;
+    let report = fs::read_to_string(&path).context("no model reported")?;
+    let searches = assign(tests, &report, &ended.stdout)?;
+    let mut faults: Vec<_> = searches.iter().filter_map(Search::fault).collect();
+    if !ended.is_success() {
+        faults.push(format!("`{COMMAND}`: {}", ended.tail()));
+    }
+    Ok((searches, faults))
+}
+
+/// Gives each test the report of its model, which has its name, and what libtest said of it.
+fn assign(tests: Vec<Test>, report: &str, stdout: &str) -> Result<Vec<Search>> {
+    let mut reports = BTreeMap::new();
+    for block in
+        report.split_inclusive('\n').collect::<Vec<_>>().chunk_by(|_, next| next.starts_with("site "))
+    {
+        let (models, sites) = read(&block.concat())?;
+        let [model] = models.try_into().map_err(|_| anyhow!("not the report of one model: {block:?}"))?;
+        reports.insert(model.name.clone(), (model, sites));
+    }
+    let passed: BTreeSet<_> = stdout.lines().filter_map(passed).collect();
+    let mut searches = Vec::new();
+    for test in tests {
+        let (models, sites) =
+            reports.remove(&test.name).map_or_else(Default::default, |(model, sites)| (vec![model], sites));
+        let judgement = match passed.contains(test.name.as_str()) {
+            true => Judgement::Held,
+            false => Judgement::Inconclusive("it did not pass".into()),
+        };
+        let seconds = models.iter().map(|model| model.seconds).sum();
+        searches.push(Search { test, judgement, seconds, models, sites, tail: "it did not pass".into() });
+    }
+    match reports.into_keys().next() {
+        Some(stray) => bail!("the model {stray} has not the name of its test"),
+        None => Ok(searches),
+    }
+}
+
+/// The name in `test NAME ... ok` or `test NAME - should panic ... ok`.
+fn passed(line: &str) -> Option<&str> {
+    line.strip_prefix("test ")?.strip_suffix(" ... ok").map(|name| name.trim_end_matches(" - should panic"))
 }
 
 /// Runs these tests, with a bound for all if one is given.
@@ -157,6 +217,25 @@ mod tests {
         assert_eq!((models.len(), sites.len()), (1, 1));
         assert_eq!((models[0].name.as_str(), models[0].reclaimer.as_str()), ("add_and_get", "epoch"));
         assert_eq!((models[0].bound, models[0].complete, models[0].iterations), (2, true, 90));
+    }
+
+    #[test]
+    fn each_test_gets_the_report_of_its_name_and_needs_to_have_passed() {
+        let test = |name: &str| Test { file: "f".into(), name: name.into(), binary: "b".into() };
+        let model = |name| {
+            format!("model {name} reclaimer=contract bound=3 complete=true iterations=9 seconds=0.5\n")
+        };
+        let report = model("b") + "site src/x.rs:3:4 load Acquire\n" + &model("a");
+        let tests = || vec![test("a"), test("b"), test("c"), test("d")];
+        let stdout = "test b ... ok\ntest a ... FAILED\ntest c - should panic ... ok\n";
+        let searches = assign(tests(), &report, stdout).unwrap();
+        let held: Vec<_> = searches.iter().map(|search| search.judgement == Judgement::Held).collect();
+        assert_eq!(held, [false, true, true, false]);
+        let counts: Vec<_> =
+            searches.iter().map(|search| (search.models.len(), search.sites.len())).collect();
+        assert_eq!(counts, [(1, 0), (1, 1), (0, 0), (0, 0)]);
+        assert!(assign(tests(), &model("e"), stdout).is_err(), "a model without a test of its name");
+        assert!(assign(tests(), "site src/x.rs:3:4 load Acquire\n", stdout).is_err());
     }
 
     #[test]

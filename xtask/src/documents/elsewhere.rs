@@ -1,0 +1,81 @@
+//! Commands that a document shows and continuous integration does not run as they stand, each with the reason.
+
+const PART: &str = "`cargo xtask verify` runs this part";
+const OF_A_PART: &str = "`cargo xtask verify` runs the whole part";
+const FUZZER: &str = "`cargo xtask verify` runs every target, under the same options and for another time";
+const STRICTER: &str = "continuous integration runs it with `--deny-skips`";
+const FIGURES: &str = "minutes of measurements for a table: they judge nothing, and need a quiet machine";
+const PLACEHOLDER: &str = "names a file that only the reader has";
+const WRITES: &str = "changes committed files";
+
+/// The command and the reason.
+pub(super) const ELSEWHERE: &[(&str, &str)] = &[
+    (
+        "RUSTFLAGS=\"--cfg sessile_shuttle\" cargo +nightly fuzz run --fuzz-dir fuzz/schedules --sanitizer none \
+         --no-trace-compares schedules -- -max_total_time=60 -max_len=64",
+        FUZZER,
+    ),
+    (
+        "cargo +nightly fuzz run --sanitizer none --no-trace-compares operations -- -max_total_time=30 \
+         -max_len=200",
+        FUZZER,
+    ),
+    (
+        "cargo +nightly fuzz run --sanitizer none --no-trace-compares rustls_bytes -- -max_total_time=30 \
+         -max_len=200",
+        FUZZER,
+    ),
+    (
+        "cargo +nightly fuzz run --sanitizer none --no-trace-compares rustls_tickets -- -max_total_time=30 \
+         -max_len=200",
+        FUZZER,
+    ),
+    (
+        "cargo +nightly fuzz run --sanitizer none --no-trace-compares operations new/ -- -merge=1 \
+         -set_cover_merge=1 -use_counters=0 fuzz/corpus/operations",
+        WRITES,
+    ),
+    ("cargo bench -p micro", FIGURES),
+    ("cargo fuzz", "a name, not a whole command"),
+    ("cargo install cargo-fuzz", "`.ci/run` installs it where it is missing, without optimization"),
+    ("cargo run --release -p compare", FIGURES),
+    ("cargo run --release -p compare -- --entries 4096 --trace P1.lis", PLACEHOLDER),
+    ("cargo run --release -p compare -- --json rows.json --report charts", FIGURES),
+    ("cargo run --release -p compare -- --quick", FIGURES),
+    (
+        "cargo run --release -p compare -- --quick --entries 20480 --threads 4,8 --workload \
+         hit,replace,tls12,tls13,tail --report benches/results/oversubscribed",
+        WRITES,
+    ),
+    (
+        "cargo run --release -p compare -- --quick --entries 20480 --workload \
+         hit,miss,hot,replace,readd,tls12,tls13,tail,fill --report benches/results/mimalloc",
+        WRITES,
+    ),
+    ("cargo run --release -p compare -- --report benches/results --json full.json", WRITES),
+    ("cargo run --release -p compare -- --workload hit,tls13 --peers scc,dashmap", FIGURES),
+    ("cargo run --release -p compare --features mimalloc", FIGURES),
+    ("cargo run --release -p compare --features openssl", FIGURES),
+    ("cargo run --release -p handshakes -- --backend openssl --seconds 2", FIGURES),
+    ("cargo run --release -p handshakes -- --seconds 6", FIGURES),
+    ("cargo run --release -p trials -- faults", PART),
+    (
+        "cargo test --workspace --exclude sessile-openssl --exclude handshakes",
+        "`cargo test --workspace` runs the same tests and more",
+    ),
+    ("cargo xtask ci", "is continuous integration"),
+    ("cargo xtask counts", STRICTER),
+    ("cargo xtask counts --accept", WRITES),
+    ("cargo xtask histories", PART),
+    ("cargo xtask memcheck", PART),
+    ("cargo xtask miri", PART),
+    ("cargo xtask mutants shadow", OF_A_PART),
+    ("cargo xtask orderings", PART),
+    ("cargo xtask orderings FILE", PLACEHOLDER),
+    ("cargo xtask orderings src/raw/publish.rs", OF_A_PART),
+    ("cargo xtask tsan", PART),
+    ("cargo xtask verify", STRICTER),
+    ("cargo xtask verify --only models,tsan", OF_A_PART),
+    ("cd fuzz/schedules && cargo run --release -- replay FILE", PLACEHOLDER),
+    ("cd fuzz/schedules && cargo run --release -- trials", PART),
+];
