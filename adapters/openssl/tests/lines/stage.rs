@@ -20,7 +20,7 @@ const SWITCH: &str = "switch.example";
 const EARLY: &[u8] = b"transfer 100";
 
 /// Recorded first flights are sent so often.
-const REPLAYS: usize = 3;
+const REPLAYS: usize = 2;
 
 /// Certificates, and a client with one and a client without: made once, for they are slow to make.
 pub(crate) struct Wardrobe {
