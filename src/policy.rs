@@ -6,7 +6,9 @@
 #[non_exhaustive]
 pub enum Policy {
     /// The least recently used. Exact in a cache of up to 14 sessions; above that the oldest of the newcomer's fourteen
-    /// slots, by ages of a 32nd of the capacity in adds, which keeps 99 % of the hits of an exact list.
+    /// slots, by ages of a 32nd of the capacity in adds. On traces of TLS sessions that keeps 99 % of the hits of an exact list.
+    /// It does not where 2,000 sessions return in one order and then in the reverse, a sawtooth: 95 % at a capacity of 1,024,
+    /// 84 % at 1,500.
     #[default]
     Lru,
     /// The first that came in (BoringSSL, OpenSSL 1.1.1). As exact as `Lru`; lookups write nothing.

@@ -71,10 +71,8 @@ pub(crate) fn times(path: &Path, tables: &[&Table]) -> Result<()> {
 pub(crate) fn hit_ratios(path: &Path, traces: &[HitRatios]) -> Result<()> {
     let Some(first) = traces.first() else { return Ok(()) };
     let groups = first.policies.iter().map(|policy| {
-        let value = |trace: &HitRatios| {
-            let same = trace.policies.iter().find(|other| other.name == policy.name)?;
-            Some(same.hit_ratio)
-        };
+        let value =
+            |trace: &HitRatios| trace.policies.iter().find(|other| other.name == policy.name)?.hit_ratio;
         let is_ours = policy.name.starts_with(crate::peers::SUBJECT);
         let role = if is_ours { Role::Subject } else { Role::Peer };
         Group { name: policy.name, role, values: traces.iter().map(value).collect() }

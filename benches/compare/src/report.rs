@@ -6,6 +6,7 @@ use crate::machine::Machine;
 use crate::memory::BytesPerEntry;
 use crate::stand::Role;
 use crate::summary::write_summary;
+use crate::table::or_dash;
 use crate::traces::{HitRatios, Outcome};
 use anyhow::{Context, Result};
 use serde::Serialize;
@@ -102,7 +103,7 @@ impl Results {
             entries: trace.capacity,
             threads: 1,
             peer: policy.name,
-            hit_ratio: finite(policy.hit_ratio),
+            hit_ratio: policy.hit_ratio,
             bytes_per_entry: self.bytes_of(trace.capacity, policy.name),
             allocator: self.machine.allocator,
             ..Row::default()
@@ -174,7 +175,7 @@ fn markdown_of(traces: &[HitRatios]) -> Result<String> {
     writeln!(text, " |\n|---|{}", "--:|".repeat(traces.len()))?;
     let policies = traces.first().map(|trace| trace.policies.iter()).into_iter().flatten();
     for (at, policy) in policies.enumerate() {
-        let ratio = |trace: &HitRatios| format!("{:.4}", trace.policies[at].hit_ratio);
+        let ratio = |trace: &HitRatios| or_dash(trace.policies[at].hit_ratio, 4);
         let cells: Vec<_> = traces.iter().map(ratio).collect();
         let remark = match policy.holds {
             Some(holds) if holds as f64 > 1.01 * traces[0].capacity as f64 => format!(" (holds {holds})"),

@@ -13,7 +13,7 @@ pub(crate) struct Column {
 }
 
 /// A thing that may not be there.
-fn or_dash(value: Option<f64>, decimals: usize) -> String {
+pub(crate) fn or_dash(value: Option<f64>, decimals: usize) -> String {
     value.map_or_else(|| "-".into(), |value| format!("{value:.decimals$}"))
 }
 
@@ -94,13 +94,35 @@ pub(crate) fn text_of(results: &Results, table: &Table) -> String {
 /// The hit ratios of one trace in plain text.
 pub(crate) fn text_of_trace(trace: &HitRatios) -> String {
     let mut text = format!("{}, {} events, capacity {}", trace.trace, trace.events, trace.capacity);
-    let lru = trace.policies.iter().find(|policy| policy.name == "LRU").map_or(f64::NAN, |lru| lru.hit_ratio);
+    let lru = trace.policies.iter().find(|policy| policy.name == "LRU").and_then(|lru| lru.hit_ratio);
     let _ = write!(text, "\n  {:<18} {:>12} {:>12} {:>12}", "", "hit ratio", "of LRU", "holds");
     for policy in &trace.policies {
-        let (name, ratio) = (policy.name, policy.hit_ratio);
+        let of_lru = policy.hit_ratio.zip(lru.filter(|&lru| lru > 0.0)).map(|(ratio, lru)| ratio / lru);
+        let (ratio, of_lru) = (or_dash(policy.hit_ratio, 4), or_dash(of_lru, 3));
         let holds = policy.holds.map_or("-".into(), |holds| holds.to_string());
-        let _ = write!(text, "\n  {name:<18} {ratio:>12.4} {:>12.3} {holds:>12}", ratio / lru);
+        let _ = write!(text, "\n  {:<18} {ratio:>12} {of_lru:>12} {holds:>12}", policy.name);
     }
     text.push('\n');
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::text_of_trace;
+    use crate::peers;
+    use crate::traces::{Event, Op, compare};
+
+    /// The lines of a trace of 400 events on ids that never return.
+    fn scan(op: Op) -> Vec<String> {
+        let trace: Vec<_> = (0..400).map(|id| Event { op, id }).collect();
+        let text = text_of_trace(&compare("scan".into(), &trace, 32, &peers::all(), &|| ()));
+        assert!(!text.contains("NaN") && !text.contains("inf"), "{text}");
+        text.lines().skip(2).map(|line| line.split_whitespace().collect::<Vec<_>>().join(" ")).collect()
+    }
+
+    #[test]
+    fn where_nothing_is_hit_or_looked_up_there_is_a_dash() {
+        assert_eq!(scan(Op::GetOrAdd)[..3], ["Belady 0.0000 - -", "LRU 0.0000 - -", "FIFO 0.0000 - -"]);
+        assert_eq!(scan(Op::Add)[..3], ["Belady - - -", "LRU - - -", "FIFO - - -"]);
+    }
 }

@@ -1,6 +1,6 @@
 //! The policies that the caches are measured by.
 
-use super::{Event, Op, Tally, run};
+use super::{Event, Op, Tally, run, warm_up};
 use lru::LruCache;
 use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 use std::num::NonZeroUsize;
@@ -37,37 +37,43 @@ pub(super) fn lru(trace: &[Event], capacity: usize) -> Tally {
     })
 }
 
-/// The optimum: evicts what is used again last, and does not take in what would be that itself.
+/// The optimum, which no cache of this capacity can pass: holds what is rewarded soonest, and nothing that never is.
+///
+/// A reward is a lookup that counts, after the warm-up. A live session, added and not yet taken, is held from one of its
+/// events to the next if that is a reward: whatever happens in between, a session that is added again, or looked up before rewards
+/// count, could be stored at that moment as well. So it may be here after a lookup that missed, which a cache cannot do; the
+/// figure is a bound.
 pub(super) fn belady(trace: &[Event], capacity: usize) -> Tally {
-    let next_uses = next_uses(trace);
-    let mut due = HashMap::new();
-    let mut order = BTreeSet::new();
+    let rewards = rewards(trace);
+    let (mut live, mut due, mut order) = (HashSet::new(), HashMap::new(), BTreeSet::new());
     run(trace, |at, Event { op, id }| {
-        let known = due.remove(&id);
-        if let Some(use_at) = known {
-            order.remove(&(use_at, id));
+        let held = due.remove(&id);
+        if let Some(reward) = held {
+            order.remove(&(reward, id));
         }
-        let next = next_uses[at];
-        let stays = op != Op::Take && (known.is_some() || op != Op::Get);
-        if stays && next != NEVER {
-            due.insert(id, next);
-            order.insert((next, id));
+        match op {
+            Op::Add | Op::GetOrAdd => _ = live.insert(id),
+            Op::Take => _ = live.remove(&id),
+            Op::Get => {}
+        }
+        if let Some(reward) = rewards[at].filter(|_| live.contains(&id)) {
+            due.insert(id, reward);
+            order.insert((reward, id));
             let last = if due.len() > capacity { order.pop_last() } else { None };
             if let Some((_, last)) = last {
                 due.remove(&last);
             }
         }
-        known.is_some()
+        held.is_some()
     })
 }
 
-const NEVER: usize = usize::MAX;
-
-/// For each event, when its id is used next.
-fn next_uses(trace: &[Event]) -> Vec<usize> {
-    let mut next = HashMap::new();
-    let mut uses: Vec<_> =
-        trace.iter().enumerate().rev().map(|(at, event)| next.insert(event.id, at)).collect();
+/// For each event, when its id is used next, if that is a lookup that counts.
+fn rewards(trace: &[Event]) -> Vec<Option<usize>> {
+    let mut next: HashMap<u32, (usize, Op)> = HashMap::new();
+    let used_next = |(at, event): (usize, &Event)| next.insert(event.id, (at, event.op));
+    let mut uses: Vec<_> = trace.iter().enumerate().rev().map(used_next).collect();
     uses.reverse();
-    uses.into_iter().map(|use_at| use_at.unwrap_or(NEVER)).collect()
+    let counts = |&(at, op): &(usize, Op)| at >= warm_up(trace) && op != Op::Add;
+    uses.into_iter().map(|used| used.filter(counts).map(|(at, _)| at)).collect()
 }
