@@ -6,7 +6,7 @@
 //! A scenario that fails ends its own search and no other's, and its first message is the one that is shown.
 //!
 //! A search counts only if it was complete. loom's own limits end a search silently as a success, so they are switched
-//! off here, and one of more than [`SCHEDULES_MAX`] schedules fails. So does one of a single schedule, unless its model says
+//! off here, and one of more than `SCHEDULES_MAX` schedules fails. So does one of a single schedule, unless its model says
 //! why there is but one: otherwise its threads share nothing that loom can see.
 
 #[cfg(not(sessile_loom))]

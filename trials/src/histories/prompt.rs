@@ -82,7 +82,7 @@ impl Subject for Removals {
         let session = &self.sessions[round];
         // Keeps the line here, so that a mark has far to go.
         drop(session.clone());
-        let is_done = !matches!(self.cache.add(session.clone()), Err(_));
+        let is_done = self.cache.add(session.clone()).is_ok();
         if is_done {
             self.cache.remove_id(&session.id());
         }
