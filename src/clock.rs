@@ -98,9 +98,10 @@ fn advance(offset: &AtomicU64, shown: &AtomicU64, wall: Duration, elapsed: Durat
 /// ```
 /// use sessile::{Clock, ManualClock};
 /// use std::sync::Arc;
+/// use std::time::Duration;
 ///
 /// let clock = Arc::new(ManualClock::new(1000));
-/// clock.advance(5);
+/// clock.advance(Duration::from_secs(5));
 /// assert_eq!(clock.now().as_secs(), 1005);
 /// clock.set(3);
 /// assert_eq!(clock.now().as_secs(), 3);
@@ -120,12 +121,40 @@ impl ManualClock {
         self.0.swap(now.into().as_secs(), Ordering::Relaxed);
     }
 
-    /// Moves the clock forwards by whole seconds, saturating.
-    pub fn advance(&self, seconds: u64) {
+    /// Moves the clock forwards, saturating: by a [`Duration`], of which fractions of a second are cut
+    /// off, or by a number of seconds.
+    pub fn advance(&self, length: impl Length) {
+        let seconds = length.seconds();
         // ORDERING: Relaxed, as in `set`.
         let _ = self
             .0
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |now| Some(now.saturating_add(seconds)));
+    }
+}
+
+/// A length of time in whole seconds, for tests: a [`Duration`], or a number of seconds.
+pub trait Length: sealed::Sealed {}
+
+impl Length for Duration {}
+impl Length for u64 {}
+
+mod sealed {
+    use std::time::Duration;
+
+    pub trait Sealed {
+        fn seconds(self) -> u64;
+    }
+
+    impl Sealed for Duration {
+        fn seconds(self) -> u64 {
+            self.as_secs()
+        }
+    }
+
+    impl Sealed for u64 {
+        fn seconds(self) -> u64 {
+            self
+        }
     }
 }
 

@@ -47,6 +47,8 @@ fn a_manual_clock_stands_where_it_is_put() {
     assert_eq!(clock.now(), at(12));
     clock.set(3);
     assert_eq!(Clock::now(&clock), at(3));
+    clock.advance(Duration::from_millis(2_999));
+    assert_eq!(clock.now(), at(5));
     clock.advance(u64::MAX);
     assert_eq!(clock.now(), Timestamp::MAX, "saturating");
 }
