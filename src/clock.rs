@@ -1,6 +1,7 @@
 //! Time, in whole seconds.
 #![forbid(unsafe_code)]
 
+use crate::sync::MODELLED;
 use crate::sync::untracked::{AtomicU64, Ordering};
 use crate::wall;
 use std::sync::{Arc, OnceLock};
@@ -32,6 +33,10 @@ impl<C: Clock> Clock for Arc<C> {
 #[derive(Clone, Copy, Debug, Default)]
 pub struct CoarseClock;
 
+/// What the clock shows where somebody else schedules our threads: a second that ends in the middle of a run would change what
+/// it does, and runs must repeat exactly.
+const STOPPED: u64 = 1_000;
+
 /// The last reading, and the second of the wall clock in which it was made. Whoever sees the second sees the reading, or a
 /// later one.
 static SHOWN: AtomicU64 = AtomicU64::new(0);
@@ -40,6 +45,9 @@ static SECOND: AtomicU64 = AtomicU64::new(u64::MAX);
 impl Clock for CoarseClock {
     #[inline]
     fn now(&self) -> u64 {
+        if MODELLED {
+            return STOPPED;
+        }
         let second = wall::second();
         // ORDERING: Acquire: the reading is not older than the second that it belongs to; pairs with the Release in `read`.
         // Invisible: no model has clocks that go.
