@@ -1,6 +1,7 @@
 //! Time, in whole seconds.
 #![forbid(unsafe_code)]
 
+use crate::sync::MODELLED;
 use crate::sync::untracked::{AtomicU64, Ordering};
 use crate::timestamp::Timestamp;
 use crate::wall;
@@ -40,6 +41,10 @@ impl<C: Clock + ?Sized> Clock for Arc<C> {
 #[derive(Clone, Copy, Debug, Default)]
 pub struct CoarseClock;
 
+/// What the clock shows in a model: a second that ends in the middle of a run would change what it
+/// does, and runs must repeat exactly.
+const STOPPED: u64 = 1_000;
+
 /// The last reading, and the second of the wall clock in which it was made. A thread that sees the
 /// second sees the reading, or a later one.
 static CACHED_NOW: AtomicU64 = AtomicU64::new(0);
@@ -48,6 +53,9 @@ static CACHED_AT: AtomicU64 = AtomicU64::new(u64::MAX);
 impl CoarseClock {
     #[inline]
     fn seconds() -> u64 {
+        if MODELLED {
+            return STOPPED;
+        }
         let second = wall::second();
         // ORDERING: Acquire: the reading is not older than the second that it belongs to; pairs with the Release in
         // `read`. Invisible: no model has clocks that go.

@@ -5,8 +5,10 @@
 
 use loom_tests::check::expect_violation;
 use loom_tests::{Model, REGISTRY, Stage, TALLY, cache, thread};
+use sessile::{Clock, CoarseClock};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Barrier};
+use std::time::Duration;
 
 fn take_beside_take() {
     let stage = Stage::stored();
@@ -67,6 +69,14 @@ fn assert_fails(model: Model) {
     let failed = std::thread::spawn(move || model.search(failing).schedules).join();
     let message = failed.unwrap_err();
     assert!(message.downcast_ref::<String>().unwrap().contains("as meant"));
+}
+
+/// The default clock stands still: a second that ends in the middle of a search would change what its schedules do.
+#[test]
+fn the_clock_of_a_model_stands_still() {
+    let before = CoarseClock.now();
+    std::thread::sleep(Duration::from_millis(1_100));
+    assert_eq!(CoarseClock.now(), before);
 }
 
 /// No model goes past the runner: what loom sees is made in a search of ours, or not at all.
