@@ -83,8 +83,9 @@ impl ClientContext {
     pub(crate) fn keep(&self, ssl: &SslRef, session: SslSession) {
         let Some(visit) = VISITS.at(ssl) else { return };
         let Some(assurance) = Assurance::attained(ssl) else { return };
-        let Some(deadline) = self.deadline(ssl, visit, &assurance) else { return };
-        let (id, kept) = (self.id_of(&visit.server, &assurance), Kept { session, deadline });
+        let Some((authenticated, deadline)) = self.bounds(ssl, visit, &assurance) else { return };
+        let id = self.id_of(&visit.server, &assurance);
+        let kept = Kept { session, authenticated, deadline };
         if Protocol(ffi::session_version(&kept.session)) != Protocol::TLS1_3 {
             return self.keep_session(id, kept);
         }
@@ -119,21 +120,29 @@ impl ClientContext {
         }
     }
 
-    /// The end of what this connection is given: a resumption does not move it. `None` if the
-    /// connection resumed what it was not offered here.
-    fn deadline(&self, ssl: &SslRef, visit: &Visit, assurance: &Assurance) -> Option<Timestamp> {
+    /// The full handshake behind what this connection is given, and the end of it: a resumption
+    /// does not move them. `None` if the connection resumed what it was not offered here.
+    fn bounds(
+        &self,
+        ssl: &SslRef,
+        visit: &Visit,
+        assurance: &Assurance,
+    ) -> Option<(Timestamp, Timestamp)> {
         if ssl.session_reused() {
             let offered = visit.offered.as_ref().filter(|_| visit.assurance == Some(*assurance))?;
-            return Some(offered.deadline);
+            let end = offered.authenticated + self.store.longest_age();
+            return Some((offered.authenticated, offered.deadline.min(end)));
         }
-        let end = UnixClock.now() + self.store.longest_age();
-        Some(if assurance.verifies() { end.min(peer::expiry(ssl)) } else { end })
+        let now = UnixClock.now();
+        let end = now + self.store.longest_age();
+        Some((now, if assurance.verifies() { end.min(peer::expiry(ssl)) } else { end }))
     }
 
     /// The newest ticket that may be offered, else the session.
     fn recall(&self, id: &SessionId) -> Option<Kept> {
+        let age = self.store.longest_age();
         let ticket = self.view(Protocol::TLS1_3).read(id, |entry| match &**entry {
-            Memory::Tls13(shelf) => std::iter::from_fn(|| shelf.take()).find(|ticket| ticket.is_current()),
+            Memory::Tls13(shelf) => std::iter::from_fn(|| shelf.take()).find(|ticket| ticket.is_current(age)),
             Memory::Tls12(_) => None,
         });
         if let Some(ticket) = ticket.flatten() {
@@ -142,7 +151,7 @@ impl ClientContext {
         let view = self.view(Protocol::TLS1_2);
         let found = view.get(id)?;
         let Memory::Tls12(kept) = &*found else { return None };
-        if !kept.is_current() {
+        if !kept.is_current(age) {
             // Its last connection broke, or it is expired.
             view.remove(&found);
             return None;
@@ -156,7 +165,7 @@ impl ClientContext {
             own if own == self.id_context => session.to_owned(),
             _ => ffi::copy_for(session, self.id_context.as_bytes())?,
         };
-        Some(Kept { session, deadline: kept.deadline })
+        Some(Kept { session, ..*kept })
     }
 
     /// Watches over a handshake: what was offered under one assurance is not resumed under another,
