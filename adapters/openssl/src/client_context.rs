@@ -40,6 +40,9 @@ struct Visit {
     /// What the connection demanded when it was named.
     assurance: Option<Assurance>,
     offered: Option<Kept>,
+    /// Where the handshake started, and has been ever since; else none. What another context's
+    /// authorities vouched for is no other's.
+    domain: Option<Context>,
     /// The handshake has ended, or was ended.
     is_over: bool,
 }
@@ -75,13 +78,17 @@ impl ClientContext {
         let (server, assurance) = (Sha256::digest(server).into(), Assurance::demanded(ssl));
         let offered = assurance.and_then(|assurance| self.recall(&self.id_of(&server, &assurance)));
         let session = offered.as_ref().map(|kept| kept.session.clone());
-        VISITS.fill(ssl, Visit { server, assurance, offered, is_over: false })?;
+        VISITS.fill(ssl, Visit { server, assurance, offered, domain: None, is_over: false })?;
         Ok(session)
     }
 
     /// Remembers a session or ticket of the server that the connection was named after.
     pub(crate) fn keep(&self, ssl: &SslRef, session: SslSession) {
         let Some(visit) = VISITS.at(ssl) else { return };
+        let is_made_here = IdContext::of(&session).is_some_and(|made| made.domain() == self.domain);
+        if !is_made_here || visit.domain != Some(self.domain) {
+            return;
+        }
         let Some(assurance) = Assurance::attained(ssl) else { return };
         let Some((authenticated, deadline)) = self.bounds(ssl, visit, &assurance) else { return };
         let id = self.id_of(&visit.server, &assurance);
@@ -122,12 +129,7 @@ impl ClientContext {
 
     /// The full handshake behind what this connection is given, and the end of it: a resumption
     /// does not move them. `None` if the connection resumed what it was not offered here.
-    fn bounds(
-        &self,
-        ssl: &SslRef,
-        visit: &Visit,
-        assurance: &Assurance,
-    ) -> Option<(Timestamp, Timestamp)> {
+    fn bounds(&self, ssl: &SslRef, visit: &Visit, assurance: &Assurance) -> Option<(Timestamp, Timestamp)> {
         if ssl.session_reused() {
             let offered = visit.offered.as_ref().filter(|_| visit.assurance == Some(*assurance))?;
             let end = offered.authenticated + self.store.longest_age();
@@ -171,10 +173,13 @@ impl ClientContext {
     /// Watches over a handshake: what was offered under one assurance is not resumed under another,
     /// and what a resumed session turned into is kept.
     pub(crate) fn follow(&self, ssl: &mut SslRef, moment: Moment) {
+        let starts = moment == Moment::Started && ffi::is_first_handshake(ssl);
+        let Some(visit) = VISITS.at_mut(ssl) else { return };
+        visit.domain = Some(self.domain).filter(|here| starts || visit.domain == Some(*here));
         let Some(visit) = VISITS.at(ssl) else { return };
         let is_fit = visit.offered.is_none() || visit.assurance == Assurance::demanded(ssl);
         match moment {
-            Moment::Started if ffi::is_first_handshake(ssl) => {
+            Moment::Started if starts => {
                 if !is_fit {
                     ffi::offer_nothing(ssl);
                 }
@@ -192,6 +197,13 @@ impl ClientContext {
                 self.finish(ssl);
             }
             Moment::Started | Moment::Failed | Moment::Step => {}
+        }
+    }
+
+    /// The connection is in a context without a store.
+    pub(crate) fn lose(ssl: &mut SslRef) {
+        if let Some(visit) = VISITS.at_mut(ssl) {
+            visit.domain = None;
         }
     }
 
