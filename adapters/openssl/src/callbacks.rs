@@ -244,7 +244,7 @@ fn tell_server(ssl: &mut SslRef, store: Option<&ContextStore>, moment: Moment) {
         Moment::Failed if !ssl.session_reused() => context_store::give_back(ssl),
         // A HelloRequest that was sent counts as a handshake that never ended.
         Moment::Done if !ffi::awaits_renegotiation(ssl) => {
-            if let Some(progress) = Progress::of_mut(ssl) {
+            if let Some(progress) = Progress::begun(ssl) {
                 progress.finish();
             }
             if let Some(store) = store {

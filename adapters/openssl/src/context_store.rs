@@ -223,6 +223,12 @@ impl ContextStore {
         })
     }
 
+    /// Whether the session of a connection was made in this context, or one of its name.
+    fn has_made(&self, ssl: &SslRef) -> bool {
+        let made = ssl.session().and_then(|session| IdContext::of(session));
+        made.is_some_and(|made| made.domain() == self.domain)
+    }
+
     /// Whether a session belongs to this context.
     fn is_home_of(&self, parent: &Parent) -> bool {
         parent.store.number == self.shared().number && parent.domain == self.domain
@@ -250,19 +256,25 @@ fn is_sound(session: &SslSessionRef, id: &SessionId, domain: Context) -> bool {
         && IdContext::of(session).is_some_and(|made| made.domain() == domain)
 }
 
-/// Whether a connection resumes a session of a store that `current`, its present context, is not
-/// the place for. Sessions that no store handed over are the program's.
+/// Whether a connection resumes a session that `current`, its present context, is not the place for.
+/// Sessions that no store handed over are the program's, but not where a store is attached and they
+/// were made elsewhere.
 pub(crate) fn is_astray(ssl: &SslRef, current: Option<&ContextStore>) -> bool {
-    let Some(progress) = Progress::of(ssl) else { return false };
-    let is_watched = !progress.is_over && progress.parent.is_some() && ssl.session_reused();
-    progress.is_refused || is_watched && current.is_none_or(|store| !store.may_resume(ssl))
+    let progress = Progress::of(ssl);
+    if progress.is_some_and(|progress| progress.is_over || progress.is_refused) || !ssl.session_reused() {
+        return progress.is_some_and(|progress| progress.is_refused);
+    }
+    match progress.is_some_and(|progress| progress.parent.is_some()) {
+        true => current.is_none_or(|store| !store.may_resume(ssl)),
+        false => current.is_some_and(|store| !store.has_made(ssl)),
+    }
 }
 
 /// Ends a handshake that resumed a session where it does not belong. The session is spent, and the
 /// next connection of its kind is known to end in `current`.
 pub(crate) fn refuse(ssl: &mut SslRef, current: Option<&ContextStore>) {
     ffi::end(ssl);
-    let Some(progress) = Progress::of_mut(ssl) else { return };
+    let Some(progress) = Progress::begun(ssl) else { return };
     progress.finish();
     if std::mem::replace(&mut progress.is_refused, true) {
         return;
