@@ -293,7 +293,15 @@ pub(crate) fn refuse(ssl: &mut SslRef, current: Option<&ContextStore>) {
 pub(crate) fn give_back(ssl: &mut SslRef) {
     let Some(progress) = Progress::of_mut(ssl) else { return };
     let taken = progress.taken.take().filter(|taken| ffi::is_resumable(taken));
-    if let (Some(taken), Some(parent)) = (taken, &progress.parent) {
+    // A handle of its own: one that is added again counts as taken before.
+    let again = taken.and_then(|taken| {
+        let builder = Session::<SslSession>::builder(taken.id()).context(taken.context());
+        let builder = builder.protocol(taken.protocol()).generation(taken.generation());
+        let builder = builder.created_at(taken.created_at()?).timeout(taken.timeout()?);
+        let deadline = taken.deadline().unwrap_or(Timestamp::MAX);
+        builder.deadline(deadline).resumable(taken.is_resumable()).try_build((*taken).clone()).ok()
+    });
+    if let (Some(taken), Some(parent)) = (again, &progress.parent) {
         // A session that the cache refuses is one full handshake more.
         let _ = parent.store.cache.add(taken);
     }
