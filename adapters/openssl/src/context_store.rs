@@ -225,7 +225,7 @@ impl ContextStore {
 
     /// Whether the session of a connection was made in this context, or one of its name.
     fn has_made(&self, ssl: &SslRef) -> bool {
-        let made = ssl.session().and_then(|session| IdContext::of(session));
+        let made = ssl.session().and_then(IdContext::of);
         made.is_some_and(|made| made.domain() == self.domain)
     }
 
