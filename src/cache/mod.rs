@@ -256,6 +256,14 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
         self.settings.is_revoked(context, since)
     }
 
+    /// When a context was revoked last, by the cache's clock; `None` if it never was.
+    ///
+    /// For sessions that come from elsewhere and show nothing but a date: one that is not dated later
+    /// may be of before the revocation.
+    pub fn revoked_at(&self, context: &Context) -> Option<Timestamp> {
+        self.settings.revoked_at(context)
+    }
+
     /// Changes the mode.
     pub fn set_mode(&self, mode: Mode) {
         self.settings.set_mode(mode);

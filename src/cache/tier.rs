@@ -14,8 +14,8 @@ use std::cell::Cell;
 pub enum Source {
     /// It was stored in the cache, by an `add`.
     Cache,
-    /// The miss hook supplied it, now or before it was stored. Another process may have got it as
-    /// well.
+    /// The miss hook supplied it, now or before it was stored; or `take_if` has taken this very
+    /// session before, from whatever cache. Somebody else may have got it as well.
     Tier,
 }
 
@@ -33,7 +33,10 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
             is_accepted
         });
         match taken {
-            Some(session) => Some(Self::with_source(session)),
+            Some(session) => {
+                let source = if session.block().set_from_tier() { Source::Tier } else { Source::Cache };
+                Some((session, source))
+            }
             None if refused.get() => None,
             None => self.take_from_tier(key, &accept).map(|session| (session, Source::Tier)),
         }

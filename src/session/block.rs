@@ -222,9 +222,10 @@ impl<T> Block<T> {
         self.marks.load(Ordering::Relaxed) & Marks::FROM_TIER != 0
     }
 
-    /// Marks a session that a second tier supplied. Fast lookups leave it to slow ones.
-    pub(crate) fn set_from_tier(&self) {
-        self.marks.fetch_or(Marks::FROM_TIER, Ordering::Relaxed);
+    /// Marks a session that a second tier supplied, or that was taken: whoever adds it again is one.
+    /// Answers whether it was marked. Fast lookups leave it to slow ones.
+    pub(crate) fn set_from_tier(&self) -> bool {
+        self.marks.fetch_or(Marks::FROM_TIER, Ordering::Relaxed) & Marks::FROM_TIER != 0
     }
 
     pub(crate) fn created(&self) -> Option<u64> {

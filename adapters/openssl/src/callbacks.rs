@@ -84,7 +84,7 @@ fn install_info(context: &mut SslContextBuilder) -> Result<(), ErrorStack> {
 }
 
 /// Sets the info callback of a connection, which libssl calls also after a change of its context.
-fn watch(ssl: &mut SslRef) -> Result<(), ErrorStack> {
+pub(crate) fn watch(ssl: &mut SslRef) -> Result<(), ErrorStack> {
     // SAFETY: the connection is alive.
     let in_force = unsafe { ffi::SSL_get_info_callback(ssl.as_ptr()) };
     if let Some(former) = in_force.filter(|callback| !is_ours(*callback)) {
@@ -244,7 +244,7 @@ fn tell_server(ssl: &mut SslRef, store: Option<&ContextStore>, moment: Moment) {
         Moment::Failed if !ssl.session_reused() => context_store::give_back(ssl),
         // A HelloRequest that was sent counts as a handshake that never ended.
         Moment::Done if !ffi::awaits_renegotiation(ssl) => {
-            if let Some(progress) = Progress::of_mut(ssl) {
+            if let Some(progress) = Progress::begun(ssl) {
                 progress.finish();
             }
             if let Some(store) = store {
@@ -259,7 +259,7 @@ fn tell_server(ssl: &mut SslRef, store: Option<&ContextStore>, moment: Moment) {
 }
 
 fn tell_client(ssl: &mut SslRef, store: Option<&ClientContext>, moment: Moment) {
-    let Some(store) = store else { return };
+    let Some(store) = store else { return ClientContext::lose(ssl) };
     match moment {
         Moment::Started if ffi::is_first_handshake(ssl) => store.record(Handshake::Connect),
         Moment::Started => store.record(Handshake::ConnectRenegotiate),

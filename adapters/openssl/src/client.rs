@@ -114,6 +114,7 @@ impl ClientStore {
     pub fn offer(ssl: &mut SslRef, server: &str) -> Result<bool, ErrorStack> {
         let context = ssl.ssl_context().to_owned();
         let Some(store) = callbacks::client_at(&context) else { return Ok(false) };
+        callbacks::watch(ssl)?;
         let Some(session) = store.visit(ssl, server)? else { return Ok(false) };
         ffi::offer(ssl, &session)?;
         Ok(true)

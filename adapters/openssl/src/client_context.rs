@@ -40,6 +40,9 @@ struct Visit {
     /// What the connection demanded when it was named.
     assurance: Option<Assurance>,
     offered: Option<Kept>,
+    /// Where the handshake started, and has been ever since; else none. What another context's
+    /// authorities vouched for is no other's.
+    domain: Option<Context>,
     /// The handshake has ended, or was ended.
     is_over: bool,
 }
@@ -75,16 +78,21 @@ impl ClientContext {
         let (server, assurance) = (Sha256::digest(server).into(), Assurance::demanded(ssl));
         let offered = assurance.and_then(|assurance| self.recall(&self.id_of(&server, &assurance)));
         let session = offered.as_ref().map(|kept| kept.session.clone());
-        VISITS.fill(ssl, Visit { server, assurance, offered, is_over: false })?;
+        VISITS.fill(ssl, Visit { server, assurance, offered, domain: None, is_over: false })?;
         Ok(session)
     }
 
     /// Remembers a session or ticket of the server that the connection was named after.
     pub(crate) fn keep(&self, ssl: &SslRef, session: SslSession) {
         let Some(visit) = VISITS.at(ssl) else { return };
+        let is_made_here = IdContext::of(&session).is_some_and(|made| made.domain() == self.domain);
+        if !is_made_here || visit.domain != Some(self.domain) {
+            return;
+        }
         let Some(assurance) = Assurance::attained(ssl) else { return };
-        let Some(deadline) = self.deadline(ssl, visit, &assurance) else { return };
-        let (id, kept) = (self.id_of(&visit.server, &assurance), Kept { session, deadline });
+        let Some((authenticated, deadline)) = self.bounds(ssl, visit, &assurance) else { return };
+        let id = self.id_of(&visit.server, &assurance);
+        let kept = Kept { session, authenticated, deadline };
         if Protocol(ffi::session_version(&kept.session)) != Protocol::TLS1_3 {
             return self.keep_session(id, kept);
         }
@@ -119,21 +127,24 @@ impl ClientContext {
         }
     }
 
-    /// The end of what this connection is given: a resumption does not move it. `None` if the
-    /// connection resumed what it was not offered here.
-    fn deadline(&self, ssl: &SslRef, visit: &Visit, assurance: &Assurance) -> Option<Timestamp> {
+    /// The full handshake behind what this connection is given, and the end of it: a resumption
+    /// does not move them. `None` if the connection resumed what it was not offered here.
+    fn bounds(&self, ssl: &SslRef, visit: &Visit, assurance: &Assurance) -> Option<(Timestamp, Timestamp)> {
         if ssl.session_reused() {
             let offered = visit.offered.as_ref().filter(|_| visit.assurance == Some(*assurance))?;
-            return Some(offered.deadline);
+            let end = offered.authenticated + self.store.longest_age();
+            return Some((offered.authenticated, offered.deadline.min(end)));
         }
-        let end = UnixClock.now() + self.store.longest_age();
-        Some(if assurance.verifies() { end.min(peer::expiry(ssl)) } else { end })
+        let now = UnixClock.now();
+        let end = now + self.store.longest_age();
+        Some((now, if assurance.verifies() { end.min(peer::expiry(ssl)) } else { end }))
     }
 
     /// The newest ticket that may be offered, else the session.
     fn recall(&self, id: &SessionId) -> Option<Kept> {
+        let age = self.store.longest_age();
         let ticket = self.view(Protocol::TLS1_3).read(id, |entry| match &**entry {
-            Memory::Tls13(shelf) => std::iter::from_fn(|| shelf.take()).find(|ticket| ticket.is_current()),
+            Memory::Tls13(shelf) => std::iter::from_fn(|| shelf.take()).find(|ticket| ticket.is_current(age)),
             Memory::Tls12(_) => None,
         });
         if let Some(ticket) = ticket.flatten() {
@@ -142,7 +153,7 @@ impl ClientContext {
         let view = self.view(Protocol::TLS1_2);
         let found = view.get(id)?;
         let Memory::Tls12(kept) = &*found else { return None };
-        if !kept.is_current() {
+        if !kept.is_current(age) {
             // Its last connection broke, or it is expired.
             view.remove(&found);
             return None;
@@ -156,16 +167,19 @@ impl ClientContext {
             own if own == self.id_context => session.to_owned(),
             _ => ffi::copy_for(session, self.id_context.as_bytes())?,
         };
-        Some(Kept { session, deadline: kept.deadline })
+        Some(Kept { session, ..*kept })
     }
 
     /// Watches over a handshake: what was offered under one assurance is not resumed under another,
     /// and what a resumed session turned into is kept.
     pub(crate) fn follow(&self, ssl: &mut SslRef, moment: Moment) {
+        let starts = moment == Moment::Started && ffi::is_first_handshake(ssl);
+        let Some(visit) = VISITS.at_mut(ssl) else { return };
+        visit.domain = Some(self.domain).filter(|here| starts || visit.domain == Some(*here));
         let Some(visit) = VISITS.at(ssl) else { return };
         let is_fit = visit.offered.is_none() || visit.assurance == Assurance::demanded(ssl);
         match moment {
-            Moment::Started if ffi::is_first_handshake(ssl) => {
+            Moment::Started if starts => {
                 if !is_fit {
                     ffi::offer_nothing(ssl);
                 }
@@ -183,6 +197,13 @@ impl ClientContext {
                 self.finish(ssl);
             }
             Moment::Started | Moment::Failed | Moment::Step => {}
+        }
+    }
+
+    /// The connection is in a context without a store.
+    pub(crate) fn lose(ssl: &mut SslRef) {
+        if let Some(visit) = VISITS.at_mut(ssl) {
+            visit.domain = None;
         }
     }
 

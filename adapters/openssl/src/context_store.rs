@@ -13,14 +13,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use openssl::ssl::{NameType, SslRef, SslSession, SslSessionRef, SslVerifyMode};
-use sessile::{
-    Clock, Context, Generation, Handshake, Protocol, Session, SessionCache, SessionId, Source, Timestamp,
-};
+use sessile::{Clock, Context, Handshake, Protocol, Session, SessionCache, SessionId, Source, Timestamp};
 
 use crate::clock::UnixClock;
 use crate::domain::{IdContext, Key};
 use crate::ffi;
 use crate::host::{self, Host};
+use crate::origin::{Authentication, Origin};
 use crate::peer;
 use crate::progress::{Parent, Progress};
 use crate::routes::{Route, Way};
@@ -37,7 +36,7 @@ pub(crate) struct ContextStore {
 /// What ends all that is issued in a handshake.
 struct Bounds {
     deadline: Timestamp,
-    generation: Generation,
+    authentication: Authentication,
 }
 
 impl ContextStore {
@@ -70,9 +69,11 @@ impl ContextStore {
             false => self.authenticated(ssl, made.domain()),
         };
         let Some(bounds) = bounds else { return };
-        if !ssl.session_reused() {
-            Host::new(ssl.servername_raw(NameType::HOST_NAME)).mark(&session);
-        }
+        let host = match ssl.session_reused() {
+            true => ffi::origin(&session).and_then(Origin::host),
+            false => Some(Host::new(ssl.servername_raw(NameType::HOST_NAME))),
+        };
+        ffi::set_origin(&session, Arc::new(Origin::new(host, bounds.authentication)));
         let is_strange = made.domain() != self.domain;
         if is_strange && !ffi::set_id_context(&session, self.id_context.as_bytes()) {
             return;
@@ -80,7 +81,9 @@ impl ContextStore {
         let (_, timeout) = ffi::dates(&session);
         let timeout = Duration::from_secs(timeout).min(self.cache().timeout());
         let Ok(draft) = ServerStore::draft(&session, timeout) else { return };
-        if let Ok(stored) = draft.deadline(bounds.deadline).generation(bounds.generation).try_build(session) {
+        if let Ok(stored) =
+            draft.deadline(bounds.deadline).generation(bounds.authentication.generation).try_build(session)
+        {
             // A session that the cache refuses is one full handshake more.
             let _ = self.cache().add(stored);
         }
@@ -89,12 +92,13 @@ impl ContextStore {
     /// The bounds of a full handshake's sessions, which belong here. What it shows of the way of
     /// such connections is learned.
     fn authenticated(&self, ssl: &mut SslRef, made_in: Context) -> Option<Bounds> {
-        let deadline = (UnixClock.now() + self.store.longest_age()).min(peer::expiry(ssl));
+        let time = UnixClock.now();
+        let deadline = (time + self.store.longest_age()).min(peer::expiry(ssl));
         let generation = Progress::begun(ssl)?.generation;
         // A second ticket bears the stamp that the first one was given, and shows nothing new.
         let way = Way::new(made_in, ssl.servername_raw(NameType::HOST_NAME));
         self.learn(&way, made_in);
-        Some(Bounds { deadline, generation })
+        Some(Bounds { deadline, authentication: Authentication { time, generation } })
     }
 
     /// A connection that came to `start` this way ended here.
@@ -109,11 +113,14 @@ impl ContextStore {
     fn inherited(&self, ssl: &mut SslRef) -> Option<Bounds> {
         let progress = Progress::of(ssl)?;
         let parent = progress.parent.as_ref().filter(|parent| self.is_home_of(parent))?;
-        Some(Bounds { deadline: parent.deadline, generation: progress.generation })
+        let authentication = parent.authentication;
+        let deadline = parent.deadline.min(authentication.time + self.store.longest_age());
+        Some(Bounds { deadline, authentication })
     }
 
     fn as_route(&self) -> Route {
-        Route { domain: self.domain, is_reusable: self.store.is_reusable() }
+        let (is_reusable, longest_age) = (self.store.is_reusable(), self.store.longest_age());
+        Route { domain: self.domain, is_reusable, longest_age }
     }
 
     /// The session that a client offers to resume.
@@ -132,7 +139,7 @@ impl ContextStore {
         let view = self.cache().view(route.domain).protocol(protocol);
         let accept = |session: &Session<SslSession>| {
             let is_for_host = protocol == Protocol::TLS1_3 || host::fits(session, host);
-            is_for_host && is_sound(session, &id, route.domain)
+            is_for_host && is_sound(session, &id, route.domain) && self.is_valid(session, &route)
         };
         let (session, source) = match is_single_use {
             true => view.take_if(&id, accept),
@@ -143,12 +150,17 @@ impl ContextStore {
             self.shared().routes.lend(self.domain, &id, route);
         }
         let progress = Progress::begun(ssl)?;
+        let authentication = Authentication::of(&session);
         let is_only_copy = is_single_use && source == Source::Cache;
         progress.parent = Some(Parent {
             store: Arc::clone(self.store.shared()),
             id,
             protocol,
             domain: route.domain,
+            authentication: Authentication {
+                generation: authentication.generation.min(progress.generation),
+                ..authentication
+            },
             looked_in: self.domain,
             way,
             deadline: session.deadline().or(session.expires_at()).unwrap_or(Timestamp::MIN),
@@ -156,6 +168,17 @@ impl ContextStore {
         });
         progress.taken = is_only_copy.then_some(session);
         Some(handed)
+    }
+
+    /// Whether a session may be resumed where a route ends, whatever dates it is stored with.
+    fn is_valid(&self, session: &Session<SslSession>, route: &Route) -> bool {
+        let Authentication { time, generation } = Authentication::of(session);
+        let longest_age = self.store.longest_age().min(route.longest_age);
+        UnixClock.now() <= time + longest_age
+            && !self.cache().is_revoked(&route.domain, generation)
+            // Without a record the date decides.
+            && (ffi::origin(session).is_some()
+                || self.cache().revoked_at(&route.domain).is_none_or(|at| at < time))
     }
 
     /// What this connection took under the id, after a HelloRetryRequest. By now it can be in the
@@ -180,7 +203,12 @@ impl ContextStore {
     /// session.
     pub(crate) fn allows_early_data(&self, ssl: &SslRef) -> bool {
         let parent = Progress::of(ssl).and_then(|progress| progress.parent.as_ref());
-        parent.is_some_and(|parent| parent.is_only_copy) && !self.store.is_reusable() && self.may_resume(ssl)
+        let is_alone = parent.is_some_and(|parent| parent.is_only_copy);
+        let origin = ssl.session().and_then(ffi::origin);
+        is_alone
+            && !self.store.is_reusable()
+            && self.may_resume(ssl)
+            && origin.is_some_and(Origin::spend_early_data)
     }
 
     /// Whether a connection that resumes may be in this context. One that demands a certificate by
@@ -188,10 +216,17 @@ impl ContextStore {
     fn may_resume(&self, ssl: &SslRef) -> bool {
         const DEMANDS: SslVerifyMode = SslVerifyMode::PEER.union(SslVerifyMode::FAIL_IF_NO_PEER_CERT);
         let is_shown = !ssl.verify_mode().contains(DEMANDS) || ssl.peer_certificate().is_some();
-        Progress::of(ssl).filter(|_| is_shown).is_some_and(|progress| {
-            progress.parent.as_ref().is_some_and(|parent| self.is_home_of(parent))
-                && !self.cache().is_revoked(&self.domain, progress.generation)
+        let parent = Progress::of(ssl).and_then(|progress| progress.parent.as_ref());
+        parent.filter(|_| is_shown).is_some_and(|parent| {
+            let since = parent.authentication.generation;
+            self.is_home_of(parent) && !self.cache().is_revoked(&self.domain, since)
         })
+    }
+
+    /// Whether the session of a connection was made in this context, or one of its name.
+    fn has_made(&self, ssl: &SslRef) -> bool {
+        let made = ssl.session().and_then(IdContext::of);
+        made.is_some_and(|made| made.domain() == self.domain)
     }
 
     /// Whether a session belongs to this context.
@@ -221,19 +256,25 @@ fn is_sound(session: &SslSessionRef, id: &SessionId, domain: Context) -> bool {
         && IdContext::of(session).is_some_and(|made| made.domain() == domain)
 }
 
-/// Whether a connection resumes a session of a store that `current`, its present context, is not
-/// the place for. Sessions that no store handed over are the program's.
+/// Whether a connection resumes a session that `current`, its present context, is not the place for.
+/// Sessions that no store handed over are the program's, but not where a store is attached and they
+/// were made elsewhere.
 pub(crate) fn is_astray(ssl: &SslRef, current: Option<&ContextStore>) -> bool {
-    let Some(progress) = Progress::of(ssl) else { return false };
-    let is_watched = !progress.is_over && progress.parent.is_some() && ssl.session_reused();
-    progress.is_refused || is_watched && current.is_none_or(|store| !store.may_resume(ssl))
+    let progress = Progress::of(ssl);
+    if progress.is_some_and(|progress| progress.is_over || progress.is_refused) || !ssl.session_reused() {
+        return progress.is_some_and(|progress| progress.is_refused);
+    }
+    match progress.is_some_and(|progress| progress.parent.is_some()) {
+        true => current.is_none_or(|store| !store.may_resume(ssl)),
+        false => current.is_some_and(|store| !store.has_made(ssl)),
+    }
 }
 
 /// Ends a handshake that resumed a session where it does not belong. The session is spent, and the
 /// next connection of its kind is known to end in `current`.
 pub(crate) fn refuse(ssl: &mut SslRef, current: Option<&ContextStore>) {
     ffi::end(ssl);
-    let Some(progress) = Progress::of_mut(ssl) else { return };
+    let Some(progress) = Progress::begun(ssl) else { return };
     progress.finish();
     if std::mem::replace(&mut progress.is_refused, true) {
         return;
@@ -252,7 +293,15 @@ pub(crate) fn refuse(ssl: &mut SslRef, current: Option<&ContextStore>) {
 pub(crate) fn give_back(ssl: &mut SslRef) {
     let Some(progress) = Progress::of_mut(ssl) else { return };
     let taken = progress.taken.take().filter(|taken| ffi::is_resumable(taken));
-    if let (Some(taken), Some(parent)) = (taken, &progress.parent) {
+    // A handle of its own: one that is added again counts as taken before.
+    let again = taken.and_then(|taken| {
+        let builder = Session::<SslSession>::builder(taken.id()).context(taken.context());
+        let builder = builder.protocol(taken.protocol()).generation(taken.generation());
+        let builder = builder.created_at(taken.created_at()?).timeout(taken.timeout()?);
+        let deadline = taken.deadline().unwrap_or(Timestamp::MAX);
+        builder.deadline(deadline).resumable(taken.is_resumable()).try_build((*taken).clone()).ok()
+    });
+    if let (Some(taken), Some(parent)) = (again, &progress.parent) {
         // A session that the cache refuses is one full handshake more.
         let _ = parent.store.cache.add(taken);
     }

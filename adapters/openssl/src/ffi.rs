@@ -3,7 +3,7 @@
 //! Everything unsafe of this crate is here, in `assurance` and in `callbacks`.
 
 use std::ffi::{CStr, c_char, c_int, c_long, c_uint, c_void};
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 use std::{ptr, slice};
 
 use foreign_types::{ForeignType, ForeignTypeRef};
@@ -11,7 +11,12 @@ use openssl::error::ErrorStack;
 use openssl::ssl::{NameType, SslContextBuilder, SslRef, SslSession, SslSessionRef};
 use openssl_sys as sys;
 
+use crate::origin::Origin;
+
 pub(crate) type InfoCallback = unsafe extern "C" fn(*const sys::SSL, c_int, c_int);
+type ExtraDup =
+    unsafe extern "C" fn(*mut c_void, *const c_void, *mut *mut c_void, c_int, c_long, *mut c_void) -> c_int;
+type ExtraFree = unsafe extern "C" fn(*mut c_void, *mut c_void, *mut c_void, c_int, c_long, *mut c_void);
 pub(crate) type EarlyDataCallback = unsafe extern "C" fn(*mut sys::SSL, *mut c_void) -> c_int;
 
 unsafe extern "C" {
@@ -44,8 +49,8 @@ unsafe extern "C" {
         long: c_long,
         pointer: *mut c_void,
         new: *const c_void,
-        dup: *const c_void,
-        free: *const c_void,
+        dup: ExtraDup,
+        free: ExtraFree,
     ) -> c_int;
 }
 
@@ -261,27 +266,74 @@ pub(crate) fn session_host(session: &SslSessionRef) -> Option<&[u8]> {
     }
 }
 
-/// The index of the marks among the extra data of sessions; -1 without memory for it.
-fn mark_index() -> c_int {
+/// libssl copied a session: the record has one more holder.
+unsafe extern "C" fn share_origin(
+    _: *mut c_void,
+    _: *const c_void,
+    place: *mut *mut c_void,
+    _: c_int,
+    _: c_long,
+    _: *mut c_void,
+) -> c_int {
+    // SAFETY: libssl lends a pointer to what the original carries: null, or a record that `set_origin`
+    // gave it, and that the original keeps alive.
+    unsafe {
+        let origin = (*place).cast::<Origin>();
+        if !origin.is_null() {
+            Arc::increment_strong_count(origin.cast_const());
+        }
+    }
+    1
+}
+
+/// libssl frees a session: the record has one holder less.
+unsafe extern "C" fn leave_origin(
+    _: *mut c_void,
+    origin: *mut c_void,
+    _: *mut c_void,
+    _: c_int,
+    _: c_long,
+    _: *mut c_void,
+) {
+    if !origin.is_null() {
+        // SAFETY: the session had one count, which `set_origin` or `share_origin` gave it.
+        drop(unsafe { Arc::from_raw(origin.cast::<Origin>().cast_const()) });
+    }
+}
+
+/// The index of the records among the extra data of sessions; -1 without memory for it.
+fn origin_index() -> c_int {
     const CLASS_SSL_SESSION: c_int = 2;
     static INDEX: OnceLock<c_int> = OnceLock::new();
     *INDEX.get_or_init(|| {
         openssl::init();
-        let null = ptr::null;
-        // SAFETY: an index without functions: the word is copied with its session, and not freed.
-        unsafe { CRYPTO_get_ex_new_index(CLASS_SSL_SESSION, 0, ptr::null_mut(), null(), null(), null()) }
+        // SAFETY: the functions are of these types, and keep the count of what lies at the index.
+        unsafe {
+            let (pointer, new) = (ptr::null_mut(), ptr::null());
+            CRYPTO_get_ex_new_index(CLASS_SSL_SESSION, 0, pointer, new, share_origin, leave_origin)
+        }
     })
 }
 
-/// Marks a session that no other thread knows yet with a word. Without memory for it, it has none.
-pub(crate) fn set_mark(session: &SslSessionRef, mark: usize) {
-    // SAFETY: the session is alive and not shared; the word is never dereferenced.
-    let _set =
-        unsafe { SSL_SESSION_set_ex_data(session.as_ptr(), mark_index(), ptr::without_provenance_mut(mark)) };
+/// Records the origin of a session that no other thread knows yet, in place of what it may have of
+/// the session that it is a copy of. Without memory for it, it has none.
+pub(crate) fn set_origin(session: &SslSessionRef, new: Arc<Origin>) {
+    let (index, new) = (origin_index(), Arc::into_raw(new));
+    // SAFETY: the session is alive and not shared. It takes over the count of the new record if the
+    // answer is 1, and then gives up that of the old one.
+    unsafe {
+        let old = SSL_SESSION_get_ex_data(session.as_ptr(), index).cast::<Origin>();
+        let is_set = SSL_SESSION_set_ex_data(session.as_ptr(), index, new.cast_mut().cast()) == 1;
+        let left = if is_set { old.cast_const() } else { new };
+        if !left.is_null() {
+            drop(Arc::from_raw(left));
+        }
+    }
 }
 
-/// The mark of a session; 0 if it has none.
-pub(crate) fn mark(session: &SslSessionRef) -> usize {
-    // SAFETY: the session is alive; an index that does not exist answers null.
-    unsafe { SSL_SESSION_get_ex_data(session.as_ptr(), mark_index()) }.addr()
+/// The origin of a session; `None` if no connection of a store made it.
+pub(crate) fn origin(session: &SslSessionRef) -> Option<&Origin> {
+    // SAFETY: the session is alive and keeps the record alive, which is set only before the session
+    // is shared; an index that does not exist answers null.
+    unsafe { SSL_SESSION_get_ex_data(session.as_ptr(), origin_index()).cast::<Origin>().as_ref() }
 }

@@ -12,6 +12,7 @@ mod domain;
 mod ffi;
 mod host;
 mod mode;
+mod origin;
 mod peer;
 mod progress;
 mod routes;

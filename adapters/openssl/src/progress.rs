@@ -8,6 +8,7 @@ use openssl::ssl::{SslRef, SslSession};
 use sessile::{Context, Generation, Protocol, Session, SessionId, Timestamp};
 
 use crate::attachment::Slot;
+use crate::origin::Authentication;
 use crate::routes::Way;
 use crate::server::Shared;
 
@@ -38,6 +39,8 @@ pub(crate) struct Parent {
     /// The domain of the context that looked, and the way that led from there.
     pub(crate) looked_in: Context,
     pub(crate) way: Way,
+    /// The full handshake that it goes back to.
+    pub(crate) authentication: Authentication,
     /// The last second of whatever is issued from it.
     pub(crate) deadline: Timestamp,
     /// Nobody else can have been handed it.

@@ -9,6 +9,7 @@
 #![forbid(unsafe_code)]
 
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use sessile::{BuildError, Context, Protocol, Session, SessionCache, SessionId, View};
 use sha2::{Digest, Sha256};
@@ -45,6 +46,7 @@ impl Way {
 pub(crate) struct Route {
     pub(crate) domain: Context,
     pub(crate) is_reusable: bool,
+    pub(crate) longest_age: Duration,
 }
 
 impl Routes {

@@ -1,6 +1,8 @@
 //! What a client knows of one server.
 #![forbid(unsafe_code)]
 
+use std::time::Duration;
+
 use crossbeam_utils::atomic::AtomicCell;
 use openssl::ssl::{SslSession, SslSessionRef};
 use sessile::{Clock, Timestamp};
@@ -15,6 +17,8 @@ const TICKETS_PER_SERVER: usize = 8;
 #[derive(Clone)]
 pub(crate) struct Kept {
     pub(crate) session: SslSession,
+    /// When the server was authenticated, by a full handshake.
+    pub(crate) authenticated: Timestamp,
     /// The last second of whatever is resumed from it, counted from the last full handshake.
     pub(crate) deadline: Timestamp,
 }
@@ -26,9 +30,10 @@ impl Kept {
         Timestamp::from(created.saturating_add(timeout)).min(self.deadline)
     }
 
-    /// Whether it may be offered.
-    pub(crate) fn is_current(&self) -> bool {
-        ffi::is_resumable(&self.session) && UnixClock.now() <= self.expiry()
+    /// Whether it may be offered by a context of this maximum age.
+    pub(crate) fn is_current(&self, longest_age: Duration) -> bool {
+        let end = self.expiry().min(self.authenticated + longest_age);
+        ffi::is_resumable(&self.session) && UnixClock.now() <= end
     }
 
     pub(crate) fn is(&self, session: &SslSessionRef) -> bool {

@@ -17,7 +17,8 @@ impl ServerStore {
     ///
     /// [`Identical`](Added::Identical) if this very `SSL_SESSION` is stored; otherwise the store
     /// holds one more reference to it. A TLS 1.3 session that is added again after it was taken can
-    /// be resumed again, with early data too.
+    /// be resumed again, without early data if they were accepted before. A session keeps the age and
+    /// the generation of its full handshake, and one that was read from DER brings no early data.
     ///
     /// # Errors
     ///
@@ -30,6 +31,10 @@ impl ServerStore {
         }
         let (_, timeout) = ffi::dates(session);
         let draft = Self::draft(session, Duration::from_secs(timeout))?;
+        let draft = match ffi::origin(session) {
+            Some(origin) => draft.generation(origin.authentication().generation),
+            None => draft,
+        };
         let drafted = draft.try_build(session.to_owned()).map_err(|_| Rejection::Allocation)?;
         match self.cache().add(drafted)? {
             // Another thread added it between the two looks.

@@ -247,8 +247,14 @@ impl ClientSessionStore for ClientContextStore {
     fn tls12_session(&self, server_name: &ServerName<'_>) -> Option<Tls12ClientSessionValue> {
         let digest = self.digest_of(server_name);
         let view = self.view(Protocol::TLS1_2);
-        let session = view.read(&digest.into(), |entry| entry.tls12().cloned())??;
-        self.bound.note_resumption(self.now(), &digest);
+        let now = self.now();
+        let end = self.bound.end(now, &digest);
+        let session = view.read(&digest.into(), |entry| {
+            // One of a handle with another maximum age would lead out of this window.
+            let is_of_window = entry.deadline().is_some_and(|deadline| deadline.as_secs() == end);
+            entry.tls12().filter(|_| is_of_window).cloned()
+        })??;
+        self.bound.note_resumption(now, &digest);
         Some(session)
     }
 
@@ -265,8 +271,9 @@ impl ClientSessionStore for ClientContextStore {
 
     fn take_tls13_ticket(&self, server_name: &ServerName<'static>) -> Option<Tls13ClientSessionValue> {
         let (digest, now) = (self.digest_of(server_name), self.now());
+        let end = self.bound.end(now, &digest);
         let view = self.view(Protocol::TLS1_3);
-        let ticket = view.read(&digest.into(), |entry| entry.shelf()?.take(now))??;
+        let ticket = view.read(&digest.into(), |entry| entry.shelf()?.take(end))??;
         self.bound.note_resumption(now, &digest);
         Some(ticket)
     }

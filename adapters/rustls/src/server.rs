@@ -104,7 +104,8 @@ impl ServerStore {
     /// part.) A client that can hold a handshake open for longer escapes the bound: let the server
     /// end such handshakes.
     ///
-    /// The choice belongs to this handle and to the contexts made from it.
+    /// The choice belongs to this handle and to the contexts made from it. Handles with different
+    /// choices do not resume each other's sessions, unless their windows end together.
     #[must_use]
     pub fn max_age(mut self, max_age: Duration) -> Self {
         self.windows = Windows::new(max_age);
@@ -217,10 +218,15 @@ impl ServerContextStore {
     /// What rustls is given of a session that was found.
     fn hand_out(&self, session: &Session<Secret>, is_original: bool) -> Option<Vec<u8>> {
         let now = self.now();
-        // The cache has looked at the end of the window, if the session carries it. A second tier
-        // may have lost it; then the window is that of the creation.
-        let carries_end = session.deadline().is_some();
-        if !carries_end && !self.bound.is_current(value::created_at(session)?, now, &self.digest) {
+        // A session that carries the end of a window must be of this one: that of a handle with
+        // another maximum age would lead out of it. A second tier may have lost the end; then the
+        // window is that of the creation.
+        let created = match session.deadline() {
+            Some(end) if end.as_secs() != self.bound.end(now, &self.digest) => return None,
+            Some(_) => session.created_at()?.as_secs(),
+            None => value::created_at(session)?,
+        };
+        if !self.bound.is_current(created, now, &self.digest) {
             return None;
         }
         self.bound.note_resumption(now, &self.digest);

@@ -65,12 +65,13 @@ impl Shelf {
         }
     }
 
-    /// The newest ticket that is still valid at `now`.
-    pub(crate) fn take(&self, now: u64) -> Option<Tls13ClientSessionValue> {
+    /// The newest ticket of the window that ends in `last_second`. Others are dropped: they are of
+    /// windows that have ended, or of a handle with another maximum age.
+    pub(crate) fn take(&self, last_second: u64) -> Option<Tls13ClientSessionValue> {
         loop {
             let ticket = self.tickets.take()?;
             self.give_back(ticket.bytes);
-            if now <= ticket.last_second {
+            if ticket.last_second == last_second {
                 return Some(ticket.value);
             }
         }

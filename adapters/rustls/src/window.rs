@@ -93,6 +93,11 @@ impl Bound {
         (!may_be_of_before).then(|| self.windows.last_second(now, digest))
     }
 
+    /// The last second of the present window.
+    pub(crate) fn end(&self, now: u64, digest: &[u8; 32]) -> u64 {
+        self.windows.last_second(now, digest)
+    }
+
     /// Whether a session that was made at `created` may be used at `now`.
     pub(crate) fn is_current(&self, created: u64, now: u64, digest: &[u8; 32]) -> bool {
         now <= self.windows.last_second(created, digest)

@@ -177,3 +177,18 @@ fn a_client_ends_a_chain_of_resumptions() {
         assert!((2..=4).contains(&resumed), "{version:?}: {resumed}");
     }
 }
+
+#[test]
+fn a_client_context_keeps_its_own_maximum_age() {
+    for version in BOTH {
+        let servers = ServerStore::new(100).unwrap();
+        let long = ClientStore::new(10).unwrap();
+        let short = long.clone().max_age(Duration::from_secs(1));
+        let server = server_of(&servers, version);
+        let [long, short] = [long, short].map(|store| client_of(&store, |_| {}));
+        assert!(!connect(&long, &server));
+        assert!(connect(&short, &server), "{version:?}: still young");
+        sleep(Duration::from_millis(2_100));
+        assert!(!connect(&short, &server), "{version:?}");
+    }
+}

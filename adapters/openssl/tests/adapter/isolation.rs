@@ -286,3 +286,41 @@ fn set_id_context(ssl: &openssl::ssl::SslRef, bytes: &[u8]) {
     };
     assert_eq!(set, 1);
 }
+
+/// A listener without a store, which changes by name to a context that has one and demands a
+/// certificate: libssl resumes by tickets of its own, without asking for one.
+#[test]
+fn a_ticket_of_a_context_without_store_is_not_resumed_where_a_certificate_is_demanded() {
+    for version in BOTH {
+        let (person, store) = (Site::new(), ServerStore::new(100).unwrap());
+        let inner = Site::new().server(version, |builder| {
+            person.demand(builder);
+            store.attach(builder, context("inner")).unwrap();
+        });
+        let outer = Site::new().server(version, |builder| {
+            builder.set_session_id_context(b"outer").unwrap();
+            builder.set_verify(openssl::ssl::SslVerifyMode::NONE);
+            let inner = inner.clone();
+            builder.set_servername_callback(move |ssl, _| {
+                if ssl.servername(openssl::ssl::NameType::HOST_NAME) == Some("inner.example") {
+                    ssl.set_ssl_context(&inner).unwrap();
+                    ssl.set_verify(crate::support::MUTUAL);
+                }
+                Ok(())
+            });
+        });
+        let client = Client::new();
+        assert!(!visit(&client, &outer, None, None));
+        let session = client.sessions().pop().unwrap();
+        assert!(visit(&client, &outer, None, Some(&session)), "{version:?}: libssl's own business");
+        let session = client.sessions().pop().unwrap_or(session);
+        let mut ssl = client.ssl(Some(&session));
+        ssl.set_hostname("inner.example").unwrap();
+        let mut link = Link::new(ssl, Ssl::new(&outer).unwrap());
+        let ended = link.handshake();
+        // Up to TLS 1.2 the callback is shown the name of the session, and stays.
+        let is_inside = link.server.ssl().verify_mode() == crate::support::MUTUAL;
+        assert_eq!(is_inside, version == SslVersion::TLS1_3);
+        assert!(!is_inside || ended.is_err(), "{version:?}");
+    }
+}

@@ -6,6 +6,7 @@ mod clocks;
 mod counters;
 mod early_data;
 mod isolation;
+mod moved;
 mod panics;
 mod readme;
 mod support;

@@ -4,7 +4,9 @@ use std::ffi::c_int;
 
 use foreign_types::ForeignTypeRef;
 use openssl::error::ErrorStack;
-use openssl::ssl::{Ssl, SslContext, SslContextBuilder, SslMethod, SslRef, SslVerifyMode, SslVersion};
+use openssl::ssl::{
+    Ssl, SslContext, SslContextBuilder, SslMethod, SslRef, SslVerifyMode, SslVersion, StatusType,
+};
 use openssl::x509::store::X509StoreBuilder;
 use openssl::x509::verify::X509CheckFlags;
 use sessile::Context;
@@ -188,5 +190,42 @@ fn a_demand_that_comes_in_the_middle_of_a_handshake_ends_it() {
         assert!(link.handshake().is_err(), "{version:?}");
         assert!(link.client.ssl_write(b"ask").is_err());
         assert_eq!(pair.store.stats().resumed, 0, "{version:?}");
+    }
+}
+
+/// A status callback comes after the server was verified. What the authorities of one context vouched
+/// for is not offered by another that the callback changes to.
+#[test]
+fn a_session_belongs_to_the_context_that_verified_the_server() {
+    for version in BOTH {
+        let (site, servers) = (Site::new(), ServerStore::new(100).unwrap());
+        let server = site.server(version, |context| servers.attach(context, Context::NONE).unwrap());
+        let store = ClientStore::new(10).unwrap();
+        let context = |name: &str, change: &dyn Fn(&mut SslContextBuilder)| {
+            let mut builder = SslContextBuilder::new(SslMethod::tls_client()).unwrap();
+            builder.set_verify(SslVerifyMode::PEER);
+            change(&mut builder);
+            store.attach(&mut builder, Context::digest([name])).unwrap();
+            builder.build()
+        };
+        let strict = context("trusts nobody", &|_| {});
+        let lax = context("trusts the site", &|builder| {
+            builder.cert_store_mut().add_cert(site.certificate().clone()).unwrap();
+            let strict = strict.clone();
+            builder.set_status_callback(move |ssl| ssl.set_ssl_context(&strict).map(|()| true)).unwrap();
+        });
+        let visit = |context: &SslContext| {
+            let mut ssl = Ssl::new(context).unwrap();
+            ssl.set_status_type(StatusType::OCSP).unwrap();
+            ClientStore::offer(&mut ssl, "a:443").unwrap();
+            let mut link = Link::new(ssl, Ssl::new(&server).unwrap());
+            link.handshake().ok()?;
+            link.exchange();
+            let resumed = link.resumed();
+            link.close();
+            Some(resumed)
+        };
+        assert_eq!(visit(&lax), Some(false), "{version:?}");
+        assert_eq!(visit(&strict), None, "{version:?}: it trusts nobody");
     }
 }

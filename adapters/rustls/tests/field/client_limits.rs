@@ -114,6 +114,26 @@ fn a_client_that_comes_back_often_is_authenticated_anew_after_max_age() {
     }
 }
 
+#[test]
+fn a_client_resumes_nothing_that_a_handle_of_another_age_made() {
+    for version in BOTH {
+        let site = Site::new(&["localhost"]);
+        let server = Arc::new(hostile(&site, version, 200));
+        let long = ClientStore::new(100).unwrap();
+        let short = long.clone().max_age(Duration::from_secs(1));
+        let contexts = [long, short].map(|store| store.for_context(Context::NONE));
+        // One verifier: rustls compares the object.
+        let made = site.client_with(contexts[0].clone());
+        let mut resumed = made.clone();
+        resumed.resumption = rustls::client::Resumption::store(contexts[1].clone());
+        let (made, resumed) = (Arc::new(made), Arc::new(resumed));
+        assert_eq!(shake(&made, &server), Full);
+        assert_eq!(shake(&made, &server), Resumed, "{version:?}");
+        std::thread::sleep(Duration::from_millis(2_100));
+        assert_eq!(shake(&resumed, &server), Full, "{version:?}");
+    }
+}
+
 /// Handshakes that begin there end in the same second, and windows of whole seconds are aligned to
 /// them.
 fn sleep_to_the_middle_of_a_second() {

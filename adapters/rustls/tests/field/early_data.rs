@@ -6,7 +6,7 @@ use rustls::HandshakeKind::{Full, Resumed};
 use rustls::server::StoresServerSessions;
 use rustls::version::{TLS12, TLS13};
 use rustls::{ClientConfig, HandshakeKind, ServerConfig};
-use sessile::{CoarseClock, Context};
+use sessile::{CoarseClock, Context, Hooks, Secret, Session, SessionCache};
 use sessile_rustls::ServerStore;
 
 use crate::support::{EARLY, Pair, Site, answer, first_flight, hello, replay, shake};
@@ -106,6 +106,32 @@ fn what_a_tier_supplied_is_never_taken_for_the_original() {
             assert_eq!(peers.play(&flight), (PLAYS, 0), "{answer:?}");
         }
     }
+}
+
+#[test]
+fn a_handle_that_a_hook_adds_again_brings_early_data_once() {
+    let store = ServerStore::new(100).unwrap();
+    let cache = Arc::downgrade(store.cache());
+    let again = move |session: &Session<Secret>, _| {
+        let _ = cache.upgrade().unwrap().add(session.clone());
+    };
+    store.cache().set_hooks(Hooks::new().on_removed(again));
+    let peers = Peers::new(store.for_context(Context::NONE));
+    assert_eq!(peers.play(&first_flight(&peers.client).1), (PLAYS, 1));
+}
+
+#[test]
+fn a_session_in_two_caches_brings_early_data_once() {
+    let other = Arc::new(SessionCache::new(100).unwrap());
+    let copies = Arc::clone(&other);
+    let copy = move |session: &Session<Secret>| drop(copies.add(session.clone()));
+    let cache = SessionCache::builder().hooks(Hooks::new().on_added(copy)).build().unwrap();
+    let peers = Peers::new(ServerStore::from_cache(Arc::new(cache)).for_context(Context::NONE));
+    let mut server = (*peers.server).clone();
+    server.session_storage = ServerStore::from_cache(other).for_context(Context::NONE);
+    let beside = Peers { server: Arc::new(server), client: Arc::clone(&peers.client) };
+    let flight = first_flight(&peers.client).1;
+    assert_eq!((peers.play(&flight), beside.play(&flight)), ((1, 1), (1, 0)));
 }
 
 #[test]

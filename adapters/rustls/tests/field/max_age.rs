@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use rustls::HandshakeKind::{Full, Resumed};
 use rustls::version::TLS13;
-use sessile::{Context, ManualClock, Secret, SessionCache};
+use sessile::{Clock, Context, ManualClock, Secret, SessionCache};
 use sessile_rustls::ServerStore;
+use sha2::{Digest, Sha256};
 
 use crate::support::{BOTH, Pair, Site, shake};
 use crate::tier::{Answer, cache_with_tier};
@@ -104,4 +105,33 @@ fn a_handshake_across_the_end_of_a_window_makes_no_session() {
     clock.advance(2);
     assert_eq!(shake(&client, &server), Full);
     assert_eq!(shake(&client, &server), Resumed);
+}
+
+/// Two configurations of one context with windows that do not end together: a client that always
+/// visits the one whose window ends later would be carried across the ends of both.
+#[test]
+fn a_chain_through_handles_of_different_ages_ends() {
+    const LENGTHS: [u64; 2] = [30, 49];
+    let (clock, context) = (Arc::new(ManualClock::new(1_800_000_000)), Context::digest(["chain"]));
+    let store = ServerStore::from_cache(cache(&clock));
+    let site = Site::new(&["localhost"]);
+    let servers = LENGTHS.map(|seconds| {
+        let store = store.clone().max_age(Duration::from_secs(seconds));
+        Arc::new(site.server(&TLS13, store.for_context(context)))
+    });
+    let digest = Sha256::digest(context.as_bytes());
+    let phase = u64::from_be_bytes(digest[..8].try_into().unwrap());
+    let remaining = |length: u64| {
+        let elapsed = (u128::from(clock.now().as_secs()) + u128::from(phase)) % u128::from(length);
+        length - elapsed as u64
+    };
+    let client = Arc::new(site.client());
+    let full: Vec<u64> = (0..400)
+        .filter(|_| {
+            clock.advance(1);
+            let visited = usize::from(remaining(LENGTHS[1]) > remaining(LENGTHS[0]));
+            shake(&client, &servers[visited]) == Full
+        })
+        .collect();
+    assert!(full.windows(2).all(|pair| pair[1] - pair[0] <= 49) && full.len() >= 8, "{full:?}");
 }
