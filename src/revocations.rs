@@ -22,9 +22,10 @@ impl Revocations {
         Self(ArcCell::new(HashMap::new()))
     }
 
-    /// Begins a generation. Copies the list, which has one entry for each context ever revoked.
-    pub(crate) fn revoke(&self, context: Context, at: Timestamp) -> Generation {
-        let revocation = Revocation { began: Generation::begin(), at };
+    /// Notes that the context's sessions of before the generation `began` are revoked. Copies the list,
+    /// which has one entry for each context ever revoked.
+    pub(crate) fn note(&self, context: Context, began: Generation, at: Timestamp) {
+        let revocation = Revocation { began, at };
         self.0.update(|list| {
             let mut list = list.clone();
             // Another thread may have revoked the context in a later generation meanwhile.
@@ -34,7 +35,6 @@ impl Revocations {
             }
             list
         });
-        revocation.began
     }
 
     #[cold]

@@ -313,10 +313,17 @@ impl<T> Settings<T> {
 
     /// Ends all generations of a context that are older than the one that begins.
     pub(crate) fn revoke(&self, context: Context, now: Timestamp) -> Generation {
-        let generation = self.revocations.revoke(context, now);
-        // ORDERING: Release: see `has_revocations`. Invisible: as there.
-        self.mode.fetch_or(REVOKED, Ordering::Release);
-        generation
+        loop {
+            let before = Generation::present();
+            self.revocations.note(context, before.next(), now);
+            // ORDERING: Release: see `has_revocations`. Invisible: as there.
+            self.mode.fetch_or(REVOKED, Ordering::Release);
+            // What is built in the new generation was built after the list said so. Else another
+            // revocation began it before that, and this one needs the next.
+            if before.begin_next() {
+                return before.next();
+            }
+        }
     }
 
     /// Whether the context was revoked after `since`.

@@ -93,17 +93,20 @@ impl Generation {
     /// The generation of what is built now.
     #[inline]
     pub fn present() -> Self {
-        // ORDERING: Relaxed: one word. A thread that reads it late builds sessions that count as
-        // older than they are, which ends them too early at worst.
-        Self(PRESENT.load(Ordering::Relaxed))
+        // ORDERING: Acquire: the revocation that began this generation is in its cache's list; pairs
+        // with the exchange in `begin`. Invisible: arc-swap holds the list, and no model sees into it.
+        Self(PRESENT.load(Ordering::Acquire))
     }
 
-    /// Begins the next generation, and returns it.
-    pub(crate) fn begin() -> Self {
-        let next = |present: u32| Some(present.saturating_add(1));
-        // ORDERING: Relaxed twice: as above.
-        let before = PRESENT.fetch_update(Ordering::Relaxed, Ordering::Relaxed, next);
-        Self(before.map_or(u32::MAX, |before| before.saturating_add(1)))
+    /// The generation after this one.
+    pub(crate) fn next(self) -> Self {
+        Self(self.0.saturating_add(1))
+    }
+
+    /// Begins the next generation, if this is the present one still.
+    pub(crate) fn begin_next(self) -> bool {
+        // ORDERING: Release: see `present`. Invisible: as there. Relaxed on failure: only compared.
+        PRESENT.compare_exchange(self.0, self.next().0, Ordering::Release, Ordering::Relaxed).is_ok()
     }
 }
 
