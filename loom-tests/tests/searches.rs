@@ -18,18 +18,18 @@ fn take_beside_take() {
 }
 
 /// Models of one scenario that differ in their switches.
-fn models() -> [Model; 3] {
-    let seeing = Model::new("take_beside_take").sees(&[REGISTRY, TALLY]).preemptions(1);
-    [Model::new("take_beside_take").preemptions(1), seeing, seeing.real_epoch()]
+fn models(name: &'static str) -> [Model; 3] {
+    let seeing = Model::new(name).sees(&[REGISTRY, TALLY]).preemptions(1);
+    [Model::new(name).preemptions(1), seeing, seeing.real_epoch()]
 }
 
 /// Three searches with different switches begin together, and each finds the schedules that it finds alone.
 #[test]
 fn searches_beside_each_other_are_as_alone() {
-    let alone = models().map(|model| model.search(take_beside_take).schedules);
+    let alone = models("take_beside_take").map(|model| model.search(take_beside_take).schedules);
     assert!(alone[0] < alone[1] && alone[1] != alone[2], "the switches make no difference: {alone:?}");
     let begun = Arc::new(Barrier::new(alone.len()));
-    let together = models().map(|model| {
+    let together = models("take_beside_take").map(|model| {
         let begun = Arc::clone(&begun);
         std::thread::spawn(move || {
             let waited = AtomicBool::new(false);
@@ -50,7 +50,7 @@ fn searches_beside_each_other_are_as_alone() {
 /// dropped outside of a model.
 #[test]
 fn a_failed_search_ends_alone() {
-    let [model, _, real] = models();
+    let [model, _, real] = models("fails_as_meant");
     let alone = model.search(take_beside_take).schedules;
     for model in [model, real] {
         assert_fails(model);
@@ -103,7 +103,7 @@ fn a_single_schedule_is_accepted_with_a_reason() {
 #[test]
 #[should_panic(expected = "not a single one because one thread")]
 fn several_schedules_are_not_a_single_one() {
-    models()[0].single_schedule("one thread").search(take_beside_take);
+    models("take_beside_take")[0].single_schedule("one thread").search(take_beside_take);
 }
 
 /// A violation that is expected must be found, and be the one.
