@@ -1,15 +1,18 @@
 //! A cache with everything switched on: weights, modes that change, a second tier, hooks that call back.
 //!
 //! After each operation the cache must be whole ([`assert_whole`]): no key twice, no more than the capacity, counters that
-//! balance. What is stored must be what the hooks were told of, no session may come back from a key that it does not have,
-//! and in the end every payload is dropped once.
+//! balance. A copy that asks the cache for a key whenever a hook tells of it must be what is stored, but for what the second tier
+//! supplied itself; no session may come back from a key that it does not have, and in the end every payload is dropped once.
 
 use crate::OPERATIONS_MAX;
 use crate::common::{Ledger, Payload, START, assert_whole};
 use crate::operation::Key;
 use arbitrary::{Result, Unstructured};
-use sessile::{Added, Hooks, ManualClock, Mode, Policy, RemovalCause, Session, SessionCache, SessionId};
-use std::collections::HashSet;
+use sessile::{
+    Added, Context, Hooks, ManualClock, Mode, Policy, Protocol, RemovalCause, Session, SessionCache,
+    SessionId,
+};
+use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
@@ -26,11 +29,19 @@ pub(crate) struct Open {
 struct Known {
     cache: Weak<SessionCache<Payload>>,
     ledger: Arc<Ledger>,
-    /// Numbers of the payloads that came and did not leave.
-    stored: Mutex<HashSet<u64>>,
+    /// What was stored under each key when a hook last told of it: numbers of payloads.
+    copy: Mutex<HashMap<FullKey, u64>>,
+    /// Numbers of what the second tier supplied.
+    supplied: Mutex<HashSet<u64>>,
     numbers: AtomicU64,
     /// Calls that hooks may still make, so that none calls itself for ever.
     calls_left: AtomicU64,
+}
+
+type FullKey = (SessionId, Context, Protocol);
+
+fn key_of(session: &Session<Payload>) -> FullKey {
+    (session.id(), session.context(), session.protocol())
 }
 
 const CALLS_PER_OPERATION: u64 = 3;
@@ -67,31 +78,35 @@ impl Known {
     }
 
     fn came(&self, session: &Session<Payload>) {
-        // A hook that called back may have been told of the departure first; then the pair cancels out.
-        let number = session.number();
-        self.turn(number);
-        self.call_back(number);
+        self.look_up(session);
+        self.call_back(session.number());
     }
 
     fn left(&self, session: &Session<Payload>, _cause: RemovalCause) {
-        let number = session.number();
-        self.turn(number);
-        self.call_back(number + 1);
+        self.look_up(session);
+        self.call_back(session.number() + 1);
     }
 
-    /// A session comes and goes in turn: whichever is told first, one telling undoes the other.
-    fn turn(&self, number: u64) {
-        let mut stored = self.stored.lock().expect("no hook panics");
-        if !stored.remove(&number) {
-            stored.insert(number);
-        }
+    /// Notes what is stored under the key of a session now.
+    fn look_up(&self, session: &Session<Payload>) {
+        let Some(cache) = self.cache.upgrade() else { return };
+        let stored = cache.view(session.context()).protocol(session.protocol()).peek(&session.id());
+        let mut copy = self.copy.lock().expect("no hook panics");
+        match stored {
+            Some(stored) => copy.insert(key_of(session), stored.number()),
+            None => copy.remove(&key_of(session)),
+        };
     }
 
     /// The second tier: every fourth payload is known there.
     fn fetch(&self, id: &SessionId) -> Option<Session<Payload>> {
         let number = self.numbers.load(Ordering::Relaxed);
         self.call_back(number);
-        (number % 4 == 0).then(|| Session::new(*id, self.ledger.payload(self.next())))
+        (number % 4 == 0).then(|| {
+            let number = self.next();
+            self.supplied.lock().expect("no hook panics").insert(number);
+            Session::new(*id, self.ledger.payload(number))
+        })
     }
 
     fn next(&self) -> u64 {
@@ -135,7 +150,8 @@ impl Open {
         let known = Arc::new(Known {
             cache: Arc::downgrade(&cache),
             ledger: Ledger::new(),
-            stored: Mutex::default(),
+            copy: Mutex::default(),
+            supplied: Mutex::default(),
             numbers: AtomicU64::new(0),
             calls_left: AtomicU64::new(0),
         });
@@ -200,10 +216,7 @@ impl Open {
         match self.cache.add(session) {
             Ok(Added::Replaced(old)) => {
                 assert!(!Session::ptr_eq(&old, &given), "replaced by itself");
-                assert_eq!(
-                    (old.id(), old.context(), old.protocol()),
-                    (given.id(), given.context(), given.protocol())
-                );
+                assert_eq!(key_of(&old), key_of(&given));
             }
             Ok(Added::Inserted) | Ok(Added::Identical) | Err(_) => {}
         }
@@ -221,8 +234,17 @@ impl Open {
 
     fn check(&self) {
         assert_whole(&self.cache);
-        let listed: HashSet<u64> = self.cache.iter().map(|session| session.number()).collect();
-        assert_eq!(listed, *self.known.stored.lock().expect("no hook panics"), "what the hooks were told");
+        let supplied = self.known.supplied.lock().expect("no hook panics");
+        let own = |entries: &HashMap<FullKey, u64>| -> HashMap<FullKey, u64> {
+            entries
+                .iter()
+                .filter(|one| !supplied.contains(one.1))
+                .map(|(key, number)| (*key, *number))
+                .collect()
+        };
+        let stored = self.cache.iter().map(|session| (key_of(&session), session.number())).collect();
+        let copy = self.known.copy.lock().expect("no hook panics");
+        assert_eq!(own(&stored), own(&copy), "what is stored, and what the hooks led to");
     }
 
     fn finish(mut self) {
