@@ -231,7 +231,7 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
     ) -> Result<Placed<T>, Rejection> {
         let claimant = self.claimant(pin)?;
         let block = session.block();
-        let key = Key { id: block.id(), context: block.context(), protocol: block.protocol() };
+        let key = Key::of_block(block);
         let mut newcomer = Newcomer {
             block: session.address(),
             probe: *probe,

@@ -19,7 +19,7 @@ pub(super) enum Standing {
 }
 
 /// How one look at the table ended.
-pub(super) enum Looked<R> {
+enum Looked<R> {
     Hit(R),
     Missed,
     /// Found, but dated after the reading of the clock that the look was made with.
@@ -164,19 +164,31 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
         now: u64,
         lend: impl FnOnce(&Session<T>) -> R,
     ) -> Option<R> {
+        self.look_for(Key { id, context, protocol }, &self.root.probe(hash), now, &|_| true, lend)
+    }
+
+    /// A lookup of what satisfies `accept`, by the settings.
+    #[inline]
+    pub(super) fn look_for<R>(
+        &self,
+        key: Key<'_>,
+        probe: &Probe,
+        now: u64,
+        accept: &impl Fn(&Session<T>) -> bool,
+        lend: impl FnOnce(&Session<T>) -> R,
+    ) -> Option<R> {
         if !self.settings.looks_up() {
             self.count(&self.domain.pin(), Counter::Misses);
             return None;
         }
-        let (key, probe, mut lend) = (Key { id, context, protocol }, self.root.probe(hash), Some(lend));
-        let accept = |_: &Session<T>| true;
-        self.in_time(now, |now, may_retry| self.look_at(key, &probe, now, may_retry, &accept, &mut lend))
+        let mut lend = Some(lend);
+        self.in_time(now, |now, may_retry| self.look_at(key, probe, now, may_retry, accept, &mut lend))
     }
 
     /// Looks by the clock. What is too early was stored since the clock was read, perhaps: by a newer reading it may be of
     /// the present. Ends when the clock stands still between two looks.
     #[inline]
-    pub(super) fn in_time<R>(&self, mut now: u64, mut look: impl FnMut(u64, bool) -> Looked<R>) -> Option<R> {
+    fn in_time<R>(&self, mut now: u64, mut look: impl FnMut(u64, bool) -> Looked<R>) -> Option<R> {
         let mut may_retry = true;
         loop {
             match look(now, may_retry) {
@@ -189,7 +201,7 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
         }
     }
 
-    pub(super) fn look_at<R>(
+    fn look_at<R>(
         &self,
         key: Key<'_>,
         probe: &Probe,

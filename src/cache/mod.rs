@@ -361,7 +361,7 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
     /// Whether the context of a session was revoked after the session was authenticated.
     #[inline]
     fn is_revoked_block(&self, block: &Block<T>) -> bool {
-        self.settings.has_revocations() && self.settings.is_revoked(block.context(), block.generation())
+        self.settings.is_revoked(block.context(), block.generation())
     }
 
     #[inline]

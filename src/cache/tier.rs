@@ -19,6 +19,18 @@ pub enum Source {
     Tier,
 }
 
+/// `accept`, which leaves in `refused` whether the last session was not wanted.
+fn noting<'a, T>(
+    accept: &'a impl Fn(&Session<T>) -> bool,
+    refused: &'a Cell<bool>,
+) -> impl Fn(&Session<T>) -> bool + 'a {
+    |session| {
+        let is_accepted = accept(session);
+        refused.set(!is_accepted);
+        is_accepted
+    }
+}
+
 impl<T: Send + Sync + 'static> SessionCache<T> {
     /// A take of what satisfies `accept`. What does not stays, and then the tier is not asked.
     pub(super) fn take_key_if(
@@ -27,12 +39,7 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
         accept: impl Fn(&Session<T>) -> bool,
     ) -> Option<(Session<T>, Source)> {
         let refused = Cell::new(false);
-        let taken = self.take_stored(key, &|session| {
-            let is_accepted = accept(session);
-            refused.set(!is_accepted);
-            is_accepted
-        });
-        match taken {
+        match self.take_stored(key, &noting(&accept, &refused)) {
             Some(session) => {
                 let source = if session.block().set_from_tier() { Source::Tier } else { Source::Cache };
                 Some((session, source))
@@ -48,33 +55,16 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
         key: Key<'_>,
         accept: impl Fn(&Session<T>) -> bool,
     ) -> Option<(Session<T>, Source)> {
-        let refused = Cell::new(false);
-        let noting = |session: &Session<T>| {
-            let is_accepted = accept(session);
-            refused.set(!is_accepted);
-            is_accepted
-        };
-        let (probe, mut lend) = (self.probe(key), Some(Session::clone));
-        let found = match self.settings.looks_up() {
-            true => self.in_time(self.time.now(), |now, may_retry| {
-                self.look_at(key, &probe, now, may_retry, &noting, &mut lend)
-            }),
-            false => {
-                self.count(&self.domain.pin(), Counter::Misses);
-                None
+        let (probe, now, refused) = (self.probe(key), self.time.now(), Cell::new(false));
+        match self.look_for(key, &probe, now, &noting(&accept, &refused), Session::clone) {
+            Some(session) => {
+                let source = if session.block().is_from_tier() { Source::Tier } else { Source::Cache };
+                Some((session, source))
             }
-        };
-        match found {
-            Some(session) => Some(Self::with_source(session)),
             None if refused.get() => None,
             None if !self.settings.wants_miss() => None,
             None => self.supplied_and_kept(key, &accept).map(|session| (session, Source::Tier)),
         }
-    }
-
-    fn with_source(session: Session<T>) -> (Session<T>, Source) {
-        let source = if session.block().is_from_tier() { Source::Tier } else { Source::Cache };
-        (session, source)
     }
 
     /// Asks the miss hook. What it supplies is checked like a stored session, counted, and kept unless the mode says

@@ -7,6 +7,20 @@ use openssl::error::ErrorStack;
 use openssl::ex_data::Index;
 use openssl::ssl::{Ssl, SslContext, SslContextBuilder, SslContextRef, SslRef};
 
+/// The index that is kept here, made at the first call.
+fn index<H, T>(
+    kept: &OnceLock<Index<H, T>>,
+    make: fn() -> Result<Index<H, T>, ErrorStack>,
+) -> Result<Index<H, T>, ErrorStack> {
+    match kept.get() {
+        Some(index) => Ok(*index),
+        None => {
+            let made = make()?;
+            Ok(*kept.get_or_init(|| made))
+        }
+    }
+}
+
 /// The place of one kind of value among the extra data of contexts.
 pub(crate) struct Place<T>(OnceLock<Index<SslContext, T>>);
 
@@ -17,14 +31,7 @@ impl<T: Send + Sync + 'static> Place<T> {
 
     /// Puts a value there, in place of what was attached before.
     pub(crate) fn fill(&self, context: &mut SslContextBuilder, value: T) -> Result<(), ErrorStack> {
-        let index = match self.0.get() {
-            Some(index) => *index,
-            None => {
-                let made = SslContext::new_ex_index()?;
-                *self.0.get_or_init(|| made)
-            }
-        };
-        context.set_ex_data(index, value);
+        context.set_ex_data(index(&self.0, SslContext::new_ex_index)?, value);
         Ok(())
     }
 
@@ -43,14 +50,7 @@ impl<T: Send + Sync + 'static> Slot<T> {
     }
 
     pub(crate) fn fill(&self, ssl: &mut SslRef, value: T) -> Result<(), ErrorStack> {
-        let index = match self.0.get() {
-            Some(index) => *index,
-            None => {
-                let made = Ssl::new_ex_index()?;
-                *self.0.get_or_init(|| made)
-            }
-        };
-        ssl.set_ex_data(index, value);
+        ssl.set_ex_data(index(&self.0, Ssl::new_ex_index)?, value);
         Ok(())
     }
 

@@ -29,7 +29,6 @@ pub(crate) struct Progress {
 }
 
 /// The session that a lookup handed to libssl, which may resume it.
-#[derive(Clone)]
 pub(crate) struct Parent {
     pub(crate) store: Arc<Shared>,
     pub(crate) id: SessionId,

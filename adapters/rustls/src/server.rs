@@ -1,9 +1,8 @@
 //! The server's side: one cache, seen by each `ServerConfig` from its own context.
 //!
 //! rustls stores a session under a random key of 32 bytes and fetches it back by `get` (TLS 1.2) or
-//! by
-//! `take` (TLS 1.3, once per ticket that a client offers). The keys it looks up are whatever the peer
-//! sent, and it looks before it knows whether the peer has the session's secret.
+//! by `take` (TLS 1.3, once per ticket that a client offers). The keys it looks up are whatever the
+//! peer sent, and it looks before it knows whether the peer has the session's secret.
 //!
 //! A session is fit for early data only once: when a `take` removes it from the cache. Whatever is
 //! handed out otherwise, a copy of what stays or the answer of a second tier, is made unfit.
