@@ -40,6 +40,9 @@ pub const PUBLISHED: &str = "src/reclaim/published.rs";
 /// The permits, which only models are about that count beside others.
 pub const BUDGET: &str = "src/budget.rs";
 
+/// Mode and hooks, which only models are about that change them.
+pub const SETTINGS: &str = "src/settings.rs";
+
 /// A cache that does nothing on the side: a model's schedules are spent on what it is about.
 pub fn cache<T: Send + Sync + 'static>(capacity: usize) -> Arc<SessionCache<T>> {
     let mode = Mode { auto_flush: false, ..Mode::default() };

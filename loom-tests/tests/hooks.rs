@@ -1,10 +1,12 @@
-//! Hooks that come back: a hook runs after its operation, under no guard, and may do anything with the cache.
+//! Hooks: one runs after its operation, under no guard, and may do anything with the cache; they are replaced whole.
 //!
-//! Guards: the order of guard and hooks in `announce`, which drops the one before it calls the others.
+//! Guards: the order of guard and hooks in `announce`, which drops the one before it calls the others, and the words of
+//! `settings.rs` that say which hooks and which mode are set.
 
 use loom_tests::ledger::{Entry, Ledger};
-use loom_tests::{Model, REGISTRY, id, thread};
-use sessile::{Mode, RemovalCause, Session, SessionCache};
+use loom_tests::{Model, REGISTRY, SETTINGS, id, thread};
+use sessile::{Context, Hooks, Mode, RemovalCause, Session, SessionCache};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
 
 type Home = Arc<OnceLock<Weak<SessionCache<Entry>>>>;
@@ -52,5 +54,43 @@ fn hook_reenters() {
         assert_eq!(ledger.alive(), 1);
         drop(cache);
         assert_eq!(ledger.alive(), 0);
+    });
+}
+
+/// Hooks of one kind set beside hooks of another: whichever stay, they are called.
+#[test]
+fn hooks_of_two_threads() {
+    Model::new("hooks_of_two_threads").sees(&[SETTINGS]).check(|| {
+        let cache = loom_tests::cache(4);
+        let calls = Arc::new(AtomicU64::new(0));
+        let (on_added, on_removed) = (Arc::clone(&calls), Arc::clone(&calls));
+        let setter = {
+            let cache = Arc::clone(&cache);
+            let hook = move |_: &Session<u64>| _ = on_added.fetch_add(1, Ordering::Relaxed);
+            thread::spawn(move || cache.set_hooks(Hooks::new().on_added(hook)))
+        };
+        let hook = move |_: &Session<u64>, _| _ = on_removed.fetch_add(1, Ordering::Relaxed);
+        cache.set_hooks(Hooks::new().on_removed(hook));
+        setter.join().unwrap();
+        assert!(cache.add(Session::new(id(1), 1)).is_ok() && cache.remove_id(&id(1)));
+        assert_eq!(calls.load(Ordering::Relaxed), 1, "the hooks that are set hear of it");
+    });
+}
+
+/// A mode set beside a revocation: both are in force.
+#[test]
+fn mode_beside_revocation() {
+    Model::new("mode_beside_revocation").sees(&[SETTINGS]).check(|| {
+        let cache = loom_tests::cache(4);
+        let mode = Mode { update_time: true, ..cache.mode() };
+        assert!(cache.add(Session::new(id(1), 1)).is_ok());
+        let setter = {
+            let cache = Arc::clone(&cache);
+            thread::spawn(move || cache.set_mode(mode))
+        };
+        cache.revoke(Context::NONE);
+        setter.join().unwrap();
+        assert!(cache.get(&id(1)).is_none(), "the session is of a context that was revoked");
+        assert_eq!(cache.mode(), mode);
     });
 }

@@ -1,4 +1,4 @@
-//! Words that a model sees only if it asks for their file: statistics, dates, permits, the registry of threads.
+//! Words that a model sees only if it asks for their file: statistics, dates, permits, settings, the registry of threads.
 //!
 //! Most models are not about them. Unseen they are the standard library's: they cost no search, and the edges that they would
 //! carry cannot hide that one is missing elsewhere.
@@ -57,6 +57,7 @@ macro_rules! integer {
                 -> Result<$value, $value>;
             fetch_add(value: $value, ordering: Ordering) -> $value;
             fetch_sub(value: $value, ordering: Ordering) -> $value;
+            fetch_or(value: $value, ordering: Ordering) -> $value;
             fetch_update(set: Ordering, fetch: Ordering, f: impl FnMut($value) -> Option<$value>)
                 -> Result<$value, $value>;
         }
