@@ -126,7 +126,7 @@ impl<T: Send + Sync + 'static> SessionCacheBuilder<T> {
         self
     }
 
-    /// The timeout of sessions that bring none, in whole seconds; 7200 unless set.
+    /// The timeout of sessions that bring none, rounded up to whole seconds; 7200 unless set.
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = timeout;
         self

@@ -37,6 +37,10 @@ pub use crate::settings::{Hooks, Mode, Operation, Query};
 pub use crate::stats::{Garbage, Handshake, Stats};
 pub use crate::timestamp::Timestamp;
 
+#[cfg(doc)]
+#[doc = include_str!("../docs/coming-from.md")]
+pub mod coming_from {}
+
 /// What the models need beside the public API.
 #[cfg(any(sessile_loom, sessile_shuttle))]
 #[doc(hidden)]

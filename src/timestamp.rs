@@ -44,6 +44,11 @@ impl Timestamp {
     }
 }
 
+/// A timeout in whole seconds. A fraction counts as a second, or a short timeout would be none.
+pub(crate) fn timeout_seconds(timeout: Duration) -> u64 {
+    timeout.as_secs().saturating_add(u64::from(timeout.subsec_nanos() > 0))
+}
+
 impl From<u64> for Timestamp {
     /// Whole seconds since the Unix epoch.
     fn from(seconds: u64) -> Self {
@@ -90,6 +95,16 @@ impl fmt::Display for Timestamp {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_timeout_is_rounded_up() {
+        let of = timeout_seconds;
+        assert_eq!(
+            [of(Duration::ZERO), of(Duration::from_millis(900)), of(Duration::from_secs(1))],
+            [0, 1, 1]
+        );
+        assert_eq!([of(Duration::from_nanos(1_000_000_001)), of(Duration::MAX)], [2, u64::MAX]);
+    }
 
     #[test]
     fn arithmetic_saturates_and_fractions_are_cut_off() {

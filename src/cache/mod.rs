@@ -35,7 +35,7 @@ use crate::session::{Block, Context, Generation, KeyMatch, Protocol, Session, Se
 use crate::settings::{Hooks, Mode, Operation, Query, Settings};
 use crate::stats::{self, Counter, Counters, Garbage, Handshake, Stats};
 use crate::sync::Tally;
-use crate::timestamp::Timestamp;
+use crate::timestamp::{Timestamp, timeout_seconds};
 use crossbeam_utils::CachePadded;
 use std::fmt;
 use std::panic::{RefUnwindSafe, UnwindSafe};
@@ -150,7 +150,7 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
             domain: Domain::new(),
             hash: KeyedHash::new(),
             time: builder.time,
-            settings: Settings::new(builder.mode, builder.timeout.as_secs(), builder.hooks),
+            settings: Settings::new(builder.mode, timeout_seconds(builder.timeout), builder.hooks),
             sessions: Permits::new(capacity, resize::spare_shift()),
             weighing,
             recency: Recency::new(capacity),
@@ -274,10 +274,10 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
         self.settings.mode()
     }
 
-    /// Changes the timeout given to sessions that bring none (`SSL_CTX_set_timeout`); whole seconds. Sessions stored
+    /// Changes the timeout given to sessions that bring none (`SSL_CTX_set_timeout`), rounded up to whole seconds. Sessions stored
     /// already keep theirs.
     pub fn set_timeout(&self, timeout: Duration) {
-        self.settings.set_timeout_seconds(timeout.as_secs());
+        self.settings.set_timeout_seconds(timeout_seconds(timeout));
     }
 
     /// The timeout given to sessions that bring none.

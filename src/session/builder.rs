@@ -3,16 +3,16 @@
 
 use super::block::{Dates, Draft};
 use super::{Context, Generation, Protocol, Session, SessionId};
-use crate::timestamp::Timestamp;
+use crate::timestamp::{Timestamp, timeout_seconds};
 use std::time::Duration;
 
-/// Builds a [`Session`]: [`Session::builder`].
+/// Builds a [`Session`].
 ///
 /// ```
-/// use sessile::{Context, Protocol, Session, SessionId, Timestamp};
+/// use sessile::{Context, Protocol, SessionBuilder, SessionId, Timestamp};
 /// use std::time::Duration;
 ///
-/// let session = Session::<Vec<u8>>::builder(SessionId::from([1; 32]))
+/// let session = SessionBuilder::new(SessionId::from([1; 32]))
 ///     .context(Context::digest(["web"]))
 ///     .protocol(Protocol::TLS1_3)
 ///     .created_at(1_700_000_000)
@@ -26,7 +26,8 @@ use std::time::Duration;
 pub struct SessionBuilder(Draft);
 
 impl SessionBuilder {
-    pub(super) fn new(id: SessionId) -> Self {
+    /// Starts a session with more than an id and a payload.
+    pub fn new(id: SessionId) -> Self {
         Self(Draft::new(id))
     }
 
@@ -50,10 +51,10 @@ impl SessionBuilder {
         self
     }
 
-    /// How long the session lives after it was created, in whole seconds (fractions are cut off). Unless set, the
-    /// first cache that stores the session applies its own timeout.
+    /// How long the session lives after it was created, rounded up to whole seconds. Unless set, the first
+    /// cache that stores the session applies its own timeout.
     pub fn timeout(mut self, timeout: Duration) -> Self {
-        self.0.dates.timeout = timeout.as_secs().min(Dates::UNSET - 1);
+        self.0.dates.timeout = timeout_seconds(timeout).min(Dates::UNSET - 1);
         self
     }
 

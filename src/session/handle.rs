@@ -8,7 +8,7 @@ use super::block::{Block, Draft};
 use super::{Context, Generation, Protocol, SessionBuilder, SessionId};
 use crate::memory::try_box;
 use crate::sync::{Ordering, acquire_count};
-use crate::timestamp::Timestamp;
+use crate::timestamp::{Timestamp, timeout_seconds};
 use std::alloc::Layout;
 use std::fmt;
 use std::marker::PhantomData;
@@ -51,7 +51,7 @@ impl<T> Session<T> {
         Self::builder(id).build(payload)
     }
 
-    /// Starts a session with more than an id and a payload.
+    /// The same as [`SessionBuilder::new`], which needs no type of the payload.
     pub fn builder(id: SessionId) -> SessionBuilder {
         SessionBuilder::new(id)
     }
@@ -121,9 +121,9 @@ impl<T> Session<T> {
         Some(self.block().expires()).filter(|&seconds| seconds != u64::MAX).map(Timestamp::from)
     }
 
-    /// Changes the timeout (`SSL_SESSION_set_timeout`), also of a stored session. Fractions of a second are cut off.
+    /// Changes the timeout (`SSL_SESSION_set_timeout`), also of a stored session. Rounded up to whole seconds.
     pub fn set_timeout(&self, timeout: Duration) {
-        self.block().set_timeout(timeout.as_secs());
+        self.block().set_timeout(timeout_seconds(timeout));
     }
 
     /// Changes the date (`SSL_SESSION_set_time`), also of a stored session.
