@@ -214,8 +214,8 @@ fn a_lookup_finds_what_was_stored_while_the_second_ticked() {
 #[test]
 fn the_timeout_of_the_cache_is_changed_for_later_sessions_only() {
     let (builder, clock) = clocked(10);
-    let cache = builder.timeout(Duration::from_millis(10_900)).build().unwrap();
-    assert_eq!(cache.timeout(), Duration::from_secs(10), "whole seconds");
+    let cache = builder.timeout(Duration::from_millis(9_100)).build().unwrap();
+    assert_eq!(cache.timeout(), Duration::from_secs(10), "whole seconds, rounded up");
     let (before, after) = (session(1), session(2));
     assert!(cache.add(before.clone()).is_ok_and(|added| added.changed()));
     cache.set_timeout(Duration::from_secs(100));
