@@ -48,8 +48,13 @@ enum Task {
         #[arg(long)]
         preemptions: Option<usize>,
     },
-    /// Checks that each command that a document shows is run by continuous integration as it stands, or has a reason.
-    Documents,
+    /// Checks that each command that a document shows is run by continuous integration as it stands, or has a reason, and that
+    /// tables are those of the figures.
+    Documents {
+        /// Makes the tables anew from the figures first.
+        #[arg(long)]
+        write: bool,
+    },
     /// Instructions and writes to shared lines of each operation, against those in `benches/counts.toml`; fails when one grew.
     Counts(counts::Options),
     /// Everything that checks the races, in one table: the parts below and the models.
@@ -95,7 +100,7 @@ fn run(task: Task) -> Result<()> {
         Task::Test => ci::test(),
         Task::Stress => ci::stress(),
         Task::Loom { filter, preemptions } => loom::run(filter.as_deref(), preemptions),
-        Task::Documents => documents::run(),
+        Task::Documents { write } => documents::run(write),
         Task::Counts(options) => counts::run(&options),
         Task::Verify(options) => verify::run(&options),
         Task::Orderings(filtered) => verify::run_filtered(Part::Orderings, &filtered),

@@ -49,6 +49,10 @@ impl Ledger {
         toml::from_str(&text).with_context(|| format!("{shown} cannot be understood"))
     }
 
+    pub(super) fn figures(&self) -> &[Figures] {
+        &self.figures
+    }
+
     pub(super) fn write(&self, path: &Path) -> Result<()> {
         let text = format!("{HEADER}{}", toml::to_string(self)?);
         fs::write(path, text).with_context(|| format!("cannot write {}", path.display()))

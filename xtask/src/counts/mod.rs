@@ -102,6 +102,11 @@ fn compare(figures: &[Figures], filter: Option<&str>, skip: Option<&str>) -> Res
     );
 }
 
+/// The accepted figures as a table for a document.
+pub(crate) fn accepted_table() -> Result<String> {
+    Ok(table::for_document(Ledger::read(&path())?.figures()))
+}
+
 fn path() -> PathBuf {
     root().join("benches/counts.toml")
 }

@@ -74,6 +74,22 @@ pub(super) fn of_places(operations: &[Places]) -> Table {
     table
 }
 
+/// A line of Markdown for each operation.
+pub(super) fn for_document(figures: &[Figures]) -> String {
+    let columns = [Column::Instructions, Column::Locked, Column::Loads, Column::SharedWrites];
+    let heads: Vec<_> = columns.iter().map(|column| format!(" {column} |")).collect();
+    let mut table =
+        format!("| operation | sessions |{}\n|---|--:|{}\n", heads.concat(), "--:|".repeat(columns.len()));
+    for line in figures {
+        let cells = columns.map(|column| {
+            let digits = if column == Column::Instructions { 0 } else { 1 };
+            format!(" {} |", line.get(column).map_or("-".into(), |value| format!("{value:.digits$}")))
+        });
+        table += &format!("| {} | {} |{}\n", line.operation, line.sessions, cells.concat());
+    }
+    table
+}
+
 fn new(header: &[&str]) -> Table {
     let mut table = Table::new();
     table.load_style(presets::UTF8_HORIZONTAL_ONLY);

@@ -10,6 +10,7 @@ const WRITES: &str = "changes committed files";
 
 /// The command and the reason.
 pub(super) const ELSEWHERE: &[(&str, &str)] = &[
+    ("cargo xtask documents --write", WRITES),
     (
         "RUSTFLAGS=\"--cfg sessile_shuttle\" cargo +nightly fuzz run --fuzz-dir fuzz/schedules --sanitizer none \
          --no-trace-compares schedules -- -max_total_time=60 -max_len=64",

@@ -1,26 +1,37 @@
 //! Every command that a document shows is run by continuous integration exactly as it stands there, or is listed in [`ELSEWHERE`]
 //! with the reason why it is not.
 //!
-//! A command that is neither fails, and so does an entry that no document shows, or that is run after all.
+//! A command that is neither fails, and so does an entry that no document shows, or that is run after all. So does a table
+//! that differs from the figures that it is made from ([`tables`]).
 
 mod elsewhere;
 mod extract;
+mod tables;
 
 use crate::ci;
 use crate::command::root;
 use crate::verify;
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use elsewhere::ELSEWHERE;
 use std::collections::BTreeMap;
 use std::fs;
 use std::process::Command;
 
-/// Checks the documents that git tracks or would add.
-pub(crate) fn run() -> Result<()> {
+/// Checks the documents that git tracks or would add; with `is_to_write` makes their tables anew first.
+pub(crate) fn run(is_to_write: bool) -> Result<()> {
     let mut documents = Vec::new();
     for file in files()? {
-        let text = fs::read_to_string(root().join(&file)).with_context(|| format!("cannot read {file}"))?;
-        documents.push((file, text));
+        let path = root().join(&file);
+        let text = fs::read_to_string(&path).with_context(|| format!("cannot read {file}"))?;
+        let renewed = tables::renewed(&text).with_context(|| format!("the tables of {file}"))?;
+        if renewed != text {
+            ensure!(
+                is_to_write,
+                "a table of {file} differs from its figures: `cargo xtask documents --write`"
+            );
+            fs::write(&path, &renewed).with_context(|| format!("cannot write {file}"))?;
+        }
+        documents.push((file, renewed));
     }
     let ours: Vec<_> = ci::STEPS.iter().copied().chain([verify::MODELS_COMMAND]).collect();
     let faults = faults(&documents, &ours, ELSEWHERE);
@@ -94,6 +105,6 @@ mod tests {
 
     #[test]
     fn the_documents_of_the_repository_hold() {
-        super::run().unwrap();
+        super::run(false).unwrap();
     }
 }

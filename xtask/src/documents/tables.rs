@@ -1,0 +1,100 @@
+//! The tables of the documents that are made from figures: between `<!-- table: NAME -->` and `<!-- end of table -->`.
+//!
+//! What stands there is compared with what the figures give, so that nobody types one; `--write` puts it there.
+
+use crate::command::root;
+use crate::counts;
+use anyhow::{Context, Result, ensure};
+use std::collections::BTreeMap;
+use std::fmt::Write;
+use std::fs;
+
+const BEGIN: &str = "<!-- table: ";
+const END: &str = "<!-- end of table -->";
+/// The sessions of the tables that show one size.
+const SESSIONS: &str = "20480";
+
+/// The document with all of its tables made anew.
+pub(super) fn renewed(document: &str) -> Result<String> {
+    let (mut renewed, mut lines) = (String::new(), document.lines());
+    while let Some(line) = lines.next() {
+        writeln!(renewed, "{line}")?;
+        let Some(name) = line.strip_prefix(BEGIN).and_then(|rest| rest.strip_suffix(" -->")) else {
+            continue;
+        };
+        let table = table(name)?;
+        ensure!(lines.any(|line| line == END), "the table {name} has no end");
+        writeln!(renewed, "\n{}\n\n{END}", table.trim())?;
+    }
+    Ok(renewed)
+}
+
+/// A table by its name.
+fn table(name: &str) -> Result<String> {
+    match name {
+        "compare" => Ok(summary("benches/results/tables.md")?.join("\n")),
+        "allocators" => allocators(),
+        "counts" => counts::accepted_table(),
+        _ => anyhow::bail!("there is no table {name}: compare, allocators, counts"),
+    }
+}
+
+/// The lines of the table under the heading `Summary` of a report of `compare`.
+fn summary(file: &str) -> Result<Vec<String>> {
+    let report = fs::read_to_string(root().join(file)).with_context(|| format!("cannot read {file}"))?;
+    let below = report.lines().skip_while(|line| *line != "### Summary").skip(1);
+    let table = below.skip_while(|line| line.is_empty()).take_while(|line| line.starts_with('|'));
+    let table: Vec<_> = table.map(str::to_owned).collect();
+    ensure!(table.len() > 2, "{file} has no table under `### Summary`");
+    Ok(table)
+}
+
+/// `x best peer` by workload and threads.
+fn ratios(file: &str) -> Result<BTreeMap<(String, String), String>> {
+    let mut ratios = BTreeMap::new();
+    for line in summary(file)?.iter().skip(2) {
+        let cells: Vec<_> = line.trim_matches('|').split('|').map(str::trim).collect();
+        if let [workload, SESSIONS, threads, _, ratio, ..] = cells[..] {
+            ratios.insert((workload.to_owned(), threads.to_owned()), ratio.to_owned());
+        }
+    }
+    Ok(ratios)
+}
+
+fn allocators() -> Result<String> {
+    let glibc = ratios("benches/results/tables.md")?;
+    let mimalloc = ratios("benches/results/mimalloc/tables.md")?;
+    let mut table = String::from("| workload | 1 thread | 2 threads |\n|---|--:|--:|\n");
+    let of = |workload: &str, threads: &str| {
+        let key = (workload.to_owned(), threads.to_owned());
+        Some(format!("{} → {}", glibc.get(&key)?, mimalloc.get(&key)?))
+    };
+    for (workload, _) in mimalloc.keys().filter(|(_, threads)| threads == "1") {
+        if let (Some(one), Some(two)) = (of(workload, "1"), of(workload, "2")) {
+            writeln!(table, "| {workload} | {one} | {two} |")?;
+        }
+    }
+    Ok(table)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::renewed;
+
+    #[test]
+    fn a_table_is_made_anew_and_the_rest_stays() {
+        let typed = "# A\n\n<!-- table: counts -->\n\n| get | 1 |\n\n<!-- end of table -->\n\nB\n";
+        let renewed = renewed(typed).unwrap();
+        assert!(renewed.starts_with("# A\n\n<!-- table: counts -->\n\n| operation | sessions |"));
+        assert!(
+            renewed.ends_with("|\n\n<!-- end of table -->\n\nB\n") && renewed.contains("| get | 20480 |")
+        );
+        assert_eq!(super::renewed(&renewed).unwrap(), renewed);
+    }
+
+    #[test]
+    fn a_table_without_an_end_or_a_source_is_a_fault() {
+        assert!(renewed("<!-- table: counts -->\n| get | 1 |\n").is_err());
+        assert!(renewed("<!-- table: weather -->\n<!-- end of table -->\n").is_err());
+    }
+}
