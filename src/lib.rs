@@ -22,6 +22,7 @@ mod session;
 mod settings;
 mod stats;
 mod sync;
+mod tickets;
 mod timestamp;
 mod wall;
 
@@ -35,6 +36,7 @@ pub use crate::session::{
 };
 pub use crate::settings::{Hooks, Mode, Operation, Query};
 pub use crate::stats::{Garbage, Handshake, Stats};
+pub use crate::tickets::TicketRing;
 pub use crate::timestamp::Timestamp;
 
 #[cfg(doc)]

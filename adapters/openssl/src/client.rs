@@ -13,8 +13,8 @@ use crate::callbacks;
 use crate::client_context::ClientContext;
 use crate::clock::UnixClock;
 use crate::ffi;
+use crate::kept::Memory;
 use crate::server::MAX_AGE;
-use crate::shelf::Memory;
 
 /// The longest life of a ticket, RFC 8446, section 4.6.1: a server is remembered for so long after
 /// its last use.
@@ -24,7 +24,8 @@ const LONGEST_LIFE: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 ///
 /// For each server it keeps at most 8 TLS 1.3 tickets, each offered at most once, newest first, and
 /// one TLS 1.2 session. The server least recently used leaves first, and one that was not used for
-/// seven days is forgotten.
+/// seven days is forgotten. Tickets and certificates of a server may take 64 KiB in each version:
+/// the oldest tickets leave until the newest fits, and what is larger by itself is not kept.
 ///
 /// A session is offered only by connections that verify the server exactly as the one that made it:
 /// the verify mode and callback, the hosts, address and email, the flags, level and depth of its

@@ -3,8 +3,7 @@
 //! A server has up to two entries in the cache, under one id, the SHA-256 of domain, assurance and
 //! name:
 //!
-//! - protocol tag TLS 1.3: a [`Shelf`] of tickets, each of which leaves it by an atomic swap, hence
-//!   at most once;
+//! - protocol tag TLS 1.3: a [`TicketRing`], from which each ticket is taken at most once;
 //! - protocol tag TLS 1.2: the session, which may be offered again and again. A newer one replaces
 //!   it in one step.
 //!
@@ -18,7 +17,7 @@ use std::time::Duration;
 use openssl::error::ErrorStack;
 use openssl::ssl::{SslRef, SslSession, SslSessionRef};
 use sessile::{
-    Added, Clock, Context, Handshake, Protocol, Session, SessionCache, SessionId, Timestamp, View,
+    Added, Clock, Context, Handshake, Protocol, Session, SessionCache, SessionId, TicketRing, Timestamp, View,
 };
 use sha2::{Digest, Sha256};
 
@@ -28,8 +27,8 @@ use crate::client::ClientStore;
 use crate::clock::UnixClock;
 use crate::domain::IdContext;
 use crate::ffi::{self, Moment};
+use crate::kept::{self, BYTES_PER_SERVER, Kept, Memory};
 use crate::peer;
-use crate::shelf::{Kept, Memory, Shelf};
 
 static VISITS: Slot<Visit> = Slot::new();
 
@@ -92,26 +91,35 @@ impl ClientContext {
         let Some(assurance) = Assurance::attained(ssl) else { return };
         let Some((authenticated, deadline)) = self.bounds(ssl, visit, &assurance) else { return };
         let id = self.id_of(&visit.server, &assurance);
+        let bytes = kept::size_of(ssl, &session);
         let kept = Kept { session, authenticated, deadline };
-        if Protocol(ffi::session_version(&kept.session)) != Protocol::TLS1_3 {
-            return self.keep_session(id, kept);
+        match Protocol(ffi::session_version(&kept.session)) {
+            Protocol::TLS1_3 => self.keep_ticket(id, kept, bytes),
+            // What is too large is one full handshake more.
+            _ if bytes > BYTES_PER_SERVER => {}
+            _ => self.keep_session(id, kept),
         }
+    }
+
+    fn keep_ticket(&self, id: SessionId, kept: Kept, bytes: usize) {
         let view = self.view(Protocol::TLS1_3);
         if let Some(found) = view.get(&id) {
-            if let Memory::Tls13(shelf) = &*found {
-                shelf.put(Box::new(kept));
+            if let Memory::Tls13(tickets) = &*found {
+                tickets.put(kept, bytes);
             }
             return;
         }
-        let shelf = Shelf::default();
-        shelf.put(Box::new(kept));
+        let tickets = TicketRing::new(BYTES_PER_SERVER as u32);
+        if !tickets.put(kept, bytes) {
+            return;
+        }
         let builder = Session::<Memory>::builder(id).context(self.domain).protocol(Protocol::TLS1_3);
-        let Ok(entry) = builder.try_build(Memory::Tls13(shelf)) else { return };
+        let Ok(entry) = builder.try_build(Memory::Tls13(tickets)) else { return };
         // An entry that is refused is one full handshake more.
         if let Ok(Added::Replaced(older)) = self.cache().add(entry.clone()) {
             // Another thread met the server at the same moment.
-            if let (Memory::Tls13(shelf), Memory::Tls13(older)) = (&*entry, &*older) {
-                shelf.inherit(older);
+            if let (Memory::Tls13(tickets), Memory::Tls13(older)) = (&*entry, &*older) {
+                tickets.inherit(older);
             }
         }
     }
@@ -144,7 +152,9 @@ impl ClientContext {
     fn recall(&self, id: &SessionId) -> Option<Kept> {
         let age = self.store.longest_age();
         let ticket = self.view(Protocol::TLS1_3).read(id, |entry| match &**entry {
-            Memory::Tls13(shelf) => std::iter::from_fn(|| shelf.take()).find(|ticket| ticket.is_current(age)),
+            Memory::Tls13(tickets) => {
+                std::iter::from_fn(|| tickets.take()).find(|ticket| ticket.is_current(age))
+            }
             Memory::Tls12(_) => None,
         });
         if let Some(ticket) = ticket.flatten() {

@@ -11,13 +11,13 @@ mod context_store;
 mod domain;
 mod ffi;
 mod host;
+mod kept;
 mod mode;
 mod origin;
 mod peer;
 mod progress;
 mod routes;
 mod server;
-mod shelf;
 mod vocabulary;
 
 pub use client::ClientStore;

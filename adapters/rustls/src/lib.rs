@@ -3,7 +3,6 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod client;
-mod ring;
 mod server;
 mod shelf;
 mod value;

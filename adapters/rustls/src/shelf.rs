@@ -1,12 +1,11 @@
 //! What is remembered of a server that speaks TLS 1.3.
 
 use std::fmt::{self, Write};
-use std::sync::atomic::{AtomicU16, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU16, Ordering};
 
 use rustls::NamedGroup;
 use rustls::client::Tls13ClientSessionValue;
-
-use crate::ring::Ring;
+use sessile::TicketRing;
 
 /// The most that is kept of one server in one protocol version, in bytes of tickets and
 /// certificates. A server chooses both; rustls allows 64 KiB of each.
@@ -14,24 +13,25 @@ pub(crate) const BYTES_PER_SERVER: usize = 16 * 1024;
 
 struct Ticket {
     value: Tls13ClientSessionValue,
-    bytes: usize,
     /// The end of the window in which it was stored.
     last_second: u64,
 }
 
-/// The key exchange group and the TLS 1.3 tickets of one server. Newest ticket first out, each
-/// once.
-#[derive(Default)]
+/// The key exchange group and the TLS 1.3 tickets of one server.
 pub(crate) struct Shelf {
     /// The group's code point; 0, which TLS reserves, for none.
     group: AtomicU16,
-    /// Bytes of all tickets, also of one that is being put in.
-    bytes: AtomicUsize,
-    tickets: Ring<Ticket>,
+    tickets: TicketRing<Ticket>,
+}
+
+impl Default for Shelf {
+    fn default() -> Self {
+        Self { group: AtomicU16::new(0), tickets: TicketRing::new(BYTES_PER_SERVER as u32) }
+    }
 }
 
 impl Shelf {
-    // ORDERING: Relaxed for the group and the bytes: words that publish nothing.
+    // ORDERING: Relaxed: the group publishes nothing.
 
     pub(crate) fn set_group(&self, group: NamedGroup) {
         self.group.store(u16::from(group), Ordering::Relaxed);
@@ -45,23 +45,7 @@ impl Shelf {
     /// dropped.
     pub(crate) fn put(&self, value: Tls13ClientSessionValue, last_second: u64) {
         if let Some(bytes) = size_of(&value) {
-            self.put_ticket(Box::new(Ticket { value, bytes, last_second }));
-        }
-    }
-
-    fn put_ticket(&self, ticket: Box<Ticket>) {
-        let bytes = ticket.bytes;
-        let mut held = self.bytes.fetch_add(bytes, Ordering::Relaxed) + bytes;
-        while held > BYTES_PER_SERVER {
-            let Some(oldest) = self.tickets.take_oldest() else {
-                // What is left belongs to other threads that are putting theirs in.
-                return self.give_back(bytes);
-            };
-            self.give_back(oldest.bytes);
-            held = self.bytes.load(Ordering::Relaxed);
-        }
-        if let Some(replaced) = self.tickets.put(ticket) {
-            self.give_back(replaced.bytes);
+            self.tickets.put(Ticket { value, last_second }, bytes);
         }
     }
 
@@ -70,7 +54,6 @@ impl Shelf {
     pub(crate) fn take(&self, last_second: u64) -> Option<Tls13ClientSessionValue> {
         loop {
             let ticket = self.tickets.take()?;
-            self.give_back(ticket.bytes);
             if ticket.last_second == last_second {
                 return Some(ticket.value);
             }
@@ -83,14 +66,7 @@ impl Shelf {
             let (group, relaxed) = (u16::from(group), Ordering::Relaxed);
             let _ = self.group.compare_exchange(0, group, relaxed, relaxed);
         }
-        while let Some(ticket) = older.tickets.take_oldest() {
-            older.give_back(ticket.bytes);
-            self.put_ticket(ticket);
-        }
-    }
-
-    fn give_back(&self, bytes: usize) {
-        self.bytes.fetch_sub(bytes, Ordering::Relaxed);
+        self.tickets.inherit(&older.tickets);
     }
 }
 

@@ -183,7 +183,32 @@ unsafe extern "C" fn on_ticket_key(
     if encrypts == 1 { 1 } else { RENEW }
 }
 
-/// Threads that meet a server at the same moment put their tickets on one shelf.
+/// What a server makes a client hold is bounded, whatever it chooses to send.
+#[test]
+fn a_server_gets_sixty_four_kib() {
+    // The session holds the certificate once, the chain once more.
+    for (filling, kept) in [(0, 8), (10_000, 3), (40_000, 0)] {
+        let servers = ServerStore::new(100).unwrap();
+        let attach = |context: &mut SslContextBuilder| servers.attach(context, Context::NONE).unwrap();
+        let server = Site::large(filling).server(SslVersion::TLS1_3, attach);
+        let store = ClientStore::new(10).unwrap();
+        let client = client(&store, Context::NONE);
+        let links: Vec<_> = (0..5).map(|_| connect(&client, &server, "a:443")).collect();
+        links.into_iter().for_each(|mut link| {
+            link.exchange();
+            link.close();
+        });
+        let offer = || ClientStore::offer(&mut Ssl::new(&client).unwrap(), "a:443").unwrap();
+        assert_eq!((0..20).take_while(|_| offer()).count(), kept, "of ten tickets beside {filling} bytes");
+    }
+    let (store, servers) = (ClientStore::new(10).unwrap(), ServerStore::new(100).unwrap());
+    let attach = |context: &mut SslContextBuilder| servers.attach(context, Context::NONE).unwrap();
+    let server = Site::large(40_000).server(SslVersion::TLS1_2, attach);
+    let client = client(&store, Context::NONE);
+    assert_eq!([0; 2].map(|_| visit(&client, &server, "a:443")), [false; 2]);
+}
+
+/// Threads that meet a server at the same moment put their tickets into one entry.
 #[test]
 fn tickets_of_a_race_are_not_lost() {
     const THREADS: usize = 4;
@@ -207,6 +232,6 @@ fn tickets_of_a_race_are_not_lost() {
         });
         let offer = || ClientStore::offer(&mut Ssl::new(&client).unwrap(), "a:443").unwrap();
         let offered = (0..20).take_while(|_| offer()).count();
-        assert!(offered >= 7, "round {round}: {offered} of the 8 that a shelf holds");
+        assert!(offered >= 7, "round {round}: {offered} of the 8 that an entry holds");
     }
 }

@@ -8,7 +8,7 @@ use std::rc::Rc;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use foreign_types::{ForeignType, ForeignTypeRef};
-use openssl::asn1::{Asn1Time, Asn1TimeRef};
+use openssl::asn1::{Asn1Object, Asn1OctetString, Asn1Time, Asn1TimeRef};
 use openssl::bn::BigNum;
 use openssl::ec::{EcGroup, EcKey};
 use openssl::hash::MessageDigest;
@@ -18,7 +18,7 @@ use openssl::ssl::{
     ErrorCode, Ssl, SslContext, SslContextBuilder, SslContextRef, SslMethod, SslSession, SslSessionCacheMode,
     SslSessionRef, SslStream, SslVerifyMode, SslVersion,
 };
-use openssl::x509::{X509, X509Builder, X509NameBuilder};
+use openssl::x509::{X509, X509Builder, X509Extension, X509NameBuilder};
 
 /// What a server of clients with certificates demands.
 pub(crate) const MUTUAL: SslVerifyMode = SslVerifyMode::PEER.union(SslVerifyMode::FAIL_IF_NO_PEER_CERT);
@@ -36,8 +36,17 @@ impl Site {
         Self::until(&Asn1Time::days_from_now(2).unwrap())
     }
 
+    /// One whose certificate carries so many bytes of no use.
+    pub(crate) fn large(bytes: usize) -> Self {
+        Self::make(&Asn1Time::days_from_now(2).unwrap(), bytes)
+    }
+
     /// One whose certificate ends at a time.
     pub(crate) fn until(not_after: &Asn1TimeRef) -> Self {
+        Self::make(not_after, 0)
+    }
+
+    fn make(not_after: &Asn1TimeRef, filling: usize) -> Self {
         let group = EcGroup::from_curve_name(Nid::X9_62_PRIME256V1).unwrap();
         let key = PKey::from_ec_key(EcKey::generate(&group).unwrap()).unwrap();
         let mut name = X509NameBuilder::new().unwrap();
@@ -51,6 +60,10 @@ impl Site {
         builder.set_not_before(&Asn1Time::days_from_now(0).unwrap()).unwrap();
         builder.set_not_after(not_after).unwrap();
         builder.set_pubkey(&key).unwrap();
+        let unknown = Asn1Object::from_str("1.2.3.4").unwrap();
+        let filling = Asn1OctetString::new_from_bytes(&vec![0; filling]).unwrap();
+        let filling = X509Extension::new_from_der(&unknown, false, &filling).unwrap();
+        builder.append_extension(filling).unwrap();
         builder.sign(&key, MessageDigest::sha256()).unwrap();
         Self { certificate: builder.build(), key }
     }
