@@ -14,7 +14,7 @@ use std::time::Duration;
 /// How many sessions a cache may hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Capacity {
-    /// At most so many. 0 is an error.
+    /// At most this many sessions. 0 is an error.
     Sessions(usize),
     /// No bound: nothing is evicted, the table doubles as it fills (OpenSSL's 0).
     Unbounded,
@@ -106,15 +106,15 @@ impl<T: Send + Sync + 'static> SessionCacheBuilder<T> {
         self
     }
 
-    /// Measures a session in bytes. Asked once per session, at its first `add` to any cache with a weigher; the answer
-    /// (at most 4 GiB) stays with the session.
+    /// Weighs a session, in bytes. Called once per session, at its first `add` to any cache with a
+    /// weigher. The session keeps its weight, which is at most 4 GiB.
     pub fn weigher(mut self, weigher: impl Fn(&Session<T>) -> usize + Send + Sync + 'static) -> Self {
         self.weigher = Some(Box::new(weigher));
         self
     }
 
-    /// The largest weight of all sessions together, in bytes; unbounded unless set. Needs a weigher. Every `add` then
-    /// writes one shared counter.
+    /// The largest weight of all sessions together, in bytes; unbounded unless set. Needs a weigher.
+    /// Every `add` then writes one shared counter.
     pub fn max_weight(mut self, bytes: usize) -> Self {
         self.max_weight = Some(bytes);
         self
@@ -138,8 +138,9 @@ impl<T: Send + Sync + 'static> SessionCacheBuilder<T> {
         self
     }
 
-    /// Under [`Policy::Lru`], evicts sessions that were never used before used ones while a set holds more than four of
-    /// them. Against floods of clients that never come back; costs some hits without a flood. Off unless set.
+    /// Under [`Policy::Lru`], evicts sessions that were never used before used ones, while a set holds
+    /// more than four of them. Protects against floods of clients that never come back, and costs some
+    /// hits when there is no flood. Off unless set.
     pub fn protect_reused(mut self, protect: bool) -> Self {
         self.protect_reused = protect;
         self
@@ -157,12 +158,13 @@ impl<T: Send + Sync + 'static> SessionCacheBuilder<T> {
         self
     }
 
-    /// The most that retired sessions may hold back, in bytes, while a stalled reader keeps them from being freed; 64 MiB
-    /// unless set. Near it, `add` answers [`Rejection::Garbage`]; lookups and removals go on.
+    /// The most bytes of retired sessions that a stalled reader can keep from being freed; 64 MiB unless
+    /// set. Near it, `add` answers [`Rejection::Garbage`]; lookups and removals go on.
     ///
-    /// Removals are never refused, and what they remove becomes garbage: `add` therefore counts what is stored as well, and
-    /// the limit holds at every moment if it is at least twice as much as what is stored. Of a larger cache, half the limit
-    /// and everything that was stored may wait. Bytes are those of the blocks, and of the weights where there is a weigher.
+    /// Removals are never refused, and what they remove becomes garbage. So `add` counts what is stored
+    /// as well. The limit holds at every moment if it is at least twice what is stored; in a larger
+    /// cache, garbage is at most half the limit and everything that was stored. Bytes are those of the
+    /// sessions, and of their weights if there is a weigher.
     pub fn garbage_limit(mut self, bytes: usize) -> Self {
         self.garbage_limit = bytes;
         self
@@ -213,7 +215,7 @@ impl<T: Send + Sync + 'static> SessionCacheBuilder<T> {
     /// Builds the cache, allocating its table.
     ///
     /// # Errors
-    /// [`BuildError`] for limits that make no sense and for a table without memory.
+    /// [`BuildError`] for contradictory limits, and if there is no memory for the table.
     pub fn build(self) -> Result<SessionCache<T>, BuildError> {
         SessionCache::from_builder(self)
     }

@@ -13,11 +13,11 @@ pub enum BuildError {
     ZeroCapacity,
     /// More sessions than a table can have slots (about 83 million).
     CapacityTooLarge,
-    /// The largest weight of one session is above the weight of all together.
+    /// The largest weight of one session exceeds that of all together.
     EntryWeightAboveTotal,
     /// A weight limit of 0, or a limit without a weigher to measure by.
     WeightWithoutWeigher,
-    /// The memory for the table was not to be had.
+    /// There is no memory for the table.
     OutOfMemory,
 }
 
@@ -48,8 +48,7 @@ impl From<TableError> for BuildError {
 pub enum Added<T> {
     /// The key was absent; the session is stored.
     Inserted,
-    /// The key was stored in another object, which is returned; the session took its place in one
-    /// step.
+    /// Another object with this key was stored. It is returned; the session replaced it in one step.
     Replaced(Session<T>),
     /// This very object is stored already; nothing changed.
     Identical,
@@ -139,18 +138,18 @@ impl<T> From<Rejected<T>> for Rejection {
 pub enum Rejection {
     /// It is expired already.
     Expired,
-    /// It is heavier than one session, or all together, may be.
+    /// Its weight exceeds that of one session, or of all together.
     OverWeight,
     /// It is marked non-resumable.
     NotResumable,
-    /// Too many retired sessions wait for a stalled reader; see
+    /// A stalled reader keeps too many retired sessions from being freed; see
     /// [`Builder::garbage_limit`](crate::SessionCacheBuilder::garbage_limit).
     Garbage,
     /// It belongs to another context or protocol than the view it was given to.
     Context,
     /// Storing is switched off ([`Mode::store`](crate::Mode)).
     StoreDisabled,
-    /// Every slot it could have is held by other threads in the middle of an `add`, also after 64 attempts.
+    /// Other threads in the middle of an `add` held every slot it could have, in each of 64 attempts.
     Contention,
     /// A table that had to grow found no memory.
     Allocation,
@@ -183,17 +182,18 @@ impl std::error::Error for Rejection {}
 /// Why a session left the cache.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum RemovalCause {
-    /// Another object with its key took its place.
+    /// Another object with the same key replaced it.
     Replaced,
-    /// `remove` or `remove_id`, or it was found marked non-resumable or of a revoked context.
+    /// By `remove` or `remove_id`; or it was found to be non-resumable or of a revoked context.
     Removed,
-    /// `take`.
+    /// By `take`.
     Taken,
-    /// It made room for another session. In a cache of more than 14 sessions also one that expired before its time because its
-    /// dates were changed while it was stored, if no sweep had come past it since.
+    /// It was evicted to make room for another session. In a cache of more than 14 sessions this is
+    /// also the cause for a session that had expired because its dates were changed while it was
+    /// stored, if no sweep had reached it since.
     Evicted,
     /// A lookup, or an `add` that looked for room, found it expired.
     Expired,
-    /// `flush_expired` or `clear`.
+    /// By `flush_expired` or `clear`.
     Flushed,
 }

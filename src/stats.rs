@@ -6,9 +6,12 @@ use crate::sync::Tally;
 
 /// What has been counted so far (`SSL_CTX_sess_number(3)` and what operators ask for besides).
 ///
-/// Each figure is exact for the operations that happened before the call: that ended, and that this thread knows of by more than
-/// the time. Figures of operations under way may or may not be in. Lookups are `get`, `read` and `take`:
-/// `hits + misses + timeouts + context_misses` is their number, whatever the mode. At quiescence
+/// Every counter includes all operations that happen-before the call in the memory model's sense:
+/// they ended, and this thread has synchronized with that. Operations that run beside the call may
+/// or may not be included.
+///
+/// Lookups are `get`, `read` and `take`. Their number is
+/// `hits + misses + timeouts + context_misses`, whatever the mode. At quiescence
 /// `added - (removed + taken + evicted + expired + flushed) == number`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
@@ -18,11 +21,11 @@ pub struct Stats {
     /// Lookups that handed out a session to be used. Whether it was resumed is for the handshake to
     /// say: see `resumed`.
     pub hits: u64,
-    /// Lookups that found nothing (`SSL_CTX_sess_misses`), or what may not be used.
+    /// Lookups that found nothing (`SSL_CTX_sess_misses`), or a session that may not be used.
     pub misses: u64,
     /// Lookups that found an expired session (`SSL_CTX_sess_timeouts`).
     pub timeouts: u64,
-    /// Lookups whose id is stored for another context only.
+    /// Lookups of an id that is stored for other contexts only.
     pub context_misses: u64,
     /// Sessions that the miss hook supplied (`SSL_CTX_sess_cb_hits`). Their lookups count as misses too.
     pub tier_hits: u64,
@@ -45,7 +48,7 @@ pub struct Stats {
     pub resumed: u64,
     /// Adds of an absent key.
     pub added: u64,
-    /// Adds of a key that was stored in another object.
+    /// Adds that replaced another object with the same key.
     pub replaced: u64,
     /// Adds of the very object that was stored.
     pub identical: u64,
@@ -67,17 +70,18 @@ pub struct Stats {
     pub drop_panics: u64,
 }
 
-/// Retired memory that waits for readers.
+/// Sessions that were removed and are not freed yet: a guard may still reach them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Garbage {
-    /// Retirements: a session that was retired twice, after two stays, counts twice.
+    /// Retirements. A session that was stored and removed twice counts twice.
     pub sessions: u64,
-    /// Bytes of the blocks, and of their weight where a weigher is set.
+    /// Bytes of the sessions, and their weights if a weigher is set.
     pub bytes: u64,
 }
 
 /// A handshake event that an adapter records: the counters of `SSL_CTX_sess_connect(3)` and its family.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum Handshake {
     /// A client started a handshake.
     Connect,

@@ -168,10 +168,11 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
         View::new(self, context)
     }
 
-    /// The number of sessions stored: never above [`capacity`](Self::capacity), at any moment, for any thread.
+    /// The number of sessions stored: never above [`capacity`](Self::capacity), at any moment, for any
+    /// thread.
     ///
-    /// While other threads add and remove it may be read too low by what they remove meanwhile. Cost: six loads per
-    /// thread that ever used the cache at a time.
+    /// Beside threads that add and remove, the result may be too low by what they remove during the call.
+    /// Costs six loads for each thread that uses the cache.
     pub fn len(&self) -> usize {
         stats::number(|| self.domain.states().map(|state| &state.counters))
     }
@@ -181,13 +182,14 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
         self.len() == 0
     }
 
-    /// The largest number of sessions; `usize::MAX` when unbounded. While a smaller capacity is taking effect, what is
-    /// stored still.
+    /// The capacity in sessions, or `usize::MAX` if unbounded. While [`set_capacity`](Self::set_capacity)
+    /// is still evicting down to a smaller limit, the number of sessions that remain.
     pub fn capacity(&self) -> usize {
         self.sessions.shown()
     }
 
-    /// A snapshot of all counters. Adds up one set of counters per thread; never contends with lookups.
+    /// A snapshot of all counters. Adds up one set of counters per thread, and never contends with
+    /// lookups.
     pub fn stats(&self) -> Stats {
         let mut stats = Stats::default();
         self.domain.states().for_each(|state| state.counters.add_to(&mut stats));
@@ -204,13 +206,13 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
         pin.state().counters.count(event.into());
     }
 
-    /// Pushes reclamation forward: everything retired before the call, by any thread, is freed if no reader holds it, and no
-    /// other thread is about to free it.
+    /// Frees everything that was retired before the call, by any thread, unless a reader still holds it
+    /// or another thread is about to free it.
     ///
-    /// Removed sessions keep their secrets until they are freed. That happens by itself as long as the cache is used (one
-    /// retired session is freed for each that is retired, and each thread looks after one neighbour); a cache that falls
-    /// idle keeps the last few. Call this after removing what must not stay, or from a timer. A reader that stays inside
-    /// [`read`](Self::read) prevents it for as long.
+    /// Removed sessions keep their secrets until they are freed. While the cache is used this happens by
+    /// itself: each retirement frees one retired session. A cache that falls idle keeps the last few.
+    /// Call this after removing what must not stay, or from a timer. It cannot free what a reader inside
+    /// [`read`](Self::read) may still see.
     ///
     /// Lock-free. Runs the drops of the payloads it frees on the calling thread.
     pub fn collect(&self) {

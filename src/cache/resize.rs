@@ -72,9 +72,12 @@ pub(super) fn spare_shift() -> u32 {
 impl<T: Send + Sync + 'static> SessionCache<T> {
     /// Changes the capacity (`SSL_CTX_sess_set_cache_size(3)`).
     ///
-    /// Shrinking evicts the excess before it returns, oldest first. The slots follow by migration: other threads go on
-    /// meanwhile, lookups never wait, and a thread that stalls in here holds nobody up (the migration is then finished by
-    /// the next one that adds or resizes). While a stalled reader holds back several emptied tables, the slots stay. `capacity()` shows a smaller figure once the excess is gone.
+    /// Shrinking evicts the excess before it returns, oldest first; [`capacity`](Self::capacity) shows
+    /// the smaller number once the excess is gone.
+    ///
+    /// The number of slots then follows by migration, which does not block other threads: lookups never
+    /// wait. If the migrating thread stalls, the next one that adds or resizes finishes the migration.
+    /// While a stalled reader keeps several emptied tables from being freed, the slots stay as they are.
     ///
     /// # Errors
     /// As [`new`](Self::new); the capacity is then unchanged.

@@ -10,8 +10,8 @@ use std::fmt;
 
 /// A [`SessionCache`] narrowed to one context: other contexts' sessions do not exist here.
 ///
-/// Lookups use [`Protocol::UNSPECIFIED`] unless [`protocol`](Self::protocol) narrows the view further; everything that walks over
-/// sessions covers all protocols of the context unless it does.
+/// [`protocol`](Self::protocol) narrows the view to one protocol. Without it, lookups use
+/// [`Protocol::UNSPECIFIED`], and operations on all sessions cover every protocol of the context.
 ///
 /// ```
 /// use sessile::{Context, Session, SessionCache, SessionId};
@@ -60,7 +60,8 @@ impl<'c, T: Send + Sync + 'static> View<'c, T> {
         self.cache
     }
 
-    /// [`SessionCache::add`]; a session of another context or protocol is [`Rejection::Context`].
+    /// [`SessionCache::add`]. A session of another context or protocol is refused with
+    /// [`Rejection::Context`].
     ///
     /// # Errors
     /// Those of [`SessionCache::add`].
@@ -93,7 +94,7 @@ impl<'c, T: Send + Sync + 'static> View<'c, T> {
         self.cache.take_key(self.key(id))
     }
 
-    /// [`SessionCache::remove`]; false for a session of another context or protocol, which is left as it is.
+    /// [`SessionCache::remove`]. False for a session of another context or protocol, which stays.
     pub fn remove(&self, session: &Session<T>) -> bool {
         self.scope().covers(session.block()) && self.cache.remove(session)
     }
@@ -103,11 +104,10 @@ impl<'c, T: Send + Sync + 'static> View<'c, T> {
         self.cache.remove_key(self.key(id))
     }
 
-    /// [`take`](Self::take), if the session that would be taken satisfies `accept`; with where it came
-    /// from.
+    /// [`take`](Self::take) of a session that satisfies `accept`. Also returns where it came from.
     ///
     /// A session that does not satisfy `accept` stays where it is, and the lookup counts as a miss.
-    /// `accept` may be asked more than once; for a stored session it runs under a guard.
+    /// `accept` may be called more than once. For a stored session it runs under a guard.
     pub fn take_if(
         &self,
         id: &SessionId,
@@ -116,7 +116,7 @@ impl<'c, T: Send + Sync + 'static> View<'c, T> {
         self.cache.take_key_if(self.key(id), accept)
     }
 
-    /// [`get`](Self::get), if the session satisfies `accept`; with where it came from.
+    /// [`get`](Self::get) of a session that satisfies `accept`. Also returns where it came from.
     ///
     /// A session that does not satisfy `accept` is left as it is, and the lookup counts as a miss.
     pub fn get_if(

@@ -6,9 +6,9 @@ use std::fmt;
 
 /// The isolation domain of a session: OpenSSL's session id context, as part of the key.
 ///
-/// A session stored under one context does not exist for another. Derive the context from everything that decides
-/// whether a resumed client may enter: certificates, client CAs, verification mode, application name. Five CVEs of
-/// 2024 to 2026 came from checking less, later, or not at all.
+/// A session stored under one context does not exist for another. Derive the context from everything
+/// that decides whether a resumed client may enter: certificates, client CAs, verification mode,
+/// application name. Five CVEs of 2024 to 2026 came from checking less, later, or not at all.
 ///
 /// ```
 /// use sessile::Context;
@@ -25,7 +25,8 @@ impl Context {
     /// No isolation: the context of sessions and lookups that name none.
     pub const NONE: Self = Self([0; 32]);
 
-    /// A context from 32 bytes that the caller has made unique, for instance a digest. All zero is [`NONE`](Self::NONE).
+    /// A context from 32 bytes that the caller has made unique, for instance a digest. 32 zeros are
+    /// [`NONE`](Self::NONE).
     pub const fn from_bytes(bytes: [u8; 32]) -> Self {
         Self(bytes)
     }
@@ -110,7 +111,8 @@ impl Generation {
     }
 }
 
-/// The protocol version of a session, part of its key as in OpenSSL: one id under two versions is two sessions.
+/// The protocol version of a session. It is part of the key, as in OpenSSL: one id under two versions
+/// is two sessions.
 ///
 /// The number is the version on the wire; [`UNSPECIFIED`](Self::UNSPECIFIED) is for adapters that do
 /// not know it.

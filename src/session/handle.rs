@@ -20,8 +20,8 @@ use std::time::Duration;
 /// A counted reference to one session: its key, its dates and the payload `T`.
 ///
 /// `Clone` raises the count ("the reference count for session c is incremented by 1",
-/// `SSL_CTX_add_session(3)`), `Drop` lowers it, the last handle drops the payload. Id, context, protocol and payload
-/// cannot change after construction; timeout and resumability can.
+/// `SSL_CTX_add_session(3)`), `Drop` lowers it, and the last handle drops the payload. Id, context,
+/// protocol and payload cannot change after construction; dates and resumability can.
 ///
 /// ```
 /// use sessile::{Session, SessionId};
@@ -44,7 +44,7 @@ unsafe impl<T: Send + Sync> Send for Session<T> {}
 unsafe impl<T: Send + Sync> Sync for Session<T> {}
 
 impl<T> Session<T> {
-    /// Makes a session without context, protocol or date; the first cache that stores it dates it.
+    /// Makes a session without context, protocol or dates. The first cache that stores it dates it.
     ///
     /// Aborts when memory is exhausted; [`SessionBuilder::try_build`] does not.
     pub fn new(id: SessionId, payload: T) -> Self {
@@ -56,15 +56,17 @@ impl<T> Session<T> {
         SessionBuilder::new(id)
     }
 
-    /// Whether both handles are of the very same session object. This, not the id, is what "identical" means to
-    /// [`SessionCache::add`](crate::SessionCache::add) and [`SessionCache::remove`](crate::SessionCache::remove).
+    /// Whether both handles are of the same object. This, not an equal id, is what "identical" means
+    /// to [`SessionCache::add`](crate::SessionCache::add) and
+    /// [`SessionCache::remove`](crate::SessionCache::remove).
     #[inline]
     pub fn ptr_eq(a: &Self, b: &Self) -> bool {
         a.block == b.block
     }
 
-    /// The number of handles, plus one for each stay in a cache. A stay that ended counts until its deferred
-    /// destruction. Other threads may change it at any time.
+    /// The number of handles, plus one for each cache that holds the session. A cache that removed it
+    /// gives its count back by deferred destruction, so a while later. Other threads may change the
+    /// number at any time.
     pub fn handle_count(this: &Self) -> usize {
         // ORDERING: Relaxed: an observation, out of date when it is returned.
         this.block().count.load(Ordering::Relaxed)
@@ -90,7 +92,7 @@ impl<T> Session<T> {
         self.block().is_resumable()
     }
 
-    /// Forbids resumption, in every cache that holds the session. There is no way back.
+    /// Forbids resumption, in every cache that holds the session. It cannot be allowed again.
     pub fn set_not_resumable(&self) {
         self.block().set_not_resumable();
     }
@@ -110,13 +112,13 @@ impl<T> Session<T> {
         self.block().timeout().map(Duration::from_secs)
     }
 
-    /// The absolute deadline, that no renewal moves.
+    /// The last second of validity, which no renewal moves.
     pub fn deadline(&self) -> Option<Timestamp> {
         self.block().deadline().map(Timestamp::from)
     }
 
-    /// The last second in which the session is valid: `created_at + timeout`, saturating, but never after the deadline.
-    /// `None` while nothing bounds it.
+    /// The last second in which the session is valid: `created_at + timeout`, saturating, but never
+    /// after the deadline. `None` while nothing bounds it.
     pub fn expires_at(&self) -> Option<Timestamp> {
         Some(self.block().expires()).filter(|&seconds| seconds != u64::MAX).map(Timestamp::from)
     }

@@ -7,8 +7,8 @@ use std::hash::{Hash, Hasher};
 
 /// A TLS session id, 1 to 32 bytes (RFC 5246 section 7.4.1.2; a stateful TLS 1.3 ticket is a 32-byte id too).
 ///
-/// Ids are compared with their length: `a` and `a\0` are different ids. An empty id names no session (OpenSSL stores
-/// one and can then never remove it), so it cannot be built.
+/// Ids are compared with their length: `a` and `a\0` are different ids. An empty id names no session,
+/// so it cannot be built. (OpenSSL stores one, and can then never remove it.)
 ///
 /// ```
 /// use sessile::SessionId;

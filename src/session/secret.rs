@@ -7,14 +7,16 @@ use zeroize::Zeroizing;
 
 /// Serialized session state that is wiped when it is dropped.
 ///
-/// The payload of the byte-based adapters. In a cache the drop is that of the last handle, after the grace period of
-/// deferred destruction; [`SessionCache::collect`](crate::SessionCache::collect) bounds the wait.
+/// The payload of the byte-based adapters. A stored session is dropped with its last handle, after
+/// the grace period of deferred destruction.
+/// [`SessionCache::collect`](crate::SessionCache::collect) bounds the wait.
 #[derive(Clone)]
 pub struct Secret(Zeroizing<Box<[u8]>>);
 
 impl From<Vec<u8>> for Secret {
-    /// Takes the bytes over. Where the vector has spare capacity its bytes are copied to a block of their own size and
-    /// the vector is wiped, spare capacity included: shrinking in place could leave an unwiped copy behind.
+    /// Takes the bytes over. If the vector has spare capacity, its bytes are copied into an allocation
+    /// of their size, and the vector is wiped with its spare capacity: shrinking in place could leave
+    /// an unwiped copy behind.
     fn from(bytes: Vec<u8>) -> Self {
         if bytes.len() == bytes.capacity() {
             return Self(Zeroizing::new(bytes.into_boxed_slice()));
