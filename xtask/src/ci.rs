@@ -14,8 +14,8 @@ pub(crate) const STEPS: &[&str] = &[
     "cargo test --workspace",
     "cargo xtask stress",
     "cargo run --release -p handshakes",
-    "cargo run --release -p handshakes -- --backend openssl",
-    "cargo run --release -p handshakes --no-default-features",
+    "cargo run --release -p handshakes --features openssl -- --backend openssl",
+    "cargo test --release -p handshakes --features openssl",
     "cargo xtask counts --deny-skips",
     "cargo xtask verify --deny-skips --json target/verify.json",
     "cargo xtask loom take_and",
@@ -38,11 +38,27 @@ pub(crate) fn fmt() -> Result<()> {
 }
 
 pub(crate) fn clippy() -> Result<()> {
-    command::run(&mut cargo(&["clippy", "--workspace", "--all-targets", "--", "--deny", "warnings"]))
+    command::run(&mut cargo(&[
+        "clippy",
+        "--workspace",
+        "--features",
+        "handshakes/openssl",
+        "--all-targets",
+        "--",
+        "--deny",
+        "warnings",
+    ]))
 }
 
 pub(crate) fn docs() -> Result<()> {
-    let mut doc = cargo(&["doc", "--workspace", "--no-deps", "--document-private-items"]);
+    let mut doc = cargo(&[
+        "doc",
+        "--workspace",
+        "--features",
+        "handshakes/openssl",
+        "--no-deps",
+        "--document-private-items",
+    ]);
     command::run(doc.env("RUSTDOCFLAGS", "--deny warnings"))
 }
 

@@ -57,11 +57,11 @@ pub(super) const ELSEWHERE: &[(&str, &str)] = &[
     ("cargo run --release -p compare -- --workload hit,tls13 --peers scc,dashmap", FIGURES),
     ("cargo run --release -p compare --features mimalloc", FIGURES),
     ("cargo run --release -p compare --features openssl", FIGURES),
-    ("cargo run --release -p handshakes -- --backend openssl --seconds 2", FIGURES),
+    ("cargo run --release -p handshakes --features openssl -- --backend openssl --seconds 2", FIGURES),
     ("cargo run --release -p handshakes -- --seconds 6", FIGURES),
     ("cargo run --release -p trials -- faults", PART),
     (
-        "cargo test --workspace --exclude sessile-openssl --exclude handshakes",
+        "cargo test --workspace --exclude sessile-openssl",
         "`cargo test --workspace` runs the same tests and more",
     ),
     ("cargo xtask ci", "is continuous integration"),
