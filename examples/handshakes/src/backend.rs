@@ -116,6 +116,8 @@ pub(crate) fn store(backend: Backend, kind: Kind, capacity: usize) -> Result<Arc
         #[cfg(feature = "openssl")]
         Backend::Openssl => Ok(Arc::new(crate::libssl::LibsslStore::new(kind, capacity)?)),
         #[cfg(not(feature = "openssl"))]
-        Backend::Openssl => anyhow::bail!("--backend openssl needs `--features openssl`, and the headers of libssl"),
+        Backend::Openssl => {
+            anyhow::bail!("--backend openssl needs `--features openssl`, and the headers of libssl")
+        }
     }
 }

@@ -84,7 +84,13 @@ impl Mutant {
         Ok(format!("{}{}{}", &source[..place.start], self.replace, &source[place.end..]))
     }
 
-    fn place(&self, source: &str) -> Result<Range<usize>> {
+    /// What is put in the place of the text that is found.
+    pub(super) fn replacement(&self) -> &str {
+        &self.replace
+    }
+
+    /// Where the text to replace is.
+    pub(super) fn place(&self, source: &str) -> Result<Range<usize>> {
         ensure!(!self.find.is_empty() && self.find != self.replace, "it changes nothing");
         let starts: Vec<_> = source.match_indices(&self.find).map(|(start, _)| start).collect();
         let start = match (self.nth, starts.as_slice()) {
@@ -97,6 +103,16 @@ impl Mutant {
                 .ok_or_else(|| anyhow!("`{}` is {} times in {}", self.find, starts.len(), self.file))?,
         };
         Ok(start..start + self.find.len())
+    }
+}
+
+#[cfg(test)]
+impl Mutant {
+    /// A bug that is named after what it replaces.
+    pub(super) fn of(file: &str, find: &str, replace: &str) -> Self {
+        let test = TestName { package: "sessile".into(), file: "lib".into(), name: "t".into() };
+        let (name, file, find, replace) = (find.into(), file.into(), find.into(), replace.into());
+        Self { name, file, find, replace, nth: None, test, hangs: false }
     }
 }
 

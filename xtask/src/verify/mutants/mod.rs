@@ -1,11 +1,13 @@
 //! Seeded bugs: each one's test must fail with it, and pass without it.
 //!
-//! Two workers, each with a copy of the repository and a target folder of its own. First the named tests run on the sound
-//! copies, but for models that the same verification has searched to their end already. Then the bugs are put in one at a time; only the one test is built and run. A bug that does not compile,
-//! a search that did not finish, and a test that does not exist are errors and count for nothing.
+//! They are put into a copy of the repository with a target folder of its own. Most of them [share](shared) one build, of which
+//! each test is run without a bug first, but for models that the same verification has searched to their end already, and then
+//! with its bugs, one at a time. The others are built and run one after another. A bug that does not compile, a search that did
+//! not finish, and a test that does not exist are errors and count for nothing.
 
 mod copy;
 mod list;
+mod shared;
 
 use super::judge::{Judgement, judge};
 use super::libtest::Test;
@@ -16,11 +18,10 @@ use crate::command::{cargo, loom_cargo, root};
 use anyhow::{Context, Result, ensure};
 use copy::Tree;
 use list::{Mutant, TestName};
+use shared::Shared;
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::time::Duration;
-
-/// Each worker builds everything once.
-const WORKERS: usize = 2;
 
 /// How long the sound source may take for one test.
 const SOUND_LIMIT: Duration = Duration::from_secs(900);
@@ -34,37 +35,110 @@ pub(crate) fn run(stage: &Stage, report: &mut Report) -> Result<Finding> {
     let mut mutants = list::read(root())?;
     mutants.retain(|mutant| stage.wants(&mutant.name));
     ensure!(!mutants.is_empty(), "no mutant to seed");
-    // Tests of one file in a row, so that a worker's builds have most in common.
+    // Tests of one file in a row, whose builds have most in common.
     mutants.sort_by(|a, b| (&a.test, &a.name).cmp(&(&b.test, &b.name)));
     stage.progress.say("copying the files");
-    let copies = (0..WORKERS).map(|n| Tree::sync(root(), &root().join(format!("target/mutants/{n}"))));
-    let trees: Vec<_> = copies.collect::<Result<_>>()?;
-
-    let limits = sound(stage, report, &trees, &mutants)?;
-    stage.progress.expect(mutants.len());
+    let tree = Tree::sync(root(), &root().join("target/mutants"))?;
     let total = mutants.len();
-    let faults = workers::each(WORKERS, mutants, |worker, mutant| {
-        let fault = seed(stage, &trees[worker], &mutant, limits[&mutant.test])
-            .with_context(|| format!("mutant {}", mutant.name))?;
-        stage.progress.step(&format!(
-            "{}: {}",
-            mutant.name,
-            if fault.is_none() { "caught" } else { "MISSED" }
-        ));
-        Ok(fault.map(|fault| format!("mutant {} ({}): {fault}", mutant.name, mutant.test)))
-    })?;
-    let faults: Vec<_> = faults.into_iter().flatten().collect();
+
+    let mut shared = Shared::plan(root(), &mutants)?;
+    let mut built = BTreeMap::new();
+    if shared.numbers.len() > 1 {
+        let seeded: Vec<_> = shared
+            .files
+            .iter()
+            .map(|(file, text)| tree.seed(&file.to_string_lossy(), |_| Ok(text.clone())))
+            .collect();
+        let seeded = seeded.into_iter().collect::<Result<Vec<_>>>()?;
+        stage.progress.say(&format!("building with {} of {total} bugs", shared.numbers.len()));
+        match build_tests(stage, &tree, &mutants) {
+            Ok(tests) => built = tests,
+            Err(error) => {
+                // One of them does not compile: alone it is named.
+                stage.progress.say("the bugs do not build together");
+                stage.log.add(&format!("= together: {error:#}\n"))?;
+                shared = Shared::default();
+            }
+        }
+        drop(seeded);
+    }
+    let (together, alone): (Vec<_>, Vec<_>) = mutants
+        .into_iter()
+        .partition(|mutant| shared.numbers.contains_key(&mutant.name) && !built.is_empty());
+    let mut faults = run_shared(stage, report, &tree, &shared, &built, together)?;
+    faults.extend(run_alone(stage, report, &tree, alone)?);
     let caught = total - faults.len();
     report.mutants = Some(MutantsFigures { total, caught });
     Ok(Finding::Checked { summary: format!("{caught} of {total} seeded bugs caught"), faults })
 }
 
-/// Demands that all named tests pass on the sound copies. Returns how long each may take with a bug.
+/// Runs the tests of bugs that share a build: first all without a bug, then each with its own.
+fn run_shared(
+    stage: &Stage,
+    report: &Report,
+    tree: &Tree,
+    shared: &Shared,
+    built: &BTreeMap<TestName, Test>,
+    mutants: Vec<Mutant>,
+) -> Result<Vec<String>> {
+    let limits = sound(stage, report, tree, &mutants, |name| {
+        built.get(name).cloned().with_context(|| format!("{name} was not built"))
+    })?;
+    stage.progress.expect(mutants.len());
+    let faults = workers::each(workers::cores(), mutants, |_, mutant| {
+        let number = shared.numbers.get(&mutant.name).map(u32::to_string).unwrap_or_default();
+        let test = built.get(&mutant.test).with_context(|| format!("{} was not built", mutant.test))?;
+        judged(stage, tree, &mutant, test, &[(shared::VARIABLE, &number)], limits[&mutant.test])
+    })?;
+    Ok(faults.into_iter().flatten().collect())
+}
+
+/// Builds and runs the tests of bugs that need a build of their own.
+fn run_alone(stage: &Stage, report: &Report, tree: &Tree, mutants: Vec<Mutant>) -> Result<Vec<String>> {
+    let limits = sound(stage, report, tree, &mutants, |name| build_test(stage, tree, name))?;
+    stage.progress.expect(mutants.len());
+    let mut faults = Vec::new();
+    for mutant in mutants {
+        let _seeded = tree.seed(&mutant.file, |sound| mutant.apply(sound))?;
+        match build_test(stage, tree, &mutant.test) {
+            Ok(test) => faults.extend(judged(stage, tree, &mutant, &test, &[], limits[&mutant.test])?),
+            Err(error) => faults.push(missed(stage, &mutant, &format!("it does not build: {error:#}"))),
+        }
+    }
+    Ok(faults)
+}
+
+/// Runs the test of a bug that is there; `None` if it is caught, otherwise what happened instead.
+fn judged(
+    stage: &Stage,
+    tree: &Tree,
+    mutant: &Mutant,
+    test: &Test,
+    variables: &[(&str, &str)],
+    limit: Duration,
+) -> Result<Option<String>> {
+    let ended = test.run(&folder(tree, &mutant.test), variables, limit, &stage.log)?;
+    let judgement = judge(&ended);
+    stage.log.add(&format!("= {}: {judgement:?}\n", mutant.name))?;
+    let Some(escaped) = escape(judgement, mutant.hangs) else {
+        stage.progress.step(&format!("{}: caught", mutant.name));
+        return Ok(None);
+    };
+    Ok(Some(missed(stage, mutant, &escaped)))
+}
+
+fn missed(stage: &Stage, mutant: &Mutant, why: &str) -> String {
+    stage.progress.step(&format!("{}: MISSED", mutant.name));
+    format!("mutant {} ({}): {why}", mutant.name, mutant.test)
+}
+
+/// Demands that all named tests pass without a bug. Returns how long each may take with one.
 fn sound(
     stage: &Stage,
     report: &Report,
-    trees: &[Tree],
+    tree: &Tree,
     mutants: &[Mutant],
+    find: impl Fn(&TestName) -> Result<Test> + Sync,
 ) -> Result<BTreeMap<TestName, Duration>> {
     let mut tests: Vec<_> = mutants.iter().map(|mutant| mutant.test.clone()).collect();
     tests.dedup();
@@ -74,9 +148,8 @@ fn sound(
     }
     tests.retain(|name| !limits.contains_key(name));
     stage.progress.expect(tests.len());
-    let tested = workers::each(WORKERS, tests, |worker, name| {
-        let test = build_test(stage, &trees[worker], &name)?;
-        let ended = test.run(&folder(&trees[worker], &name), &[], SOUND_LIMIT, &stage.log)?;
+    let tested = workers::each(workers::cores(), tests, |_, name| {
+        let ended = find(&name)?.run(&folder(tree, &name), &[], SOUND_LIMIT, &stage.log)?;
         let judgement = judge(&ended);
         ensure!(
             judgement == Judgement::Held,
@@ -102,19 +175,6 @@ fn searched(report: &Report, name: &TestName) -> Option<f64> {
     searches.next().map(|model| model.seconds)
 }
 
-/// Puts one bug in and runs its test; `None` if it is caught, otherwise what happened instead.
-fn seed(stage: &Stage, tree: &Tree, mutant: &Mutant, limit: Duration) -> Result<Option<String>> {
-    let _seeded = tree.seed(&mutant.file, |sound| mutant.apply(sound))?;
-    let test = match build_test(stage, tree, &mutant.test) {
-        Ok(test) => test,
-        Err(error) => return Ok(Some(format!("it does not build: {error:#}"))),
-    };
-    let ended = test.run(&folder(tree, &mutant.test), &[], limit, &stage.log)?;
-    let judgement = judge(&ended);
-    stage.log.add(&format!("= {}: {judgement:?}\n", mutant.name))?;
-    Ok(escape(judgement, mutant.hangs))
-}
-
 /// How a bug got away, if it did.
 fn escape(judgement: Judgement, hangs: bool) -> Option<String> {
     match judgement {
@@ -130,7 +190,44 @@ fn escape(judgement: Judgement, hangs: bool) -> Option<String> {
 const LEAN: [(&str, &str); 2] =
     [("CARGO_PROFILE_DEV_DEBUG", "false"), ("CARGO_PROFILE_RELEASE_DEBUG", "false")];
 
+/// Builds one test.
 fn build_test(stage: &Stage, tree: &Tree, name: &TestName) -> Result<Test> {
+    let mut built = build_targets(stage, tree, name, &[&name.file])?;
+    built
+        .remove(&name.file)
+        .map(|binary| test_in(name, binary))
+        .with_context(|| format!("{name} was not built"))
+}
+
+/// Builds the tests of all these bugs, the targets of a package at once.
+fn build_tests(stage: &Stage, tree: &Tree, mutants: &[Mutant]) -> Result<BTreeMap<TestName, Test>> {
+    let mut packages = BTreeMap::<&str, Vec<&TestName>>::new();
+    mutants.iter().for_each(|mutant| packages.entry(&mutant.test.package).or_default().push(&mutant.test));
+    let mut tests = BTreeMap::new();
+    for mut names in packages.into_values() {
+        names.dedup();
+        let mut files: Vec<_> = names.iter().map(|name| name.file.as_str()).collect();
+        files.dedup();
+        let built = build_targets(stage, tree, names[0], &files)?;
+        for name in names {
+            let binary = built.get(&name.file).with_context(|| format!("{name} was not built"))?;
+            tests.insert(name.clone(), test_in(name, binary.clone()));
+        }
+    }
+    Ok(tests)
+}
+
+fn test_in(name: &TestName, binary: PathBuf) -> Test {
+    Test { file: name.file.clone(), name: name.name.clone(), binary }
+}
+
+/// Builds some test targets of the package of `name`. Returns the binaries by their targets.
+fn build_targets(
+    stage: &Stage,
+    tree: &Tree,
+    name: &TestName,
+    files: &[&str],
+) -> Result<BTreeMap<String, PathBuf>> {
     let mut command = if name.is_model() {
         loom_cargo(tree.root(), build::MODELS)
     } else {
@@ -138,18 +235,20 @@ fn build_test(stage: &Stage, tree: &Tree, name: &TestName) -> Result<Test> {
         cargo.current_dir(tree.root()).env_remove("RUSTFLAGS").env_remove("CARGO_TARGET_DIR");
         cargo
     };
-    build::choose(&mut command, &name.file);
+    files.iter().for_each(|file| build::choose(&mut command, file));
     let executables = build::executables(command.envs(LEAN), &stage.log)?;
-    // Binaries of the package that a test starts are built with it.
-    let wanted = if name.file == "lib" { name.package.replace('-', "_") } else { name.file.clone() };
-    let executable =
-        executables.into_iter().rev().find(|executable| executable.target.replace('-', "_") == wanted);
-    let executable = executable.with_context(|| format!("{name} was not built"))?;
-    Ok(Test { file: name.file.clone(), name: name.name.clone(), binary: executable.path })
+    let mut built = BTreeMap::new();
+    for file in files {
+        // Binaries of the package that a test starts are built with it.
+        let wanted = if *file == "lib" { name.package.as_str() } else { file }.replace('-', "_");
+        let executable = executables.iter().rev().find(|one| one.target.replace('-', "_") == wanted);
+        built.extend(executable.map(|executable| ((*file).to_owned(), executable.path.clone())));
+    }
+    Ok(built)
 }
 
 /// Where cargo runs the tests of a package.
-fn folder(tree: &Tree, name: &TestName) -> std::path::PathBuf {
+fn folder(tree: &Tree, name: &TestName) -> PathBuf {
     match name.package.as_str() {
         "sessile" => tree.root().to_owned(),
         "sessile-rustls" => tree.root().join("adapters/rustls"),
