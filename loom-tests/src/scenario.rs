@@ -16,6 +16,8 @@ pub enum Step {
     Get(u64),
     /// Do only what an adder of this key does for others.
     Help(u64),
+    /// Move everything to a larger table, and sleep for ever after this many steps.
+    Move(usize),
 }
 
 /// A table, what is put into it first, and what each thread does. The last thread is the one that runs the scenario.
@@ -100,18 +102,26 @@ impl<C: Candidate> Actor<C> {
     fn step(&mut self, step: Step) {
         match step {
             Step::Add(object) => self.add(object),
-            Step::Take(key) => self.log.push((key, Event::Taken(self.table.take(key)))),
+            Step::Take(key) => self.log.push((key, Event::Taken(self.table.take(&mut self.adder, key)))),
             Step::Get(key) => self.log.push((key, Event::Got(self.table.get(key)))),
             Step::Help(key) => self.table.help(key),
+            Step::Move(steps) => {
+                self.table.migrate(&mut self.adder, steps);
+                self.note_evicted();
+            }
+        }
+    }
+
+    fn note_evicted(&mut self) {
+        for evicted in self.adder.evicted.drain(..) {
+            self.log.push(((self.key_of)(evicted), Event::Evicted(evicted)));
         }
     }
 
     fn add(&mut self, object: u64) {
         let key = (self.key_of)(object);
         let outcome = self.table.add(&mut self.adder, key, object);
-        for evicted in self.adder.evicted.drain(..) {
-            self.log.push(((self.key_of)(evicted), Event::Evicted(evicted)));
-        }
+        self.note_evicted();
         let event = match outcome {
             Outcome::Inserted => Event::Inserted(object),
             Outcome::Replaced(old) => Event::Replaced(object, old),
