@@ -47,15 +47,15 @@ impl Watched {
         self.note(value);
     }
 
-    /// A compare-and-exchange that acquires on failure.
+    /// A compare-and-exchange.
     ///
     /// # Errors
     /// The value found instead of `from`.
     #[inline]
-    pub fn exchange(&self, from: u64, to: u64, success: Ordering) -> Result<(), u64> {
+    pub fn exchange(&self, from: u64, to: u64, success: Ordering, failure: Ordering) -> Result<(), u64> {
         #[cfg(sessile_loom)]
         let _step = self.marks.write();
-        self.word.compare_exchange(from, to, success, Ordering::Acquire)?;
+        self.word.compare_exchange(from, to, success, failure)?;
         self.note(to);
         Ok(())
     }

@@ -14,7 +14,7 @@ const fn key_of(object: u64) -> u64 {
     KEYS[object as usize / 10]
 }
 
-const KEYS: [u64; 5] = [0x1000_0000 << 32 | 1, 0x2000_0000 << 32 | 2, 0xF000_0000 << 32 | 3, 4, 5];
+const KEYS: [u64; 4] = [0x1000_0000 << 32 | 1, 0x2000_0000 << 32 | 2, 0xF000_0000 << 32 | 3, 4];
 
 /// The contended key, and objects of it.
 const K: u64 = KEYS[0];
@@ -25,7 +25,6 @@ const Z: u64 = 2;
 const B: u64 = 10;
 const C: u64 = 20;
 const D: u64 = 30;
-const E: u64 = 40;
 const B_KEY: u64 = key_of(B);
 
 const fn scenario(before: &'static [Step], threads: &'static [&'static [Step]]) -> Scenario {
@@ -54,6 +53,10 @@ const STALE_HELPER: Scenario = scenario(&[], &[&[Help(K)], &[Add(X), Take(K), Ad
 const STALE_HELPER_SAME: Scenario = scenario(&[], &[&[Help(K)], &[Add(X), Take(K), Add(X)], &[Add(Y)]]);
 const STALE_CLAIM: Scenario = scenario(&[], &[&[Help(K)], &[Add(Y)], &[Add(X), Take(K)]]);
 const STALE_CLAIM_TAKEN: Scenario = scenario(&[], &[&[Add(Y)], &[Add(X), Take(K), Help(K)], &[Add(B)]]);
+/// The helper of an adder that died sleeps before its exchange; the slot is claimed again, for another object or the same.
+const PAUSED_HELPER: Scenario = scenario(&[Abandon(X)], &[&[Help(K)], &[Add(B), Take(K), Add(Z)], &[Add(D)]]);
+const PAUSED_HELPER_SAME: Scenario =
+    scenario(&[Abandon(X)], &[&[Help(K)], &[Add(B), Take(K), Add(X)], &[Add(D)]]);
 
 // A migration beside others.
 const MOVE_ADD: Scenario = scenario(&[Add(C)], &[&[Move(99)], &[Add(X), Get(K)]]);
@@ -105,6 +108,8 @@ macro_rules! every_scenario {
                 stale_helper_same STALE_HELPER_SAME,
                 stale_claim STALE_CLAIM,
                 stale_claim_taken STALE_CLAIM_TAKEN,
+                paused_helper PAUSED_HELPER,
+                paused_helper_same PAUSED_HELPER_SAME,
                 move_add_add MOVE_ADD_ADD,
                 move_add_take MOVE_ADD_TAKE,
                 move_replace_get MOVE_REPLACE_GET,
@@ -154,9 +159,50 @@ fn violates<const VARIANT: u32>(bound: usize, scenario: Scenario, name: &'static
     expect_violation(bound, name, complaint, move || scenario.run::<OneSet<2, VARIANT>>());
 }
 
+/// What each step of an insertion is for.
 #[test]
-fn one_set_mutants() {
+fn one_set_without_a_step_of_insertion() {
     use part::{NAMED_SLOT, NO_FOURTH_STEP, NO_HELP, NO_SECOND_LOOK, NO_TOKENS, NO_VERSION, RELAXED};
     violates::<NO_HELP>(3, ADD_ADD, "no help", TWO_MEMBERS);
     violates::<RELAXED>(3, ADD_ADD, "relaxed", TWO_MEMBERS);
+    violates::<NO_SECOND_LOOK>(2, PAUSED_HELPER, "no second look", UNPUBLISHED);
+    violates::<NO_FOURTH_STEP>(2, STALE_CLAIM, "no fourth step", UNPUBLISHED);
+    violates::<NAMED_SLOT>(2, TWO_KEYS_TAKE, "named slot", UNPUBLISHED);
+    violates::<NO_TOKENS>(2, STALE_CLAIM, "no tokens", UNPUBLISHED);
+    violates::<NO_VERSION>(2, PAUSED_HELPER_SAME, "no version", UNPUBLISHED);
+}
+
+#[test]
+fn one_set_matched_without_a_step_of_insertion() {
+    use part::{NO_FOURTH_STEP, NO_HELP, NO_SECOND_LOOK, NO_TOKENS, NO_VERSION, ONE_BIT};
+    const ONE_LOOK: u32 = MATCHED | ONE_BIT | NO_SECOND_LOOK;
+    violates::<{ MATCHED | NO_HELP }>(3, ADD_ADD, "matched: no help", TWO_MEMBERS);
+    violates::<ONE_LOOK>(2, PAUSED_HELPER, "matched: no second look", UNPUBLISHED);
+    violates::<{ MATCHED | NO_FOURTH_STEP }>(2, STALE_CLAIM, "matched: no fourth step", UNPUBLISHED);
+    violates::<{ MATCHED | NO_TOKENS }>(2, STALE_CLAIM, "matched: no tokens", UNPUBLISHED);
+    violates::<{ MATCHED | NO_VERSION }>(2, TWO_KEYS_TAKE, "matched: no version", UNPUBLISHED);
+}
+
+/// The bound: a helper that sleeps between its second look and its exchange is fooled by the same object, claimed in the
+/// same slot, once the version bits of a claim have come round. By another object it is not.
+#[test]
+fn one_set_bound_of_a_pause() {
+    use part::ONE_BIT;
+    const MATCHED_BIT: u32 = MATCHED | ONE_BIT;
+    violates::<ONE_BIT>(2, PAUSED_HELPER_SAME, "one bit: same object", UNPUBLISHED);
+    violates::<MATCHED_BIT>(2, PAUSED_HELPER_SAME, "matched, one bit: same object", UNPUBLISHED);
+    check_with(1, "one bit: another object", || PAUSED_HELPER.run::<OneSet<2, ONE_BIT>>());
+    check_with(1, "matched, one bit: another object", || PAUSED_HELPER.run::<OneSet<2, MATCHED_BIT>>());
+}
+
+/// What each step of a migration is for.
+#[test]
+fn one_set_without_a_step_of_migration() {
+    use part::{ANY_SHADOW, EARLY_CLEAR, NO_CLOSE, NO_HELP_AT_CLOSE, NO_PROMOTION};
+    const SHADOW: &str = "a shadow that is not valid belongs to the mover";
+    violates::<NO_CLOSE>(2, MOVE_ADD_ADD, "no close", TWO_MEMBERS);
+    violates::<NO_HELP_AT_CLOSE>(2, MOVE_ADD, "no help at close", "something unfinished is left behind");
+    violates::<ANY_SHADOW>(2, MOVE_TAKE, "any shadow", SHADOW);
+    violates::<NO_PROMOTION>(2, MOVE_GET, "no promotion", NO_ORDER);
+    violates::<EARLY_CLEAR>(2, MOVE_GET, "early clear", NO_ORDER);
 }

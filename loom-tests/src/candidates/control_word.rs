@@ -67,7 +67,7 @@ impl<const SLOTS: usize, const VARIANT: u8> ControlWord<SLOTS, VARIANT> {
 
     #[inline]
     fn exchange(&self, bucket: &Bucket<SLOTS>, from: Control, to: Control) -> Result<(), Control> {
-        bucket.head.exchange(from.0, to.0, Ordering::AcqRel).map_err(Control)?;
+        bucket.head.exchange(from.0, to.0, Ordering::AcqRel, Ordering::Acquire).map_err(Control)?;
         if cfg!(sessile_loom) {
             self.assert_unique();
         }

@@ -81,6 +81,11 @@ pub trait Candidate: Send + Sync + Sized + 'static {
     /// Stores `object` under `key`, in place of whatever the key holds.
     fn add(&self, adder: &mut Adder, key: u64, object: u64) -> Outcome;
 
+    /// Adds as a thread that dies when its insertion is decided and not yet visible. Only for candidates that have the case.
+    fn abandon(&self, _adder: &mut Adder, _key: u64, _object: u64) -> Outcome {
+        unimplemented!("no other candidate is asked for it");
+    }
+
     /// The object of `key`.
     fn get(&self, key: u64) -> Option<u64>;
 

@@ -270,7 +270,9 @@ impl<const SLOTS: usize, const VARIANT: u32> OneSet<SLOTS, VARIANT> {
 
     #[inline]
     fn exchange(&self, spot: Spot<'_, SLOTS>, to: Word) -> bool {
-        let done = spot.set.slots[spot.slot].exchange(spot.word.0, to.0, Ordering::AcqRel).is_ok();
+        let done = spot.set.slots[spot.slot]
+            .exchange(spot.word.0, to.0, Ordering::AcqRel, Ordering::Relaxed)
+            .is_ok();
         if cfg!(sessile_loom) && done {
             self.assert_unique();
         }
@@ -317,7 +319,7 @@ impl<const SLOTS: usize, const VARIANT: u32> OneSet<SLOTS, VARIANT> {
             if last & Publication::CLOSED == 0 {
                 // It goes on with the release sequence of the last publication.
                 let closed = last | Publication::CLOSED;
-                let _ = set.publication.exchange(last, closed, Ordering::Relaxed);
+                let _ = set.publication.exchange(last, closed, Ordering::Relaxed, Ordering::Relaxed);
             } else if VARIANT & NO_HELP_AT_CLOSE != 0 || self.open_last(set).is_some() {
                 return;
             }
@@ -326,7 +328,14 @@ impl<const SLOTS: usize, const VARIANT: u32> OneSet<SLOTS, VARIANT> {
 
     /// Steps 3 to 7; false: start over.
     #[inline]
-    fn insert(&self, adder: &mut Adder, look: &Look<'_, SLOTS>, last: Publication, object: u64) -> bool {
+    fn insert(
+        &self,
+        adder: &mut Adder,
+        look: &Look<'_, SLOTS>,
+        last: Publication,
+        object: u64,
+        open: &impl Fn(Spot<'_, SLOTS>),
+    ) -> bool {
         let set = look.set;
         let keeps_off = VARIANT & (MATCHED | NAMED_SLOT) == 0;
         let named = last.slot().filter(|_| keeps_off).map_or(0, |slot| 1 << slot);
@@ -335,7 +344,7 @@ impl<const SLOTS: usize, const VARIANT: u32> OneSet<SLOTS, VARIANT> {
         let mut room = match from_hand(if empty != 0 { empty } else { members }, hand) {
             Some(slot) => look.spot(slot),
             None if (look.empty | look.members) & named != 0 => {
-                let _ = set.publication.exchange(last.0, last.next(None).0, Self::PUBLISH);
+                let _ = set.publication.exchange(last.0, last.next(None).0, Self::PUBLISH, Ordering::Relaxed);
                 return false;
             }
             None => {
@@ -358,13 +367,50 @@ impl<const SLOTS: usize, const VARIANT: u32> OneSet<SLOTS, VARIANT> {
         if !self.exchange(room, claim.word) {
             return false;
         }
-        if set.publication.exchange(last.0, last.next(Some(room.slot)).0, Self::PUBLISH).is_err() {
+        if set
+            .publication
+            .exchange(last.0, last.next(Some(room.slot)).0, Self::PUBLISH, Ordering::Relaxed)
+            .is_err()
+        {
             let withdrawn = self.empty(claim, adder);
             assert!(withdrawn, "somebody opened an unpublished claim");
             return false;
         }
-        self.open(claim);
+        open(claim);
         true
+    }
+
+    /// All steps; `open` is the last of them.
+    #[inline]
+    fn add_and(&self, adder: &mut Adder, key: u64, object: u64, open: impl Fn(Spot<'_, SLOTS>)) -> Outcome {
+        loop {
+            let (old, new) = self.sets(key);
+            if let (Some(old), Some(_)) = (old, new) {
+                if VARIANT & NO_CLOSE == 0 {
+                    self.close(old);
+                }
+            }
+            let newest = new.or(old).expect("a table");
+            let Some(last) = self.open_last(newest).filter(|last| !last.is_closed()) else {
+                thread::yield_now();
+                continue;
+            };
+            match self.find(key) {
+                Ok(spot) if spot.word.object() == object => return Outcome::Identical,
+                Ok(spot) => {
+                    if self.exchange(spot, Word::member(object, key)) {
+                        return Outcome::Replaced(spot.word.object());
+                    }
+                }
+                Err(Some(look)) if std::ptr::eq(look.set, newest) => {
+                    if self.insert(adder, &look, last, object, &open) {
+                        return Outcome::Inserted;
+                    }
+                }
+                // A table was linked meanwhile.
+                Err(_) => {}
+            }
+        }
     }
 
     /// The member of a key, or the look at the newest set that shows none.
@@ -500,35 +546,13 @@ impl<const SLOTS: usize, const VARIANT: u32> Candidate for OneSet<SLOTS, VARIANT
         Self { old: table(buckets), new: OnceLock::new(), key_of, next, root }
     }
 
+    #[inline]
     fn add(&self, adder: &mut Adder, key: u64, object: u64) -> Outcome {
-        loop {
-            let (old, new) = self.sets(key);
-            if let (Some(old), Some(_)) = (old, new) {
-                if VARIANT & NO_CLOSE == 0 {
-                    self.close(old);
-                }
-            }
-            let newest = new.or(old).expect("a table");
-            let Some(last) = self.open_last(newest).filter(|last| !last.is_closed()) else {
-                thread::yield_now();
-                continue;
-            };
-            match self.find(key) {
-                Ok(spot) if spot.word.object() == object => return Outcome::Identical,
-                Ok(spot) => {
-                    if self.exchange(spot, Word::member(object, key)) {
-                        return Outcome::Replaced(spot.word.object());
-                    }
-                }
-                Err(Some(look)) if std::ptr::eq(look.set, newest) => {
-                    if self.insert(adder, &look, last, object) {
-                        return Outcome::Inserted;
-                    }
-                }
-                // A table was linked meanwhile.
-                Err(_) => {}
-            }
-        }
+        self.add_and(adder, key, object, |claim| self.open(claim))
+    }
+
+    fn abandon(&self, adder: &mut Adder, key: u64, object: u64) -> Outcome {
+        self.add_and(adder, key, object, |_| {})
     }
 
     fn get(&self, key: u64) -> Option<u64> {

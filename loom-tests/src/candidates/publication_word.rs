@@ -99,7 +99,7 @@ impl<const SLOTS: usize, const VARIANT: u8> PublicationWord<SLOTS, VARIANT> {
     fn settle(&self, home: usize, seen: Publication) {
         let settled = seen.0 & !Publication::PENDING;
         // Failure: a helper did it.
-        let _ = self.0.bucket(home).head.exchange(seen.0, settled, Self::PUBLISH);
+        let _ = self.0.bucket(home).head.exchange(seen.0, settled, Self::PUBLISH, Ordering::Acquire);
     }
 
     /// Steps 4 and 5; false when the claim has to be withdrawn.
@@ -108,7 +108,9 @@ impl<const SLOTS: usize, const VARIANT: u8> PublicationWord<SLOTS, VARIANT> {
         let pending = if Self::HAS_PENDING { Publication::PENDING } else { 0 };
         let next = Publication::of(claim, last.version() + 1, pending);
         let word = &self.0.bucket(home).head;
-        if VARIANT & NO_PUBLICATION == 0 && word.exchange(last.0, next.0, Self::PUBLISH).is_err() {
+        if VARIANT & NO_PUBLICATION == 0
+            && word.exchange(last.0, next.0, Self::PUBLISH, Ordering::Acquire).is_err()
+        {
             return false;
         }
         self.open(claim);
