@@ -6,7 +6,7 @@
 //! - `valgrind --tool=callgrind --toggle-collect='*measured*' EXAMPLE 0 hit`: instructions of 1000 operations, of the
 //!   candidate with this number.
 //!
-//! Tables for 20 480 sessions, without sessions behind the slots, and without vector instructions.
+//! Tables of two sizes, the smaller one where nothing is timed, without sessions behind the slots, and without vector instructions.
 
 #[cfg(sessile_loom)]
 fn main() {
@@ -25,7 +25,7 @@ mod measure {
     use loom_tests::candidates::{Adder, Candidate};
     use std::hint::black_box;
 
-    const SESSIONS: u64 = 20_480;
+    const SIZES: [u64; 2] = [20_480, 1_000_000];
     const OPERATIONS: u64 = 1000;
     const WORKS: [&str; 8] = ["nothing", "hit", "miss", "identical", "room", "full", "replace", "take"];
     const NAMES: [&str; 3] = ["two buckets", "one set", "matched"];
@@ -38,6 +38,7 @@ mod measure {
     }
 
     struct Bench<C> {
+        sessions: u64,
         table: C,
         adder: Adder,
     }
@@ -48,7 +49,10 @@ mod measure {
     }
 
     #[inline(never)]
-    fn measured<R>(operation: impl FnOnce() -> R) -> R {
+    fn measured<C: Candidate, R>(table: &C, key: u64, operation: impl FnOnce() -> R) -> R {
+        if !cfg!(sessile_counts) {
+            table.touch(key);
+        }
         operation()
     }
 
@@ -61,27 +65,29 @@ mod measure {
     ) {
         let key = key_of(object);
         measure(&mut || match work {
-            "hit" | "miss" => _ = black_box(measured(|| table.get(key))),
-            "identical" | "room" | "full" => _ = black_box(measured(|| table.add(adder, key, object))),
-            "replace" => _ = black_box(measured(|| table.add(adder, key, other))),
-            "take" => _ = black_box(measured(|| table.take(adder, key))),
-            _ => _ = black_box(measured(|| key)),
+            "hit" | "miss" => _ = black_box(measured(table, key, || table.get(key))),
+            "identical" | "room" | "full" => {
+                _ = black_box(measured(table, key, || table.add(adder, key, object)))
+            }
+            "replace" => _ = black_box(measured(table, key, || table.add(adder, key, other))),
+            "take" => _ = black_box(measured(table, key, || table.take(adder, key))),
+            _ => _ = black_box(key),
         });
     }
 
     impl<C: Candidate> Bench<C> {
-        fn boxed(buckets: u64, sessions: u64) -> Box<dyn Subject> {
+        fn boxed(buckets: u64, sessions: u64, adds: u64) -> Box<dyn Subject> {
             let (table, mut adder) = (C::new(buckets as usize, key_of), Adder::new(0));
-            (0..sessions).map(|n| 4 * n).for_each(|object| _ = table.add(&mut adder, key_of(object), object));
-            Box::new(Self { table, adder })
+            (0..adds).map(|n| 4 * n).for_each(|object| _ = table.add(&mut adder, key_of(object), object));
+            Box::new(Self { sessions, table, adder })
         }
     }
 
     impl<C: Candidate> Subject for Bench<C> {
         fn operate(&mut self, work: &str, n: u64, measure: &mut dyn FnMut(&mut dyn FnMut())) {
-            let Self { table, adder } = self;
-            let stored = 4 * (n.wrapping_mul(7919) % SESSIONS);
-            let absent = 4 * (SESSIONS * 1000 + n);
+            let Self { sessions, table, adder } = self;
+            let stored = 4 * (n.wrapping_mul(7919 * 131) % *sessions);
+            let absent = 4 * (*sessions * 1000 + n);
             let mut run =
                 |adder: &mut Adder, object, other| run(table, adder, work, [object, other], measure);
             match work {
@@ -105,29 +111,32 @@ mod measure {
     }
 
     /// At the slots that each would have, or full to the last of them.
-    fn subjects(work: &str) -> [Box<dyn Subject>; 3] {
-        let (two, one) = ((SESSIONS * 7 / 5).div_ceil(7), (SESSIONS * 8 / 5).div_ceil(15));
-        let sessions = if work == "full" { 8 * SESSIONS } else { SESSIONS };
+    fn subjects(work: &str, sessions: u64) -> [Box<dyn Subject>; 3] {
+        let (two, one) = ((sessions * 7 / 5).div_ceil(7), (sessions * 8 / 5).div_ceil(15));
+        let adds = if work == "full" { 8 * sessions } else { sessions };
         [
-            Bench::<PublicationWord<7, SETTLED>>::boxed(two, sessions),
-            Bench::<OneSet<15, 0>>::boxed(one, sessions),
-            Bench::<OneSet<15, MATCHED>>::boxed(one, sessions),
+            Bench::<PublicationWord<7, SETTLED>>::boxed(two, sessions, adds),
+            Bench::<OneSet<15, 0>>::boxed(one, sessions, adds),
+            Bench::<OneSet<15, MATCHED>>::boxed(one, sessions, adds),
         ]
     }
 
     pub(super) fn main() {
         let arguments: Vec<String> = std::env::args().skip(1).collect();
         if let [subject, work] = &arguments[..] {
-            let subject = &mut subjects(work)[subject.parse::<usize>().expect("a number")];
+            let subject = &mut subjects(work, SIZES[0])[subject.parse::<usize>().expect("a number")];
             return (0..OPERATIONS).for_each(|n| subject.operate(work, n, &mut |operation| operation()));
         }
-        print!("{:<10}", "work");
+        print!("{:<10}{:>9}", "work", "sessions");
         NAMES.iter().for_each(|name| print!(" {name:>30}"));
         println!();
-        for work in WORKS {
-            print!("{work:<10}");
-            report(&mut subjects(work), work);
-            println!();
+        let sizes = if cfg!(sessile_counts) { &SIZES[..1] } else { &SIZES };
+        for &sessions in sizes {
+            for work in WORKS {
+                print!("{work:<10}{sessions:>9}");
+                report(&mut subjects(work, sessions), work);
+                println!();
+            }
         }
     }
 

@@ -100,6 +100,9 @@ pub trait Candidate: Send + Sync + Sized + 'static {
         unimplemented!("this candidate has one table");
     }
 
+    /// Loads a word of each cache line that an operation on `key` is about to read, in place of a prefetch.
+    fn touch(&self, _key: u64) {}
+
     /// Every visible object, in the newest state of the table.
     fn members(&self) -> Vec<u64>;
 

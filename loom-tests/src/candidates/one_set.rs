@@ -577,6 +577,13 @@ impl<const SLOTS: usize, const VARIANT: u32> Candidate for OneSet<SLOTS, VARIANT
         let _ = self.move_all(adder, &mut (0..steps));
     }
 
+    #[inline]
+    fn touch(&self, key: u64) {
+        let set = set_of(&self.old, key);
+        let load = |word: &Watched| word.load(Ordering::Relaxed);
+        std::hint::black_box([load(&set.publication), load(&set.slots[SLOTS - 1])]);
+    }
+
     fn members(&self) -> Vec<u64> {
         let old: Vec<Word> = self.old.iter().flat_map(Set::newest).collect();
         let new = self.new.get().into_iter().flatten().flat_map(Set::newest);

@@ -178,6 +178,12 @@ impl<const SLOTS: usize, const VARIANT: u8> Candidate for PublicationWord<SLOTS,
         self.last(self.0.home(key));
     }
 
+    #[inline]
+    fn touch(&self, key: u64) {
+        let load = |bucket| self.0.bucket(bucket).head.load(Ordering::Relaxed);
+        std::hint::black_box(self.0.set(key).map(load));
+    }
+
     fn members(&self) -> Vec<u64> {
         self.0.members()
     }
