@@ -12,7 +12,7 @@
 //! 6. publish: exchange H, `h → (version + 1, slot)`. Failure: withdraw the claim and start over;
 //! 7. open the claim, unless a helper did.
 //!
-//! A token is unique for each emptying. Readers see members only. LINEARIZE an insertion: the opening exchange.
+//! A token is unique for each member that leaves; a claim that is withdrawn puts the word back that it found. Readers see members only. LINEARIZE an insertion: the opening exchange.
 //!
 //! With [`MATCHED`] step 3 takes any empty slot and any victim, and step 1 opens only a claim with the version of `h`: a
 //! claim that is not published yet carries a later one.
@@ -73,8 +73,8 @@ const HIGH_SHIFT: u32 = 48;
 const OBJECT_SHIFT: u32 = 4;
 const OBJECT: u64 = ((1 << HIGH_SHIFT) - 1) & !((1 << OBJECT_SHIFT) - 1);
 const TOP: u64 = 1 << 63;
-/// Two in a model, which no scenario exhausts during one pause.
-const VERSION_BITS: u32 = if cfg!(sessile_loom) { 2 } else { 17 };
+/// Four in a model, whose versions no scenario exhausts during one pause.
+const VERSION_BITS: u32 = if cfg!(sessile_loom) { 4 } else { 17 };
 
 impl Word {
     #[inline]
@@ -372,7 +372,8 @@ impl<const SLOTS: usize, const VARIANT: u32> OneSet<SLOTS, VARIANT> {
             .exchange(last.0, last.next(Some(room.slot)).0, Self::PUBLISH, Ordering::Relaxed)
             .is_err()
         {
-            let withdrawn = self.empty(claim, adder);
+            // No publication named the slot since it had this token.
+            let withdrawn = self.exchange(claim, room.word);
             assert!(withdrawn, "somebody opened an unpublished claim");
             return false;
         }
@@ -522,7 +523,7 @@ impl<const SLOTS: usize, const VARIANT: u32> OneSet<SLOTS, VARIANT> {
         let moved = Spot { word: Word::moved(object), ..member };
         if !self.exchange(member, moved.word) {
             steps.next()?;
-            let undone = self.empty(shadow, adder);
+            let undone = self.exchange(shadow, place.word);
             assert!(undone, "a shadow that is not valid belongs to the mover");
             return Some(());
         }
@@ -531,7 +532,7 @@ impl<const SLOTS: usize, const VARIANT: u32> OneSet<SLOTS, VARIANT> {
             self.exchange(shadow, word.with_state(MEMBER));
             steps.next()?;
         }
-        let cleared = self.empty(moved, adder);
+        let cleared = self.exchange(moved, Word::empty(0));
         assert!(cleared, "a moved word belongs to the mover");
         if VARIANT & EARLY_CLEAR != 0 {
             self.exchange(shadow, word.with_state(MEMBER));
