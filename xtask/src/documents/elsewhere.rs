@@ -5,11 +5,16 @@ const OF_A_PART: &str = "`cargo xtask verify` runs the whole part";
 const FUZZER: &str = "`cargo xtask verify` runs every target, under the same options and for another time";
 const STRICTER: &str = "continuous integration runs it with `--deny-skips`";
 const FIGURES: &str = "minutes of measurements for a table: they judge nothing, and need a quiet machine";
+const COUNTS: &str = "counts a table that is no part of the cache";
 const PLACEHOLDER: &str = "names a file that only the reader has";
 const WRITES: &str = "changes committed files";
 
 /// The command and the reason.
 pub(super) const ELSEWHERE: &[(&str, &str)] = &[
+    (
+        "RUSTFLAGS=\"--cfg sessile_counts\" cargo run --release -p loom-tests --example one_set_cost",
+        COUNTS,
+    ),
     (
         "RUSTFLAGS=\"--cfg sessile_shuttle\" cargo +nightly fuzz run --fuzz-dir fuzz/schedules --sanitizer none \
          --no-trace-compares schedules -- -max_total_time=60 -max_len=64",
@@ -58,6 +63,7 @@ pub(super) const ELSEWHERE: &[(&str, &str)] = &[
     ("cargo run --release -p compare --features openssl", FIGURES),
     ("cargo run --release -p handshakes -- --backend openssl --seconds 2", FIGURES),
     ("cargo run --release -p handshakes -- --seconds 6", FIGURES),
+    ("cargo run --release -p loom-tests --example one_set_cost", FIGURES),
     ("cargo run --release -p trials -- faults", PART),
     (
         "cargo test --workspace --exclude sessile-openssl --exclude handshakes",
@@ -78,4 +84,5 @@ pub(super) const ELSEWHERE: &[(&str, &str)] = &[
     ("cargo xtask verify --only models,tsan", OF_A_PART),
     ("cd fuzz/schedules && cargo run --release -- replay FILE", PLACEHOLDER),
     ("cd fuzz/schedules && cargo run --release -- trials", PART),
+    ("cd loom-tests && cargo test --release one_set", OF_A_PART),
 ];
