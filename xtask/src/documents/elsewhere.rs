@@ -11,10 +11,7 @@ const WRITES: &str = "changes committed files";
 
 /// The command and the reason.
 pub(super) const ELSEWHERE: &[(&str, &str)] = &[
-    (
-        "RUSTFLAGS=\"--cfg sessile_counts\" cargo run --release -p loom-tests --example one_set_cost",
-        COUNTS,
-    ),
+    ("RUSTFLAGS=\"--cfg sessile_counts\" cargo run --release -p loom-tests --example one_set_cost", COUNTS),
     (
         "RUSTFLAGS=\"--cfg sessile_shuttle\" cargo +nightly fuzz run --fuzz-dir fuzz/schedules --sanitizer none \
          --no-trace-compares schedules -- -max_total_time=60 -max_len=64",
