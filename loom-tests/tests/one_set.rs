@@ -96,9 +96,9 @@ macro_rules! every_scenario {
                 move_add MOVE_ADD,
                 move_replace MOVE_REPLACE,
                 move_take_add MOVE_TAKE_ADD,
-                move_full MOVE_FULL,
             }
             every_scenario! { @ $module $variant, 1:
+                move_full MOVE_FULL,
                 add_add_add ADD_ADD_ADD,
                 two_keys_take TWO_KEYS_TAKE,
                 add_add_take ADD_ADD_TAKE,
