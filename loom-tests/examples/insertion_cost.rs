@@ -77,7 +77,7 @@ mod measure {
                 let earlier = object.saturating_sub(2 * LAG);
                 match work {
                     Work::Add => {}
-                    Work::AddTake => _ = black_box(table.take(key_of(earlier))),
+                    Work::AddTake => _ = black_box(table.take(adder, key_of(earlier))),
                     Work::AddReplace => _ = black_box(table.add(adder, key_of(earlier), earlier + 1)),
                 }
                 *object += 2;

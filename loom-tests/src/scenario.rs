@@ -10,12 +10,16 @@ use std::sync::Arc;
 pub enum Step {
     /// Add this object under its key.
     Add(u64),
+    /// Add this object, which is absent, and die when that is decided and not yet visible.
+    Abandon(u64),
     /// Take what this key holds.
     Take(u64),
     /// Look this key up.
     Get(u64),
     /// Do only what an adder of this key does for others.
     Help(u64),
+    /// Move everything to a larger table, and sleep for ever after this many steps.
+    Move(usize),
 }
 
 /// A table, what is put into it first, and what each thread does. The last thread is the one that runs the scenario.
@@ -57,6 +61,12 @@ impl Scenario {
         first.steps(mine);
         let mut logs: Vec<Log> = handles.into_iter().map(|handle| handle.join().expect("a thread")).collect();
         logs.push(first.log);
+        // Whoever meets one that died makes it visible, at any time.
+        let died = self.before.iter().filter_map(|step| match *step {
+            Step::Abandon(object) => Some(vec![((self.key_of)(object), Event::Inserted(object))]),
+            _ => None,
+        });
+        logs.extend(died);
         self.judge(&*table, &before, &logs);
     }
 
@@ -99,19 +109,28 @@ impl<C: Candidate> Actor<C> {
 
     fn step(&mut self, step: Step) {
         match step {
-            Step::Add(object) => self.add(object),
-            Step::Take(key) => self.log.push((key, Event::Taken(self.table.take(key)))),
+            Step::Add(object) => self.add(object, C::add),
+            Step::Abandon(object) => self.add(object, C::abandon),
+            Step::Take(key) => self.log.push((key, Event::Taken(self.table.take(&mut self.adder, key)))),
             Step::Get(key) => self.log.push((key, Event::Got(self.table.get(key)))),
             Step::Help(key) => self.table.help(key),
+            Step::Move(steps) => {
+                self.table.migrate(&mut self.adder, steps);
+                self.note_evicted();
+            }
         }
     }
 
-    fn add(&mut self, object: u64) {
-        let key = (self.key_of)(object);
-        let outcome = self.table.add(&mut self.adder, key, object);
+    fn note_evicted(&mut self) {
         for evicted in self.adder.evicted.drain(..) {
             self.log.push(((self.key_of)(evicted), Event::Evicted(evicted)));
         }
+    }
+
+    fn add(&mut self, object: u64, add: fn(&C, &mut Adder, u64, u64) -> Outcome) {
+        let key = (self.key_of)(object);
+        let outcome = add(&self.table, &mut self.adder, key, object);
+        self.note_evicted();
         let event = match outcome {
             Outcome::Inserted => Event::Inserted(object),
             Outcome::Replaced(old) => Event::Replaced(object, old),

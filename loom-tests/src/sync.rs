@@ -7,6 +7,43 @@ pub use loom::sync::atomic::{AtomicU64, Ordering, fence};
 #[cfg(not(sessile_loom))]
 pub use std::sync::atomic::{AtomicU64, Ordering, fence};
 
+/// What one thread did to words, under the private cfg `sessile_counts`.
+#[cfg(sessile_counts)]
+pub mod counted {
+    use std::cell::RefCell;
+
+    /// Accesses since the last time that somebody asked.
+    #[derive(Debug, Default)]
+    pub struct Counts {
+        /// Loads.
+        pub loads: usize,
+        /// Exchanges: locked instructions.
+        pub exchanges: usize,
+        /// The cache lines they were on.
+        pub lines: Vec<usize>,
+    }
+
+    thread_local! {
+        static COUNTS: RefCell<Counts> = RefCell::default();
+    }
+
+    pub(super) fn note<T>(word: &T, exchanges: usize) {
+        COUNTS.with_borrow_mut(|counts| {
+            counts.exchanges += exchanges;
+            counts.loads += 1 - exchanges;
+            let line = std::ptr::from_ref(word).addr() / 64;
+            if !counts.lines.contains(&line) {
+                counts.lines.push(line);
+            }
+        });
+    }
+
+    /// The counts of this thread, which begin anew.
+    pub fn take() -> Counts {
+        COUNTS.take()
+    }
+}
+
 /// A 64-bit word that a model sees all races of, and whose newest value can be read without taking part in the model.
 #[derive(Debug)]
 pub struct Watched {
@@ -32,6 +69,8 @@ impl Watched {
     /// An atomic load.
     #[inline]
     pub fn load(&self, ordering: Ordering) -> u64 {
+        #[cfg(sessile_counts)]
+        counted::note(self, 0);
         let value = self.word.load(ordering);
         #[cfg(sessile_loom)]
         self.marks.after_load();
@@ -47,15 +86,17 @@ impl Watched {
         self.note(value);
     }
 
-    /// A compare-and-exchange that acquires on failure.
+    /// A compare-and-exchange.
     ///
     /// # Errors
     /// The value found instead of `from`.
     #[inline]
-    pub fn exchange(&self, from: u64, to: u64, success: Ordering) -> Result<(), u64> {
+    pub fn exchange(&self, from: u64, to: u64, success: Ordering, failure: Ordering) -> Result<(), u64> {
         #[cfg(sessile_loom)]
         let _step = self.marks.write();
-        self.word.compare_exchange(from, to, success, Ordering::Acquire)?;
+        #[cfg(sessile_counts)]
+        counted::note(self, 1);
+        self.word.compare_exchange(from, to, success, failure)?;
         self.note(to);
         Ok(())
     }

@@ -127,7 +127,7 @@ impl<const SLOTS: usize, const VARIANT: u8> Candidate for ClaimAndRescan<SLOTS, 
         self.0.member(key).map(|spot| spot.word.object())
     }
 
-    fn take(&self, key: u64) -> Option<u64> {
+    fn take(&self, _adder: &mut Adder, key: u64) -> Option<u64> {
         loop {
             let spot = self.0.member(key)?;
             if self.0.exchange(spot, Word::EMPTY) {

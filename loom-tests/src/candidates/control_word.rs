@@ -67,7 +67,7 @@ impl<const SLOTS: usize, const VARIANT: u8> ControlWord<SLOTS, VARIANT> {
 
     #[inline]
     fn exchange(&self, bucket: &Bucket<SLOTS>, from: Control, to: Control) -> Result<(), Control> {
-        bucket.head.exchange(from.0, to.0, Ordering::AcqRel).map_err(Control)?;
+        bucket.head.exchange(from.0, to.0, Ordering::AcqRel, Ordering::Acquire).map_err(Control)?;
         if cfg!(sessile_loom) {
             self.assert_unique();
         }
@@ -180,7 +180,7 @@ impl<const SLOTS: usize, const VARIANT: u8> Candidate for ControlWord<SLOTS, VAR
         found.map(|(_, object)| object)
     }
 
-    fn take(&self, key: u64) -> Option<u64> {
+    fn take(&self, _adder: &mut Adder, key: u64) -> Option<u64> {
         let bucket = self.0.bucket(self.0.home(key));
         loop {
             let (seen, found) = self.look(bucket, key);

@@ -99,7 +99,7 @@ impl<const SLOTS: usize, const VARIANT: u8> PublicationWord<SLOTS, VARIANT> {
     fn settle(&self, home: usize, seen: Publication) {
         let settled = seen.0 & !Publication::PENDING;
         // Failure: a helper did it.
-        let _ = self.0.bucket(home).head.exchange(seen.0, settled, Self::PUBLISH);
+        let _ = self.0.bucket(home).head.exchange(seen.0, settled, Self::PUBLISH, Ordering::Acquire);
     }
 
     /// Steps 4 and 5; false when the claim has to be withdrawn.
@@ -108,7 +108,9 @@ impl<const SLOTS: usize, const VARIANT: u8> PublicationWord<SLOTS, VARIANT> {
         let pending = if Self::HAS_PENDING { Publication::PENDING } else { 0 };
         let next = Publication::of(claim, last.version() + 1, pending);
         let word = &self.0.bucket(home).head;
-        if VARIANT & NO_PUBLICATION == 0 && word.exchange(last.0, next.0, Self::PUBLISH).is_err() {
+        if VARIANT & NO_PUBLICATION == 0
+            && word.exchange(last.0, next.0, Self::PUBLISH, Ordering::Acquire).is_err()
+        {
             return false;
         }
         self.open(claim);
@@ -163,7 +165,7 @@ impl<const SLOTS: usize, const VARIANT: u8> Candidate for PublicationWord<SLOTS,
         self.0.member(key).map(|spot| spot.word.object())
     }
 
-    fn take(&self, key: u64) -> Option<u64> {
+    fn take(&self, _adder: &mut Adder, key: u64) -> Option<u64> {
         loop {
             let spot = self.0.member(key)?;
             if self.0.exchange(spot, Word::EMPTY) {
@@ -174,6 +176,12 @@ impl<const SLOTS: usize, const VARIANT: u8> Candidate for PublicationWord<SLOTS,
 
     fn help(&self, key: u64) {
         self.last(self.0.home(key));
+    }
+
+    #[inline]
+    fn touch(&self, key: u64) {
+        let load = |bucket| self.0.bucket(bucket).head.load(Ordering::Relaxed);
+        std::hint::black_box(self.0.set(key).map(load));
     }
 
     fn members(&self) -> Vec<u64> {

@@ -180,7 +180,7 @@ impl<const SLOTS: usize> Table<SLOTS> {
     #[inline]
     pub fn exchange(&self, spot: Spot, to: Word) -> bool {
         let slot = &self.bucket(spot.at.bucket).slots[spot.at.slot];
-        let done = slot.exchange(spot.word.0, to.0, Ordering::AcqRel).is_ok();
+        let done = slot.exchange(spot.word.0, to.0, Ordering::AcqRel, Ordering::Acquire).is_ok();
         if cfg!(sessile_loom) && done {
             self.assert_unique(&self.members());
         }
