@@ -66,6 +66,21 @@ fn half_full() -> Arc<BareTable> {
     table
 }
 
+/// Two adders of one key whose home is full: their claims lie in the other bucket, where whoever helps must look.
+#[test]
+fn publish_in_the_other_bucket() {
+    Model::new("publish_in_the_other_bucket").check(|| {
+        let table = half_full();
+        let other = {
+            let table = Arc::clone(&table);
+            thread::spawn(move || table.add(OTHER_HOME, &MARKS[3], 3))
+        };
+        let here = table.add(OTHER_HOME, &MARKS[4], 4);
+        assert!(here ^ other.join().unwrap(), "the key is inserted once");
+        assert_eq!(table.members().len(), 3);
+    });
+}
+
 /// `claimant` claims a slot for `mark`, and is overtaken by a `rival` mark of the same key before it can publish. Whoever helps
 /// meanwhile, for whatever reason, does not open the claim: it was not published, and both would be stored.
 fn overtaken(table: &BareTable, hash: u64, mark: usize, rival: usize, claimant: usize, help: impl Fn()) {
