@@ -21,6 +21,8 @@
 //! `INVARIANT(CLAIM-IDENTITY)`: a claim that a pending word names by position and nonce is the published one. The nonce
 //! carries the claimant's number, and a claimant whose publication is pending is still inside that `add`: it has no
 //! other claim. `settle` therefore looks at the slot *between* two loads of the same pending word.
+//! The bound: eight bits of the version are in the nonce, so a helper that sleeps behind its second look is fooled by a claim
+//! of the same object, slot and claimant that is 256 publications of the home younger, and not published.
 //!
 //! A bucket of a table that is being emptied has its word *closed*: no publication succeeds any more.
 //!
