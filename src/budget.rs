@@ -234,3 +234,18 @@ impl Bytes {
         self.used.fetch_sub(n, Ordering::Relaxed);
     }
 }
+
+#[cfg(all(test, not(any(sessile_loom, sessile_shuttle))))]
+mod tests {
+    use super::*;
+
+    /// In batches, of which all but one become spares.
+    #[test]
+    fn as_many_permits_are_given_out_as_the_limit_says() {
+        for (limit, shift) in [(1, 0), (10, 32), (100, 0), (1000, 4), (1000, 7)] {
+            let (permits, spare) = (Permits::new(limit, shift), Spare::default());
+            assert_eq!((0..2 * limit).filter(|_| permits.take(&spare)).count(), limit, "shift {shift}");
+            assert_eq!(permits.out(), limit);
+        }
+    }
+}

@@ -140,7 +140,23 @@ impl<B> Root<B> {
 
 #[cfg(test)]
 mod tests {
-    use super::scatter;
+    use super::super::word::{Stamp, Tag};
+    use super::*;
+
+    #[repr(align(16))]
+    struct Block;
+
+    #[test]
+    fn a_set_takes_as_many_as_it_has_slots() {
+        let Ok(table) = Table::new(5) else { panic!("five buckets are a valid size") };
+        let shadow = Word::member(NonNull::from(&Block), Tag::of_hash(1), Stamp::of_tick(0)).to_shadow();
+        for hash in [0, 1 << 63, 3 << 30] {
+            let probe = table.probe(hash);
+            let placed = (0..).map_while(|_| table.place_shadow(&probe, shadow)).count();
+            assert_eq!(placed, 2 * SLOTS);
+            table.set_spots(&probe).for_each(|spot| assert!(spot.exchange(Word::EMPTY)));
+        }
+    }
 
     #[test]
     fn every_bucket_is_visited_once() {
