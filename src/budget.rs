@@ -248,4 +248,15 @@ mod tests {
             assert_eq!(permits.out(), limit);
         }
     }
+
+    /// A limit that is lowered is shown once what is out has come back.
+    #[test]
+    fn what_is_out_is_shown_as_the_limit() {
+        let (permits, spare) = (Permits::new(10, 32), Spare::default());
+        assert!((0..5).all(|_| permits.take(&spare)));
+        permits.set_limit(3);
+        assert_eq!((permits.limit(), permits.shown(), permits.excess()), (3, 5, 2));
+        (0..3).for_each(|_| permits.give(&spare));
+        assert_eq!((permits.shown(), permits.excess()), (3, 0));
+    }
 }
