@@ -264,3 +264,16 @@ fn what_comes_during_a_sweep_is_expected_to_expire() {
         assert_eq!(numbers(&cache), [1000], "{adds} adds into the sweep");
     }
 }
+
+/// Without a date or a timeout of its own a session ends with its deadline all the same.
+#[test]
+fn an_undated_session_has_its_deadline() {
+    let one = Session::<u64>::builder(id(1)).deadline(START + 10).build(1);
+    assert_eq!(one.expires_at(), Some(at(START + 10)));
+    one.set_timeout(Duration::from_secs(100));
+    assert_eq!(one.expires_at(), Some(at(START + 10)));
+    let (builder, clock) = clocked(10);
+    let cache = builder.build().unwrap();
+    clock.set(START + 11);
+    assert_eq!(cache.add(one).unwrap_err().reason(), Rejection::Expired);
+}
