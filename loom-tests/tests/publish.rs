@@ -45,6 +45,21 @@ fn publish_two() {
     Model::new("publish_two").check(|| drop(add_all(&[0, 1])));
 }
 
+/// Of two adders of one key the second replaces the first, whoever opens the claim of the first: what stays is the second's.
+#[test]
+fn publish_and_replace() {
+    Model::new("publish_and_replace").check(|| {
+        let table = Arc::new(BareTable::new());
+        let other = {
+            let table = Arc::clone(&table);
+            thread::spawn(move || table.add(0, &MARKS[1], 1))
+        };
+        let is_first = table.add(0, &MARKS[0], 0);
+        assert!(is_first ^ other.join().unwrap());
+        assert_eq!(table.members(), [u8::from(is_first)], "a replacement was undone");
+    });
+}
+
 #[test]
 fn publish_three() {
     Model::new("publish_three").preemptions(1).check(|| drop(add_all(&[0, 1, 2])));
