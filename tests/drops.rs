@@ -269,8 +269,8 @@ fn payloads_that_collect_are_freed_without_recursion() {
     assert_eq!(cache.stats().garbage.sessions, 0);
 }
 
-/// A payload that tries, when an operation's own work frees it, whether this thread holds a guard: under one, nothing is
-/// freed that leaves.
+/// A payload that tries, when an operation's own work frees it, whether this thread holds a guard:
+/// under one, nothing is freed that leaves.
 struct Prober {
     cache: Weak<SessionCache<Option<Prober>>>,
     tried: Arc<AtomicUsize>,

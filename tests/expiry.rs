@@ -247,7 +247,8 @@ fn what_survives_a_sweep_is_expected_to_expire() {
     assert_eq!(numbers(&cache), [1000]);
 }
 
-/// What is added while a sweep is under way is expected to expire, whichever slots the sweep has passed.
+/// What is added while a sweep is under way is expected to expire, whichever slots the sweep has
+/// passed.
 #[test]
 fn what_comes_during_a_sweep_is_expected_to_expire() {
     for adds in (0..60).step_by(2) {

@@ -211,7 +211,8 @@ fn a_clear_leaves_nothing_behind_while_the_table_moves() {
     assert_whole(&cache);
 }
 
-/// A hook resizes the cache in the middle of a walk: it begins anew in the table that holds everything now.
+/// A hook resizes the cache in the middle of a walk: it begins anew in the table that holds
+/// everything now.
 #[test]
 fn a_clear_whose_hook_resizes_leaves_nothing_behind() {
     for (from, to) in [(200, 20_000), (2000, 200)] {

@@ -122,7 +122,8 @@ fn a_hit_extends_the_session_up_to_its_deadline_when_told_to() {
     assert!(cache.get(&id(1)).is_none(), "never past the deadline");
 }
 
-/// A lookup reads the clock first. Whoever is overtaken after that by a lookup of a later second does not set its date back.
+/// A lookup reads the clock first. Whoever is overtaken after that by a lookup of a later second
+/// does not set its date back.
 #[test]
 fn a_lookup_that_slept_does_not_set_the_date_back() {
     let (builder, clock) = clocked(10);

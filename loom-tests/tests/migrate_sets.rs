@@ -1,7 +1,8 @@
-//! Migration of whole sets: members that lie in the bucket that is not their home, keys of both homes, both buckets of a set
-//! in use, in the old table and in the new one.
+//! Migration of whole sets: members that lie in the bucket that is not their home, keys of both
+//! homes, both buckets of a set in use, in the old table and in the new one.
 //!
-//! Guards: the closing of every home, the look at both buckets for a moved session, the mover's way through all buckets.
+//! Guards: the closing of every home, the look at both buckets for a moved session, the mover's way
+//! through all buckets.
 
 use loom_tests::{Model, Stage, id, replaced};
 
@@ -30,7 +31,8 @@ fn sets_are_as_said() {
     });
 }
 
-/// Demands that the session under a key lies in the other bucket of its set. Plain threads have another hash.
+/// Demands that the session under a key lies in the other bucket of its set. Plain threads have
+/// another hash.
 fn assert_is_displaced(stage: &Stage, key: u8) {
     #[cfg(sessile_loom)]
     {
@@ -41,8 +43,8 @@ fn assert_is_displaced(stage: &Stage, key: u8) {
     let _ = (stage, key);
 }
 
-/// A cache in which session 1 lies under `key` in the bucket that is not its home, and nothing else is stored. `filler` is a
-/// key of the same home.
+/// A cache in which session 1 lies under `key` in the bucket that is not its home, and nothing else
+/// is stored. `filler` is a key of the same home.
 fn displaced(capacity: usize, key: u8, filler: u8) -> Stage {
     let stage = Stage::new(capacity);
     stage.insert(filler, 9);
@@ -95,7 +97,8 @@ fn displaced_and_replace() {
     });
 }
 
-/// Both buckets of the set are in use. Whoever looks meets both sessions, and a snapshot shows each once.
+/// Both buckets of the set are in use. Whoever looks meets both sessions, and a snapshot shows each
+/// once.
 #[test]
 fn both_and_snapshot() {
     Model::new("both_and_snapshot").preemptions(2).check(|| {
@@ -121,7 +124,8 @@ fn both_and_flush() {
     });
 }
 
-/// An absent key of the second home is added, which the mover closes last: it is found from then on, in either table.
+/// An absent key of the second home is added, which the mover closes last: it is found from then
+/// on, in either table.
 #[test]
 fn second_home_and_add() {
     Model::new("second_home_and_add").preemptions(2).check(|| {
@@ -137,7 +141,8 @@ fn second_home_and_add() {
     });
 }
 
-/// Two adders of one absent key of the second home, whose claims lie in the first bucket: one inserts, the other replaces.
+/// Two adders of one absent key of the second home, whose claims lie in the first bucket: one
+/// inserts, the other replaces.
 #[test]
 fn displaced_and_add_twice() {
     Model::new("displaced_and_add_twice").preemptions(1).check(|| {
@@ -152,8 +157,8 @@ fn displaced_and_add_twice() {
     });
 }
 
-/// A displaced session that moves, is taken, and comes back under its key: the mover, in the middle of its steps, takes
-/// neither for the other.
+/// A displaced session that moves, is taken, and comes back under its key: the mover, in the middle
+/// of its steps, takes neither for the other.
 #[test]
 fn displaced_and_renew() {
     Model::new("displaced_and_renew").preemptions(1).check(|| {
@@ -168,7 +173,8 @@ fn displaced_and_renew() {
     });
 }
 
-/// The table shrinks: a session leaves a bucket that is not its home for a set in which it has another home.
+/// The table shrinks: a session leaves a bucket that is not its home for a set in which it has
+/// another home.
 #[test]
 fn displaced_and_shrink() {
     Model::new("displaced_and_shrink").preemptions(1).check(|| {

@@ -66,7 +66,8 @@ fn limbo_published() {
     });
 }
 
-/// Whoever asks what is pending while one block is retired and another released is told of one at least.
+/// Whoever asks what is pending while one block is retired and another released is told of one at
+/// least.
 #[test]
 fn limbo_pending() {
     Model::new("limbo_pending").sees(&[TALLY]).check(|| {

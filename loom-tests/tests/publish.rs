@@ -45,7 +45,8 @@ fn publish_two() {
     Model::new("publish_two").check(|| drop(add_all(&[0, 1])));
 }
 
-/// Of two adders of one key the second replaces the first, whoever opens the claim of the first: what stays is the second's.
+/// Of two adders of one key the second replaces the first, whoever opens the claim of the first:
+/// what stays is the second's.
 #[test]
 fn publish_and_replace() {
     Model::new("publish_and_replace").check(|| {
@@ -81,7 +82,8 @@ fn half_full() -> Arc<BareTable> {
     table
 }
 
-/// Two adders of one key whose home is full: their claims lie in the other bucket, where whoever helps must look.
+/// Two adders of one key whose home is full: their claims lie in the other bucket, where whoever
+/// helps must look.
 #[test]
 fn publish_in_the_other_bucket() {
     Model::new("publish_in_the_other_bucket").check(|| {

@@ -378,8 +378,8 @@ mod tests {
     use super::*;
     use crate::session::SessionId;
 
-    /// A mover that sleeps when it has linked a larger table, and an adder that sleeps when it has found its key absent in the old
-    /// one. Whoever adds the key meanwhile closes its home there.
+    /// A mover that sleeps when it has linked a larger table, and an adder that sleeps when it has
+    /// found its key absent in the old one. Whoever adds the key meanwhile closes its home there.
     #[test]
     fn an_add_closes_its_home_in_the_table_that_is_emptied() {
         for n in 0..20 {

@@ -167,7 +167,8 @@ mod tests {
         }
     }
 
-    /// A session that is added in a home that is open might lie in a bucket that was emptied already.
+    /// A session that is added in a home that is open might lie in a bucket that was emptied
+    /// already.
     #[test]
     fn nothing_moves_before_every_home_is_closed() {
         let Ok(table) = Table::<Block>::new(5) else { panic!("five buckets are a valid size") };

@@ -21,8 +21,9 @@
 //! `INVARIANT(CLAIM-IDENTITY)`: a claim that a pending word names by position and nonce is the published one. The nonce
 //! carries the claimant's number, and a claimant whose publication is pending is still inside that `add`: it has no
 //! other claim. `settle` therefore looks at the slot *between* two loads of the same pending word.
-//! The bound: eight bits of the version are in the nonce, so a helper that sleeps behind its second look is fooled by a claim
-//! of the same object, slot and claimant that is 256 publications of the home younger, and not published.
+//! The bound: eight bits of the version are in the nonce, so a helper that sleeps behind its second
+//! look is fooled by a claim of the same object, slot and claimant that is 256 publications of the
+//! home younger, and not published.
 //!
 //! A bucket of a table that is being emptied has its word *closed*: no publication succeeds any more.
 //!
@@ -243,7 +244,8 @@ mod tests {
     const CLAIMANT: usize = 1;
     const RIVAL: usize = 2;
 
-    /// A set in which everything has one home and one tag, and what happens there one step after another.
+    /// A set in which everything has one home and one tag, and what happens there one step after
+    /// another.
     struct Scene {
         table: Box<Table<Block>>,
         probe: Probe,
@@ -281,9 +283,10 @@ mod tests {
             self.table.set_spots(&self.probe).filter(|spot| spot.word.is_member()).count()
         }
 
-        /// A helper sees block 0 published, and sleeps between its second look and its exchange. The block is opened and taken,
-        /// and its claimant claims its slot for it again, which a rival overtakes by the last of so many `publications`. Then
-        /// the helper goes on. Returns the claim, which was never published.
+        /// A helper sees block 0 published, and sleeps between its second look and its exchange.
+        /// The block is opened and taken, and its claimant claims its slot for it again, which a
+        /// rival overtakes by the last of so many `publications`. Then the helper goes on. Returns
+        /// the claim, which was never published.
         fn helped_after(&self, publications: u64) -> Claim<'_, Block> {
             let first = self.claim(CLAIMANT, 0, 0);
             let word = &self.table.bucket(first.home.bucket).publication;
@@ -322,7 +325,8 @@ mod tests {
         }
     }
 
-    /// Whoever withdraws a claim that was opened all the same, and replaced since, leaves the successor where it is.
+    /// Whoever withdraws a claim that was opened all the same, and replaced since, leaves the
+    /// successor where it is.
     #[test]
     fn a_withdrawal_empties_its_own_claim_and_nothing_else() {
         let scene = Scene::new();
