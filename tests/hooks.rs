@@ -327,7 +327,7 @@ fn hooks_are_not_called_under_a_guard() {
 fn an_identical_add_is_not_told() {
     let told = Arc::new(AtomicU64::new(0));
     let counter = Arc::clone(&told);
-    let added = move |_: &Session<u64>| drop(counter.fetch_add(1, Ordering::Relaxed));
+    let added = move |_: &Session<u64>| _ = counter.fetch_add(1, Ordering::Relaxed);
     let cache = SessionCache::builder().capacity(10).on_added(added).build().unwrap();
     let one = session(1);
     assert!(matches!(cache.add(one.clone()), Ok(Added::Inserted)));
