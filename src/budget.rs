@@ -234,3 +234,29 @@ impl Bytes {
         self.used.fetch_sub(n, Ordering::Relaxed);
     }
 }
+
+#[cfg(all(test, not(any(sessile_loom, sessile_shuttle))))]
+mod tests {
+    use super::*;
+
+    /// In batches, of which all but one become spares.
+    #[test]
+    fn as_many_permits_are_given_out_as_the_limit_says() {
+        for (limit, shift) in [(1, 0), (10, 32), (100, 0), (1000, 4), (1000, 7)] {
+            let (permits, spare) = (Permits::new(limit, shift), Spare::default());
+            assert_eq!((0..2 * limit).filter(|_| permits.take(&spare)).count(), limit, "shift {shift}");
+            assert_eq!(permits.out(), limit);
+        }
+    }
+
+    /// A limit that is lowered is shown once what is out has come back.
+    #[test]
+    fn what_is_out_is_shown_as_the_limit() {
+        let (permits, spare) = (Permits::new(10, 32), Spare::default());
+        assert!((0..5).all(|_| permits.take(&spare)));
+        permits.set_limit(3);
+        assert_eq!((permits.limit(), permits.shown(), permits.excess()), (3, 5, 2));
+        (0..3).for_each(|_| permits.give(&spare));
+        assert_eq!((permits.shown(), permits.excess()), (3, 0));
+    }
+}

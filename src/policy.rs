@@ -157,6 +157,9 @@ mod tests {
         assert_eq!(victim(Policy::Lru, &set, 5, false), Some(1));
         assert_eq!(victim(Policy::Lru, &set, 5, true), Some(1));
         assert_eq!(victim(Policy::Lru, &set, 4, false), Some(0));
+        let mut unused: Vec<_> = (1..=9).map(|age| one(age, false, 100)).collect();
+        unused.push(one(1, true, 4));
+        assert_eq!(victim(Policy::Lru, &unused, 5, true), Some(9), "a use protects nobody who is expired");
     }
 
     #[test]

@@ -124,4 +124,13 @@ mod tests {
         arrive(1);
         assert_eq!(recency.tick(), 3);
     }
+
+    #[test]
+    fn ages_may_wrap_from_the_first_time_on() {
+        let recency = Recency::new(64);
+        for tick in 1..4 * Stamp::PERIOD {
+            assert_eq!(recency.advance(), tick);
+            assert_eq!(recency.ages_may_wrap(), tick > AGE_MAX);
+        }
+    }
 }

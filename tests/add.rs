@@ -274,3 +274,13 @@ fn of_racing_adders_of_one_object_one_inserts_and_the_others_find_it() {
     drop(cache);
     assert!(objects.iter().all(|object| Session::handle_count(object) == 1));
 }
+
+#[test]
+fn what_is_stored_and_may_not_be_resumed_any_more_is_refused() {
+    let cache = SessionCache::new(10).unwrap();
+    let one = session(1);
+    assert!(matches!(cache.add(one.clone()), Ok(Added::Inserted)));
+    one.set_not_resumable();
+    assert_eq!(cache.add(one).unwrap_err().reason(), Rejection::NotResumable);
+    assert_eq!(cache.stats().identical, 0);
+}

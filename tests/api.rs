@@ -159,3 +159,9 @@ fn a_payload_need_be_nothing_but_shareable() {
         empty.add(Session::new(id(1), ())).is_ok_and(|added| added.changed()) && empty.get(&id(1)).is_some()
     );
 }
+
+#[test]
+fn one_session_may_weigh_as_much_as_all() {
+    let builder = SessionCache::<u64>::builder().weigher(|_: &Session<u64>| 1);
+    assert!(builder.max_weight(10).max_entry_weight(10).build().is_ok());
+}

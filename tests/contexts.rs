@@ -299,3 +299,34 @@ fn a_tier_does_not_bring_a_revoked_session_back() {
         assert_eq!(cache.view(context).get(&id).is_some(), is_found, "{id:?}");
     }
 }
+
+/// What a second tier supplies is judged by the date of the last revocation, not of the first.
+#[test]
+fn a_context_is_revoked_again_at_a_later_date() {
+    let (builder, clock) = clocked::<u64>(10);
+    let cache = builder.build().unwrap();
+    let context = context(1);
+    assert_eq!(cache.revoked_at(&context), None);
+    for seconds in [START, START + 100] {
+        clock.set(seconds);
+        cache.revoke(context);
+        assert_eq!(cache.revoked_at(&context), Some(sessile::Timestamp::from(seconds)));
+    }
+}
+
+/// In whichever order the two are met.
+#[test]
+fn what_may_not_be_used_yet_is_a_miss_though_the_id_is_known_elsewhere() {
+    for is_first in [true, false] {
+        let (builder, _clock) = clocked(10);
+        let cache = builder.build().unwrap();
+        let early = Session::<u64>::builder(id(1)).context(context(1)).created_at(START + 50).build(1);
+        let mut both = [early, of(context(2), 1)];
+        if is_first {
+            both.reverse();
+        }
+        both.into_iter().for_each(|one| assert!(cache.add(one).is_ok_and(|added| added.changed())));
+        assert!(cache.view(context(1)).get(&id(1)).is_none());
+        assert_eq!((cache.stats().misses, cache.stats().context_misses), (1, 0));
+    }
+}

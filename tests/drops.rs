@@ -4,7 +4,8 @@ mod common;
 
 use common::{End, Ledger, Payload, Random, assert_whole, id, race, reclaim, scaled};
 use sessile::{Session, SessionCache};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::cell::Cell;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Weak, mpsc};
 
 #[test]
@@ -266,4 +267,45 @@ fn payloads_that_collect_are_freed_without_recursion() {
     });
     cache.collect();
     assert_eq!(cache.stats().garbage.sessions, 0);
+}
+
+/// A payload that tries, when an operation's own work frees it, whether this thread holds a guard:
+/// under one, nothing is freed that leaves.
+struct Prober {
+    cache: Weak<SessionCache<Option<Prober>>>,
+    tried: Arc<AtomicUsize>,
+    freed: Arc<AtomicUsize>,
+}
+
+thread_local! {
+    static IS_PROBING: Cell<bool> = const { Cell::new(false) };
+}
+
+impl Drop for Prober {
+    fn drop(&mut self) {
+        let Some(cache) = self.cache.upgrade() else { return };
+        if IS_PROBING.replace(true) {
+            return;
+        }
+        let bystander = Session::new(id(77), None);
+        let left = cache.add(bystander.clone()).is_ok() && cache.remove_id(&id(77));
+        reclaim(&cache);
+        self.tried.fetch_add(1, Ordering::Relaxed);
+        self.freed.fetch_add(usize::from(left && Session::handle_count(&bystander) == 1), Ordering::Relaxed);
+        IS_PROBING.set(false);
+    }
+}
+
+#[test]
+fn payloads_are_freed_after_the_guard() {
+    let cache = Arc::new(SessionCache::new(100).unwrap());
+    let (tried, freed) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+    for n in 0..1000 {
+        let prober =
+            Prober { cache: Arc::downgrade(&cache), tried: Arc::clone(&tried), freed: Arc::clone(&freed) };
+        assert!(cache.add(Session::new(id(100 + n), Some(prober))).is_ok_and(|added| added.changed()));
+        assert!(cache.remove_id(&id(100 + n)));
+    }
+    let (tried, freed) = (tried.load(Ordering::Relaxed), freed.load(Ordering::Relaxed));
+    assert!(tried > 0 && freed == tried, "{tried} were freed by adds and removals, {freed} after the guard");
 }

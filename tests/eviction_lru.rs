@@ -211,3 +211,16 @@ fn protection_keeps_used_sessions_through_a_flood_of_unused_ones() {
         assert_eq!(left, survivors, "protect: {protect}");
     }
 }
+
+/// However often the others are used, the one that is not goes: ages do not wrap.
+#[test]
+fn the_order_of_one_set_holds_for_any_number_of_uses() {
+    for uses in (1..400).step_by(7) {
+        let removals = Removals::default();
+        let cache = SessionCache::builder().capacity(14).on_removed(removals.hook()).build().unwrap();
+        (0..14).for_each(|n| assert!(cache.add(session(n)).is_ok_and(|added| added.changed())));
+        (0..uses).for_each(|n| assert!(cache.get(&id(1 + n % 13)).is_some()));
+        assert!(cache.add(session(14)).is_ok_and(|added| added.changed()));
+        assert_eq!(removals.take(), [(0, RemovalCause::Evicted)], "after {uses} uses of the others");
+    }
+}

@@ -232,3 +232,49 @@ fn a_removal_hears_the_cause_that_applies() {
     use RemovalCause::{Expired, Flushed, Removed};
     assert_eq!(told, [(0, Expired), (1, Removed), (2, Flushed), (3, Flushed)]);
 }
+
+/// A sweep looks for what expires later than what it was begun for.
+#[test]
+fn what_survives_a_sweep_is_expected_to_expire() {
+    let (builder, clock) = clocked(100);
+    let cache = builder.build().unwrap();
+    let add = |one| assert!(cache.add(one).is_ok_and(|added| added.changed()));
+    (0..50).for_each(|n| add(dated(n, START, if n == 0 { 10 } else { 100 })));
+    for seconds in [11, 101] {
+        clock.set(START + seconds);
+        (0..600).for_each(|_| add(session(1000)));
+    }
+    assert_eq!(numbers(&cache), [1000]);
+}
+
+/// What is added while a sweep is under way is expected to expire, whichever slots the sweep has
+/// passed.
+#[test]
+fn what_comes_during_a_sweep_is_expected_to_expire() {
+    for adds in (0..60).step_by(2) {
+        let (builder, clock) = clocked(20);
+        let cache = builder.build().unwrap();
+        let add = |one| assert!(cache.add(one).is_ok_and(|added| added.changed()));
+        add(dated(0, START, 10));
+        clock.set(START + 11);
+        (0..adds).for_each(|_| add(session(1000)));
+        add(dated(1, START + 11, 100));
+        (0..100).for_each(|_| add(session(1000)));
+        clock.set(START + 112);
+        (0..60).for_each(|_| add(session(1000)));
+        assert_eq!(numbers(&cache), [1000], "{adds} adds into the sweep");
+    }
+}
+
+/// Without a date or a timeout of its own a session ends with its deadline all the same.
+#[test]
+fn an_undated_session_has_its_deadline() {
+    let one = Session::<u64>::builder(id(1)).deadline(START + 10).build(1);
+    assert_eq!(one.expires_at(), Some(at(START + 10)));
+    one.set_timeout(Duration::from_secs(100));
+    assert_eq!(one.expires_at(), Some(at(START + 10)));
+    let (builder, clock) = clocked(10);
+    let cache = builder.build().unwrap();
+    clock.set(START + 11);
+    assert_eq!(cache.add(one).unwrap_err().reason(), Rejection::Expired);
+}

@@ -321,3 +321,31 @@ fn hooks_are_not_called_under_a_guard() {
     add(13);
     assert_eq!(cache.clear(), 1);
 }
+
+/// With a revocation somewhere each add takes a longer way.
+#[test]
+fn an_identical_add_is_not_told() {
+    let told = Arc::new(AtomicU64::new(0));
+    let counter = Arc::clone(&told);
+    let added = move |_: &Session<u64>| _ = counter.fetch_add(1, Ordering::Relaxed);
+    let cache = SessionCache::builder().capacity(10).on_added(added).build().unwrap();
+    let one = session(1);
+    assert!(matches!(cache.add(one.clone()), Ok(Added::Inserted)));
+    assert!(matches!(cache.add(one.clone()), Ok(Added::Identical)));
+    cache.revoke(sessile::Context::from_bytes([1; 32]));
+    assert!(matches!(cache.add(one), Ok(Added::Identical)));
+    assert_eq!(told.load(Ordering::Relaxed), 1);
+}
+
+/// What is refused, and would have been shown, is the caller's alone again.
+#[test]
+fn a_refused_session_is_not_kept_for_the_hook() {
+    let builder = SessionCache::builder().capacity(10).garbage_limit(1).on_added(|_: &Session<u64>| {});
+    let cache = builder.build().unwrap();
+    assert!(cache.add(session(1)).is_ok_and(|added| added.changed()));
+    let refused = cache.read(&id(1), |_| {
+        (0..3).find_map(|_| cache.add(session(2)).err()).expect("what is replaced cannot be freed")
+    });
+    let refused = refused.expect("it is stored").into_session();
+    assert_eq!(Session::handle_count(&refused), 1);
+}

@@ -2,11 +2,11 @@
 
 mod common;
 
-use common::{End, Random, assert_whole, clocked, id, numbers, race, reclaim, scaled, session, watched};
+use common::{End, Own, Random, assert_whole, clocked, id, numbers, race, reclaim, scaled, session, watched};
 use sessile::{Context, Session, SessionCache};
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 #[test]
 fn every_session_is_shown_once() {
@@ -209,4 +209,24 @@ fn a_clear_leaves_nothing_behind_while_the_table_moves() {
     assert!(cache.is_empty());
     reclaim(&cache);
     assert_whole(&cache);
+}
+
+/// A hook resizes the cache in the middle of a walk: it begins anew in the table that holds
+/// everything now.
+#[test]
+fn a_clear_whose_hook_resizes_leaves_nothing_behind() {
+    for (from, to) in [(200, 20_000), (2000, 200)] {
+        let own = Own::default();
+        let (named, is_due) = (own.clone(), AtomicBool::new(true));
+        let resize = move |_: &Session<u64>, _| {
+            if is_due.swap(false, Ordering::Relaxed) {
+                named.cache().set_capacity(to).unwrap();
+            }
+        };
+        let cache = own.is(SessionCache::builder().capacity(from).on_removed(resize).build().unwrap());
+        (0..190).for_each(|n| assert!(cache.add(session(n)).is_ok_and(|added| added.changed())));
+        assert_eq!(cache.clear(), 190);
+        assert!(cache.is_empty());
+        assert_whole(&cache);
+    }
 }

@@ -3,7 +3,7 @@
 mod common;
 
 use common::{Removals, START, assert_whole, at, clocked, id, numbers, session};
-use sessile::{Added, Mode, Rejection, RemovalCause, Session, SessionCache};
+use sessile::{Added, Context, Mode, Rejection, RemovalCause, Session, SessionCache};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -120,6 +120,22 @@ fn a_hit_extends_the_session_up_to_its_deadline_when_told_to() {
     }
     clock.set(START + 1001);
     assert!(cache.get(&id(1)).is_none(), "never past the deadline");
+}
+
+/// A lookup reads the clock first. Whoever is overtaken after that by a lookup of a later second
+/// does not set its date back.
+#[test]
+fn a_lookup_that_slept_does_not_set_the_date_back() {
+    let (builder, clock) = clocked(10);
+    let cache = builder.mode(mode(|mode| mode.update_time = true)).build().unwrap();
+    assert!(cache.add(session(1)).is_ok_and(|added| added.changed()));
+    let view = cache.view(Context::NONE);
+    let overtaken = view.get_if(&id(1), |_| {
+        clock.set(START + 50);
+        cache.get(&id(1)).is_some()
+    });
+    let (found, _) = overtaken.expect("it is stored");
+    assert_eq!(found.created_at(), Some(at(START + 50)));
 }
 
 #[test]

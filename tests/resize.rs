@@ -106,6 +106,7 @@ fn nonsense_is_an_error_and_changes_nothing() {
         (Capacity::Sessions(0), BuildError::ZeroCapacity),
         (Capacity::Sessions(usize::MAX), BuildError::CapacityTooLarge),
         (Capacity::Sessions(1 << 45), BuildError::CapacityTooLarge),
+        (Capacity::Sessions(1 << 31), BuildError::CapacityTooLarge),
     ] {
         assert_eq!(cache.set_capacity(nonsense), Err(error));
         assert_eq!((cache.capacity(), cache.len()), (10, 10));

@@ -210,3 +210,14 @@ fn statistics_never_lie_about_the_bound_while_others_work() {
     );
     assert_whole(&cache);
 }
+
+#[test]
+fn a_full_cache_is_counted_by_each_thread_that_found_it_full() {
+    let cache = SessionCache::new(1).unwrap();
+    let add = |n| assert!(cache.add(session(n)).is_ok_and(|added| added.changed()));
+    // This thread has a part of its own, and does not take over that of the other.
+    add(0);
+    std::thread::scope(|scope| scope.spawn(|| (1..4).for_each(add)).join().expect("no panic"));
+    add(4);
+    assert_eq!((cache.stats().cache_full, cache.stats().evicted), (4, 4));
+}

@@ -341,3 +341,15 @@ fn what_it_supplied_is_known_by_its_source_for_ever() {
     assert_eq!(view.take_if(&id(1), |_| true).map(|found| found.1), Some(Source::Tier));
     assert_eq!((cache.stats().tier_hits, cache.stats().hits), (1, 4));
 }
+
+/// Whoever puts back what it took is a second tier: somebody else may have been given the session.
+#[test]
+fn what_was_taken_once_is_not_of_the_cache_any_more() {
+    let cache = SessionCache::new(10).unwrap();
+    assert!(cache.add(session(1)).is_ok_and(|added| added.changed()));
+    for source in [Source::Cache, Source::Tier] {
+        let (taken, from) = cache.view(Context::NONE).take_if(&id(1), |_| true).expect("it is stored");
+        assert_eq!(from, source);
+        assert!(cache.add(taken).is_ok_and(|added| added.changed()));
+    }
+}

@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{Removals, assert_whole, id, race, scaled, session, watched};
+use common::{Ledger, Removals, assert_whole, id, race, scaled, session, watched};
 use sessile::{Added, Capacity, Rejection, RemovalCause, SessionCache};
 
 fn unbounded() -> (SessionCache<u64>, Removals) {
@@ -124,4 +124,16 @@ fn taking_everything_leaves_an_empty_cache_that_works() {
         assert_eq!(removals.take().len(), 10_000);
     }
     assert_whole(&cache);
+}
+
+/// Wherever a migration stands, a cache that goes leaves nothing behind.
+#[test]
+fn a_cache_that_goes_while_it_grows_gives_up_both_tables() {
+    for stored in (1400..1520).step_by(10) {
+        let ledger = Ledger::new();
+        let cache = SessionCache::new(Capacity::Unbounded).unwrap();
+        (0..stored).for_each(|n| assert!(cache.add(ledger.session(n)).is_ok_and(|added| added.changed())));
+        drop(cache);
+        assert_eq!(ledger.alive(), 0, "of {stored}");
+    }
 }

@@ -222,3 +222,16 @@ fn a_weigher_may_change_the_dates() {
     clock.set(4601);
     assert!(cache.get(&id(1)).is_none());
 }
+
+/// A weight that another cache fixed is compared with the bound of this one.
+#[test]
+fn what_was_weighed_elsewhere_is_not_let_in_by_it() {
+    let cache = |entry| {
+        let builder = SessionCache::builder().capacity(10).weigher(weight).max_weight(100);
+        builder.max_entry_weight(entry).build().unwrap()
+    };
+    let (lenient, strict) = (cache(100), cache(10));
+    let one = session(50);
+    assert!(lenient.add(one.clone()).is_ok_and(|added| added.changed()));
+    assert_eq!(strict.add(one).unwrap_err().reason(), Rejection::OverWeight);
+}

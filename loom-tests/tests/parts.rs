@@ -66,6 +66,25 @@ fn limbo_published() {
     });
 }
 
+/// Whoever asks what is pending while one block is retired and another released is told of one at
+/// least.
+#[test]
+fn limbo_pending() {
+    Model::new("limbo_pending").sees(&[TALLY]).check(|| {
+        let limbo = Arc::new(BareLimbo::new());
+        drop(limbo.retire());
+        let onlooker = {
+            let limbo = Arc::clone(&limbo);
+            thread::spawn(move || assert!((1..=2).contains(&limbo.pending()), "{} pending", limbo.pending()))
+        };
+        drop(limbo.retire());
+        limbo.seal().into_iter().for_each(|sentinel| sentinel.run());
+        assert!(limbo.release());
+        onlooker.join().unwrap();
+        assert!(limbo.release() && limbo.pending() == 0);
+    });
+}
+
 /// Threads that come, count and exit, one with another's part: no count is lost.
 #[test]
 fn registry_hands_over() {

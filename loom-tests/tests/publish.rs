@@ -45,6 +45,22 @@ fn publish_two() {
     Model::new("publish_two").check(|| drop(add_all(&[0, 1])));
 }
 
+/// Of two adders of one key the second replaces the first, whoever opens the claim of the first:
+/// what stays is the second's.
+#[test]
+fn publish_and_replace() {
+    Model::new("publish_and_replace").check(|| {
+        let table = Arc::new(BareTable::new());
+        let other = {
+            let table = Arc::clone(&table);
+            thread::spawn(move || table.add(0, &MARKS[1], 1))
+        };
+        let is_first = table.add(0, &MARKS[0], 0);
+        assert!(is_first ^ other.join().unwrap());
+        assert_eq!(table.members(), [u8::from(is_first)], "a replacement was undone");
+    });
+}
+
 #[test]
 fn publish_three() {
     Model::new("publish_three").preemptions(1).check(|| drop(add_all(&[0, 1, 2])));
@@ -64,6 +80,22 @@ fn half_full() -> Arc<BareTable> {
         assert!(table.add(0, &MARKS[0], n) && table.take(0, 1).is_some());
     }
     table
+}
+
+/// Two adders of one key whose home is full: their claims lie in the other bucket, where whoever
+/// helps must look.
+#[test]
+fn publish_in_the_other_bucket() {
+    Model::new("publish_in_the_other_bucket").check(|| {
+        let table = half_full();
+        let other = {
+            let table = Arc::clone(&table);
+            thread::spawn(move || table.add(OTHER_HOME, &MARKS[3], 3))
+        };
+        let here = table.add(OTHER_HOME, &MARKS[4], 4);
+        assert!(here ^ other.join().unwrap(), "the key is inserted once");
+        assert_eq!(table.members().len(), 3);
+    });
 }
 
 /// `claimant` claims a slot for `mark`, and is overtaken by a `rival` mark of the same key before it can publish. Whoever helps

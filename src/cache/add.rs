@@ -372,3 +372,28 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::session::SessionId;
+
+    /// A mover that sleeps when it has linked a larger table, and an adder that sleeps when it has
+    /// found its key absent in the old one. Whoever adds the key meanwhile closes its home there.
+    #[test]
+    fn an_add_closes_its_home_in_the_table_that_is_emptied() {
+        for n in 0..20 {
+            let cache = SessionCache::new(10).unwrap();
+            let [sleeper, newcomer] = [1, 2].map(|number| Session::new(SessionId::from([n; 32]), number));
+            let pin = cache.domain.pin();
+            let (table, probe) = (cache.chain(&pin).newest(), cache.probe_of(sleeper.block()));
+            let home = table.settle(&probe, &cache.finish(&pin)).expect("nothing is closed yet");
+            let Ok(larger) = Table::new(2 * table.len()) else { panic!("a valid size") };
+            table.succeed(larger);
+            assert!(matches!(cache.add(newcomer), Ok(Added::Inserted)));
+            let spot = table.set_spots(&probe).next().expect("a set has slots");
+            let claim = spot.claim(sleeper.address(), probe.tag(), 100, home).expect("the slot is empty");
+            assert!(!claim.publish(Stamp::of_tick(0)), "the key is inserted into both tables");
+        }
+    }
+}

@@ -36,6 +36,15 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
         spot.block().map(|block| Session::clone(&*unsafe { Session::lend(block) }))
     }
 
+    /// The buckets of a key in the newest table, home first, and the one that its session lies in.
+    #[cfg(any(sessile_loom, sessile_shuttle))]
+    pub(crate) fn buckets_of(&self, id: &SessionId) -> ([usize; 2], Option<usize>) {
+        let key = Key::of_id(id);
+        let (probe, pin) = (self.probe(key), self.domain.pin());
+        let spot = self.find(&pin, key, &probe).spot;
+        (self.chain(&pin).newest().buckets_of(&probe), spot.map(|spot| spot.position.bucket))
+    }
+
     /// Handles of all sessions (`SSL_CTX_sessions(3)`), in no particular order.
     ///
     /// A session that is stored during the whole call is in it exactly once; none is in it twice. Those that come or go

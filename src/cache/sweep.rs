@@ -276,3 +276,23 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_round_of_the_sweep_ends_with_its_last_slot() {
+        let sweeper = Sweeper::new();
+        sweeper.note_expiry(5);
+        assert!(sweeper.may_have_expired(6) && !sweeper.may_have_expired(5));
+        let round: Vec<_> = (0..6).map(|_| sweeper.advance(3)).collect();
+        assert_eq!(round, [(0, false), (1, false), (2, true), (0, false), (1, false), (2, true)]);
+        // The first round has met nothing, and what was noted before it is expected still.
+        sweeper.end_round();
+        assert!(sweeper.may_have_expired(6));
+        sweeper.note_survivor(9);
+        sweeper.end_round();
+        assert!(!sweeper.may_have_expired(9) && sweeper.may_have_expired(10));
+    }
+}

@@ -328,4 +328,20 @@ mod tests {
         let oldest = cache.iter().map(|one| *one).min().unwrap();
         assert!(oldest > 16_000, "{oldest} is still there");
     }
+
+    /// Else they would wrap soon, and look young.
+    #[test]
+    fn ages_that_are_lowered_are_below_the_largest() {
+        let cache = cache(100);
+        (0..50).for_each(|n| assert!(cache.add(session(n)).is_ok_and(|added| added.changed())));
+        (0..=AGE_MAX).for_each(|_| _ = cache.recency.advance());
+        let pin = cache.domain.pin();
+        let (table, tick) = (cache.chain(&pin).newest(), cache.recency.tick());
+        for bucket in 0..table.len() {
+            cache.lower_ages(table, bucket);
+            let members = table.bucket_spots(bucket).filter(|spot| spot.word.is_member());
+            let ages: Vec<_> = members.map(|spot| spot.word.stamp().age(tick)).collect();
+            assert!(ages.iter().all(|&age| age <= AGE_MAX), "{ages:?}");
+        }
+    }
 }

@@ -55,6 +55,11 @@ impl BareLimbo {
         self.0.unpublished_bytes()
     }
 
+    /// Blocks that are retired and not released.
+    pub fn pending(&self) -> u64 {
+        self.0.pending().0
+    }
+
     /// Seals what is open.
     pub fn seal(&self) -> Option<Sentinel> {
         let sentinel = self.0.try_occupy()?.seal()?;

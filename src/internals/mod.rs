@@ -18,9 +18,17 @@ pub use self::bare_table::{BareTable, Mark};
 pub use crate::sync::marks::Marks;
 pub use crate::sync::search::{Search, Switches};
 
-use crate::SessionCache;
+use crate::{SessionCache, SessionId};
 
 /// The slots of the table that new sessions enter.
 pub fn slots<T: Send + Sync + 'static>(cache: &SessionCache<T>) -> usize {
     cache.slots()
+}
+
+/// The buckets of a key in the newest table, home first, and the one that its session lies in.
+pub fn buckets_of<T: Send + Sync + 'static>(
+    cache: &SessionCache<T>,
+    id: &SessionId,
+) -> ([usize; 2], Option<usize>) {
+    cache.buckets_of(id)
 }

@@ -70,4 +70,18 @@ mod tests {
         drop(lent);
         assert!(claimants.number(5000).is_some());
     }
+
+    /// Threads with numbers of their own and those that are lent one, all at a time.
+    #[test]
+    fn no_two_have_one_number() {
+        let claimants = Claimants::new();
+        let indices = (0..OWNED).chain(std::iter::repeat_n(5000, LENT));
+        let mut all: Vec<_> = indices.filter_map(|index| claimants.number(index)).collect();
+        assert!(all.iter().map(|claimant| claimant.number).eq(1..CLAIMANTS));
+        // What comes back is lent again, and nothing else.
+        let freed = all.swap_remove(OWNED + 10).number;
+        let again = claimants.number(5000);
+        assert_eq!(again.as_ref().map(|claimant| claimant.number), Some(freed));
+        assert!(claimants.number(5000).is_none());
+    }
 }

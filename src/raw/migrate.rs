@@ -140,7 +140,23 @@ impl<B> Root<B> {
 
 #[cfg(test)]
 mod tests {
-    use super::scatter;
+    use super::super::word::{Stamp, Tag};
+    use super::*;
+
+    #[repr(align(16))]
+    struct Block;
+
+    #[test]
+    fn a_set_takes_as_many_as_it_has_slots() {
+        let Ok(table) = Table::new(5) else { panic!("five buckets are a valid size") };
+        let shadow = Word::member(NonNull::from(&Block), Tag::of_hash(1), Stamp::of_tick(0)).to_shadow();
+        for hash in [0, 1 << 63, 3 << 30] {
+            let probe = table.probe(hash);
+            let placed = (0..).map_while(|_| table.place_shadow(&probe, shadow)).count();
+            assert_eq!(placed, 2 * SLOTS);
+            table.set_spots(&probe).for_each(|spot| assert!(spot.exchange(Word::EMPTY)));
+        }
+    }
 
     #[test]
     fn every_bucket_is_visited_once() {
@@ -148,6 +164,20 @@ mod tests {
             let mut visited: Vec<_> = (0..domain).map(|nth| scatter(nth, domain)).collect();
             visited.sort_unstable();
             assert_eq!(visited, (0..domain).collect::<Vec<_>>());
+        }
+    }
+
+    /// A session that is added in a home that is open might lie in a bucket that was emptied
+    /// already.
+    #[test]
+    fn nothing_moves_before_every_home_is_closed() {
+        let Ok(table) = Table::<Block>::new(5) else { panic!("five buckets are a valid size") };
+        let finish = |block| Word::member(block, Tag::of_hash(1), Stamp::of_tick(0));
+        let is_open = |home: u64| table.settle(&table.probe((home << 32).div_ceil(5)), &finish).is_some();
+        for home in 0..5 {
+            assert!(is_open(home));
+            assert_eq!(table.close_some(1, &finish), home == 4, "home {home}");
+            assert!((0..5).all(|other| is_open(other) == (other > home)));
         }
     }
 }

@@ -21,6 +21,9 @@
 //! `INVARIANT(CLAIM-IDENTITY)`: a claim that a pending word names by position and nonce is the published one. The nonce
 //! carries the claimant's number, and a claimant whose publication is pending is still inside that `add`: it has no
 //! other claim. `settle` therefore looks at the slot *between* two loads of the same pending word.
+//! The bound: eight bits of the version are in the nonce, so a helper that sleeps behind its second
+//! look is fooled by a claim of the same object, slot and claimant that is 256 publications of the
+//! home younger, and not published.
 //!
 //! A bucket of a table that is being emptied has its word *closed*: no publication succeeds any more.
 //!
@@ -228,5 +231,109 @@ impl<B> Claim<'_, B> {
         spot.exchange(Word::member(block, tag, stamp));
         mark_settled(word, publication);
         true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[repr(align(16))]
+    struct Block;
+
+    const CLAIMANT: usize = 1;
+    const RIVAL: usize = 2;
+
+    /// A set in which everything has one home and one tag, and what happens there one step after
+    /// another.
+    struct Scene {
+        table: Box<Table<Block>>,
+        probe: Probe,
+        blocks: [Block; 3],
+    }
+
+    impl Scene {
+        fn new() -> Self {
+            let Ok(table) = Table::new(2) else { panic!("two buckets are a valid size") };
+            let probe = table.probe(0);
+            Self { table, probe, blocks: [Block, Block, Block] }
+        }
+
+        fn block(&self, n: usize) -> NonNull<Block> {
+            NonNull::from(&self.blocks[n])
+        }
+
+        fn member(&self, block: NonNull<Block>) -> Word<Block> {
+            Word::member(block, self.probe.tag(), Stamp::of_tick(0))
+        }
+
+        fn claim(&self, claimant: usize, n: usize, slot: usize) -> Claim<'_, Block> {
+            let home = self.table.settle(&self.probe, &|block| self.member(block)).unwrap();
+            let spot = self.table.at(Position { bucket: home.bucket, slot });
+            assert!(spot.word.is_empty());
+            spot.claim(self.block(n), self.probe.tag(), claimant, home).unwrap()
+        }
+
+        fn take(&self, slot: usize) {
+            let spot = self.table.at(Position { bucket: self.table.buckets_of(&self.probe)[0], slot });
+            assert!(spot.word.is_member() && spot.exchange(Word::EMPTY));
+        }
+
+        fn members(&self) -> usize {
+            self.table.set_spots(&self.probe).filter(|spot| spot.word.is_member()).count()
+        }
+
+        /// A helper sees block 0 published, and sleeps between its second look and its exchange.
+        /// The block is opened and taken, and its claimant claims its slot for it again, which a
+        /// rival overtakes by the last of so many `publications`. Then the helper goes on. Returns
+        /// the claim, which was never published.
+        fn helped_after(&self, publications: u64) -> Claim<'_, Block> {
+            let first = self.claim(CLAIMANT, 0, 0);
+            let word = &self.table.bucket(first.home.bucket).publication;
+            let pending = Pending { position: first.spot.position, nonce: first.nonce }
+                .encode((first.home.publication + 1) & VERSION);
+            // ORDERING: Relaxed: one thread.
+            word.store(pending, Ordering::Relaxed);
+            let second = std::cell::Cell::new(None);
+            let sleep = |block| {
+                first.spot.exchange(self.member(first.block));
+                mark_settled(word, pending);
+                self.take(0);
+                for _ in 1..publications {
+                    assert!(self.claim(RIVAL, 1, 1).publish(Stamp::of_tick(0)));
+                    self.take(1);
+                }
+                second.set(Some(self.claim(CLAIMANT, 0, 0)));
+                assert!(self.claim(RIVAL, 1, 1).publish(Stamp::of_tick(0)));
+                self.member(block)
+            };
+            self.table.help(word, pending, &sleep);
+            second.take().unwrap()
+        }
+    }
+
+    /// The bound of CLAIM-IDENTITY: a claim carries eight bits of its version.
+    #[test]
+    fn a_helper_that_sleeps_across_256_publications_of_one_home_opens_what_was_not_published() {
+        for publications in 1..=600 {
+            let scene = Scene::new();
+            let is_fooled = publications % (1 << Nonce::VERSION_BITS) == 0;
+            let claim = scene.helped_after(publications);
+            assert_eq!(scene.members(), if is_fooled { 2 } else { 1 }, "after {publications}");
+            assert_eq!(claim.publish(Stamp::of_tick(0)), is_fooled, "what is a member counts as stored");
+            assert_eq!(scene.members(), if is_fooled { 2 } else { 1 });
+        }
+    }
+
+    /// Whoever withdraws a claim that was opened all the same, and replaced since, leaves the
+    /// successor where it is.
+    #[test]
+    fn a_withdrawal_empties_its_own_claim_and_nothing_else() {
+        let scene = Scene::new();
+        let claim = scene.helped_after(1 << Nonce::VERSION_BITS);
+        let (spot, successor) = (scene.table.at(claim.spot.position), scene.member(scene.block(2)));
+        assert!(spot.word == scene.member(scene.block(0)) && spot.exchange(successor));
+        assert!(claim.publish(Stamp::of_tick(0)), "its session was stored, and replaced");
+        assert!(scene.table.at(spot.position).word == successor);
     }
 }

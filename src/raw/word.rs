@@ -327,6 +327,14 @@ mod tests {
         assert_eq!(Word::<Block>::EMPTY.state(), State::Empty);
     }
 
+    /// What is stored is told from an empty slot by its tag.
+    #[test]
+    fn there_is_no_tag_of_zero() {
+        for hash in [0, 1 << Tag::BITS, 5 << 32 | 5] {
+            assert_ne!(Tag::of_hash(hash), Tag(0));
+        }
+    }
+
     #[test]
     fn ages_wrap() {
         assert_eq!(Stamp::of_tick(70).age(72), 2);

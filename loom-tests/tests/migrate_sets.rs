@@ -1,0 +1,192 @@
+//! Migration of whole sets: members that lie in the bucket that is not their home, keys of both
+//! homes, both buckets of a set in use, in the old table and in the new one.
+//!
+//! Guards: the closing of every home, the look at both buckets for a moved session, the mover's way
+//! through all buckets.
+
+use loom_tests::{Model, Stage, id, replaced};
+
+/// One set, and six buckets.
+const SMALL: usize = 4;
+const LARGE: usize = 6;
+
+/// Keys by their sets in these tables, which `sets_are_as_said` checks.
+const LOW: u8 = 2;
+const LOW_TOO: u8 = 1;
+const HIGH: u8 = 4;
+const HIGH_TOO: u8 = 3;
+#[cfg(sessile_loom)]
+const SETS: [(u8, [usize; 2], [usize; 2]); 4] =
+    [(LOW, [0, 1], [0, 4]), (LOW_TOO, [0, 1], [0, 1]), (HIGH, [1, 0], [3, 5]), (HIGH_TOO, [1, 0], [3, 0])];
+
+#[cfg(sessile_loom)]
+#[test]
+fn sets_are_as_said() {
+    Model::new("sets_are_as_said").single_schedule("one thread looks up hashes").check(|| {
+        let (small, large) = (Stage::new(SMALL), Stage::new(LARGE));
+        let set = |stage: &Stage, key| sessile::internals::buckets_of(&stage.cache, &id(key)).0;
+        for (key, in_small, in_large) in SETS {
+            assert_eq!((set(&small, key), set(&large, key)), (in_small, in_large), "key {key}");
+        }
+    });
+}
+
+/// Demands that the session under a key lies in the other bucket of its set. Plain threads have
+/// another hash.
+fn assert_is_displaced(stage: &Stage, key: u8) {
+    #[cfg(sessile_loom)]
+    {
+        let ([_, other], bucket) = sessile::internals::buckets_of(&stage.cache, &id(key));
+        assert_eq!(bucket, Some(other), "session {key} lies in its home");
+    }
+    #[cfg(not(sessile_loom))]
+    let _ = (stage, key);
+}
+
+/// A cache in which session 1 lies under `key` in the bucket that is not its home, and nothing else
+/// is stored. `filler` is a key of the same home.
+fn displaced(capacity: usize, key: u8, filler: u8) -> Stage {
+    let stage = Stage::new(capacity);
+    stage.insert(filler, 9);
+    stage.insert(key, 1);
+    assert_eq!(stage.take(filler), Some(9));
+    assert_is_displaced(&stage, key);
+    stage
+}
+
+/// The cache is resized while another thread does `f`.
+fn beside_resize<R: Send + 'static>(
+    stage: &Stage,
+    capacity: usize,
+    f: impl FnOnce(Stage) -> R + Send + 'static,
+) -> R {
+    let other = stage.beside(f);
+    stage.cache.set_capacity(capacity).unwrap();
+    other.join().unwrap()
+}
+
+/// A lookup, of a session of either home.
+#[test]
+fn displaced_and_get() {
+    Model::new("displaced_and_get").preemptions(2).check(|| {
+        let stage = displaced(SMALL, HIGH, HIGH_TOO);
+        let seen = beside_resize(&stage, LARGE, |stage| [stage.get(HIGH), stage.get(HIGH)]);
+        assert_eq!(seen, [Some(1); 2], "a session that only moves is always found");
+        stage.assert_holds(&[1]);
+        stage.end();
+    });
+}
+
+#[test]
+fn displaced_and_take() {
+    Model::new("displaced_and_take").preemptions(2).check(|| {
+        let stage = displaced(SMALL, LOW, LOW_TOO);
+        let seen = beside_resize(&stage, LARGE, |stage| [stage.take(LOW), stage.get(LOW)]);
+        assert_eq!(seen, [Some(1), None], "a taken session came back");
+        stage.assert_holds(&[]);
+    });
+}
+
+#[test]
+fn displaced_and_replace() {
+    Model::new("displaced_and_replace").preemptions(2).check(|| {
+        let stage = displaced(SMALL, HIGH, HIGH_TOO);
+        assert_eq!(beside_resize(&stage, LARGE, |stage| replaced(stage.add(HIGH, 2))), Some(1));
+        stage.assert_holds(&[2]);
+        assert_eq!(stage.get(HIGH), Some(2));
+    });
+}
+
+/// Both buckets of the set are in use. Whoever looks meets both sessions, and a snapshot shows each
+/// once.
+#[test]
+fn both_and_snapshot() {
+    Model::new("both_and_snapshot").preemptions(2).check(|| {
+        let stage = Stage::new(SMALL);
+        stage.insert(LOW_TOO, 1);
+        stage.insert(LOW, 2);
+        assert_is_displaced(&stage, LOW);
+        assert_eq!(beside_resize(&stage, LARGE, |stage| stage.numbers()), [1, 2]);
+        stage.assert_holds(&[1, 2]);
+        assert_eq!([stage.get(LOW_TOO), stage.get(LOW)], [Some(1), Some(2)]);
+    });
+}
+
+#[test]
+fn both_and_flush() {
+    Model::new("both_and_flush").preemptions(2).check(|| {
+        let stage = Stage::new(SMALL);
+        stage.insert(LOW_TOO, 1);
+        stage.insert(LOW, 2);
+        assert_is_displaced(&stage, LOW);
+        assert_eq!(beside_resize(&stage, LARGE, |stage| stage.cache.clear()), 2);
+        stage.assert_holds(&[]);
+    });
+}
+
+/// An absent key of the second home is added, which the mover closes last: it is found from then
+/// on, in either table.
+#[test]
+fn second_home_and_add() {
+    Model::new("second_home_and_add").preemptions(2).check(|| {
+        let stage = Stage::new(SMALL);
+        let seen = beside_resize(&stage, LARGE, |stage| {
+            stage.insert(HIGH, 2);
+            stage.get(HIGH)
+        });
+        assert_eq!(seen, Some(2));
+        assert_eq!(stage.get(HIGH), Some(2), "what was added is where nobody looks");
+        stage.assert_holds(&[2]);
+        stage.end();
+    });
+}
+
+/// Two adders of one absent key of the second home, whose claims lie in the first bucket: one
+/// inserts, the other replaces.
+#[test]
+fn displaced_and_add_twice() {
+    Model::new("displaced_and_add_twice").preemptions(1).check(|| {
+        let stage = Stage::new(SMALL);
+        stage.insert(HIGH_TOO, 3);
+        let other = stage.beside(|stage| replaced(stage.add(HIGH, 2)));
+        stage.cache.set_capacity(LARGE).unwrap();
+        let here = replaced(stage.add(HIGH, 1));
+        let there = other.join().unwrap();
+        assert!(here.is_none() ^ there.is_none(), "{here:?} and {there:?}");
+        stage.assert_holds(&[if here.is_none() { 2 } else { 1 }, 3]);
+    });
+}
+
+/// A displaced session that moves, is taken, and comes back under its key: the mover, in the middle
+/// of its steps, takes neither for the other.
+#[test]
+fn displaced_and_renew() {
+    Model::new("displaced_and_renew").preemptions(1).check(|| {
+        let stage = displaced(SMALL, HIGH, HIGH_TOO);
+        beside_resize(&stage, LARGE, |stage| {
+            assert_eq!(stage.take(HIGH), Some(1));
+            stage.cache.collect();
+            stage.insert(HIGH, 2);
+        });
+        assert_eq!(stage.take(HIGH), Some(2));
+        stage.assert_holds(&[]);
+    });
+}
+
+/// The table shrinks: a session leaves a bucket that is not its home for a set in which it has
+/// another home.
+#[test]
+fn displaced_and_shrink() {
+    Model::new("displaced_and_shrink").preemptions(1).check(|| {
+        let stage = displaced(LARGE, HIGH_TOO, HIGH);
+        let seen = beside_resize(&stage, SMALL, |stage| {
+            let seen = stage.get(HIGH_TOO);
+            stage.insert(LOW, 2);
+            seen
+        });
+        assert_eq!(seen, Some(1));
+        assert_eq!([stage.get(HIGH_TOO), stage.get(LOW)], [Some(1), Some(2)]);
+        stage.assert_holds(&[1, 2]);
+        stage.end();
+    });
+}
