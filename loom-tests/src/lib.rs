@@ -9,15 +9,10 @@
 
 #![forbid(unsafe_code)]
 
-pub mod candidates;
-pub mod check;
-pub mod history;
 pub mod ledger;
 mod model;
-pub mod scenario;
 mod search;
 mod stage;
-pub mod sync;
 pub mod thread;
 
 pub use model::Model;

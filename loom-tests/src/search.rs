@@ -10,9 +10,9 @@
 //! why there is but one: otherwise its threads share nothing that loom can see.
 
 #[cfg(not(sessile_loom))]
-pub(crate) use self::threads::{End, run, run_quietly};
+pub(crate) use self::threads::{End, run};
 #[cfg(sessile_loom)]
-pub(crate) use self::whole::{End, run, run_quietly};
+pub(crate) use self::whole::{End, run};
 
 /// More schedules than this count as an incomplete search.
 #[cfg(sessile_loom)]
@@ -83,7 +83,7 @@ mod whole {
     /// # Panics
     /// When one does not hold, with what it said, and when the search is incomplete or of a single schedule.
     pub(crate) fn run(plan: Plan, scenario: impl Fn() + Send + Sync + 'static) -> Searched {
-        let searched = search(plan, true, scenario);
+        let searched = search(plan, scenario);
         // The message is printed already.
         let searched = searched.unwrap_or_else(|message| panic::resume_unwind(Box::new(message)));
         match (searched.schedules, plan.single) {
@@ -97,20 +97,8 @@ mod whole {
         }
     }
 
-    /// As [`run`], for a search that is expected to fail: the message is returned and not printed.
-    pub(crate) fn run_quietly(
-        plan: Plan,
-        scenario: impl Fn() + Send + Sync + 'static,
-    ) -> Result<Searched, String> {
-        search(plan, false, scenario)
-    }
-
     /// Searches on a thread of its own, on which loom runs all threads of the model.
-    fn search(
-        plan: Plan,
-        is_loud: bool,
-        scenario: impl Fn() + Send + Sync + 'static,
-    ) -> Result<Searched, String> {
+    fn search(plan: Plan, scenario: impl Fn() + Send + Sync + 'static) -> Result<Searched, String> {
         static HOOK: Once = Once::new();
         HOOK.call_once(|| {
             let usual = panic::take_hook();
@@ -119,7 +107,7 @@ mod whole {
         let (failures, outcome) = channel();
         let search = move || {
             let held = failures.clone();
-            WATCH.set(Some(Watch { name: plan.name, is_loud, failures, failure: None }));
+            WATCH.set(Some(Watch { name: plan.name, failures, failure: None }));
             let _end = End;
             // Nobody waits for it if the test has ended.
             let _ = held.send(Ok(explore(plan, scenario)));
@@ -151,7 +139,6 @@ mod whole {
     /// The search on this thread.
     struct Watch {
         name: &'static str,
-        is_loud: bool,
         failures: Sender<Result<Searched, String>>,
         /// What its first panic said.
         failure: Option<String>,
@@ -167,20 +154,16 @@ mod whole {
         let text = payload.downcast_ref::<String>().map(String::as_str);
         // Threads of a model that have ended are unwound with a payload of another type.
         let message = text.or_else(|| payload.downcast_ref::<&str>().copied());
-        let is_shown = WATCH.with_borrow_mut(|watch| match (watch, message) {
-            (Some(watch), Some(message)) => {
-                if watch.failure.is_none() && watch.is_loud {
+        WATCH.with_borrow_mut(|watch| {
+            if let (Some(watch), Some(message)) = (watch, message) {
+                if watch.failure.is_none() {
                     // Nobody can be told that it cannot be written.
                     let _ = writeln!(std::io::stderr(), "model {} fails: {info}", watch.name);
                 }
                 watch.failure.get_or_insert_with(|| message.into());
-                watch.is_loud
             }
-            _ => true,
         });
-        if is_shown {
-            usual(info);
-        }
+        usual(info);
     }
 
     /// The end of a search that has failed: dropped by its unwinding, it reports the failure and leaves the thread where it
@@ -219,13 +202,5 @@ mod threads {
         let start = Instant::now();
         (0..RUNS).for_each(|_| scenario());
         Searched { bound: None, schedules: RUNS, seconds: start.elapsed().as_secs_f64(), sites: Vec::new() }
-    }
-
-    /// Plain threads cannot promise to meet the schedule that is expected: nothing is run.
-    pub(crate) fn run_quietly(
-        _plan: Plan,
-        _scenario: impl Fn() + Send + Sync + 'static,
-    ) -> Result<Searched, String> {
-        Err(String::new())
     }
 }

@@ -3,7 +3,6 @@
 //! Under the model only: plain threads have no switches.
 #![cfg(sessile_loom)]
 
-use loom_tests::check::expect_violation;
 use loom_tests::{Model, REGISTRY, Stage, TALLY, cache, thread};
 use sessile::{Clock, CoarseClock};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -104,11 +103,4 @@ fn a_single_schedule_is_accepted_with_a_reason() {
 #[should_panic(expected = "not a single one because one thread")]
 fn several_schedules_are_not_a_single_one() {
     models("take_beside_take")[0].single_schedule("one thread").search(take_beside_take);
-}
-
-/// A violation that is expected must be found, and be the one.
-#[test]
-#[should_panic(expected = "every execution holds")]
-fn a_violation_that_is_not_found_is_missed() {
-    expect_violation(2, "no violation", "", take_beside_take);
 }
