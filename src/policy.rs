@@ -116,11 +116,17 @@ impl<I: Copy> Hunt<I> {
         }
     }
 
+    /// Whether one was seen that has expired: then it goes.
+    #[inline]
+    pub(crate) fn has_met_expired(&self) -> bool {
+        self.first.rank & EXPIRED != 0
+    }
+
     /// The one that goes.
     #[inline]
     pub(crate) fn victim(&self) -> Option<I> {
         let is_spared =
-            self.first.rank & EXPIRED == 0 && self.untouched > UNTOUCHED_PER_BUCKET * self.buckets;
+            !self.has_met_expired() && self.untouched > UNTOUCHED_PER_BUCKET * self.buckets;
         if is_spared { self.first_untouched.item } else { self.first.item }
     }
 }

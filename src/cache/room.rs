@@ -16,6 +16,8 @@ pub(super) struct Holding {
     pub(super) session: bool,
     /// Bytes of weight.
     pub(super) weight: usize,
+    /// Bytes announced as garbage to be.
+    announced: usize,
     /// Attempts that found every slot, or every permit, in other hands.
     attempts: u32,
     starved: u32,
@@ -23,6 +25,9 @@ pub(super) struct Holding {
 
 /// Attempts before an `add` that finds nothing but other threads' claims gives up.
 pub(super) const ATTEMPTS_MAX: u32 = 64;
+
+/// Choices of a victim before an `add` takes whom it finds.
+const CHOICES_MAX: u32 = 4;
 
 /// A full cache looks for other threads' spare permits once in so many adds of a thread, the first included: else threads that
 /// fill it would evict where there is room.
@@ -43,12 +48,28 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
             return Ok(());
         }
         let head = size_of::<Block<T>>();
-        let sessions = self.sessions.out() + self.domain.threads();
-        let missing = newcomer.weight.saturating_sub(newcomer.holding.weight);
-        let weight = self.weighing.as_ref().map_or(0, |weighing| weighing.budget.used() + missing);
-        let stored = sessions.saturating_mul(head).saturating_add(weight) as u64;
-        let reserve = stored.min(self.garbage_limit / 2);
+        // What is in hand, then what is stored, then what is garbage: the order in which bytes go on.
+        let heads_in_hand = self.domain.threads().saturating_mul(head);
+        let in_hand = heads_in_hand.saturating_add(self.weight_in_hand(newcomer)) as u64;
+        let weight = self.weighing.as_ref().map_or(0, |weighing| weighing.budget.used());
+        let stored = self.sessions.out().saturating_mul(head).saturating_add(weight) as u64;
+        let reserve = stored.min(self.garbage_limit / 2).saturating_add(in_hand);
         if self.domain.is_over(self.garbage_limit, reserve) { Err(Rejection::Garbage) } else { Ok(()) }
+    }
+
+    /// What adds under way will make garbage of, and this one too.
+    fn weight_in_hand(&self, newcomer: &Newcomer<T>) -> usize {
+        let Some(weighing) = &self.weighing else { return 0 };
+        let Holding { weight, announced, .. } = newcomer.holding;
+        weighing.budget.announced().saturating_add(newcomer.weight.saturating_sub(weight + announced))
+    }
+
+    /// Lets others know that an add will make garbage of so many bytes.
+    pub(super) fn announce_garbage(&self, newcomer: &mut Newcomer<T>, bytes: usize) {
+        let Some(weighing) = &self.weighing else { return };
+        weighing.budget.announce(bytes);
+        weighing.budget.settle(newcomer.holding.announced);
+        newcomer.holding.announced = bytes;
     }
 
     /// A slot that may be claimed: empty if a permit is held, else a victim, whose permit passes on.
@@ -70,24 +91,26 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
                 self.look_after_ages(pin, table, newcomer);
                 return Ok(Some(empty));
             }
-            if self.is_unbounded() {
+            if self.follows_sessions() {
                 if let Some(wait) = self.grow_for(pin, table, newcomer, departures)? {
                     return wait;
                 }
+            }
+            if let Some(latest) = rows.latest_of_crowd(newcomer.tag, self.recency.tick()) {
+                return Ok(Some(latest));
             }
         }
         match self.victim(pin, table, &rows, newcomer) {
             Victim::Here(victim) => return Ok(Some(victim)),
             Victim::Elsewhere(victim, empty) => {
-                newcomer.holding.session = self.evict(pin, &victim, newcomer.now, Permit::Kept, departures);
-                return Ok(newcomer.holding.session.then_some(empty));
+                let evicted = self.evict(pin, &victim, newcomer, departures);
+                return Ok(evicted.then_some(empty));
             }
             Victim::Gone => return Ok(None),
             Victim::Nobody => {}
         }
         if !newcomer.holding.session {
-            newcomer.holding.session = self.evict_elsewhere(pin, newcomer, Permit::Kept, None, departures);
-            if newcomer.holding.session {
+            if self.evict_elsewhere(pin, newcomer, None, departures) {
                 return Ok(None);
             }
             // Nothing to evict and no permit: threads that are idle now may keep some.
@@ -106,7 +129,7 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
         Ok(None)
     }
 
-    /// The set is full in a cache without a bound: the next table has room, or will have. `None` when the table is too
+    /// The set is full in a table that may grow: the next one has room, or will have. `None` when the table is too
     /// empty to grow for one crowded set, which then evicts after all.
     #[cold]
     fn grow_for<R>(
@@ -132,6 +155,22 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
         newcomer.holding.session = true;
         let cause = self.cause_of(pin, victim, newcomer.now);
         self.depart(pin, victim, cause, permit, departures);
+    }
+
+    /// Evicts a session. Its permit is the newcomer's, unless that has one.
+    pub(super) fn evict(
+        &self,
+        pin: &Guard<'_, T>,
+        victim: &At<'_, T>,
+        newcomer: &mut Newcomer<T>,
+        departures: &mut Departures<T>,
+    ) -> bool {
+        // LINEARIZE: the eviction.
+        let evicted = victim.exchange(Word::EMPTY);
+        if evicted {
+            self.evict_into_holding(pin, victim, newcomer, departures);
+        }
+        evicted
     }
 
     /// Looks at the victim, which may be cold, only if the hunt did too.
@@ -164,12 +203,16 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
         }
         if let Some(weighing) = &self.weighing {
             weighing.budget.give(holding.weight);
+            if holding.announced > 0 {
+                weighing.budget.settle(holding.announced);
+            }
         }
     }
 
-    /// Takes weight until `needed` bytes are held, evicting others (never `keep`) as long as that helps.
+    /// Takes weight until `needed` bytes are held, evicting others (never `keep`) as long as that helps. Bounded by the number
+    /// of sessions that are there, unless others take what was evicted, which is their progress.
     ///
-    /// False means: something was evicted, look again.
+    /// False means: nobody was there to evict, look again.
     pub(super) fn reserve_weight(
         &self,
         pin: &Guard<'_, T>,
@@ -180,36 +223,37 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
     ) -> Result<bool, Rejection> {
         let Some(weighing) = &self.weighing else { return Ok(true) };
         let missing = needed.saturating_sub(newcomer.holding.weight);
-        if missing == 0 || weighing.budget.try_take(missing) {
-            newcomer.holding.weight += missing;
-            // Once more: others may have reserved since.
-            self.check_garbage(newcomer)?;
-            return Ok(true);
-        }
-        let evicted = self.evict_nearby(pin, newcomer, keep, departures)
-            || self.evict_elsewhere(pin, newcomer, Permit::GivenBack, keep, departures);
-        if !evicted {
-            newcomer.holding.starved += 1;
-            if newcomer.holding.starved > ATTEMPTS_MAX {
-                return Err(Rejection::Contention);
+        while missing > 0 && !weighing.budget.try_take(missing) {
+            let evicted = self.evict_nearby(pin, newcomer, keep, departures)
+                || self.evict_elsewhere(pin, newcomer, keep, departures);
+            if !evicted {
+                newcomer.holding.starved += 1;
+                if newcomer.holding.starved > ATTEMPTS_MAX {
+                    return Err(Rejection::Contention);
+                }
+                crate::sync::yield_now();
+                return Ok(false);
             }
-            crate::sync::yield_now();
         }
-        Ok(false)
+        newcomer.holding.weight += missing;
+        // Once more: others may have reserved since.
+        self.check_garbage(newcomer)?;
+        Ok(true)
     }
 
-    /// Evicts the victim of the newcomer's own set.
+    /// Evicts the first to go of the newcomer's sets and of some buckets more.
     fn evict_nearby(
         &self,
         pin: &Guard<'_, T>,
-        newcomer: &Newcomer<T>,
+        newcomer: &mut Newcomer<T>,
         keep: Option<NonNull<Block<T>>>,
         departures: &mut Departures<T>,
     ) -> bool {
-        let table = self.chain(pin).newest();
-        let mut buckets = table.buckets_of(&newcomer.probe).into_iter();
-        let victim = self.first_to_go(pin, table, &mut buckets, keep, newcomer.now);
-        victim.is_some_and(|victim| self.evict(pin, &victim, newcomer.now, Permit::GivenBack, departures))
+        // The one that was chosen may leave or be used meanwhile.
+        (0..CHOICES_MAX).any(|_| {
+            let victim = self.victim_for_weight(pin, newcomer, keep);
+            victim.is_some_and(|victim| self.evict(pin, &victim, newcomer, departures))
+        })
     }
 
     /// Evicts from the first bucket that has something to evict. Bounded by the size of the tables.
@@ -217,40 +261,20 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
     pub(super) fn evict_elsewhere(
         &self,
         pin: &Guard<'_, T>,
-        newcomer: &Newcomer<T>,
-        permit: Permit,
+        newcomer: &mut Newcomer<T>,
         keep: Option<NonNull<Block<T>>>,
         departures: &mut Departures<T>,
     ) -> bool {
         for table in self.chain(pin).tables() {
             let start = table.bucket_at(newcomer.probe.hash().wrapping_mul(SCRAMBLE));
             for bucket in (start..table.len()).chain(0..start) {
-                let mut one = std::iter::once(bucket);
-                let victim = self.first_to_go(pin, table, &mut one, keep, newcomer.now);
-                let Some(victim) = victim else { continue };
-                if self.evict(pin, &victim, newcomer.now, permit, departures) {
+                let victim = self.first_to_go(pin, &mut std::iter::once((table, bucket)), keep, newcomer.now);
+                if victim.is_some_and(|victim| self.evict(pin, &victim, newcomer, departures)) {
                     return true;
                 }
             }
         }
         false
-    }
-
-    pub(super) fn evict(
-        &self,
-        pin: &Guard<'_, T>,
-        victim: &At<'_, T>,
-        now: u64,
-        permit: Permit,
-        departures: &mut Departures<T>,
-    ) -> bool {
-        // LINEARIZE: the eviction.
-        let evicted = victim.exchange(Word::EMPTY);
-        if evicted {
-            let cause = self.cause_of(pin, victim, now);
-            self.depart(pin, victim, cause, permit, departures);
-        }
-        evicted
     }
 }
 

@@ -1,9 +1,9 @@
-//! Walking over all buckets: `flush_expired`, `clear`, and the slot per `add` that looks for expired sessions.
+//! Walking over all buckets: `flush_expired`, `clear`, and the slots that an `add` sweeps for expired sessions.
 
 use super::departure::{Departures, Permit};
 use super::{At, Guard, SessionCache};
 use crate::error::RemovalCause;
-use crate::raw::{State, Table, Word};
+use crate::raw::{SLOTS, State, Table, Word};
 use crate::session::{Block, Context, Protocol};
 use crate::sync::untracked::{AtomicU64, AtomicUsize, Ordering};
 use crate::timestamp::Timestamp;
@@ -66,10 +66,9 @@ impl Sweeper {
         }
     }
 
-    /// The next of `slots` slots to look at, and whether it is the last of a round.
-    fn advance(&self, slots: usize) -> (usize, bool) {
-        let slot = self.cursor.fetch_add(1, Ordering::Relaxed) % slots;
-        (slot, slot + 1 == slots)
+    /// The first of the next `n` slots to look at.
+    fn advance(&self, n: usize) -> usize {
+        self.cursor.fetch_add(n, Ordering::Relaxed)
     }
 
     fn end_round(&self) {
@@ -156,6 +155,7 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
             }
         });
         if flushed.get() > collected {
+            self.fit_table_after_sweep();
             self.collect();
         }
         flushed.get()
@@ -239,21 +239,42 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
     /// Looks at one slot and removes what is expired there: the bounded work that keeps a cache without timers clean.
     ///
     /// As long as nothing can have expired, only one add in sixty-four does, to find sessions whose dates were changed while
-    /// they were stored.
+    /// they were stored. Where something can, and the cache is nearly full, it is a bucket of slots: what has expired shall be
+    /// gone before anything else has to go.
     #[inline]
-    pub(super) fn sweep_a_slot(&self, pin: &Guard<'_, T>, now: u64, departures: &mut Departures<T>) {
+    pub(super) fn sweep_some(&self, pin: &Guard<'_, T>, now: u64, departures: &mut Departures<T>) {
         let is_due = self.sweeper.may_have_expired(now)
             || pin.state().placements.get() % ADDS_PER_IDLE_SWEEP == 0
             || self.chain(pin).oldest().is_one_set();
         if is_due {
-            self.sweep_next_slot(pin, now, departures);
+            self.sweep_next(pin, now, departures);
         }
     }
 
     #[cold]
-    fn sweep_next_slot(&self, pin: &Guard<'_, T>, now: u64, departures: &mut Departures<T>) {
+    fn sweep_next(&self, pin: &Guard<'_, T>, now: u64, departures: &mut Departures<T>) {
         let table = self.chain(pin).newest();
-        let (slot, is_last) = self.sweeper.advance(table.slots());
+        let is_urgent = self.sweeper.may_have_expired(now) && self.is_nearly_full();
+        let slots = if is_urgent { SLOTS } else { 1 };
+        let start = self.sweeper.advance(slots);
+        for nth in start..start.saturating_add(slots) {
+            self.sweep_slot(pin, table, nth % table.slots(), now, departures);
+        }
+    }
+
+    fn is_nearly_full(&self) -> bool {
+        self.sessions.is_nearly_out()
+            || self.weighing.as_ref().is_some_and(|weighing| weighing.budget.is_nearly_out())
+    }
+
+    fn sweep_slot(
+        &self,
+        pin: &Guard<'_, T>,
+        table: &Table<Block<T>>,
+        slot: usize,
+        now: u64,
+        departures: &mut Departures<T>,
+    ) {
         let spot = table.at(table.nth_slot(slot));
         if spot.word.is_member() {
             if let Some(block) = self.block(pin, &spot) {
@@ -271,7 +292,7 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
                 }
             }
         }
-        if is_last {
+        if slot + 1 == table.slots() {
             self.sweeper.end_round();
         }
     }

@@ -2,9 +2,10 @@
 #![forbid(unsafe_code)]
 
 use super::look::{self, Look, Oldest, RANKED_MAX, Ranking};
+use super::bucket::SLOTS;
 use super::set::{Position, Rows, Spot};
 use super::table::Table;
-use super::word::Word;
+use super::word::{Pattern, Tag, Word};
 
 /// Buckets beside a set that can be ranked with it.
 pub(crate) const OTHERS_MAX: usize = RANKED_MAX - 2;
@@ -29,6 +30,22 @@ impl<'t, B> Rows<'t, B> {
     #[inline(always)]
     pub(crate) fn covers(&self, position: Position) -> bool {
         self.set.buckets.contains(&position.bucket)
+    }
+
+    /// The member that was stored last of those with a tag in a full set, if they are more than chance brings together: one id
+    /// in many contexts. It goes for the next of them, lest they push out all others. Whoever was used counts as older.
+    #[cold]
+    pub(crate) fn latest_of_crowd(&self, tag: Tag, tick: usize) -> Option<Spot<'t, B>> {
+        let pattern = Pattern::member(tag);
+        let spots = (0..SLOTS).flat_map(|slot| self.set.buckets.map(|bucket| Position { bucket, slot }));
+        let crowd = spots.map(|position| self.table.at(position)).filter(|spot| spot.word.fits(pattern));
+        let mut size = 0;
+        // Of several that seem to be the latest, the last: slots fill in this order.
+        let age = |spot: &Spot<'t, B>| (spot.word.is_touched(), spot.word.stamp().age(tick));
+        let latest = crowd.inspect(|_| size += 1).reduce(|latest, spot| {
+            if age(&spot) <= age(&latest) { spot } else { latest }
+        });
+        latest.filter(|_| size > SLOTS / 2)
     }
 
     /// The oldest member of the set and of at most [`OTHERS_MAX`] buckets more.
@@ -78,7 +95,7 @@ impl<B> Table<B> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::word::{Stamp, Tag};
+    use super::super::word::Stamp;
     use super::*;
     use std::ptr::NonNull;
 

@@ -33,11 +33,14 @@ impl<B> Table<B> {
     /// The smallest table: one set.
     pub(crate) const BUCKETS_MIN: usize = 2;
 
+    /// Whether a table may have so many buckets.
+    pub(crate) fn check_size(buckets: usize) -> Result<(), TableError> {
+        if buckets > BUCKETS_MAX { Err(TableError::TooLarge) } else { Ok(()) }
+    }
+
     pub(crate) fn new(buckets: usize) -> Result<Box<Self>, TableError> {
         let buckets = buckets.max(Self::BUCKETS_MIN);
-        if buckets > BUCKETS_MAX {
-            return Err(TableError::TooLarge);
-        }
+        Self::check_size(buckets)?;
         static NEXT: Untracked = Untracked::new(1);
         try_box(Self {
             buckets: allocate(buckets)?,
