@@ -3,11 +3,10 @@
 mod common;
 
 use common::{Random, assert_whole, id, scaled};
-use sessile::{Policy, Session, SessionCache};
+use sessile::{Session, SessionCache};
 use std::collections::{BTreeMap, HashMap};
 use std::time::{Duration, Instant};
 
-/// Sessions that the bytes allow where capacities are multiples of it.
 const KIB: u64 = 1 << 10;
 /// What sessions weigh on average.
 const MEAN: u64 = 65 * KIB / 2;
@@ -88,12 +87,14 @@ fn hits(cache: &SessionCache<u64>, max_weight: u64, single_use: bool, adds: u64)
     for n in 0..adds {
         add(cache, n);
         exact.add(n);
-        let uses = if single_use { 1 } else { 3 };
+        // Half of those with a session for one use never come back.
+        let uses = if single_use { n % 2 } else { 3 };
         let mut when = n;
         for _ in 0..uses {
-            // Exponential, a mean of two thirds of the cache.
+            // Exponential, about as long as the cache holds a session.
+            let mean = if single_use { 1.5 } else { 0.7 };
             let uniform = (random.below(1 << 20) + 1) as f64 / (1u64 << 20) as f64;
-            when += (-uniform.ln() * fit as f64 * 2.0 / 3.0) as u64;
+            when += (-uniform.ln() * fit as f64 * mean) as u64;
             due.entry(when).or_default().push(n);
         }
         for back in due.remove(&n).unwrap_or_default() {

@@ -55,7 +55,7 @@ impl Hand {
 pub(super) struct Hope(AtomicUsize);
 
 impl Hope {
-    const BUCKETS_MAX: usize = 8;
+    const BUCKETS_MAX: usize = 16;
 
     // ORDERING: Relaxed throughout: one thread's own.
 
