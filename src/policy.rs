@@ -125,8 +125,7 @@ impl<I: Copy> Hunt<I> {
     /// The one that goes.
     #[inline]
     pub(crate) fn victim(&self) -> Option<I> {
-        let is_spared =
-            !self.has_met_expired() && self.untouched > UNTOUCHED_PER_BUCKET * self.buckets;
+        let is_spared = !self.has_met_expired() && self.untouched > UNTOUCHED_PER_BUCKET * self.buckets;
         if is_spared { self.first_untouched.item } else { self.first.item }
     }
 }

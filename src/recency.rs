@@ -112,9 +112,11 @@ mod tests {
     fn ticks_by_what_stays() {
         let recency = Recency::new(64);
         let turnover = Turnover::default();
-        let arrive = |n| (0..n).for_each(|_| {
-            recency.note_arrival(&turnover);
-        });
+        let arrive = |n| {
+            (0..n).for_each(|_| {
+                recency.note_arrival(&turnover);
+            })
+        };
         let depart = |n| (0..n).for_each(|_| recency.note_departure(&turnover));
         arrive(3);
         assert_eq!(recency.tick(), 1);

@@ -17,7 +17,8 @@ fn weight_of(n: u64) -> u64 {
 }
 
 fn weighed(capacity: usize, max_weight: u64) -> SessionCache<u64> {
-    let builder = SessionCache::builder().capacity(capacity).weigher(|one: &Session<u64>| weight_of(**one) as usize);
+    let builder =
+        SessionCache::builder().capacity(capacity).weigher(|one: &Session<u64>| weight_of(**one) as usize);
     builder.max_weight(max_weight as usize).build().unwrap()
 }
 
@@ -31,11 +32,12 @@ struct Exact {
     order: BTreeMap<u64, u64>,
     moments: u64,
     room: u64,
+    capacity: usize,
 }
 
 impl Exact {
-    fn new(max_weight: u64) -> Self {
-        Self { places: HashMap::new(), order: BTreeMap::new(), moments: 0, room: max_weight }
+    fn new(capacity: usize, max_weight: u64) -> Self {
+        Self { places: HashMap::new(), order: BTreeMap::new(), moments: 0, room: max_weight, capacity }
     }
 
     fn place(&mut self, n: u64) {
@@ -50,7 +52,7 @@ impl Exact {
     }
 
     fn add(&mut self, n: u64) {
-        while self.room < weight_of(n) {
+        while self.room < weight_of(n) || self.places.len() == self.capacity {
             let (_, oldest) = self.order.pop_first().expect("what is stored fills the room");
             self.places.remove(&oldest);
             self.room += weight_of(oldest);
@@ -80,7 +82,7 @@ impl Exact {
 /// to use it and come again; most soon, some late.
 fn hits(cache: &SessionCache<u64>, max_weight: u64, single_use: bool, adds: u64) -> (u64, u64) {
     let fit = max_weight / MEAN;
-    let mut exact = Exact::new(max_weight);
+    let mut exact = Exact::new(cache.capacity(), max_weight);
     let mut random = Random::new(fit);
     let mut due: BTreeMap<u64, Vec<u64>> = BTreeMap::new();
     let (mut seen, mut expected) = (0, 0);
@@ -134,7 +136,11 @@ fn shares_of_the_hits_of_an_exact_list() {
     for fit in [2, 8, 30, 100, 1000, 20_000] {
         for slots_for in [1, 10, 1000] {
             let share = |single_use| share_of_exact(fit, slots_for, single_use, fit * 40 + 4000);
-            println!("{fit:6} fit, capacity x {slots_for:4}: single use {:.1} %, reused {:.1} %", share(true), share(false));
+            println!(
+                "{fit:6} fit, capacity x {slots_for:4}: single use {:.1} %, reused {:.1} %",
+                share(true),
+                share(false)
+            );
         }
     }
 }
@@ -167,7 +173,9 @@ fn an_add_takes_as_long_as_by_count() {
         let by_count = times(&SessionCache::new(fit as usize).unwrap(), fit);
         println!("{fit:6} by count: median {:?}, longest {:?}", by_count.0, by_count.1);
         for slots_for in [1, 10, 1000] {
-            let even = SessionCache::builder().capacity((fit * slots_for) as usize).weigher(|_: &Session<u64>| 1 << 10);
+            let even = SessionCache::builder()
+                .capacity((fit * slots_for) as usize)
+                .weigher(|_: &Session<u64>| 1 << 10);
             let even = times(&even.max_weight((fit as usize) << 10).build().unwrap(), fit);
             let mixed = times(&weighed((fit * slots_for) as usize, fit * MEAN), fit);
             println!("   capacity x {slots_for:4}: one weight {even:?}, 1 to 64 KiB {mixed:?}");

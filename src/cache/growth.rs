@@ -169,7 +169,8 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
 
     /// Shrinks the table to the end if a sweep has left it too empty.
     pub(super) fn fit_table_after_sweep(&self) {
-        let is_too_empty = self.is_weight_bound() && self.is_too_empty(self.chain(&self.domain.pin()).newest());
+        let is_too_empty =
+            self.is_weight_bound() && self.is_too_empty(self.chain(&self.domain.pin()).newest());
         if is_too_empty {
             self.want_fewer_buckets();
             let mut departures = Departures::none();

@@ -177,7 +177,11 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
     }
 
     /// Migrates to the end, one guard a slice, unless another thread does.
-    pub(super) fn migrate_all(&self, mut prepared: Option<Box<Table<Block<T>>>>, departures: &mut Departures<T>) {
+    pub(super) fn migrate_all(
+        &self,
+        mut prepared: Option<Box<Table<Block<T>>>>,
+        departures: &mut Departures<T>,
+    ) {
         let mut progress = Progress::More;
         let mut has_collected = false;
         while progress == Progress::More || (progress == Progress::Done && self.mover.is_still_wanted()) {

@@ -26,9 +26,6 @@ pub(super) struct Holding {
 /// Attempts before an `add` that finds nothing but other threads' claims gives up.
 pub(super) const ATTEMPTS_MAX: u32 = 64;
 
-/// Choices of a victim before an `add` takes whom it finds.
-const CHOICES_MAX: u32 = 4;
-
 /// A full cache looks for other threads' spare permits once in so many adds of a thread, the first included: else threads that
 /// fill it would evict where there is room.
 const ADDS_PER_SCAVENGE: u64 = 16;
@@ -100,7 +97,7 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
                 return Ok(Some(latest));
             }
         }
-        match self.victim(pin, table, &rows, newcomer) {
+        match self.victim(pin, table, &rows, newcomer, departures) {
             Victim::Here(victim) => return Ok(Some(victim)),
             Victim::Elsewhere(victim, empty) => {
                 let evicted = self.evict(pin, &victim, newcomer, departures);
@@ -241,7 +238,8 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
         Ok(true)
     }
 
-    /// Evicts the first to go of the newcomer's sets and of some buckets more.
+    /// Evicts the first to go of the newcomer's sets and of some buckets more. False if nobody is there: if the chosen one
+    /// has left meanwhile, somebody else made room.
     fn evict_nearby(
         &self,
         pin: &Guard<'_, T>,
@@ -249,11 +247,14 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
         keep: Option<NonNull<Block<T>>>,
         departures: &mut Departures<T>,
     ) -> bool {
-        // The one that was chosen may leave or be used meanwhile.
-        (0..CHOICES_MAX).any(|_| {
-            let victim = self.victim_for_weight(pin, newcomer, keep);
-            victim.is_some_and(|victim| self.evict(pin, &victim, newcomer, departures))
-        })
+        match self.victim_for_weight(pin, newcomer, keep, departures) {
+            Victim::Here(victim) | Victim::Elsewhere(victim, _) => {
+                self.evict(pin, &victim, newcomer, departures);
+                true
+            }
+            Victim::Gone => true,
+            Victim::Nobody => false,
+        }
     }
 
     /// Evicts from the first bucket that has something to evict. Bounded by the size of the tables.

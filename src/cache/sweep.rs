@@ -253,13 +253,33 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
 
     #[cold]
     fn sweep_next(&self, pin: &Guard<'_, T>, now: u64, departures: &mut Departures<T>) {
-        let table = self.chain(pin).newest();
         let is_urgent = self.sweeper.may_have_expired(now) && self.is_nearly_full();
-        let slots = if is_urgent { SLOTS } else { 1 };
+        self.sweep_slots(pin, if is_urgent { SLOTS } else { 1 }, now, departures);
+    }
+
+    /// Looks at up to so many buckets, until something has expired in one. True if it had, and is gone.
+    pub(super) fn sweep_buckets(
+        &self,
+        pin: &Guard<'_, T>,
+        most: usize,
+        now: u64,
+        departures: &mut Departures<T>,
+    ) -> bool {
+        (0..most).any(|_| self.sweep_slots(pin, SLOTS, now, departures))
+    }
+
+    /// Looks at the next slots. True if something left.
+    fn sweep_slots(
+        &self,
+        pin: &Guard<'_, T>,
+        slots: usize,
+        now: u64,
+        departures: &mut Departures<T>,
+    ) -> bool {
+        let table = self.chain(pin).newest();
         let start = self.sweeper.advance(slots);
-        for nth in start..start.saturating_add(slots) {
-            self.sweep_slot(pin, table, nth % table.slots(), now, departures);
-        }
+        let sweep = |nth| self.sweep_slot(pin, table, nth % table.slots(), now, departures);
+        (start..start.saturating_add(slots)).map(sweep).filter(|&has_left| has_left).count() > 0
     }
 
     fn is_nearly_full(&self) -> bool {
@@ -267,6 +287,7 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
             || self.weighing.as_ref().is_some_and(|weighing| weighing.budget.is_nearly_out())
     }
 
+    /// Removes what is expired or revoked in a slot. True if something was.
     fn sweep_slot(
         &self,
         pin: &Guard<'_, T>,
@@ -274,8 +295,9 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
         slot: usize,
         now: u64,
         departures: &mut Departures<T>,
-    ) {
+    ) -> bool {
         let spot = table.at(table.nth_slot(slot));
+        let mut has_left = false;
         if spot.word.is_member() {
             if let Some(block) = self.block(pin, &spot) {
                 let cause = match block.is_expired(now) {
@@ -287,6 +309,7 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
                     // LINEARIZE: a spontaneous removal, if the exchange succeeds.
                     Some(cause) if spot.exchange(Word::EMPTY) => {
                         self.depart(pin, &spot, cause, Permit::GivenBack, departures);
+                        has_left = true;
                     }
                     Some(_) => {}
                 }
@@ -295,5 +318,6 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
         if slot + 1 == table.slots() {
             self.sweeper.end_round();
         }
+        has_left
     }
 }

@@ -1,6 +1,7 @@
 //! Who goes: ages, ranks, and the search for the session that makes room.
 
 use super::add::Newcomer;
+use super::departure::Departures;
 use super::room::SCRAMBLE;
 use super::{At, Guard, SessionCache};
 use crate::policy::{Hunt, rank_of_age};
@@ -17,7 +18,7 @@ pub(super) enum Victim<'t, T> {
     /// In another bucket, and where the newcomer goes instead.
     Elsewhere(At<'t, T>, At<'t, T>),
     Nobody,
-    /// The one that was chosen has left or was used meanwhile, or the ticks went on: choose again.
+    /// The one that was chosen has left or was used meanwhile, or the ticks went on, or an expired one made room: look again.
     Gone,
 }
 
@@ -50,8 +51,8 @@ impl Hand {
     }
 }
 
-/// How many buckets more a search looks at for an expired session while something may have expired. Halved by each search that
-/// meets none, so that where few have expired it costs little; whole again after one that does.
+/// How many buckets are swept for a newcomer that met nothing expired while something may have expired. Halved each time that
+/// none is met, so that where few have expired it costs little; whole again once one is.
 pub(super) struct Hope(AtomicUsize);
 
 impl Hope {
@@ -109,13 +110,14 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
         table: &'p Table<Block<T>>,
         rows: &Rows<'p, Block<T>>,
         newcomer: &Newcomer<T>,
+        departures: &mut Departures<T>,
     ) -> Victim<'p, T> {
         let mut others = [0; SAMPLES_MAX];
         let samples = if newcomer.holding.session { 0 } else { samples_for(table.len()) };
         let others = &mut others[..samples];
         others.iter_mut().for_each(|bucket| *bucket = pin.state().hand.advance(table, newcomer.probe.hash()));
         if self.needs_a_close_look(table, newcomer.now) {
-            return self.victim_by_date(pin, table, rows, newcomer, others);
+            return self.victim_by_date(pin, table, rows, newcomer, others, departures);
         }
         let tick = self.recency.tick();
         let Some(elder) = self.elder(table, rows, others, tick) else { return Victim::Nobody };
@@ -164,7 +166,8 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
         pin: &'p Guard<'_, T>,
         newcomer: &Newcomer<T>,
         keep: Option<NonNull<Block<T>>>,
-    ) -> Option<At<'p, T>> {
+        departures: &mut Departures<T>,
+    ) -> Victim<'p, T> {
         let chain = self.chain(pin);
         let table = chain.oldest();
         let samples = |table: &Table<_>| samples_for_weight(table.len(), self.sessions.out());
@@ -176,37 +179,39 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
             let others = &mut others[..few];
             others.iter_mut().for_each(|bucket| *bucket = sample(table));
             let tick = self.recency.tick();
-            let elder = self.elder(table, &table.rows(&newcomer.probe), others, tick)?;
-            return table.still(elder, tick);
+            let elder = self.elder(table, &table.rows(&newcomer.probe), others, tick);
+            let still = |elder| table.still(elder, tick).map_or(Victim::Gone, Victim::Here);
+            return elder.map_or(Victim::Nobody, still);
         }
         let mut buckets = chain.tables().flat_map(|table| {
             let others = (0..samples(table)).map(move |_| sample(table));
             let own = table.buckets_of(&newcomer.probe).into_iter();
             own.chain(others).map(move |bucket| (table, bucket))
         });
-        self.first_to_go_for(pin, table, newcomer, &mut buckets, keep)
+        let mut hunt = Hunt::new(self.protect_reused);
+        self.look_through(pin, &mut buckets, keep, newcomer.now, &mut hunt);
+        if !hunt.has_met_expired() && self.sweep_for(pin, table, newcomer, departures) {
+            return Victim::Gone;
+        }
+        hunt.victim().map_or(Victim::Nobody, Victim::Here)
     }
 
-    /// The first to go in these buckets, all but `keep`, and in a few more of `table` while something may have expired that
-    /// was not met there.
-    fn first_to_go_for<'p>(
+    /// Sweeps a few buckets for a newcomer whose own search met nothing that has expired. True if that made room.
+    fn sweep_for(
         &self,
-        pin: &'p Guard<'_, T>,
-        table: &'p Table<Block<T>>,
+        pin: &Guard<'_, T>,
+        table: &Table<Block<T>>,
         newcomer: &Newcomer<T>,
-        buckets: &mut dyn Iterator<Item = (&'p Table<Block<T>>, usize)>,
-        keep: Option<NonNull<Block<T>>>,
-    ) -> Option<At<'p, T>> {
-        let now = newcomer.now;
-        let mut hunt = Hunt::new(self.protect_reused);
-        self.look_through(pin, buckets, keep, now, &mut hunt);
-        if !hunt.has_met_expired() && !table.is_one_set() && self.sweeper.may_have_expired(now) {
-            let state = pin.state();
-            let sample = |_| (table, state.hand.advance(table, newcomer.probe.hash()));
-            self.look_through(pin, &mut (0..state.hope.buckets()).map(sample), keep, now, &mut hunt);
-            state.hope.learn(hunt.has_met_expired());
+        departures: &mut Departures<T>,
+    ) -> bool {
+        if table.is_one_set() || !self.sweeper.may_have_expired(newcomer.now) || !self.settings.auto_flushes()
+        {
+            return false;
         }
-        hunt.victim()
+        let hope = &pin.state().hope;
+        let has_met = self.sweep_buckets(pin, hope.buckets(), newcomer.now, departures);
+        hope.learn(has_met);
+        has_met
     }
 
     /// The same where more than age decides.
@@ -218,16 +223,19 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
         rows: &Rows<'p, Block<T>>,
         newcomer: &Newcomer<T>,
         others: &[usize],
+        departures: &mut Departures<T>,
     ) -> Victim<'p, T> {
         let empty = rows.vacancy();
         let others = if empty.is_some() { others } else { &[] };
         let own = table.buckets_of(&newcomer.probe).into_iter();
         let mut buckets = own.chain(others.iter().copied()).map(|bucket| (table, bucket));
-        let victim = match empty {
-            Some(_) => self.first_to_go_for(pin, table, newcomer, &mut buckets, None),
-            None => self.first_to_go(pin, &mut buckets, None, newcomer.now),
-        };
-        match (victim, empty) {
+        let mut hunt = Hunt::new(self.protect_reused);
+        self.look_through(pin, &mut buckets, None, newcomer.now, &mut hunt);
+        // If the set is full one of its own must go, whatever has expired elsewhere.
+        if empty.is_some() && !hunt.has_met_expired() && self.sweep_for(pin, table, newcomer, departures) {
+            return Victim::Gone;
+        }
+        match (hunt.victim(), empty) {
             (None, _) => Victim::Nobody,
             (Some(victim), Some(empty)) if !rows.covers(victim.position) => Victim::Elsewhere(victim, empty),
             (Some(victim), _) => Victim::Here(victim),

@@ -1,8 +1,8 @@
 //! What adds ask of whole buckets: where there is room, and who is the oldest.
 #![forbid(unsafe_code)]
 
-use super::look::{self, Look, Oldest, RANKED_MAX, Ranking};
 use super::bucket::SLOTS;
+use super::look::{self, Look, Oldest, RANKED_MAX, Ranking};
 use super::set::{Position, Rows, Spot};
 use super::table::Table;
 use super::word::{Pattern, Tag, Word};
@@ -33,7 +33,7 @@ impl<'t, B> Rows<'t, B> {
     }
 
     /// The member that was stored last of those with a tag in a full set, if they are more than chance brings together: one id
-    /// in many contexts. It goes for the next of them, lest they push out all others. Whoever was used counts as older.
+    /// in many contexts. It goes for the next of them, lest they push out all others.
     #[cold]
     pub(crate) fn latest_of_crowd(&self, tag: Tag, tick: usize) -> Option<Spot<'t, B>> {
         let pattern = Pattern::member(tag);
@@ -41,10 +41,9 @@ impl<'t, B> Rows<'t, B> {
         let crowd = spots.map(|position| self.table.at(position)).filter(|spot| spot.word.fits(pattern));
         let mut size = 0;
         // Of several that seem to be the latest, the last: slots fill in this order.
-        let age = |spot: &Spot<'t, B>| (spot.word.is_touched(), spot.word.stamp().age(tick));
-        let latest = crowd.inspect(|_| size += 1).reduce(|latest, spot| {
-            if age(&spot) <= age(&latest) { spot } else { latest }
-        });
+        let age = |spot: &Spot<'t, B>| spot.word.stamp().age(tick);
+        let later = |one, other| if age(&other) <= age(&one) { other } else { one };
+        let latest = crowd.inspect(|_| size += 1).reduce(later);
         latest.filter(|_| size > SLOTS / 2)
     }
 
