@@ -121,7 +121,8 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
         }
     }
 
-    /// Wants a table of twice the size of `table`, and begins or continues the migration to it. False when it will not.
+    /// Wants a larger table than `table`, and begins the migration to it; if another thread has the right to move and does not
+    /// use it, the larger one is there all the same. False when there shall be none.
     ///
     /// A table that is mostly empty does not grow, however full one of its sets is: more than fourteen sessions with one id
     /// (in as many contexts) share a set in every table.
@@ -132,19 +133,45 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
         table: &Table<Block<T>>,
         departures: &mut Departures<T>,
     ) -> Result<bool, Rejection> {
-        if table.next().is_none() {
-            let larger = next_size(table.len(), self.most_buckets());
-            if larger <= table.len() || !self.is_fuller_than(table, GROW_NEVER_BELOW_PERCENT) {
-                return Ok(false);
+        if table.next().is_some() {
+            return Ok(true);
+        }
+        let larger = next_size(table.len(), self.most_buckets());
+        if larger <= table.len() || !self.is_fuller_than(table, GROW_NEVER_BELOW_PERCENT) {
+            return Ok(false);
+        }
+        self.mover.want_buckets(larger);
+        self.mover.want();
+        for _ in 0..PATIENCE {
+            match self.migrate(pin, BUCKETS_PER_SLICE, &mut None, departures) {
+                Progress::Stuck => return Err(Rejection::Allocation),
+                Progress::Held => return Err(Rejection::Garbage),
+                Progress::Busy if table.next().is_none() => crate::sync::yield_now(),
+                Progress::Busy | Progress::Done | Progress::More => break,
             }
-            self.mover.want_buckets(larger);
-            self.mover.want();
         }
-        match self.migrate(pin, BUCKETS_PER_SLICE, &mut None, departures) {
-            Progress::Stuck => Err(Rejection::Allocation),
-            Progress::Held => Err(Rejection::Garbage),
-            _ => Ok(true),
+        // The mover sleeps, or has older tables to empty first.
+        self.successor(table, larger).ok_or(Rejection::Allocation)?;
+        Ok(true)
+    }
+
+    /// The table after `table`: one with so many buckets unless there is one.
+    fn successor<'t>(&self, table: &'t Table<Block<T>>, buckets: usize) -> Option<&'t Table<Block<T>>> {
+        if table.next().is_none() {
+            table.succeed(Table::new(buckets).ok()?);
         }
+        table.next()
+    }
+
+    /// Where a session goes on to from a table whose set is full: while the mover slept, others have filled it. `None` where
+    /// sessions are evicted and there is no such table yet.
+    pub(super) fn onward<'t>(&self, table: &'t Table<Block<T>>) -> Option<&'t Table<Block<T>>> {
+        if !self.is_unbounded() {
+            return table.next();
+        }
+        let larger = table.len().saturating_mul(2);
+        self.mover.want_buckets(larger);
+        self.successor(table, larger)
     }
 
     /// Whether weights leave the table so empty that victims are hard to find. Without them nothing is evicted from a table
@@ -183,6 +210,38 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::builder::Capacity;
+    use crate::session::{Session, SessionId};
+
+    fn id(n: u64) -> SessionId {
+        let mut bytes = [7; 32];
+        bytes[..8].copy_from_slice(&n.to_le_bytes());
+        SessionId::from(bytes)
+    }
+
+    /// A mover that sleeps in the middle of a migration: adds find room, lookups find all, and when it wakes nobody goes.
+    #[test]
+    fn an_unbounded_cache_grows_beside_a_sleeping_mover() {
+        let cache = SessionCache::new(Capacity::Unbounded).unwrap();
+        let add = |n| assert!(cache.add(Session::new(id(n), n)).is_ok_and(|added| added.changed()));
+        let tables = || cache.chain(&cache.domain.pin()).tables().count();
+        let mut count = 0;
+        while tables() == 1 {
+            add(count);
+            count += 1;
+        }
+        assert!(cache.mover.try_begin());
+        let asleep = 20 * count;
+        (count..asleep).for_each(add);
+        assert!(tables() > 2);
+        assert!((0..asleep).all(|n| cache.get(&id(n)).is_some_and(|one| *one == n)));
+        assert_eq!(cache.snapshot().len() as u64, asleep);
+        cache.mover.end();
+        (asleep..2 * asleep).for_each(add);
+        assert_eq!(tables(), 1, "all are emptied but the last");
+        assert!((0..2 * asleep).all(|n| cache.get(&id(n)).is_some_and(|one| *one == n)));
+        assert_eq!((cache.len() as u64, cache.stats().evicted), (2 * asleep, 0));
+    }
 
     /// Emptied tables may wait for a reader: together they are no more than a few times the one in force.
     #[test]

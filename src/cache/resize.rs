@@ -287,7 +287,8 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
         }
     }
 
-    /// The set in the new table is full: the oldest of its members and the one that wants in goes.
+    /// The set in the new table is full: one of its members moves on, if there is a newer table or no bound, or the oldest of
+    /// them and the one that wants in goes.
     fn make_room_for_move(
         &self,
         pin: &Guard<'_, T>,
@@ -296,6 +297,10 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
         probe: &Probe,
         departures: &mut Departures<T>,
     ) {
+        let member = newer.set_spots(probe).find(|spot| spot.word.is_member());
+        if let (Some(member), Some(next)) = (member, self.onward(newer)) {
+            return self.move_session(pin, &member, next, departures);
+        }
         let tick = self.recency.tick();
         let age = |spot: &At<'_, T>| spot.word.stamp().age(tick);
         let oldest = newer.set_spots(probe).filter(|spot| spot.word.is_member()).max_by_key(age);

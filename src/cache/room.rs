@@ -88,10 +88,8 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
                 self.look_after_ages(pin, table, newcomer);
                 return Ok(Some(empty));
             }
-            if self.follows_sessions() {
-                if let Some(wait) = self.grow_for(pin, table, newcomer, departures)? {
-                    return wait;
-                }
+            if self.follows_sessions() && self.grow_for(pin, table, departures)? {
+                return Ok(None);
             }
             if let Some(latest) = rows.latest_of_crowd(newcomer.tag, self.recency.tick()) {
                 return Ok(Some(latest));
@@ -126,18 +124,17 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
         Ok(None)
     }
 
-    /// The set is full in a table that may grow: the next one has room, or will have. `None` when the table is too
-    /// empty to grow for one crowded set, which then evicts after all.
+    /// The set is full in a table that may grow: the next one has room. False when the table is too empty to grow for one
+    /// crowded set, or cannot grow where sessions may be evicted.
     #[cold]
-    fn grow_for<R>(
+    fn grow_for(
         &self,
         pin: &Guard<'_, T>,
         table: &Table<Block<T>>,
-        newcomer: &mut Newcomer<T>,
         departures: &mut Departures<T>,
-    ) -> Result<Option<Result<Option<R>, Rejection>>, Rejection> {
-        let grows = self.grow(pin, table, departures)?;
-        Ok(grows.then(|| self.back_off(newcomer)))
+    ) -> Result<bool, Rejection> {
+        let grown = self.grow(pin, table, departures);
+        if self.is_unbounded() { grown } else { Ok(grown == Ok(true)) }
     }
 
     /// Settles the eviction of the member that a claim has displaced.
