@@ -42,8 +42,8 @@ use std::fmt;
 use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::ptr::NonNull;
 use std::time::Duration;
-use sweep::Sweeper;
-use victim::{Hand, Hope};
+use sweep::{Hope, Sweeper};
+use victim::Hand;
 
 /// A concurrent TLS session cache with the semantics of `SSL_CTX_add_session(3)`.
 ///

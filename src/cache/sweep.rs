@@ -1,5 +1,6 @@
 //! Walking over all buckets: `flush_expired`, `clear`, and the slots that an `add` sweeps for expired sessions.
 
+use super::add::Newcomer;
 use super::departure::{Departures, Permit};
 use super::{At, Guard, SessionCache};
 use crate::error::RemovalCause;
@@ -16,6 +17,31 @@ pub(super) struct Sweeper {
     /// The same for the sweep under way, which replaces `soonest` at its end.
     pending: AtomicU64,
     cursor: AtomicUsize,
+}
+
+/// How many buckets are swept for a newcomer that met nothing expired while something may have expired. Halved each time that
+/// none is met, so that where few have expired it costs little; whole again once one is.
+pub(super) struct Hope(AtomicUsize);
+
+impl Hope {
+    const BUCKETS_MAX: usize = 16;
+
+    // ORDERING: Relaxed throughout: one thread's own.
+
+    fn buckets(&self) -> usize {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    fn learn(&self, has_met: bool) {
+        let next = if has_met { Self::BUCKETS_MAX } else { (self.buckets() / 2).max(1) };
+        self.0.store(next, Ordering::Relaxed);
+    }
+}
+
+impl Default for Hope {
+    fn default() -> Self {
+        Self(AtomicUsize::new(Self::BUCKETS_MAX))
+    }
 }
 
 /// Adds per slot that is looked at although nothing can have expired. Its session is cold, and a look at it costs a large cache
@@ -257,8 +283,26 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
         self.sweep_slots(pin, if is_urgent { SLOTS } else { 1 }, now, departures);
     }
 
+    /// Sweeps a few buckets for a newcomer whose own search met nothing that has expired. True if that made room.
+    pub(super) fn sweep_for(
+        &self,
+        pin: &Guard<'_, T>,
+        table: &Table<Block<T>>,
+        newcomer: &Newcomer<T>,
+        departures: &mut Departures<T>,
+    ) -> bool {
+        if table.is_one_set() || !self.sweeper.may_have_expired(newcomer.now) || !self.settings.auto_flushes()
+        {
+            return false;
+        }
+        let hope = &pin.state().hope;
+        let has_met = self.sweep_buckets(pin, hope.buckets(), newcomer.now, departures);
+        hope.learn(has_met);
+        has_met
+    }
+
     /// Looks at up to so many buckets, until something has expired in one. True if it had, and is gone.
-    pub(super) fn sweep_buckets(
+    fn sweep_buckets(
         &self,
         pin: &Guard<'_, T>,
         most: usize,
