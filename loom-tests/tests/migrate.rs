@@ -176,9 +176,9 @@ fn migrate_beside_a_sleeping_mover() {
         let mode = Mode { auto_flush: false, ..Mode::default() };
         let cache = SessionCache::builder().capacity(Capacity::Unbounded).mode(mode).build().unwrap();
         let stage = Stage::with_cache(Arc::new(cache));
-        (1..=3).for_each(|n| stage.insert(n, n.into()));
-        let mover = stage.beside(|stage| stage.insert(4, 4));
-        (5..=9).for_each(|n| stage.insert(n, n.into()));
+        (1..=2).for_each(|n| stage.insert(n, n.into()));
+        let mover = stage.beside(|stage| stage.insert(3, 3));
+        (4..=9).for_each(|n| stage.insert(n, n.into()));
         assert_eq!(stage.take(1), Some(1));
         assert_eq!(replaced(stage.add(2, 12)), Some(2));
         mover.join().unwrap();

@@ -194,8 +194,9 @@ fn weight_announced() {
             let bytes = Arc::clone(&bytes);
             thread::spawn(move || bytes.replace(1, 1, 1))
         };
-        let admitted = bytes.replace(0, 1, 1);
-        assert!(!(admitted && other.join().unwrap()), "together they pass the limit");
+        let here = bytes.replace(0, 1, 1);
+        let there = other.join().unwrap();
+        assert!(!(here && there), "together they pass the limit");
         assert!(bytes.garbage() <= 1 && bytes.sum() == bytes.garbage());
     });
 }

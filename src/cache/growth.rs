@@ -16,6 +16,9 @@ pub(super) const BUCKETS_PER_SLICE: usize = if MODELLED { 1 } else { 32 };
 /// Rounds that are waited for what other threads have in hand: permits, or the right to move.
 pub(super) const PATIENCE: u32 = 64;
 
+/// Turns that are waited for a mover that may be about to add a table. In a model it always sleeps.
+const TURNS_MAX: u32 = if MODELLED { 1 } else { 64 };
+
 /// The first size of an unbounded cache, in sessions.
 const UNBOUNDED_START: usize = if MODELLED { 2 * SLOTS } else { 1024 };
 
@@ -142,11 +145,11 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
         }
         self.mover.want_buckets(larger);
         self.mover.want();
-        for _ in 0..PATIENCE {
+        for turn in 1.. {
             match self.migrate(pin, BUCKETS_PER_SLICE, &mut None, departures) {
                 Progress::Stuck => return Err(Rejection::Allocation),
                 Progress::Held => return Err(Rejection::Garbage),
-                Progress::Busy if table.next().is_none() => crate::sync::yield_now(),
+                Progress::Busy if table.next().is_none() && turn < TURNS_MAX => crate::sync::yield_now(),
                 Progress::Busy | Progress::Done | Progress::More => break,
             }
         }
@@ -217,6 +220,27 @@ mod tests {
         let mut bytes = [7; 32];
         bytes[..8].copy_from_slice(&n.to_le_bytes());
         SessionId::from(bytes)
+    }
+
+    /// Light sessions, then heavy ones, then none.
+    #[test]
+    fn a_table_follows_the_number_that_weights_allow() {
+        let builder = SessionCache::builder().capacity(1_000_000).max_weight(4 << 20);
+        let cache = builder.weigher(|one: &Session<u64>| **one as usize).build().unwrap();
+        let slots = || cache.chain(&cache.domain.pin()).newest().slots();
+        let add =
+            |n, weight| assert!(cache.add(Session::new(id(n), weight)).is_ok_and(|added| added.changed()));
+        assert_eq!(slots(), 2 * SLOTS);
+        (0..10_000).for_each(|n| add(n, 1 << 10));
+        assert_eq!(cache.len(), 4096);
+        assert!((4096 * 10 / 7..4096 * 4).contains(&slots()), "{}", slots());
+        (10_000..20_000).for_each(|n| add(n, 64 << 10));
+        assert_eq!(cache.len(), 64);
+        assert!((64..64 * 8).contains(&slots()), "{}", slots());
+        (20_000..30_000).for_each(|n| add(n, 1 << 10));
+        assert!((4096 * 10 / 7..4096 * 4).contains(&slots()), "{}", slots());
+        assert_eq!(cache.clear(), 4096);
+        assert_eq!(slots(), 2 * SLOTS, "a sweep that empties it leaves a small one");
     }
 
     /// A mover that sleeps in the middle of a migration: adds find room, lookups find all, and when it wakes nobody goes.

@@ -40,14 +40,15 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
     /// far as it is no more than half of the limit.
     #[inline]
     pub(super) fn check_garbage(&self, newcomer: &Newcomer<T>) -> Result<(), Rejection> {
-        // The reserve is half of the limit at most: nearly always that is room enough.
-        if !self.domain.may_be_over(self.garbage_limit, self.garbage_limit / 2) {
+        // What is in hand, then what is stored, then what is garbage: the order in which bytes go on.
+        let in_hand = self.weight_in_hand(newcomer);
+        // Of what is stored half of the limit counts at most: nearly always that is room enough.
+        let most = (self.garbage_limit / 2).saturating_add(in_hand as u64);
+        if !self.domain.may_be_over(self.garbage_limit, most) {
             return Ok(());
         }
         let head = size_of::<Block<T>>();
-        // What is in hand, then what is stored, then what is garbage: the order in which bytes go on.
-        let heads_in_hand = self.domain.threads().saturating_mul(head);
-        let in_hand = heads_in_hand.saturating_add(self.weight_in_hand(newcomer)) as u64;
+        let in_hand = self.domain.threads().saturating_mul(head).saturating_add(in_hand) as u64;
         let weight = self.weighing.as_ref().map_or(0, |weighing| weighing.budget.used());
         let stored = self.sessions.out().saturating_mul(head).saturating_add(weight) as u64;
         let reserve = stored.min(self.garbage_limit / 2).saturating_add(in_hand);
@@ -55,6 +56,7 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
     }
 
     /// What adds under way will make garbage of, and this one too.
+    #[inline]
     fn weight_in_hand(&self, newcomer: &Newcomer<T>) -> usize {
         let Some(weighing) = &self.weighing else { return 0 };
         let Holding { weight, announced, .. } = newcomer.holding;
@@ -287,9 +289,8 @@ mod tests {
         session
     }
 
-    /// Two adds for each of which garbage leaves room, and not for both, come to the same place at the same time.
-    #[test]
-    fn weight_that_others_reserved_counts() {
+    /// 8 MiB are stored and 20 are garbage, of 32.
+    fn filled() -> SessionCache<u32> {
         let builder = SessionCache::builder().garbage_limit(32 << 20).max_weight(100 << 20);
         let cache = builder.weigher(|session: &Session<u32>| **session as usize).build().unwrap();
         assert!(cache.add(weighed(1, 8)).is_ok_and(|added| added.changed()));
@@ -298,14 +299,39 @@ mod tests {
             cache.add(weighed(2, 20)).is_ok_and(|added| added.changed())
                 && cache.remove_id(&SessionId::from([2; 32]))
         );
+        drop(pin);
+        cache
+    }
+
+    fn newcomer(cache: &SessionCache<u32>, session: &Session<u32>) -> Newcomer<u32> {
+        let probe = cache.probe_of(session.block());
+        let (block, weight) = (session.address(), session.block().weight() as usize);
+        let holding = Holding::default();
+        Newcomer { block, probe, tag: probe.tag(), claimant: 1, weight, now: 0, holding }
+    }
+
+    /// Two replacements for each of which garbage leaves room, and not for both: the one that announces first.
+    #[test]
+    fn garbage_that_others_announced_counts() {
+        let cache = filled();
+        let pin = cache.domain.pin();
+        let session = weighed(1, 3);
+        let mut first = newcomer(&cache, &session);
+        cache.announce_garbage(&mut first, first.weight);
+        assert_eq!(cache.check_garbage(&first), Ok(()));
+        let second = cache.add(weighed(1, 3));
+        assert!(second.is_err_and(|rejected| rejected.reason() == Rejection::Garbage));
+        cache.give_back(&pin, first.holding);
+        assert!(cache.add(weighed(1, 3)).is_ok_and(|added| added.changed()));
+    }
+
+    /// Two adds for each of which garbage leaves room, and not for both, come to the same place at the same time.
+    #[test]
+    fn weight_that_others_reserved_counts() {
+        let cache = filled();
+        let pin = cache.domain.pin();
         let sessions = [weighed(3, 3), weighed(4, 3)];
-        let newcomer = |session: &Session<u32>| {
-            let probe = cache.probe_of(session.block());
-            let (block, weight) = (session.address(), session.block().weight() as usize);
-            let holding = Holding::default();
-            Newcomer { block, probe, tag: probe.tag(), claimant: 1, weight, now: 0, holding }
-        };
-        let [mut first, mut second] = sessions.each_ref().map(newcomer);
+        let [mut first, mut second] = sessions.each_ref().map(|session| newcomer(&cache, session));
         assert!(cache.check_garbage(&first).is_ok() && cache.check_garbage(&second).is_ok());
         let reserve = |newcomer: &mut Newcomer<u32>| {
             cache.reserve_weight(&pin, newcomer, newcomer.weight, None, &mut Departures::none())
