@@ -103,11 +103,16 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
         if self.mover.is_wanted() {
             self.help_migration(pin, table, departures);
         } else if self.follows_sessions() {
-            if self.is_fuller_than(table, GROW_ABOVE_PERCENT) {
-                let _ = self.grow(pin, table, departures);
-            } else if self.is_too_empty(table) {
-                self.shrink(pin, departures);
-            }
+            self.follow_sessions(pin, table, departures);
+        }
+    }
+
+    #[inline(never)]
+    fn follow_sessions(&self, pin: &Guard<'_, T>, table: &Table<Block<T>>, departures: &mut Departures<T>) {
+        if self.is_fuller_than(table, GROW_ABOVE_PERCENT) {
+            let _ = self.grow(pin, table, departures);
+        } else if self.is_too_empty(table) {
+            self.shrink(pin, departures);
         }
     }
 
@@ -179,7 +184,6 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
 
     /// Whether weights leave the table so empty that victims are hard to find. Without them nothing is evicted from a table
     /// that follows its sessions.
-    #[inline]
     fn is_too_empty(&self, table: &Table<Block<T>>) -> bool {
         self.is_weight_bound() && !table.is_one_set() && !self.is_fuller_than(table, SHRINK_BELOW_PERCENT)
     }

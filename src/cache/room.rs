@@ -40,9 +40,17 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
     /// far as it is no more than half of the limit.
     #[inline]
     pub(super) fn check_garbage(&self, newcomer: &Newcomer<T>) -> Result<(), Rejection> {
+        // Of what is stored half of the limit counts at most: nearly always that is room enough.
+        if self.weighing.is_none() && !self.domain.may_be_over(self.garbage_limit, self.garbage_limit / 2) {
+            return Ok(());
+        }
+        self.check_garbage_closely(newcomer)
+    }
+
+    #[inline(never)]
+    fn check_garbage_closely(&self, newcomer: &Newcomer<T>) -> Result<(), Rejection> {
         // What is in hand, then what is stored, then what is garbage: the order in which bytes go on.
         let in_hand = self.weight_in_hand(newcomer);
-        // Of what is stored half of the limit counts at most: nearly always that is room enough.
         let most = (self.garbage_limit / 2).saturating_add(in_hand as u64);
         if !self.domain.may_be_over(self.garbage_limit, most) {
             return Ok(());
@@ -56,7 +64,6 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
     }
 
     /// What adds under way will make garbage of, and this one too.
-    #[inline]
     fn weight_in_hand(&self, newcomer: &Newcomer<T>) -> usize {
         let Some(weighing) = &self.weighing else { return 0 };
         let Holding { weight, announced, .. } = newcomer.holding;
@@ -100,8 +107,8 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
         match self.victim(pin, table, &rows, newcomer, departures) {
             Victim::Here(victim) => return Ok(Some(victim)),
             Victim::Elsewhere(victim, empty) => {
-                let evicted = self.evict(pin, &victim, newcomer, departures);
-                return Ok(evicted.then_some(empty));
+                newcomer.holding.session = self.evict(pin, &victim, newcomer.now, Permit::Kept, departures);
+                return Ok(newcomer.holding.session.then_some(empty));
             }
             Victim::Gone => return Ok(None),
             Victim::Nobody => {}
@@ -153,18 +160,33 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
         self.depart(pin, victim, cause, permit, departures);
     }
 
-    /// Evicts a session. Its permit is the newcomer's, unless that has one.
-    pub(super) fn evict(
+    /// Evicts a session for a newcomer, which keeps the permit unless it has one.
+    fn evict_for(
         &self,
         pin: &Guard<'_, T>,
         victim: &At<'_, T>,
         newcomer: &mut Newcomer<T>,
         departures: &mut Departures<T>,
     ) -> bool {
+        let permit = if newcomer.holding.session { Permit::GivenBack } else { Permit::Kept };
+        let evicted = self.evict(pin, victim, newcomer.now, permit, departures);
+        newcomer.holding.session |= evicted;
+        evicted
+    }
+
+    fn evict(
+        &self,
+        pin: &Guard<'_, T>,
+        victim: &At<'_, T>,
+        now: u64,
+        permit: Permit,
+        departures: &mut Departures<T>,
+    ) -> bool {
         // LINEARIZE: the eviction.
         let evicted = victim.exchange(Word::EMPTY);
         if evicted {
-            self.evict_into_holding(pin, victim, newcomer, departures);
+            let cause = self.cause_of(pin, victim, now);
+            self.depart(pin, victim, cause, permit, departures);
         }
         evicted
     }
@@ -248,7 +270,7 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
     ) -> bool {
         match self.victim_for_weight(pin, newcomer, keep, departures) {
             Victim::Here(victim) | Victim::Elsewhere(victim, _) => {
-                self.evict(pin, &victim, newcomer, departures);
+                self.evict_for(pin, &victim, newcomer, departures);
                 true
             }
             Victim::Gone => true,
@@ -269,7 +291,7 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
             let start = table.bucket_at(newcomer.probe.hash().wrapping_mul(SCRAMBLE));
             for bucket in (start..table.len()).chain(0..start) {
                 let victim = self.first_to_go(pin, &mut std::iter::once((table, bucket)), keep, newcomer.now);
-                if victim.is_some_and(|victim| self.evict(pin, &victim, newcomer, departures)) {
+                if victim.is_some_and(|victim| self.evict_for(pin, &victim, newcomer, departures)) {
                     return true;
                 }
             }
@@ -317,7 +339,7 @@ mod tests {
         let pin = cache.domain.pin();
         let session = weighed(1, 3);
         let mut first = newcomer(&cache, &session);
-        cache.announce_garbage(&mut first, first.weight);
+        cache.announce_garbage(&mut first, 3 << 20);
         assert_eq!(cache.check_garbage(&first), Ok(()));
         let second = cache.add(weighed(1, 3));
         assert!(second.is_err_and(|rejected| rejected.reason() == Rejection::Garbage));

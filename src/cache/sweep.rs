@@ -269,18 +269,14 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
     /// gone before anything else has to go.
     #[inline]
     pub(super) fn sweep_some(&self, pin: &Guard<'_, T>, now: u64, departures: &mut Departures<T>) {
-        let is_due = self.sweeper.may_have_expired(now)
+        let may_have_expired = self.sweeper.may_have_expired(now);
+        let is_due = may_have_expired
             || pin.state().placements.get() % ADDS_PER_IDLE_SWEEP == 0
             || self.chain(pin).oldest().is_one_set();
         if is_due {
-            self.sweep_next(pin, now, departures);
+            let is_urgent = may_have_expired && self.is_nearly_full();
+            self.sweep_slots(pin, if is_urgent { SLOTS } else { 1 }, now, departures);
         }
-    }
-
-    #[cold]
-    fn sweep_next(&self, pin: &Guard<'_, T>, now: u64, departures: &mut Departures<T>) {
-        let is_urgent = self.sweeper.may_have_expired(now) && self.is_nearly_full();
-        self.sweep_slots(pin, if is_urgent { SLOTS } else { 1 }, now, departures);
     }
 
     /// Sweeps a few buckets for a newcomer whose own search met nothing that has expired. True if that made room.
@@ -313,6 +309,7 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
     }
 
     /// Looks at the next slots. True if something left.
+    #[cold]
     fn sweep_slots(
         &self,
         pin: &Guard<'_, T>,

@@ -115,7 +115,7 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
     }
 
     /// The oldest of some buckets, with ages lowered that are about to wrap.
-    #[inline]
+    #[inline(always)]
     fn elder(
         &self,
         table: &Table<Block<T>>,
