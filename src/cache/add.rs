@@ -249,7 +249,7 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
                 Err(rejection) => break Err(rejection),
             }
         };
-        self.give_back(pin, newcomer.holding);
+        self.give_back(pin, &newcomer.holding);
         placed
     }
 

@@ -5,7 +5,7 @@ use super::departure::{Departures, Permit};
 use super::victim::Victim;
 use super::{At, Guard, SessionCache};
 use crate::error::{Rejection, RemovalCause};
-use crate::raw::{Table, Word};
+use crate::raw::{Rows, Table, Word};
 use crate::session::Block;
 use std::ptr::NonNull;
 
@@ -92,19 +92,16 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
             newcomer.holding.session = self.take_permit(pin);
         }
         let rows = table.rows(&newcomer.probe);
-        if newcomer.holding.session {
+        let victim = if newcomer.holding.session {
             if let Some(empty) = rows.vacancy() {
                 self.look_after_ages(pin, table, newcomer);
                 return Ok(Some(empty));
             }
-            if self.follows_sessions() && self.grow_for(pin, table, departures)? {
-                return Ok(None);
-            }
-            if let Some(latest) = rows.latest_of_crowd(newcomer.tag, self.recency.tick()) {
-                return Ok(Some(latest));
-            }
-        }
-        match self.victim(pin, table, &rows, newcomer, departures) {
+            self.victim_of_full_set(pin, table, &rows, newcomer, departures)?
+        } else {
+            self.victim(pin, table, &rows, newcomer, departures)
+        };
+        match victim {
             Victim::Here(victim) => return Ok(Some(victim)),
             Victim::Elsewhere(victim, empty) => {
                 newcomer.holding.session = self.evict(pin, &victim, newcomer.now, Permit::Kept, departures);
@@ -133,17 +130,29 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
         Ok(None)
     }
 
-    /// The set is full in a table that may grow: the next one has room. False when the table is too empty to grow for one
-    /// crowded set, or cannot grow where sessions may be evicted.
+    /// Who goes though there is room elsewhere. Nobody where the table may grow, unless it is too empty to grow for one crowded
+    /// set, or cannot, and sessions may be evicted: then the next one has room.
     #[cold]
-    fn grow_for(
+    #[inline(never)]
+    fn victim_of_full_set<'p>(
         &self,
-        pin: &Guard<'_, T>,
-        table: &Table<Block<T>>,
+        pin: &'p Guard<'_, T>,
+        table: &'p Table<Block<T>>,
+        rows: &Rows<'p, Block<T>>,
+        newcomer: &Newcomer<T>,
         departures: &mut Departures<T>,
-    ) -> Result<bool, Rejection> {
-        let grown = self.grow(pin, table, departures);
-        if self.is_unbounded() { grown } else { Ok(grown == Ok(true)) }
+    ) -> Result<Victim<'p, T>, Rejection> {
+        if self.follows_sessions() {
+            let grown = self.grow(pin, table, departures);
+            if grown == Ok(true) {
+                return Ok(Victim::Gone);
+            }
+            if self.is_unbounded() {
+                grown?;
+            }
+        }
+        let latest = rows.latest_of_crowd(newcomer.tag, self.recency.tick()).map(Victim::Here);
+        Ok(latest.unwrap_or_else(|| self.victim(pin, table, rows, newcomer, departures)))
     }
 
     /// Settles the eviction of the member that a claim has displaced.
@@ -215,7 +224,7 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
         self.sessions.take(&state.spare)
     }
 
-    pub(super) fn give_back(&self, pin: &Guard<'_, T>, holding: Holding) {
+    pub(super) fn give_back(&self, pin: &Guard<'_, T>, holding: &Holding) {
         if holding.session {
             self.sessions.give(&pin.state().spare);
         }
@@ -343,7 +352,7 @@ mod tests {
         assert_eq!(cache.check_garbage(&first), Ok(()));
         let second = cache.add(weighed(1, 3));
         assert!(second.is_err_and(|rejected| rejected.reason() == Rejection::Garbage));
-        cache.give_back(&pin, first.holding);
+        cache.give_back(&pin, &first.holding);
         assert!(cache.add(weighed(1, 3)).is_ok_and(|added| added.changed()));
     }
 
@@ -360,6 +369,6 @@ mod tests {
         };
         assert_eq!(reserve(&mut first), Ok(true));
         assert_eq!(reserve(&mut second), Err(Rejection::Garbage));
-        [first, second].into_iter().for_each(|newcomer| cache.give_back(&pin, newcomer.holding));
+        [first, second].into_iter().for_each(|newcomer| cache.give_back(&pin, &newcomer.holding));
     }
 }
