@@ -114,7 +114,12 @@ impl<T: Send + Sync + 'static> SessionCacheBuilder<T> {
     }
 
     /// The largest weight of all sessions together, in bytes; unbounded unless set. Needs a weigher. Every `add` then
-    /// writes one shared counter.
+    /// writes one shared counter, a replacement two.
+    ///
+    /// The order of eviction is as good where weights bind as where the capacity does, and an `add` takes no longer for a
+    /// capacity that is far more than the weights allow: the table has room for the sessions that are there, grows as they
+    /// become more, and shrinks when seven eighths of it are empty. A session that is heavier than others evicts several of
+    /// them.
     pub fn max_weight(mut self, bytes: usize) -> Self {
         self.max_weight = Some(bytes);
         self
