@@ -23,6 +23,14 @@ pub(super) struct Holding {
     starved: u32,
 }
 
+impl Holding {
+    /// What becomes of the permit of a victim: it is kept unless one is held.
+    #[inline]
+    fn permit(&self) -> Permit {
+        if self.session { Permit::GivenBack } else { Permit::Kept }
+    }
+}
+
 /// Attempts before an `add` that finds nothing but other threads' claims gives up.
 pub(super) const ATTEMPTS_MAX: u32 = 64;
 
@@ -163,7 +171,7 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
         newcomer: &mut Newcomer<T>,
         departures: &mut Departures<T>,
     ) {
-        let permit = if newcomer.holding.session { Permit::GivenBack } else { Permit::Kept };
+        let permit = newcomer.holding.permit();
         newcomer.holding.session = true;
         let cause = self.cause_of(pin, victim, newcomer.now);
         self.depart(pin, victim, cause, permit, departures);
@@ -177,7 +185,7 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
         newcomer: &mut Newcomer<T>,
         departures: &mut Departures<T>,
     ) -> bool {
-        let permit = if newcomer.holding.session { Permit::GivenBack } else { Permit::Kept };
+        let permit = newcomer.holding.permit();
         let evicted = self.evict(pin, victim, newcomer.now, permit, departures);
         newcomer.holding.session |= evicted;
         evicted
