@@ -114,7 +114,11 @@ impl<T: Send + Sync + 'static> SessionCacheBuilder<T> {
     }
 
     /// The largest weight of all sessions together, in bytes; unbounded unless set. Needs a weigher.
-    /// Every `add` then writes one shared counter.
+    /// Every `add` then writes one shared counter, and a replacement two.
+    ///
+    /// Where the weights bind, the order of eviction is as good as where the capacity does, and an `add`
+    /// takes no longer, however large the capacity is: the table grows and shrinks with the number of
+    /// sessions. A session that is heavier than others evicts several of them.
     pub fn max_weight(mut self, bytes: usize) -> Self {
         self.max_weight = Some(bytes);
         self

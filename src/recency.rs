@@ -5,7 +5,8 @@ use crate::raw::Stamp;
 use crate::sync::untracked::{AtomicU64, AtomicUsize, Ordering};
 use crossbeam_utils::CachePadded;
 
-/// A clock of adds: it ticks 32 times per capacity, so that six bits span twice the cache. What is older goes next.
+/// A clock of adds: it ticks 32 times per capacity, so that six bits span twice the cache. What is older goes next. Where weights
+/// decide how many sessions there are, that number is the capacity.
 ///
 /// Sessions that leave of themselves are adds undone. Else, where half of all tickets are taken, what is never taken would
 /// live through twice as many ticks, more than a stamp can tell apart.
@@ -63,12 +64,14 @@ impl Recency {
         Stamp::of_tick(self.tick())
     }
 
-    /// Notes a placement by this thread, which may be the one that ticks.
+    /// Notes a placement by this thread. True if it is the one that ticks.
     #[inline]
-    pub(crate) fn note_arrival(&self, turnover: &Turnover) {
-        if turnover.arrive(self.adds_per_tick.load(Ordering::Relaxed)) {
+    pub(crate) fn note_arrival(&self, turnover: &Turnover) -> bool {
+        let is_due = turnover.arrive(self.adds_per_tick.load(Ordering::Relaxed));
+        if is_due {
             self.advance();
         }
+        is_due
     }
 
     /// Notes that a session left without being displaced.
@@ -109,7 +112,11 @@ mod tests {
     fn ticks_by_what_stays() {
         let recency = Recency::new(64);
         let turnover = Turnover::default();
-        let arrive = |n| (0..n).for_each(|_| recency.note_arrival(&turnover));
+        let arrive = |n| {
+            (0..n).for_each(|_| {
+                recency.note_arrival(&turnover);
+            })
+        };
         let depart = |n| (0..n).for_each(|_| recency.note_departure(&turnover));
         arrive(3);
         assert_eq!(recency.tick(), 1);

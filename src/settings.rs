@@ -19,7 +19,7 @@ pub struct Mode {
     /// Lookups look (off: `SSL_SESS_CACHE_NO_INTERNAL_LOOKUP`); the miss hook is asked either way. A
     /// lookup that does not look counts as a miss.
     pub lookup: bool,
-    /// Adds sweep a slot for expired sessions (off: `SSL_SESS_CACHE_NO_AUTO_CLEAR`).
+    /// Adds sweep for expired sessions, a slot each or a bucket in a nearly full cache (off: `SSL_SESS_CACHE_NO_AUTO_CLEAR`).
     pub auto_flush: bool,
     /// A hit and an `add` set the session's date to now, which extends it up to its deadline
     /// (`SSL_SESS_CACHE_UPDATE_TIME`).

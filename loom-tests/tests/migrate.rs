@@ -3,7 +3,8 @@
 //! Guards: the link of the new table, the closing of homes, the shadow's three steps, the root, the right to move.
 
 use loom_tests::{BUDGET, Model, REGISTRY, Stage, id, replaced};
-use sessile::Session;
+use sessile::{Capacity, Mode, Session, SessionCache};
+use std::sync::Arc;
 
 /// One set, and three buckets or more.
 const SMALL: usize = 4;
@@ -165,5 +166,23 @@ fn migrate_and_drop() {
         drop(stage);
         let held = held.expect("a session that only moves");
         assert_eq!((held.number(), Session::handle_count(&held)), (1, 1));
+    });
+}
+
+/// A mover that sleeps while others fill the table that it moves to: a third is added, and each session is in one of the three.
+#[test]
+fn migrate_beside_a_sleeping_mover() {
+    Model::new("migrate_beside_a_sleeping_mover").preemptions(1).check(|| {
+        let mode = Mode { auto_flush: false, ..Mode::default() };
+        let cache = SessionCache::builder().capacity(Capacity::Unbounded).mode(mode).build().unwrap();
+        let stage = Stage::with_cache(Arc::new(cache));
+        (1..=2).for_each(|n| stage.insert(n, n.into()));
+        let mover = stage.beside(|stage| stage.insert(3, 3));
+        (4..=9).for_each(|n| stage.insert(n, n.into()));
+        assert_eq!(stage.take(1), Some(1));
+        assert_eq!(replaced(stage.add(2, 12)), Some(2));
+        mover.join().unwrap();
+        stage.assert_holds(&[3, 4, 5, 6, 7, 8, 9, 12]);
+        assert_eq!(stage.cache.stats().evicted, 0);
     });
 }

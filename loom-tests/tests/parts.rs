@@ -1,14 +1,14 @@
 //! Parts of the cache alone, for properties that the whole would hide behind other edges: limbo, registry, claimant's numbers,
-//! permits and counters, the right to move.
+//! permits and counters, weights and garbage, the right to move.
 //!
 //! Guards: the number that a sentinel raises, the stack at a limbo's side entrance, its share of the total, the hand-over of a thread's part, the
-//! numbers lent to threads that have none, the permit that is given back and taken,
+//! numbers lent to threads that have none, the permit that is given back and taken, bytes on their way to garbage,
 //! the mover's last look for another size.
 #![cfg(sessile_loom)]
 
 use loom::cell::UnsafeCell;
 use loom_tests::{BUDGET, Model, PUBLISHED, REGISTRY, TALLY, thread};
-use sessile::internals::{BareBudget, BareClaimants, BareLimbo, BareMover, BareRegistry};
+use sessile::internals::{BareBudget, BareBytes, BareClaimants, BareLimbo, BareMover, BareRegistry};
 use std::sync::Arc;
 
 /// A reader that ends before its guard does, which a sentinel on its thread waited for; another thread releases.
@@ -201,6 +201,37 @@ fn capacity_spares() {
         assert_eq!(budget.len(), 1 + usize::from(inserted));
         (0..2).for_each(|thread| budget.reclaim(thread));
         assert!(inserted ^ budget.insert(2), "a permit was lost");
+    });
+}
+
+/// Two replacements for each of which the limit has room, and not for both.
+#[test]
+fn weight_announced() {
+    Model::new("weight_announced").sees(&[BUDGET, TALLY]).check(|| {
+        let bytes = Arc::new(BareBytes::new(0));
+        let other = {
+            let bytes = Arc::clone(&bytes);
+            thread::spawn(move || bytes.replace(1, 1, 1))
+        };
+        let here = bytes.replace(0, 1, 1);
+        let there = other.join().unwrap();
+        assert!(!(here && there), "together they pass the limit");
+        assert!(bytes.garbage() <= 1 && bytes.sum() == bytes.garbage());
+    });
+}
+
+/// What is evicted while somebody adds up is counted as used or as garbage.
+#[test]
+fn weight_to_garbage() {
+    Model::new("weight_to_garbage").sees(&[BUDGET, TALLY]).check(|| {
+        let bytes = Arc::new(BareBytes::new(1));
+        let other = {
+            let bytes = Arc::clone(&bytes);
+            thread::spawn(move || bytes.evict(1, 1))
+        };
+        assert!(bytes.sum() >= 1, "it is in nobody's sum");
+        other.join().unwrap();
+        assert_eq!(bytes.sum(), 1);
     });
 }
 

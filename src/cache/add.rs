@@ -177,7 +177,7 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
         // The table owns the count now.
         let _ = session.into_address();
         if self.settings.auto_flushes() {
-            self.sweep_a_slot(&pin, now, departures);
+            self.sweep_some(&pin, now, departures);
         }
         Ok(added)
     }
@@ -249,7 +249,7 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
                 Err(rejection) => break Err(rejection),
             }
         };
-        self.give_back(pin, newcomer.holding);
+        self.give_back(pin, &newcomer.holding);
         placed
     }
 
@@ -302,8 +302,12 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
         let Some(old) = self.block(pin, spot) else { return Ok(None) };
         let old_weight = if self.weighing.is_some() { old.weight() as usize } else { 0 };
         let more = newcomer.weight.saturating_sub(old_weight);
-        if self.weighing.is_some() && !self.reserve_weight(pin, newcomer, more, spot.block(), departures)? {
-            return Ok(None);
+        if self.weighing.is_some() {
+            // What the two weigh in common is garbage once the old one is, and others could be let in for it meanwhile.
+            self.announce_garbage(newcomer, newcomer.weight - more);
+            if !self.reserve_weight(pin, newcomer, more, spot.block(), departures)? {
+                return Ok(None);
+            }
         }
         let tick = self.next_tick(pin, spot.table);
         // LINEARIZE: the replacement.
@@ -347,7 +351,7 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
         self.placed(table, tick);
         newcomer.holding.session = false;
         newcomer.holding.weight -= newcomer.weight;
-        self.grow_if_unbounded(pin, table, departures);
+        self.fit_table(pin, table, departures);
         self.trim_excess(pin, newcomer, departures);
         Ok(Some(Placed::Inserted))
     }
@@ -360,7 +364,9 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
         }
         let state = pin.state();
         state.placements.add(1);
-        self.recency.note_arrival(&state.turnover);
+        if self.recency.note_arrival(&state.turnover) && self.is_weight_bound() {
+            self.let_ticks_follow();
+        }
         self.recency.tick()
     }
 

@@ -1,12 +1,13 @@
 //! `SessionCache`: OpenSSL's semantics on top of the table.
 //!
 //! One file per kind of operation: `lookup`, `add`, `room` (permits and slots), `victim`, `remove`, `sweep`, `resize`
-//! (and `mover`, who may do it), `snapshot`, `tier`, `view`. What they share is here and in `departure`, which is what follows the end of
+//! (and `growth`, to what size; `mover`, who may do it), `snapshot`, `tier`, `view`. What they share is here and in `departure`, which is what follows the end of
 //! a stay.
 #![allow(clippy::type_complexity, reason = "the two type parameters of a domain")]
 
 mod add;
 mod departure;
+mod growth;
 mod lookup;
 mod mover;
 mod remove;
@@ -41,7 +42,7 @@ use std::fmt;
 use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::ptr::NonNull;
 use std::time::Duration;
-use sweep::Sweeper;
+use sweep::{Hope, Sweeper};
 use victim::Hand;
 
 /// A concurrent TLS session cache with the semantics of `SSL_CTX_add_session(3)`.
@@ -81,6 +82,7 @@ struct PerThread {
     placements: Tally,
     starved: Tally,
     hand: Hand,
+    hope: Hope,
 }
 
 type Guard<'c, T> = Pin<'c, Block<T>, CachePadded<PerThread>>;
@@ -144,22 +146,25 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
         let capacity = builder.capacity.sessions()?;
         builder.check_weights()?;
         let weighing = builder.take_weighing();
-        let table = Table::new(resize::buckets_for(capacity))?;
+        let is_weight_bound = weighing.as_ref().is_some_and(|weighing| weighing.budget.is_limited());
+        Table::<Block<T>>::check_size(growth::buckets_for(capacity))?;
+        let buckets = growth::first_buckets(capacity, is_weight_bound);
+        let table = Table::new(buckets)?;
         Ok(Self {
             root: Root::new(table),
             domain: Domain::new(),
             hash: KeyedHash::new(),
             time: builder.time,
             settings: Settings::new(builder.mode, timeout_seconds(builder.timeout), builder.hooks),
-            sessions: Permits::new(capacity, resize::spare_shift()),
+            sessions: Permits::new(capacity, resize::spare_shift(is_weight_bound)),
             weighing,
-            recency: Recency::new(capacity),
+            recency: Recency::new(if is_weight_bound { 0 } else { capacity }),
             policy: builder.policy,
             protect_reused: builder.protect_reused,
             garbage_limit: builder.garbage_limit as u64,
             claimants: Claimants::new(),
             sweeper: Sweeper::new(),
-            mover: Mover::new(resize::buckets_for(capacity)),
+            mover: Mover::new(buckets),
         })
     }
 

@@ -7,7 +7,7 @@ use crate::sync::{AtomicBool, Ordering, fence};
 /// The right to move sessions between tables, and the size they are moved to.
 pub(crate) struct Mover {
     is_moving: AtomicBool,
-    /// Buckets that an unbounded cache wants; a bounded one derives them from its limit.
+    /// Buckets that a table wants that follows its sessions; else they are derived from the limit.
     wanted: Untracked,
     /// A migration is under way, or a size may be wanted that no mover has looked at: what every add asks.
     is_wanted: AtomicBool,
@@ -22,7 +22,7 @@ impl Mover {
         }
     }
 
-    /// The most buckets that were ever wanted.
+    /// The buckets that were wanted last, or the most of what was wanted at a time.
     pub(super) fn buckets(&self) -> usize {
         // ORDERING: Relaxed: whoever wants more sets the flag afterwards, and the mover looks after it took the flag down.
         self.wanted.load(Ordering::Relaxed)
@@ -31,6 +31,12 @@ impl Mover {
     pub(super) fn want_buckets(&self, buckets: usize) {
         // ORDERING: Relaxed, as in `buckets`.
         self.wanted.fetch_max(buckets, Ordering::Relaxed);
+    }
+
+    /// Whoever wants more meanwhile, and is overlooked, comes again.
+    pub(super) fn want_fewer_buckets(&self, buckets: usize) {
+        // ORDERING: Relaxed, as in `buckets`.
+        self.wanted.swap(buckets, Ordering::Relaxed);
     }
 
     #[inline]

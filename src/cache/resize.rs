@@ -1,19 +1,19 @@
 //! Capacity at run time: permits at once, slots by migration.
 
 use super::departure::{Departures, Permit};
+use super::growth::{BUCKETS_PER_SLICE, PATIENCE, buckets_for};
 use super::room::SCRAMBLE;
 use super::{At, Guard, SessionCache};
 use crate::builder::Capacity;
-use crate::error::{BuildError, Rejection};
+use crate::error::BuildError;
 use crate::policy::rank_of_age;
-use crate::raw::{Move, Probe, SLOTS, Table};
+use crate::raw::{Move, Probe, Table};
 use crate::session::{Block, Session};
-use crate::sync::MODELLED;
 use std::ptr::NonNull;
 
 /// What is left to do after a slice of a migration.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Progress {
+pub(super) enum Progress {
     Done,
     More,
     /// Another thread is the mover.
@@ -24,45 +24,16 @@ enum Progress {
     Held,
 }
 
-/// Emptied tables that may wait for readers. With more, sizes have to wait: a stalled reader must not cost memory.
+/// Emptied tables that may wait for readers. With more, sizes have to wait unless they grow by much: a stalled reader must not
+/// cost memory.
 const EMPTIED_MAX: u64 = 4;
 
-/// Buckets moved under one guard. One in a model: a migration shall not be over before others can meet its middle.
-const BUCKETS_PER_SLICE: usize = if MODELLED { 1 } else { 32 };
-
-/// Buckets that an add moves on its way.
-const BUCKETS_PER_ADD: usize = if MODELLED { 1 } else { 8 };
-
-/// Rounds that are waited for what other threads have in hand: permits, or the right to move.
-const PATIENCE: u32 = 64;
-
-/// The first size of an unbounded cache, in sessions.
-const UNBOUNDED_START: usize = 1024;
-
-/// An unbounded table grows when it is fuller than this.
-const GROW_ABOVE_PERCENT: usize = 70;
-
-/// And never below this, even if one of its sets is full.
-const GROW_NEVER_BELOW_PERCENT: usize = 40;
-
-/// The buckets for a capacity.
-///
-/// One set up to 14 sessions: exact. Above that two slots a session up to 4096 sessions, where chance is rough and slots are
-/// cheap, and 1.4 beyond: two choices of seven then overflow for one session in a hundred thousand (1.33: one in ten thousand,
-/// 1.15: one in 200; simulated). More slots hold more sessions and offer fewer of them as victims, for which more buckets are
-/// looked at in small tables.
-pub(super) fn buckets_for(capacity: usize) -> usize {
-    let sessions = if capacity == usize::MAX { UNBOUNDED_START } else { capacity };
-    if sessions <= 2 * SLOTS {
-        return Table::<Block<()>>::BUCKETS_MIN;
+/// Which part of the capacity one thread may keep as spare permits: all threads of this machine together a two-thousandth. None
+/// where weights are a bound: few sessions may fit, and the permits that are out tell how many there are.
+pub(super) fn spare_shift(is_weight_bound: bool) -> u32 {
+    if is_weight_bound {
+        return u32::BITS;
     }
-    let slots =
-        if sessions <= 4096 { sessions.saturating_mul(2) } else { sessions.saturating_add(sessions / 5 * 2) };
-    slots.div_ceil(SLOTS)
-}
-
-/// Which part of the capacity one thread may keep as spare permits: all threads of this machine together a two-thousandth.
-pub(super) fn spare_shift() -> u32 {
     // Asked once per process: the answer comes from files.
     static THREADS: std::sync::OnceLock<usize> = std::sync::OnceLock::new();
     let threads = *THREADS.get_or_init(|| std::thread::available_parallelism().map_or(1, usize::from));
@@ -83,13 +54,15 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
     /// As [`new`](Self::new); the capacity is then unchanged.
     pub fn set_capacity(&self, capacity: impl Into<Capacity>) -> Result<(), BuildError> {
         let sessions = capacity.into().sessions()?;
-        let buckets = buckets_for(sessions);
+        let most = buckets_for(sessions);
+        let buckets = if self.is_weight_bound() { self.mover.buckets().min(most) } else { most };
+        Table::<Block<T>>::check_size(most)?;
         let prepared = Table::new(buckets)?;
         // Before anything is changed: a clock is user code.
         let now = self.time.now();
         self.mover.want_buckets(buckets);
         self.sessions.set_limit(sessions);
-        self.let_ticks_follow_the_limit();
+        self.let_ticks_follow();
         // Hooks are called at the end: one that panics finds the resize done.
         let mut departures = Departures::none();
         self.mover.want();
@@ -99,12 +72,15 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
         Ok(())
     }
 
+    /// Lets as many adds be a tick as suit the number of sessions that may be here, or that are where weights decide it.
+    ///
     /// Another thread may set another limit meanwhile: the last one counts.
-    fn let_ticks_follow_the_limit(&self) {
+    #[cold]
+    pub(super) fn let_ticks_follow(&self) {
         let mut followed = None;
         while followed != Some(self.sessions.limit()) {
             let limit = self.sessions.limit();
-            self.recency.set_capacity(limit);
+            self.recency.set_capacity(if self.is_weight_bound() { self.sessions.out() } else { limit });
             followed = Some(limit);
         }
     }
@@ -112,18 +88,6 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
     #[cfg(any(sessile_loom, sessile_shuttle))]
     pub(crate) fn slots(&self) -> usize {
         self.chain(&self.domain.pin()).newest().slots()
-    }
-
-    pub(super) fn is_unbounded(&self) -> bool {
-        self.sessions.is_unlimited()
-    }
-
-    /// The table size that is wanted now.
-    fn wanted_buckets(&self) -> usize {
-        match self.sessions.limit() {
-            usize::MAX => self.mover.buckets(),
-            limit => buckets_for(limit),
-        }
     }
 
     /// Evicts until no more permits are out than the limit covers.
@@ -155,12 +119,12 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
     pub(super) fn trim_excess(
         &self,
         pin: &Guard<'_, T>,
-        newcomer: &super::add::Newcomer<T>,
+        newcomer: &mut super::add::Newcomer<T>,
         departures: &mut Departures<T>,
     ) {
         if self.sessions.excess() > 0 {
             let keep = Some(newcomer.block);
-            self.evict_elsewhere(pin, newcomer, Permit::GivenBack, keep, departures);
+            self.evict_elsewhere(pin, newcomer, keep, departures);
         }
     }
 
@@ -198,66 +162,9 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
         oldest
     }
 
-    /// Lets an unbounded table grow in time, and moves a few buckets while one does.
-    #[inline]
-    pub(super) fn grow_if_unbounded(
-        &self,
-        pin: &Guard<'_, T>,
-        table: &Table<Block<T>>,
-        departures: &mut Departures<T>,
-    ) {
-        if self.mover.is_wanted() {
-            self.help_migration(pin, table, departures);
-        } else if self.is_unbounded() && self.is_fuller_than(table, GROW_ABOVE_PERCENT) {
-            let _ = self.grow(pin, table, departures);
-        }
-    }
-
-    /// Moves a few buckets. In a cache without a bound, where the mover may find its way blocked by what others add, an add
-    /// waits a bounded time for its turn once the new table is half full.
-    #[cold]
-    fn help_migration(&self, pin: &Guard<'_, T>, table: &Table<Block<T>>, departures: &mut Departures<T>) {
-        for _ in 0..PATIENCE {
-            let progress = self.migrate(pin, BUCKETS_PER_ADD, &mut None, departures);
-            if progress != Progress::Busy || !self.is_unbounded() || !self.is_fuller_than(table, 50) {
-                return;
-            }
-            crate::sync::yield_now();
-        }
-    }
-
-    fn is_fuller_than(&self, table: &Table<Block<T>>, percent: usize) -> bool {
-        self.sessions.out() > table.slots() / 100 * percent
-    }
-
-    /// Wants a table of twice the size of `table`, and begins or continues the migration to it. False when it will not.
-    ///
-    /// A table that is mostly empty does not grow, however full one of its sets is: more than fourteen sessions with one id
-    /// (in as many contexts) share a set in every table.
-    #[cold]
-    pub(super) fn grow(
-        &self,
-        pin: &Guard<'_, T>,
-        table: &Table<Block<T>>,
-        departures: &mut Departures<T>,
-    ) -> Result<bool, Rejection> {
-        if table.next().is_none() {
-            if !self.is_fuller_than(table, GROW_NEVER_BELOW_PERCENT) {
-                return Ok(false);
-            }
-            self.mover.want_buckets(table.len().saturating_mul(2));
-            self.mover.want();
-        }
-        match self.migrate(pin, BUCKETS_PER_SLICE, &mut None, departures) {
-            Progress::Stuck => Err(Rejection::Allocation),
-            Progress::Held => Err(Rejection::Garbage),
-            _ => Ok(true),
-        }
-    }
-
     /// Brings the tables one slice closer to the size that is wanted. Runs no user code: what it evicts goes to
     /// `departures`.
-    fn migrate(
+    pub(super) fn migrate(
         &self,
         pin: &Guard<'_, T>,
         buckets: usize,
@@ -273,7 +180,11 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
     }
 
     /// Migrates to the end, one guard a slice, unless another thread does.
-    fn migrate_all(&self, mut prepared: Option<Box<Table<Block<T>>>>, departures: &mut Departures<T>) {
+    pub(super) fn migrate_all(
+        &self,
+        mut prepared: Option<Box<Table<Block<T>>>>,
+        departures: &mut Departures<T>,
+    ) {
         let mut progress = Progress::More;
         let mut has_collected = false;
         while progress == Progress::More || (progress == Progress::Done && self.mover.is_still_wanted()) {
@@ -326,7 +237,9 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
             return Progress::Done;
         }
         self.mover.want();
-        if self.domain.deferred() >= EMPTIED_MAX {
+        // Tables that grow by a quarter or more each time are no more memory together than a few times the last one.
+        let grows_much = wanted >= table.len().saturating_add(table.len() / 4);
+        if !grows_much && self.domain.deferred() >= EMPTIED_MAX {
             return Progress::Held;
         }
         let ready = prepared.take().filter(|ready| ready.len() == wanted);
@@ -377,7 +290,8 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
         }
     }
 
-    /// The set in the new table is full: the oldest of its members and the one that wants in goes.
+    /// The set in the new table is full: one of its members moves on, if there is a newer table or no bound, or the oldest of
+    /// them and the one that wants in goes.
     fn make_room_for_move(
         &self,
         pin: &Guard<'_, T>,
@@ -386,6 +300,10 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
         probe: &Probe,
         departures: &mut Departures<T>,
     ) {
+        let member = newer.set_spots(probe).find(|spot| spot.word.is_member());
+        if let (Some(member), Some(next)) = (member, self.onward(newer)) {
+            return self.move_session(pin, &member, next, departures);
+        }
         let tick = self.recency.tick();
         let age = |spot: &At<'_, T>| spot.word.stamp().age(tick);
         let oldest = newer.set_spots(probe).filter(|spot| spot.word.is_member()).max_by_key(age);

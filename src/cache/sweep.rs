@@ -1,9 +1,10 @@
-//! Walking over all buckets: `flush_expired`, `clear`, and the slot per `add` that looks for expired sessions.
+//! Walking over all buckets: `flush_expired`, `clear`, and the slots that an `add` sweeps for expired sessions.
 
+use super::add::Newcomer;
 use super::departure::{Departures, Permit};
 use super::{At, Guard, SessionCache};
 use crate::error::RemovalCause;
-use crate::raw::{State, Table, Word};
+use crate::raw::{SLOTS, State, Table, Word};
 use crate::session::{Block, Context, Protocol};
 use crate::sync::untracked::{AtomicU64, AtomicUsize, Ordering};
 use crate::timestamp::Timestamp;
@@ -16,6 +17,31 @@ pub(super) struct Sweeper {
     /// The same for the sweep under way, which replaces `soonest` at its end.
     pending: AtomicU64,
     cursor: AtomicUsize,
+}
+
+/// How many buckets are swept for a newcomer that met nothing expired while something may have expired. Halved each time that
+/// none is met, so that where few have expired it costs little; whole again once one is.
+pub(super) struct Hope(AtomicUsize);
+
+impl Hope {
+    const BUCKETS_MAX: usize = 16;
+
+    // ORDERING: Relaxed throughout: one thread's own.
+
+    fn buckets(&self) -> usize {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    fn learn(&self, has_met: bool) {
+        let next = if has_met { Self::BUCKETS_MAX } else { (self.buckets() / 2).max(1) };
+        self.0.store(next, Ordering::Relaxed);
+    }
+}
+
+impl Default for Hope {
+    fn default() -> Self {
+        Self(AtomicUsize::new(Self::BUCKETS_MAX))
+    }
 }
 
 /// Adds per slot that is looked at although nothing can have expired. Its session is cold, and a look at it costs a large cache
@@ -66,10 +92,9 @@ impl Sweeper {
         }
     }
 
-    /// The next of `slots` slots to look at, and whether it is the last of a round.
-    fn advance(&self, slots: usize) -> (usize, bool) {
-        let slot = self.cursor.fetch_add(1, Ordering::Relaxed) % slots;
-        (slot, slot + 1 == slots)
+    /// The first of the next `n` slots to look at.
+    fn advance(&self, n: usize) -> usize {
+        self.cursor.fetch_add(n, Ordering::Relaxed)
     }
 
     fn end_round(&self) {
@@ -156,6 +181,7 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
             }
         });
         if flushed.get() > collected {
+            self.fit_table_after_sweep();
             self.collect();
         }
         flushed.get()
@@ -239,22 +265,80 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
     /// Looks at one slot and removes what is expired there: the bounded work that keeps a cache without timers clean.
     ///
     /// As long as nothing can have expired, only one add in sixty-four does, to find sessions whose dates were changed while
-    /// they were stored.
+    /// they were stored. Where something can, and the cache is nearly full, it is a bucket of slots: what has expired shall be
+    /// gone before anything else has to go.
     #[inline]
-    pub(super) fn sweep_a_slot(&self, pin: &Guard<'_, T>, now: u64, departures: &mut Departures<T>) {
-        let is_due = self.sweeper.may_have_expired(now)
+    pub(super) fn sweep_some(&self, pin: &Guard<'_, T>, now: u64, departures: &mut Departures<T>) {
+        let may_have_expired = self.sweeper.may_have_expired(now);
+        let is_due = may_have_expired
             || pin.state().placements.get() % ADDS_PER_IDLE_SWEEP == 0
             || self.chain(pin).oldest().is_one_set();
         if is_due {
-            self.sweep_next_slot(pin, now, departures);
+            let is_urgent = may_have_expired && self.is_nearly_full();
+            self.sweep_slots(pin, if is_urgent { SLOTS } else { 1 }, now, departures);
         }
     }
 
+    /// Sweeps a few buckets for a newcomer whose own search met nothing that has expired. True if that made room.
+    pub(super) fn sweep_for(
+        &self,
+        pin: &Guard<'_, T>,
+        table: &Table<Block<T>>,
+        newcomer: &Newcomer<T>,
+        departures: &mut Departures<T>,
+    ) -> bool {
+        if table.is_one_set() || !self.sweeper.may_have_expired(newcomer.now) || !self.settings.auto_flushes()
+        {
+            return false;
+        }
+        let hope = &pin.state().hope;
+        let has_met = self.sweep_buckets(pin, hope.buckets(), newcomer.now, departures);
+        hope.learn(has_met);
+        has_met
+    }
+
+    /// Looks at up to so many buckets, until something has expired in one. True if it had, and is gone.
+    fn sweep_buckets(
+        &self,
+        pin: &Guard<'_, T>,
+        most: usize,
+        now: u64,
+        departures: &mut Departures<T>,
+    ) -> bool {
+        (0..most).any(|_| self.sweep_slots(pin, SLOTS, now, departures))
+    }
+
+    /// Looks at the next slots. True if something left.
     #[cold]
-    fn sweep_next_slot(&self, pin: &Guard<'_, T>, now: u64, departures: &mut Departures<T>) {
+    fn sweep_slots(
+        &self,
+        pin: &Guard<'_, T>,
+        slots: usize,
+        now: u64,
+        departures: &mut Departures<T>,
+    ) -> bool {
         let table = self.chain(pin).newest();
-        let (slot, is_last) = self.sweeper.advance(table.slots());
+        let start = self.sweeper.advance(slots);
+        let sweep = |nth| self.sweep_slot(pin, table, nth % table.slots(), now, departures);
+        (start..start.saturating_add(slots)).map(sweep).filter(|&has_left| has_left).count() > 0
+    }
+
+    fn is_nearly_full(&self) -> bool {
+        self.sessions.is_nearly_out()
+            || self.weighing.as_ref().is_some_and(|weighing| weighing.budget.is_nearly_out())
+    }
+
+    /// Removes what is expired or revoked in a slot. True if something was.
+    fn sweep_slot(
+        &self,
+        pin: &Guard<'_, T>,
+        table: &Table<Block<T>>,
+        slot: usize,
+        now: u64,
+        departures: &mut Departures<T>,
+    ) -> bool {
         let spot = table.at(table.nth_slot(slot));
+        let mut has_left = false;
         if spot.word.is_member() {
             if let Some(block) = self.block(pin, &spot) {
                 let cause = match block.is_expired(now) {
@@ -266,14 +350,16 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
                     // LINEARIZE: a spontaneous removal, if the exchange succeeds.
                     Some(cause) if spot.exchange(Word::EMPTY) => {
                         self.depart(pin, &spot, cause, Permit::GivenBack, departures);
+                        has_left = true;
                     }
                     Some(_) => {}
                 }
             }
         }
-        if is_last {
+        if slot + 1 == table.slots() {
             self.sweeper.end_round();
         }
+        has_left
     }
 }
 
@@ -286,13 +372,21 @@ mod tests {
         let sweeper = Sweeper::new();
         sweeper.note_expiry(5);
         assert!(sweeper.may_have_expired(6) && !sweeper.may_have_expired(5));
-        let round: Vec<_> = (0..6).map(|_| sweeper.advance(3)).collect();
-        assert_eq!(round, [(0, false), (1, false), (2, true), (0, false), (1, false), (2, true)]);
         // The first round has met nothing, and what was noted before it is expected still.
         sweeper.end_round();
         assert!(sweeper.may_have_expired(6));
         sweeper.note_survivor(9);
         sweeper.end_round();
         assert!(!sweeper.may_have_expired(9) && sweeper.may_have_expired(10));
+
+        let cache = SessionCache::<u64>::new(100).unwrap();
+        cache.sweeper.note_expiry(5);
+        let pin = cache.domain.pin();
+        let slots = cache.chain(&pin).newest().slots();
+        let sweep = |slots| cache.sweep_slots(&pin, slots, 6, &mut Departures::none());
+        // Two rounds: what was noted before the first one is forgotten with the second.
+        sweep(slots);
+        assert!(!sweep(slots - 1) && cache.sweeper.may_have_expired(6));
+        assert!(!sweep(1) && !cache.sweeper.may_have_expired(6));
     }
 }

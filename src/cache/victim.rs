@@ -1,10 +1,11 @@
 //! Who goes: ages, ranks, and the search for the session that makes room.
 
 use super::add::Newcomer;
+use super::departure::Departures;
 use super::room::SCRAMBLE;
 use super::{At, Guard, SessionCache};
 use crate::policy::{Hunt, rank_of_age};
-use crate::raw::{OTHERS_MAX, Rows, SLOTS, Stamp, Table};
+use crate::raw::{Elder, OTHERS_MAX, Rows, SLOTS, Stamp, Table};
 use crate::recency::AGE_MAX;
 use crate::session::Block;
 use crate::sync::untracked::{AtomicUsize, Ordering};
@@ -17,7 +18,7 @@ pub(super) enum Victim<'t, T> {
     /// In another bucket, and where the newcomer goes instead.
     Elsewhere(At<'t, T>, At<'t, T>),
     Nobody,
-    /// The one that was chosen has left or was used meanwhile, or the ticks went on: choose again.
+    /// The one that was chosen has left or was used meanwhile, or the ticks went on, or an expired one made room: look again.
     Gone,
 }
 
@@ -61,6 +62,14 @@ fn samples_for(buckets: usize) -> usize {
     }
 }
 
+/// The same where weights decide how many sessions there are, and so how many a bucket holds: the buckets that about as many
+/// sessions are in as are looked at by count.
+fn samples_for_weight(buckets: usize, sessions: usize) -> usize {
+    let looked_at = if buckets <= 1024 { 20 } else { 15 };
+    let needed = (looked_at * buckets).div_ceil(sessions.max(1));
+    if buckets <= 2 { 0 } else { needed.saturating_sub(2).clamp(1, 4 * SAMPLES_MAX) }
+}
+
 const SAMPLES_MAX: usize = 4;
 
 const _: () = assert!(SAMPLES_MAX <= OTHERS_MAX);
@@ -76,25 +85,17 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
         table: &'p Table<Block<T>>,
         rows: &Rows<'p, Block<T>>,
         newcomer: &Newcomer<T>,
+        departures: &mut Departures<T>,
     ) -> Victim<'p, T> {
         let mut others = [0; SAMPLES_MAX];
         let samples = if newcomer.holding.session { 0 } else { samples_for(table.len()) };
         let others = &mut others[..samples];
         others.iter_mut().for_each(|bucket| *bucket = pin.state().hand.advance(table, newcomer.probe.hash()));
         if self.needs_a_close_look(table, newcomer.now) {
-            return self.victim_by_date(pin, table, rows, newcomer, others);
+            return self.victim_by_date(pin, table, rows, newcomer, others, departures);
         }
         let tick = self.recency.tick();
-        let Some(mut elder) = rows.elder(others, tick) else { return Victim::Nobody };
-        // Lowers the ages in each of the buckets at most.
-        for _ in 0..2 + others.len() {
-            if elder.age <= AGE_MAX {
-                break;
-            }
-            self.rejuvenate(table, elder.position.bucket);
-            let Some(next) = rows.elder(others, tick) else { return Victim::Nobody };
-            elder = next;
-        }
+        let Some(elder) = self.elder(table, rows, others, tick) else { return Victim::Nobody };
         // Others may have stamped so far ahead of the tick that the youngest look old.
         if self.recency.tick().wrapping_sub(tick) > Stamp::AHEAD_MAX {
             return Victim::Gone;
@@ -113,6 +114,63 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
         }
     }
 
+    /// The oldest of some buckets, with ages lowered that are about to wrap.
+    #[inline(always)]
+    fn elder(
+        &self,
+        table: &Table<Block<T>>,
+        rows: &Rows<'_, Block<T>>,
+        others: &[usize],
+        tick: usize,
+    ) -> Option<Elder> {
+        let mut elder = rows.elder(others, tick)?;
+        // Lowers the ages in each of the buckets at most.
+        for _ in 0..2 + others.len() {
+            if elder.age <= AGE_MAX {
+                break;
+            }
+            self.rejuvenate(table, elder.position.bucket);
+            elder = rows.elder(others, tick)?;
+        }
+        Some(elder)
+    }
+
+    /// Who goes for the weight of the newcomer: the first in its sets and in some buckets more of each table.
+    pub(super) fn victim_for_weight<'p>(
+        &self,
+        pin: &'p Guard<'_, T>,
+        newcomer: &Newcomer<T>,
+        keep: Option<NonNull<Block<T>>>,
+        departures: &mut Departures<T>,
+    ) -> Victim<'p, T> {
+        let chain = self.chain(pin);
+        let table = chain.oldest();
+        let samples = |table: &Table<_>| samples_for_weight(table.len(), self.sessions.out());
+        let sample = |table: &Table<_>| pin.state().hand.advance(table, newcomer.probe.hash());
+        let few = samples(table);
+        let is_simple = keep.is_none() && table.next().is_none() && few <= OTHERS_MAX;
+        if is_simple && !self.needs_a_close_look(table, newcomer.now) {
+            let mut others = [0; OTHERS_MAX];
+            let others = &mut others[..few];
+            others.iter_mut().for_each(|bucket| *bucket = sample(table));
+            let tick = self.recency.tick();
+            let elder = self.elder(table, &table.rows(&newcomer.probe), others, tick);
+            let still = |elder| table.still(elder, tick).map_or(Victim::Gone, Victim::Here);
+            return elder.map_or(Victim::Nobody, still);
+        }
+        let mut buckets = chain.tables().flat_map(|table| {
+            let others = (0..samples(table)).map(move |_| sample(table));
+            let own = table.buckets_of(&newcomer.probe).into_iter();
+            own.chain(others).map(move |bucket| (table, bucket))
+        });
+        let mut hunt = Hunt::new(self.protect_reused);
+        self.look_through(pin, &mut buckets, keep, newcomer.now, &mut hunt);
+        if !hunt.has_met_expired() && self.sweep_for(pin, table, newcomer, departures) {
+            return Victim::Gone;
+        }
+        hunt.victim().map_or(Victim::Nobody, Victim::Here)
+    }
+
     /// The same where more than age decides.
     #[inline(never)]
     fn victim_by_date<'p>(
@@ -122,11 +180,19 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
         rows: &Rows<'p, Block<T>>,
         newcomer: &Newcomer<T>,
         others: &[usize],
+        departures: &mut Departures<T>,
     ) -> Victim<'p, T> {
         let empty = rows.vacancy();
         let others = if empty.is_some() { others } else { &[] };
-        let mut buckets = table.buckets_of(&newcomer.probe).into_iter().chain(others.iter().copied());
-        match (self.first_to_go(pin, table, &mut buckets, None, newcomer.now), empty) {
+        let own = table.buckets_of(&newcomer.probe).into_iter();
+        let mut buckets = own.chain(others.iter().copied()).map(|bucket| (table, bucket));
+        let mut hunt = Hunt::new(self.protect_reused);
+        self.look_through(pin, &mut buckets, None, newcomer.now, &mut hunt);
+        // If the set is full one of its own must go, whatever has expired elsewhere.
+        if empty.is_some() && !hunt.has_met_expired() && self.sweep_for(pin, table, newcomer, departures) {
+            return Victim::Gone;
+        }
+        match (hunt.victim(), empty) {
             (None, _) => Victim::Nobody,
             (Some(victim), Some(empty)) if !rows.covers(victim.position) => Victim::Elsewhere(victim, empty),
             (Some(victim), _) => Victim::Here(victim),
@@ -167,13 +233,26 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
     pub(super) fn first_to_go<'p>(
         &self,
         pin: &'p Guard<'_, T>,
-        table: &'p Table<Block<T>>,
-        buckets: &mut dyn Iterator<Item = usize>,
+        buckets: &mut dyn Iterator<Item = (&'p Table<Block<T>>, usize)>,
         keep: Option<NonNull<Block<T>>>,
         now: u64,
     ) -> Option<At<'p, T>> {
         let mut hunt = Hunt::new(self.protect_reused);
-        for bucket in buckets {
+        self.look_through(pin, buckets, keep, now, &mut hunt);
+        hunt.victim()
+    }
+
+    /// Shows what is in these buckets, all but `keep`, to a search. Ends with a bucket in which one has expired, if there are
+    /// more than two: who goes is clear then.
+    fn look_through<'p>(
+        &self,
+        pin: &'p Guard<'_, T>,
+        buckets: &mut dyn Iterator<Item = (&'p Table<Block<T>>, usize)>,
+        keep: Option<NonNull<Block<T>>>,
+        now: u64,
+        hunt: &mut Hunt<At<'p, T>>,
+    ) {
+        for (table, bucket) in buckets {
             hunt.enter_bucket();
             self.lower_ages(table, bucket);
             for spot in table.bucket_spots(bucket).filter(|spot| spot.word.is_member()) {
@@ -187,8 +266,10 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
                 let is_touched = spot.word.is_touched();
                 hunt.see(spot, by_date | rank_of_age(age, is_touched), is_touched);
             }
+            if hunt.has_met_expired() && !table.is_one_set() {
+                return;
+            }
         }
-        hunt.victim()
     }
 
     /// Lowers the ages that are about to wrap. The words change.

@@ -2,6 +2,7 @@
 //! for, and the switches of the model's backend.
 
 mod bare_budget;
+mod bare_bytes;
 mod bare_claimants;
 mod bare_limbo;
 mod bare_mover;
@@ -9,6 +10,7 @@ mod bare_registry;
 mod bare_table;
 
 pub use self::bare_budget::BareBudget;
+pub use self::bare_bytes::BareBytes;
 pub use self::bare_claimants::BareClaimants;
 pub use self::bare_limbo::{BareLimbo, Reader, Sentinel};
 pub use self::bare_mover::BareMover;

@@ -3,6 +3,8 @@
 //! One thread at a time is the *mover*; nobody waits for it. While it works, or stalls, both tables are in force:
 //! lookups read the older one first, a key found in the older table is replaced, taken or removed there, and absent keys
 //! are inserted into the newer one (after closing their home in the older one, so that no insertion there is possible).
+//! If the newer one fills up before the older one is empty, a third is added in the same way, and so on: sessions move from
+//! each table to the next, never back, and tables are read in that order.
 //!
 //! A session moves in four steps under one guard, of which the second decides:
 //!
@@ -36,7 +38,8 @@ pub(crate) enum Move<B> {
 }
 
 impl<B> Table<B> {
-    /// Publishes `next` as the table that new sessions enter. The caller is the mover, and there is no successor yet.
+    /// Publishes `next` as the table that new sessions enter, unless another thread has published one. Any thread may, to the
+    /// newest table, also while a mover is at work on an older one, or asleep.
     pub(crate) fn succeed(&self, next: Box<Self>) {
         self.link(next);
     }

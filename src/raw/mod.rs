@@ -37,6 +37,6 @@ pub(crate) use self::claimant::{Claimant, Claimants};
 pub(crate) use self::migrate::Move;
 pub(crate) use self::publish::Home;
 pub(crate) use self::set::{Chain, Glance, Probe, Rows, Spot};
-pub(crate) use self::survey::OTHERS_MAX;
+pub(crate) use self::survey::{Elder, OTHERS_MAX};
 pub(crate) use self::table::{Root, Table, TableError};
 pub(crate) use self::word::{Stamp, State, Tag, Word};

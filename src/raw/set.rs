@@ -41,7 +41,7 @@ pub(crate) struct Spot<'t, B> {
     pub(crate) word: Word<B>,
 }
 
-/// The tables in force, oldest first: one, or two during a migration. `'t` ends with the guard under which they were
+/// The tables in force, oldest first: one, or two during a migration, more if its mover sleeps meanwhile. `'t` ends with the guard under which they were
 /// found.
 pub(crate) struct Chain<'t, B> {
     pub(super) oldest: &'t Table<B>,

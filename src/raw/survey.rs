@@ -1,10 +1,11 @@
 //! What adds ask of whole buckets: where there is room, and who is the oldest.
 #![forbid(unsafe_code)]
 
+use super::bucket::SLOTS;
 use super::look::{self, Look, Oldest, RANKED_MAX, Ranking};
 use super::set::{Position, Rows, Spot};
 use super::table::Table;
-use super::word::Word;
+use super::word::{Pattern, Tag, Word};
 
 /// Buckets beside a set that can be ranked with it.
 pub(crate) const OTHERS_MAX: usize = RANKED_MAX - 2;
@@ -29,6 +30,21 @@ impl<'t, B> Rows<'t, B> {
     #[inline(always)]
     pub(crate) fn covers(&self, position: Position) -> bool {
         self.set.buckets.contains(&position.bucket)
+    }
+
+    /// The member that was stored last of those with a tag in a full set, if they are more than chance brings together: one id
+    /// in many contexts. It goes for the next of them, lest they push out all others.
+    #[cold]
+    pub(crate) fn latest_of_crowd(&self, tag: Tag, tick: usize) -> Option<Spot<'t, B>> {
+        let pattern = Pattern::member(tag);
+        let spots = (0..SLOTS).flat_map(|slot| self.set.buckets.map(|bucket| Position { bucket, slot }));
+        let crowd = spots.map(|position| self.table.at(position)).filter(|spot| spot.word.fits(pattern));
+        let mut size = 0;
+        // Of several that seem to be the latest, the last: slots fill in this order.
+        let age = |spot: &Spot<'t, B>| spot.word.stamp().age(tick);
+        let later = |one, other| if age(&other) <= age(&one) { other } else { one };
+        let latest = crowd.inspect(|_| size += 1).reduce(later);
+        latest.filter(|_| size > SLOTS / 2)
     }
 
     /// The oldest member of the set and of at most [`OTHERS_MAX`] buckets more.
@@ -78,7 +94,7 @@ impl<B> Table<B> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::word::{Stamp, Tag};
+    use super::super::word::Stamp;
     use super::*;
     use std::ptr::NonNull;
 

@@ -33,11 +33,14 @@ impl<B> Table<B> {
     /// The smallest table: one set.
     pub(crate) const BUCKETS_MIN: usize = 2;
 
+    /// Whether a table may have so many buckets.
+    pub(crate) fn check_size(buckets: usize) -> Result<(), TableError> {
+        if buckets > BUCKETS_MAX { Err(TableError::TooLarge) } else { Ok(()) }
+    }
+
     pub(crate) fn new(buckets: usize) -> Result<Box<Self>, TableError> {
         let buckets = buckets.max(Self::BUCKETS_MIN);
-        if buckets > BUCKETS_MAX {
-            return Err(TableError::TooLarge);
-        }
+        Self::check_size(buckets)?;
         static NEXT: Untracked = Untracked::new(1);
         try_box(Self {
             buckets: allocate(buckets)?,
@@ -137,10 +140,16 @@ impl<B> Table<B> {
         unsafe { next.as_ref() }
     }
 
-    /// Publishes the successor. One thread at a time does (the mover).
+    /// Publishes the successor, unless there is one.
     pub(super) fn link(&self, next: Box<Self>) {
-        // ORDERING: Release: publishes the table, pairs with `next`. Model: `migrate_and_replace`.
-        self.next.store(Box::into_raw(next), Ordering::Release);
+        let next = Box::into_raw(next);
+        // ORDERING: Release: publishes the table, pairs with `next`. Relaxed on failure: nothing is read. Model:
+        // `migrate_and_replace`.
+        let linked = self.next.compare_exchange(ptr::null_mut(), next, Ordering::Release, Ordering::Relaxed);
+        if linked.is_err() {
+            // SAFETY: it came from the box above, and nobody else has seen it.
+            drop(unsafe { Box::from_raw(next) });
+        }
     }
 }
 
@@ -239,8 +248,8 @@ impl<B> Root<B> {
     ///
     /// The caller is the mover, `emptied` is the oldest table and has a successor.
     pub(super) fn advance(&self, emptied: &Table<B>) -> Option<NonNull<Table<B>>> {
-        // ORDERING: Relaxed: the mover linked it, or took the right to move over from who did. The pointer itself is taken,
-        // not one made from a reference: it will be freed by.
+        // ORDERING: Relaxed: the mover has seen it by `next`. The pointer itself is taken, not one made from a reference: it
+        // will be freed by.
         let next = emptied.next.load(Ordering::Relaxed);
         if next.is_null() {
             return None;

@@ -1,0 +1,287 @@
+//! The size of a table that follows the number of its sessions: without a bound, and where weights are one.
+
+use super::departure::Departures;
+use super::resize::Progress;
+use super::{Guard, SessionCache};
+use crate::error::Rejection;
+use crate::raw::{SLOTS, Table};
+use crate::session::Block;
+use crate::sync::MODELLED;
+
+/// Buckets that an add moves on its way, and under one guard where a whole migration is worked off. One in a model: a
+/// migration shall not be over before others can meet its middle.
+const BUCKETS_PER_ADD: usize = if MODELLED { 1 } else { 8 };
+pub(super) const BUCKETS_PER_SLICE: usize = if MODELLED { 1 } else { 32 };
+
+/// Rounds that are waited for what other threads have in hand: permits, or the right to move.
+pub(super) const PATIENCE: u32 = 64;
+
+/// Turns that are waited for a mover that may be about to add a table. In a model it always sleeps.
+const TURNS_MAX: u32 = if MODELLED { 1 } else { 64 };
+
+/// The first size of an unbounded cache, in sessions.
+const UNBOUNDED_START: usize = if MODELLED { 2 * SLOTS } else { 1024 };
+
+/// A table that follows its sessions grows when it is fuller than this.
+const GROW_ABOVE_PERCENT: usize = 70;
+
+/// And never below this, even if one of its sets is full.
+const GROW_NEVER_BELOW_PERCENT: usize = 40;
+
+/// Where weights are a bound, it shrinks when it is emptier than this: well below half of what makes it grow.
+const SHRINK_BELOW_PERCENT: usize = 12;
+
+/// The buckets for a capacity.
+///
+/// One set up to 14 sessions: exact. Above that two slots a session up to 4096 sessions, where chance is rough and slots are
+/// cheap, and 1.4 beyond: two choices of seven then overflow for one session in a hundred thousand (1.33: one in ten thousand,
+/// 1.15: one in 200; simulated). More slots hold more sessions and offer fewer of them as victims, for which more buckets are
+/// looked at in small tables.
+pub(super) fn buckets_for(capacity: usize) -> usize {
+    let sessions = if capacity == usize::MAX { UNBOUNDED_START } else { capacity };
+    if sessions <= 2 * SLOTS {
+        return Table::<Block<()>>::BUCKETS_MIN;
+    }
+    let slots =
+        if sessions <= 4096 { sessions.saturating_mul(2) } else { sessions.saturating_add(sessions / 5 * 2) };
+    slots.div_ceil(SLOTS)
+}
+
+/// The buckets to begin with: few where weights decide how many sessions there will be.
+pub(super) fn first_buckets(capacity: usize, is_weight_bound: bool) -> usize {
+    if is_weight_bound { Table::<Block<()>>::BUCKETS_MIN } else { buckets_for(capacity) }
+}
+
+/// Twice the buckets, or as many as there may be if those are not many more.
+fn next_size(buckets: usize, most: usize) -> usize {
+    let twice = buckets.saturating_mul(2);
+    if most <= twice.saturating_add(buckets / 2) { most } else { twice }
+}
+
+impl<T: Send + Sync + 'static> SessionCache<T> {
+    pub(super) fn is_unbounded(&self) -> bool {
+        self.sessions.is_unlimited()
+    }
+
+    /// Whether the weights of the sessions are bounded together.
+    pub(super) fn is_weight_bound(&self) -> bool {
+        self.weighing.as_ref().is_some_and(|weighing| weighing.budget.is_limited())
+    }
+
+    /// Whether the table follows the number of its sessions.
+    #[inline]
+    pub(super) fn follows_sessions(&self) -> bool {
+        self.is_weight_bound() || self.is_unbounded()
+    }
+
+    /// The most buckets that the table may have.
+    fn most_buckets(&self) -> usize {
+        match self.sessions.limit() {
+            usize::MAX => usize::MAX,
+            limit => buckets_for(limit),
+        }
+    }
+
+    /// The table size that is wanted now.
+    pub(super) fn wanted_buckets(&self) -> usize {
+        let most = self.most_buckets();
+        if self.follows_sessions() { self.mover.buckets().min(most) } else { most }
+    }
+
+    pub(super) fn is_fuller_than(&self, table: &Table<Block<T>>, percent: usize) -> bool {
+        self.sessions.out().saturating_mul(100) > table.slots() * percent
+    }
+
+    /// Lets a table that follows its sessions do so, and moves a few buckets while a migration is under way.
+    #[inline]
+    pub(super) fn fit_table(
+        &self,
+        pin: &Guard<'_, T>,
+        table: &Table<Block<T>>,
+        departures: &mut Departures<T>,
+    ) {
+        if self.mover.is_wanted() {
+            self.help_migration(pin, table, departures);
+        } else if self.follows_sessions() {
+            self.follow_sessions(pin, table, departures);
+        }
+    }
+
+    #[inline(never)]
+    fn follow_sessions(&self, pin: &Guard<'_, T>, table: &Table<Block<T>>, departures: &mut Departures<T>) {
+        if self.is_fuller_than(table, GROW_ABOVE_PERCENT) {
+            let _ = self.grow(pin, table, departures);
+        } else if self.is_too_empty(table) {
+            self.shrink(pin, departures);
+        }
+    }
+
+    /// Moves a few buckets. In a cache without a bound, where the mover may find its way blocked by what others add, an add
+    /// waits a bounded time for its turn once the new table is half full.
+    #[cold]
+    fn help_migration(&self, pin: &Guard<'_, T>, table: &Table<Block<T>>, departures: &mut Departures<T>) {
+        for _ in 0..PATIENCE {
+            let progress = self.migrate(pin, BUCKETS_PER_ADD, &mut None, departures);
+            if progress != Progress::Busy || !self.is_unbounded() || !self.is_fuller_than(table, 50) {
+                return;
+            }
+            crate::sync::yield_now();
+        }
+    }
+
+    /// Wants a larger table than `table`, and begins the migration to it; if another thread has the right to move and does not
+    /// use it, the larger one is there all the same. False when there shall be none.
+    ///
+    /// A table that is mostly empty does not grow, however full one of its sets is: more than fourteen sessions with one id
+    /// (in as many contexts) share a set in every table.
+    #[cold]
+    pub(super) fn grow(
+        &self,
+        pin: &Guard<'_, T>,
+        table: &Table<Block<T>>,
+        departures: &mut Departures<T>,
+    ) -> Result<bool, Rejection> {
+        if table.next().is_some() {
+            return Ok(true);
+        }
+        let larger = next_size(table.len(), self.most_buckets());
+        if larger <= table.len() || !self.is_fuller_than(table, GROW_NEVER_BELOW_PERCENT) {
+            return Ok(false);
+        }
+        self.mover.want_buckets(larger);
+        self.mover.want();
+        for turn in 1.. {
+            match self.migrate(pin, BUCKETS_PER_SLICE, &mut None, departures) {
+                Progress::Stuck => return Err(Rejection::Allocation),
+                Progress::Held => return Err(Rejection::Garbage),
+                Progress::Busy if table.next().is_none() && turn < TURNS_MAX => crate::sync::yield_now(),
+                Progress::Busy | Progress::Done | Progress::More => break,
+            }
+        }
+        // The mover sleeps, or has older tables to empty first.
+        self.successor(table, larger).ok_or(Rejection::Allocation)?;
+        Ok(true)
+    }
+
+    /// The table after `table`: one with so many buckets unless there is one.
+    fn successor<'t>(&self, table: &'t Table<Block<T>>, buckets: usize) -> Option<&'t Table<Block<T>>> {
+        if table.next().is_none() {
+            table.succeed(Table::new(buckets).ok()?);
+        }
+        table.next()
+    }
+
+    /// Where a session goes on to from a table whose set is full: while the mover slept, others have filled it. `None` where
+    /// sessions are evicted and there is no such table yet.
+    pub(super) fn onward<'t>(&self, table: &'t Table<Block<T>>) -> Option<&'t Table<Block<T>>> {
+        if !self.is_unbounded() {
+            return table.next();
+        }
+        let larger = table.len().saturating_mul(2);
+        self.mover.want_buckets(larger);
+        self.successor(table, larger)
+    }
+
+    /// Whether weights leave the table so empty that victims are hard to find. Without them nothing is evicted from a table
+    /// that follows its sessions.
+    fn is_too_empty(&self, table: &Table<Block<T>>) -> bool {
+        self.is_weight_bound() && !table.is_one_set() && !self.is_fuller_than(table, SHRINK_BELOW_PERCENT)
+    }
+
+    /// Wants a table of two slots a session, and begins the migration to it.
+    #[cold]
+    fn shrink(&self, pin: &Guard<'_, T>, departures: &mut Departures<T>) {
+        self.want_fewer_buckets();
+        self.migrate(pin, BUCKETS_PER_ADD, &mut None, departures);
+    }
+
+    fn want_fewer_buckets(&self) {
+        let fitting = (2 * self.sessions.out()).div_ceil(SLOTS).max(Table::<Block<T>>::BUCKETS_MIN);
+        self.mover.want_fewer_buckets(fitting);
+        self.mover.want();
+    }
+
+    /// Shrinks the table to the end if a sweep has left it too empty.
+    pub(super) fn fit_table_after_sweep(&self) {
+        let is_too_empty =
+            self.is_weight_bound() && self.is_too_empty(self.chain(&self.domain.pin()).newest());
+        if is_too_empty {
+            self.want_fewer_buckets();
+            let mut departures = Departures::none();
+            self.migrate_all(None, &mut departures);
+            self.announce(departures);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::builder::Capacity;
+    use crate::session::{Session, SessionId};
+
+    fn id(n: u64) -> SessionId {
+        let mut bytes = [7; 32];
+        bytes[..8].copy_from_slice(&n.to_le_bytes());
+        SessionId::from(bytes)
+    }
+
+    /// Light sessions, then heavy ones, then none.
+    #[test]
+    fn a_table_follows_the_number_that_weights_allow() {
+        let builder = SessionCache::builder().capacity(1_000_000).max_weight(4 << 20);
+        let cache = builder.weigher(|one: &Session<u64>| **one as usize).build().unwrap();
+        let slots = || cache.chain(&cache.domain.pin()).newest().slots();
+        let add =
+            |n, weight| assert!(cache.add(Session::new(id(n), weight)).is_ok_and(|added| added.changed()));
+        assert_eq!(slots(), 2 * SLOTS);
+        (0..10_000).for_each(|n| add(n, 1 << 10));
+        assert_eq!(cache.len(), 4096);
+        assert!((4096 * 10 / 7..4096 * 4).contains(&slots()), "{}", slots());
+        (10_000..20_000).for_each(|n| add(n, 64 << 10));
+        assert_eq!(cache.len(), 64);
+        assert!((64..64 * 8).contains(&slots()), "{}", slots());
+        (20_000..30_000).for_each(|n| add(n, 1 << 10));
+        assert!((4096 * 10 / 7..4096 * 4).contains(&slots()), "{}", slots());
+        assert_eq!(cache.clear(), 4096);
+        assert_eq!(slots(), 2 * SLOTS, "a sweep that empties it leaves a small one");
+    }
+
+    /// A mover that sleeps in the middle of a migration: adds find room, lookups find all, and when it wakes nobody goes.
+    #[test]
+    fn an_unbounded_cache_grows_beside_a_sleeping_mover() {
+        let cache = SessionCache::new(Capacity::Unbounded).unwrap();
+        let add = |n| assert!(cache.add(Session::new(id(n), n)).is_ok_and(|added| added.changed()));
+        let tables = || cache.chain(&cache.domain.pin()).tables().count();
+        let mut count = 0;
+        while tables() == 1 {
+            add(count);
+            count += 1;
+        }
+        assert!(cache.mover.try_begin());
+        let asleep = 20 * count;
+        (count..asleep).for_each(add);
+        assert!(tables() > 2);
+        assert!((0..asleep).all(|n| cache.get(&id(n)).is_some_and(|one| *one == n)));
+        assert_eq!(cache.snapshot().len() as u64, asleep);
+        cache.mover.end();
+        (asleep..2 * asleep).for_each(add);
+        assert_eq!(tables(), 1, "all are emptied but the last");
+        assert!((0..2 * asleep).all(|n| cache.get(&id(n)).is_some_and(|one| *one == n)));
+        assert_eq!((cache.len() as u64, cache.stats().evicted), (2 * asleep, 0));
+    }
+
+    /// Emptied tables may wait for a reader: together they are no more than a few times the one in force.
+    #[test]
+    fn tables_grow_in_long_steps_and_are_not_too_empty_then() {
+        for most in (3..3000).chain([1 << 20, 1_000_003]) {
+            let mut buckets = 2;
+            while buckets < most {
+                let next = next_size(buckets, most);
+                assert!(next <= most && 4 * next >= 5 * buckets, "{buckets} to {next} of {most}");
+                assert!(next * SHRINK_BELOW_PERCENT < buckets * GROW_NEVER_BELOW_PERCENT);
+                buckets = next;
+            }
+        }
+    }
+}
