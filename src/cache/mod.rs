@@ -6,6 +6,7 @@
 #![allow(clippy::type_complexity, reason = "the two type parameters of a domain")]
 
 mod add;
+mod closures;
 mod departure;
 mod lookup;
 mod mover;
@@ -30,12 +31,13 @@ use crate::hash::KeyedHash;
 use crate::policy::Policy;
 use crate::raw::{Chain, Claimants, Probe, Root, Spot, Table, Tag, Word};
 use crate::recency::{Recency, Turnover};
-use crate::reclaim::{Domain, Pin, Reader, Reclaim};
+use crate::reclaim::{Domain, Limbo, Pin, Reader, Reclaim, State};
 use crate::session::{Block, Context, Generation, KeyMatch, Protocol, Session, SessionId};
 use crate::settings::{Hooks, Mode, Operation, Query, Settings};
 use crate::stats::{self, Counter, Counters, Garbage, Handshake, Stats};
 use crate::sync::Tally;
 use crate::timestamp::Timestamp;
+use closures::Closures;
 use crossbeam_utils::CachePadded;
 use std::fmt;
 use std::panic::{RefUnwindSafe, UnwindSafe};
@@ -56,6 +58,8 @@ use victim::Hand;
 pub struct SessionCache<T: Send + Sync + 'static> {
     root: Root<Block<T>>,
     domain: Domain<Block<T>, CachePadded<PerThread>>,
+    /// Tables that only those reach who did before they were emptied. The mover retires them.
+    emptied: Limbo<Table<Block<T>>>,
     hash: KeyedHash,
     time: Time,
     settings: Settings<T>,
@@ -81,6 +85,13 @@ struct PerThread {
     placements: Tally,
     starved: Tally,
     hand: Hand,
+    closures: Closures,
+}
+
+impl State for CachePadded<PerThread> {
+    fn leave(&self, heir: &Self) {
+        self.spare.leave(&heir.spare);
+    }
 }
 
 type Guard<'c, T> = Pin<'c, Block<T>, CachePadded<PerThread>>;
@@ -147,7 +158,8 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
         let table = Table::new(resize::buckets_for(capacity))?;
         Ok(Self {
             root: Root::new(table),
-            domain: Domain::new(),
+            domain: Domain::new(builder.garbage_limit as u64),
+            emptied: Limbo::new(),
             hash: KeyedHash::new(),
             time: builder.time,
             settings: Settings::new(builder.mode, builder.timeout.as_secs(), builder.hooks),
@@ -171,7 +183,7 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
     /// The number of sessions stored: never above [`capacity`](Self::capacity), at any moment, for any thread.
     ///
     /// While other threads add and remove it may be read too low by what they remove meanwhile. Cost: six loads per
-    /// thread that ever used the cache at a time.
+    /// thread of the most that ever used the cache at a time.
     pub fn len(&self) -> usize {
         stats::number(|| self.domain.states().map(|state| &state.counters))
     }
@@ -214,7 +226,9 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
     ///
     /// Lock-free. Runs the drops of the payloads it frees on the calling thread.
     pub fn collect(&self) {
-        self.domain.collect();
+        self.seal_emptied();
+        self.domain.collect(|| self.emptied.unripe_below(self.emptied.sealed_end()));
+        self.free_emptied();
     }
 
     /// The time by the cache's clock, by which its sessions are dated.
@@ -387,6 +401,10 @@ impl<T: Send + Sync + 'static> Default for SessionCache<T> {
 impl<T: Send + Sync + 'static> Drop for SessionCache<T> {
     /// Gives up every count that the cache holds; handles elsewhere stay valid. Hooks are not called.
     fn drop(&mut self) {
+        // SAFETY: `&mut self`: nobody reads a table any more.
+        let emptied = self.emptied.try_occupy().map(|mut emptied| unsafe { emptied.drain() });
+        // SAFETY: each is in limbo once.
+        emptied.into_iter().flatten().for_each(|table| unsafe { Table::release(table) });
         // SAFETY: `&mut self`: nobody else has the root.
         let chain = unsafe { self.root.chain() };
         for table in chain.tables() {

@@ -7,6 +7,7 @@ use crate::builder::Capacity;
 use crate::error::{BuildError, Rejection};
 use crate::policy::rank_of_age;
 use crate::raw::{Move, Probe, SLOTS, Table};
+use crate::reclaim::Reclaim;
 use crate::session::{Block, Session};
 use crate::sync::MODELLED;
 use std::ptr::NonNull;
@@ -92,6 +93,9 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
         self.mover.want();
         self.evict_excess(now, &mut departures);
         self.migrate_all(Some(prepared), &mut departures);
+        if !self.emptied.is_empty() {
+            self.collect();
+        }
         self.announce(departures);
         Ok(())
     }
@@ -130,7 +134,7 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
     fn evict_excess(&self, now: u64, departures: &mut Departures<T>) {
         let mut patience = PATIENCE;
         while self.sessions.excess() > 0 && patience > 0 {
-            self.domain.states().for_each(|state| self.sessions.reclaim(&state.spare));
+            self.gather_spares();
             let oldest = self.oldest_members(self.sessions.excess(), now);
             if oldest.is_empty() {
                 patience -= 1;
@@ -279,7 +283,7 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
             if progress == Progress::Held && !has_collected {
                 // Perhaps nobody holds them, and they only were not let go yet.
                 drop(pin);
-                self.domain.collect();
+                self.collect();
                 (progress, has_collected) = (Progress::More, true);
             }
         }
@@ -323,7 +327,8 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
             return Progress::Done;
         }
         self.mover.want();
-        if self.domain.deferred() >= EMPTIED_MAX {
+        self.free_emptied();
+        if self.emptied.pending().0 >= EMPTIED_MAX {
             return Progress::Held;
         }
         let ready = prepared.take().filter(|ready| ready.len() == wanted);
@@ -333,10 +338,33 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
     }
 
     fn end_migration(&self, pin: &Guard<'_, T>, emptied: &Table<Block<T>>) {
-        if let Some(table) = self.root.unlink(emptied) {
+        let Some(table) = self.root.unlink(emptied) else { return };
+        if !pin.is_lazy() {
             let table = Retired(table);
             // SAFETY: the table left the chain, so guards that begin later cannot reach it; it came from a box.
             pin.defer(move || drop(unsafe { Box::from_raw(table.into_inner().as_ptr()) }));
+            return;
+        }
+        // The cache keeps it, not the epochs: it must go with the cache whatever they do.
+        if let Some(mut emptied) = self.emptied.retire(table, 0) {
+            pin.seal(&mut emptied);
+        }
+    }
+
+    /// Lets the emptied tables ripen.
+    pub(super) fn seal_emptied(&self) {
+        if !self.emptied.is_empty() {
+            let pin = self.domain.pin();
+            self.emptied.try_occupy().into_iter().for_each(|mut emptied| pin.seal(&mut emptied));
+        }
+    }
+
+    /// Frees the emptied tables that nobody reads any more.
+    #[cold]
+    pub(super) fn free_emptied(&self) {
+        while let Some(table) = self.emptied.try_occupy().and_then(|mut emptied| emptied.pop()) {
+            // SAFETY: it was popped, so it is ours, and guards that could reach it are gone.
+            unsafe { Table::release(table) };
         }
     }
 
@@ -388,6 +416,14 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
         let oldest = newer.set_spots(probe).filter(|spot| spot.word.is_member()).max_by_key(age);
         let victim = oldest.filter(|other| age(other) > age(spot)).unwrap_or(*spot);
         self.evict_now(pin, &victim, departures);
+    }
+}
+
+// SAFETY: as of `Retired`.
+unsafe impl<T: Send + Sync + 'static> Reclaim for Table<Block<T>> {
+    unsafe fn release(this: NonNull<Self>) {
+        // SAFETY: it came from a box, and the caller has the right to free it.
+        drop(unsafe { Box::from_raw(this.as_ptr()) });
     }
 }
 

@@ -24,7 +24,8 @@ pub(super) struct Holding {
 /// Attempts before an `add` that finds nothing but other threads' claims gives up.
 pub(super) const ATTEMPTS_MAX: u32 = 64;
 
-/// A full cache looks for other threads' spare permits once in so many adds of a thread, the first included: else threads that
+/// A full cache looks for other threads' spare permits once in so many adds of a thread (or as there are
+/// threads, if that is more), the first included: else threads that
 /// fill it would evict where there is room.
 const ADDS_PER_SCAVENGE: u64 = 16;
 
@@ -91,7 +92,7 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
                 return Ok(None);
             }
             // Nothing to evict and no permit: threads that are idle now may keep some.
-            self.domain.states().for_each(|state| self.sessions.reclaim(&state.spare));
+            self.gather_spares();
         }
         self.back_off(newcomer)
     }
@@ -151,11 +152,19 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
         if self.sessions.take(&state.spare) {
             return true;
         }
-        if state.starved.add(1) % ADDS_PER_SCAVENGE != 1 {
+        // So many threads, so much longer a walk.
+        let threads = self.domain.threads() as u64;
+        if state.starved.add(1) % threads.max(ADDS_PER_SCAVENGE) != 1 || !self.sessions.has_spares() {
             return false;
         }
-        self.domain.states().for_each(|state| self.sessions.reclaim(&state.spare));
+        self.gather_spares();
         self.sessions.take(&state.spare)
+    }
+
+    /// Returns all threads' spares to everybody.
+    #[cold]
+    pub(super) fn gather_spares(&self) {
+        self.domain.states_in_use().for_each(|state| self.sessions.reclaim(&state.spare));
     }
 
     pub(super) fn give_back(&self, pin: &Guard<'_, T>, holding: Holding) {

@@ -1,4 +1,4 @@
-//! The list of the threads' parts alone.
+//! The threads' records alone.
 
 use crate::reclaim::Registry;
 use crate::sync::{Lifetime, Tally};
@@ -20,14 +20,14 @@ impl BareRegistry {
 
     /// What a thread does that comes, counts and exits.
     pub fn count(&self) {
-        let part = self.0.acquire(|_| Part { count: Tally::default(), lifetime: Lifetime::begin() });
-        part.value.count.add(1);
-        part.disown();
+        let record = self.0.acquire(|_| Part { count: Tally::default(), lifetime: Lifetime::begin() });
+        record.value.count.add(1);
+        self.0.release(record);
     }
 
     /// The sum over all parts.
     pub fn sum(&self) -> u64 {
-        self.0.iter().map(|part| (part.value.lifetime.touch(), part.value.count.get()).1).sum()
+        self.0.iter().map(|record| (record.value.lifetime.touch(), record.value.count.get()).1).sum()
     }
 }
 

@@ -3,7 +3,8 @@
 //! A [`Domain`] belongs to one cache. [`Domain::pin`] gives a [`Pin`]; while it lives, nothing that was reachable at
 //! its start is freed. [`Pin::retire`] gives up one count of a block that has been unlinked. The protocol:
 //!
-//! - Each thread has a [`Local`](local::Local) in each domain it used, with a *limbo*: the blocks it retired, in order.
+//! - Each thread has a [`Local`](local::Local) in each domain it used, with a *limbo*: the blocks it retired, in order. It lies in
+//!   the domain, and passes to another thread after this one.
 //! - Once per batch a sentinel is deferred through crossbeam-epoch. When it runs, everything that was in the limbo
 //!   when it was deferred is *ripe*: every guard that could see it is gone. The sentinel only raises a number.
 //! - Ripe blocks are released by the thread that retired them, one for each block it retires, after its guard is gone.
@@ -21,15 +22,23 @@ mod local;
 mod pin;
 mod published;
 mod registry;
+mod shared;
 mod stray;
 
 pub(crate) use self::domain::Domain;
+pub(crate) use self::limbo::Limbo;
 pub(crate) use self::pin::{Pin, Reader};
 
 #[cfg(any(sessile_loom, sessile_shuttle))]
-pub(crate) use self::{limbo::Limbo, registry::Registry};
+pub(crate) use self::registry::Registry;
 
 use std::ptr::NonNull;
+
+/// What the owner of a domain keeps for each thread.
+pub(crate) trait State: Default + Send + Sync + 'static {
+    /// The thread exits: what it kept back for itself passes to `heir`, which belongs to nobody.
+    fn leave(&self, heir: &Self);
+}
 
 /// What a domain frees.
 ///
