@@ -4,7 +4,7 @@ use super::grace::Grace;
 use super::local::{self, Entered, Lease, Local};
 use super::pin::{Pin, Reader};
 use super::registry::Registry;
-use super::shared::{Shared, Tenure};
+use super::shared::{Place, Shared, Tenure};
 use super::{Reclaim, State};
 use crate::sync::Arc;
 use crate::sync::untracked::{AtomicU64, AtomicUsize, Ordering};
@@ -17,14 +17,9 @@ pub(crate) struct Domain<B: Reclaim, L: State> {
     /// Unique in the process.
     number: u64,
     /// What `tenure` holds, a step nearer.
-    shared: NonNull<Shared<B, L>>,
+    place: Place<B, L>,
     tenure: Arc<Tenure<B, L>>,
 }
-
-// SAFETY: as of `Tenure`, whose contents it names.
-unsafe impl<B: Reclaim, L: State> Send for Domain<B, L> {}
-// SAFETY: as above.
-unsafe impl<B: Reclaim, L: State> Sync for Domain<B, L> {}
 
 /// Flushes that may bring nothing before a guard elsewhere is held responsible.
 const ROUNDS_WITHOUT_PROGRESS: u32 = 4;
@@ -42,7 +37,7 @@ impl<B: Reclaim, L: State> Domain<B, L> {
         static NEXT: AtomicU64 = AtomicU64::new(1);
         // ORDERING: Relaxed: the number only has to be unique.
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
-        let shared = NonNull::from(Box::leak(Box::new(Shared {
+        let tenure = Arc::new(Tenure::new(Shared {
             grace: Grace::new(),
             records: Registry::new(),
             heir: L::default(),
@@ -52,14 +47,14 @@ impl<B: Reclaim, L: State> Domain<B, L> {
             endings: Arc::new(AtomicU64::new(0)),
             turn: AtomicUsize::new(0),
             drop_panics: AtomicU64::new(0),
-        })));
-        Self { number, shared, tenure: Arc::new(Tenure(shared)) }
+        }));
+        Self { number, place: tenure.place(), tenure }
     }
 
     #[inline]
     fn shared(&self) -> &Shared<B, L> {
         // SAFETY: `tenure` holds it.
-        unsafe { self.shared.as_ref() }
+        unsafe { self.place.shared() }
     }
 
     /// Pins this thread to read, at the least cost. `None` when its thread-local storage is already gone: then only

@@ -12,9 +12,12 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr::NonNull;
 
 /// The life of what is shared. Leases refer to it weakly: a few words are all that a thread keeps of a domain that is gone.
-pub(super) struct Tenure<B: Reclaim, L: State>(pub(super) NonNull<Shared<B, L>>);
+pub(super) struct Tenure<B: Reclaim, L: State>(Place<B, L>);
 
-pub(super) struct Shared<B: Reclaim, L: State> {
+/// Where what is shared lies: in a box that the tenure frees.
+pub(super) struct Place<B, L>(NonNull<Shared<B, L>>);
+
+pub(super) struct Shared<B, L> {
     pub(super) grace: Grace,
     pub(super) records: Registry<Local<B, L>>,
     /// What threads that exit leave to all.
@@ -35,21 +38,43 @@ pub(super) struct Shared<B: Reclaim, L: State> {
 
 // SAFETY: `Local`s are handed from thread to thread by the registry, with the registrations in them, whose parts other than
 // atomics are for the owner alone; the blocks may be released by any thread (`Reclaim`), and `L` is `Send + Sync` (`State`).
-unsafe impl<B: Reclaim, L: State> Send for Shared<B, L> {}
+unsafe impl<B, L: Send + Sync> Send for Shared<B, L> {}
 // SAFETY: as above.
-unsafe impl<B: Reclaim, L: State> Sync for Shared<B, L> {}
-// SAFETY: it stands for a `Box<Shared>`.
-unsafe impl<B: Reclaim, L: State> Send for Tenure<B, L> {}
+unsafe impl<B, L: Send + Sync> Sync for Shared<B, L> {}
+// SAFETY: what is there may be sent and shared.
+unsafe impl<B, L: Send + Sync> Send for Place<B, L> {}
 // SAFETY: as above.
-unsafe impl<B: Reclaim, L: State> Sync for Tenure<B, L> {}
+unsafe impl<B, L: Send + Sync> Sync for Place<B, L> {}
+
 /// Registrations that end beside a guard that stays, each about 4 KiB: further ones wait in their records, where the next
 /// threads find them.
 const ENDINGS_MAX: u64 = if MODELLED { 1 } else { 128 };
 
+impl<B: Reclaim, L: State> Tenure<B, L> {
+    pub(super) fn new(shared: Shared<B, L>) -> Self {
+        Self(Place(NonNull::from(Box::leak(Box::new(shared)))))
+    }
+
+    pub(super) fn place(&self) -> Place<B, L> {
+        let Self(Place(place)) = self;
+        Place(*place)
+    }
+}
+
+impl<B, L> Place<B, L> {
+    /// # Safety
+    /// The tenure lasts as long as `'s`.
+    #[inline]
+    pub(super) unsafe fn shared<'s>(&self) -> &'s Shared<B, L> {
+        // SAFETY: passed on.
+        unsafe { self.0.as_ref() }
+    }
+}
+
 impl<B: Reclaim, L: State> Drop for Tenure<B, L> {
     fn drop(&mut self) {
         // SAFETY: it came from a box, and nobody else refers to it: the domain is gone, and leases upgrade no more.
-        let shared = unsafe { Box::from_raw(self.0.as_ptr()) };
+        let shared = unsafe { Box::from_raw(self.0.0.as_ptr()) };
         shared.drain();
     }
 }
@@ -146,7 +171,7 @@ impl<B: Reclaim, L: State> Shared<B, L> {
 impl<B: Reclaim, L: State> Landlord for Tenure<B, L> {
     unsafe fn end_lease(&self, record: *const ()) {
         // SAFETY: `self` holds it.
-        let shared = unsafe { self.0.as_ref() };
+        let shared = unsafe { self.0.shared() };
         // SAFETY: by the contract of `end_lease` this is a record of our registry, which lives as long as `self`.
         let record = unsafe { &*record.cast::<Record<Local<B, L>>>() };
         shared.vacate(record);
