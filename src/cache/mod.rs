@@ -31,7 +31,7 @@ use crate::hash::KeyedHash;
 use crate::policy::Policy;
 use crate::raw::{Chain, Claimants, Probe, Root, Spot, Table, Tag, Word};
 use crate::recency::{Recency, Turnover};
-use crate::reclaim::{Domain, Limbo, Pin, Reader, Reclaim, State};
+use crate::reclaim::{Domain, Pin, Reader, Reclaim, State};
 use crate::session::{Block, Context, Generation, KeyMatch, Protocol, Session, SessionId};
 use crate::settings::{Hooks, Mode, Operation, Query, Settings};
 use crate::stats::{self, Counter, Counters, Garbage, Handshake, Stats};
@@ -58,8 +58,6 @@ use victim::Hand;
 pub struct SessionCache<T: Send + Sync + 'static> {
     root: Root<Block<T>>,
     domain: Domain<Block<T>, CachePadded<PerThread>>,
-    /// Tables that only those reach who did before they were emptied. The mover retires them.
-    emptied: Limbo<Table<Block<T>>>,
     hash: KeyedHash,
     time: Time,
     settings: Settings<T>,
@@ -159,7 +157,6 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
         Ok(Self {
             root: Root::new(table),
             domain: Domain::new(builder.garbage_limit as u64),
-            emptied: Limbo::new(),
             hash: KeyedHash::new(),
             time: builder.time,
             settings: Settings::new(builder.mode, builder.timeout.as_secs(), builder.hooks),
@@ -226,9 +223,7 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
     ///
     /// Lock-free. Runs the drops of the payloads it frees on the calling thread.
     pub fn collect(&self) {
-        self.seal_emptied();
-        self.domain.collect(|| self.emptied.unripe_below(self.emptied.sealed_end()));
-        self.free_emptied();
+        self.domain.collect();
     }
 
     /// The time by the cache's clock, by which its sessions are dated.
@@ -401,10 +396,6 @@ impl<T: Send + Sync + 'static> Default for SessionCache<T> {
 impl<T: Send + Sync + 'static> Drop for SessionCache<T> {
     /// Gives up every count that the cache holds; handles elsewhere stay valid. Hooks are not called.
     fn drop(&mut self) {
-        // SAFETY: `&mut self`: nobody reads a table any more.
-        let emptied = self.emptied.try_occupy().map(|mut emptied| unsafe { emptied.drain() });
-        // SAFETY: each is in limbo once.
-        emptied.into_iter().flatten().for_each(|table| unsafe { Table::release(table) });
         // SAFETY: `&mut self`: nobody else has the root.
         let chain = unsafe { self.root.chain() };
         for table in chain.tables() {

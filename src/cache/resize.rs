@@ -7,7 +7,6 @@ use crate::builder::Capacity;
 use crate::error::{BuildError, Rejection};
 use crate::policy::rank_of_age;
 use crate::raw::{Move, Probe, SLOTS, Table};
-use crate::reclaim::Reclaim;
 use crate::session::{Block, Session};
 use crate::sync::MODELLED;
 use std::ptr::NonNull;
@@ -93,9 +92,6 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
         self.mover.want();
         self.evict_excess(now, &mut departures);
         self.migrate_all(Some(prepared), &mut departures);
-        if !self.emptied.is_empty() {
-            self.collect();
-        }
         self.announce(departures);
         Ok(())
     }
@@ -327,8 +323,7 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
             return Progress::Done;
         }
         self.mover.want();
-        self.free_emptied();
-        if self.emptied.pending().0 >= EMPTIED_MAX {
+        if self.domain.deferred() >= EMPTIED_MAX {
             return Progress::Held;
         }
         let ready = prepared.take().filter(|ready| ready.len() == wanted);
@@ -338,33 +333,10 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
     }
 
     fn end_migration(&self, pin: &Guard<'_, T>, emptied: &Table<Block<T>>) {
-        let Some(table) = self.root.unlink(emptied) else { return };
-        if !pin.is_lazy() {
+        if let Some(table) = self.root.unlink(emptied) {
             let table = Retired(table);
             // SAFETY: the table left the chain, so guards that begin later cannot reach it; it came from a box.
             pin.defer(move || drop(unsafe { Box::from_raw(table.into_inner().as_ptr()) }));
-            return;
-        }
-        // The cache keeps it, not the epochs: it must go with the cache whatever they do.
-        if let Some(mut emptied) = self.emptied.retire(table, 0) {
-            pin.seal(&mut emptied);
-        }
-    }
-
-    /// Lets the emptied tables ripen.
-    pub(super) fn seal_emptied(&self) {
-        if !self.emptied.is_empty() {
-            let pin = self.domain.pin();
-            self.emptied.try_occupy().into_iter().for_each(|mut emptied| pin.seal(&mut emptied));
-        }
-    }
-
-    /// Frees the emptied tables that nobody reads any more.
-    #[cold]
-    pub(super) fn free_emptied(&self) {
-        while let Some(table) = self.emptied.try_occupy().and_then(|mut emptied| emptied.pop()) {
-            // SAFETY: it was popped, so it is ours, and guards that could reach it are gone.
-            unsafe { Table::release(table) };
         }
     }
 
@@ -416,14 +388,6 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
         let oldest = newer.set_spots(probe).filter(|spot| spot.word.is_member()).max_by_key(age);
         let victim = oldest.filter(|other| age(other) > age(spot)).unwrap_or(*spot);
         self.evict_now(pin, &victim, departures);
-    }
-}
-
-// SAFETY: as of `Retired`.
-unsafe impl<T: Send + Sync + 'static> Reclaim for Table<Block<T>> {
-    unsafe fn release(this: NonNull<Self>) {
-        // SAFETY: it came from a box, and the caller has the right to free it.
-        drop(unsafe { Box::from_raw(this.as_ptr()) });
     }
 }
 

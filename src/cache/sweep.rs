@@ -252,9 +252,6 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
 
     #[cold]
     fn sweep_next_slot(&self, pin: &Guard<'_, T>, now: u64, departures: &mut Departures<T>) {
-        if !self.emptied.is_empty() {
-            self.free_emptied();
-        }
         let table = self.chain(pin).newest();
         let (slot, is_last) = self.sweeper.advance(table.slots());
         let spot = table.at(table.nth_slot(slot));

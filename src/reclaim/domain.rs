@@ -44,6 +44,7 @@ impl<B: Reclaim, L: State> Domain<B, L> {
             untold_first: garbage_limit / UNTOLD_SHARE,
             garbage_bytes: AtomicU64::new(0),
             untold_bytes: AtomicU64::new(0),
+            deferred: Arc::new(AtomicU64::new(0)),
             endings: Arc::new(AtomicU64::new(0)),
             turn: AtomicUsize::new(0),
             drop_panics: AtomicU64::new(0),
@@ -104,12 +105,11 @@ impl<B: Reclaim, L: State> Domain<B, L> {
         unsafe { Lease::new(self.number, (&raw const *record).cast(), handle, tenure) }
     }
 
-    /// Pushes reclamation forward: seals what every thread retired, lets time pass until that is ripe, and what `unripe` counts
-    /// elsewhere, and releases what became ripe.
+    /// Pushes reclamation forward: seals what every thread retired, lets time pass, releases what became ripe.
     ///
     /// Frees everything retired before the call when no guard is held elsewhere and nobody pins in between; what another thread
     /// took out to release is in its hands. Called in the drop of a payload it may leave the releasing to those further up.
-    pub(crate) fn collect(&self, unripe: impl Fn() -> u64) {
+    pub(crate) fn collect(&self) {
         let shared = self.shared();
         for record in shared.records.busy() {
             if record.value.limbo.is_empty() {
@@ -119,7 +119,7 @@ impl<B: Reclaim, L: State> Domain<B, L> {
                 self.pin().seal(&mut limbo);
             }
         }
-        self.ripen(unripe);
+        self.ripen();
         if !local::may_release() {
             return;
         }
@@ -140,13 +140,13 @@ impl<B: Reclaim, L: State> Domain<B, L> {
     ///
     /// A bag sealed at epoch e is freed at e + 2, each round advances at most one epoch and frees eight bags, so a few rounds
     /// without progress say nothing. Bags of threads that exited are progress too: they are counted as endings.
-    fn ripen(&self, elsewhere: impl Fn() -> u64) {
+    fn ripen(&self) {
         // What is sealed later is not waited for.
         let limbos = self.shared().records.busy().map(|record| &record.value.limbo);
         let goals = limbos.map(|limbo| (limbo, limbo.sealed_end()));
         let goals: Vec<_> = goals.filter(|(limbo, goal)| limbo.unripe_below(*goal) > 0).collect();
         let unripe =
-            || goals.iter().map(|(limbo, goal)| limbo.unripe_below(*goal)).sum::<u64>() + elsewhere();
+            || goals.iter().map(|(limbo, goal)| limbo.unripe_below(*goal)).sum::<u64>() + self.deferred();
         let mut left = unripe();
         let mut bags = left + self.endings();
         let mut patience = ROUNDS_WITHOUT_PROGRESS;
@@ -157,6 +157,12 @@ impl<B: Reclaim, L: State> Domain<B, L> {
             patience = if now < bags { ROUNDS_WITHOUT_PROGRESS } else { patience - 1 };
             bags = now;
         }
+    }
+
+    /// Functions deferred and not yet run.
+    pub(crate) fn deferred(&self) -> u64 {
+        // ORDERING: Relaxed: a hint.
+        self.shared().deferred.load(Ordering::Relaxed)
     }
 
     fn endings(&self) -> u64 {
@@ -256,7 +262,7 @@ mod tests {
         assert!(domain.is_over(300 << 10, 0), "400 KiB were retired");
         assert!(!domain.is_over(500 << 10, 0));
         drop((inside, pin));
-        domain.collect(|| 0);
+        domain.collect();
         assert_eq!(domain.garbage(), (0, 0));
     }
 
@@ -296,7 +302,7 @@ mod tests {
             });
             wait_for(&entered);
             begins.store(1, Ordering::Release);
-            domain.collect(|| 0);
+            domain.collect();
         });
         domain.garbage() == (0, 0)
     }

@@ -26,11 +26,10 @@ mod shared;
 mod stray;
 
 pub(crate) use self::domain::Domain;
-pub(crate) use self::limbo::Limbo;
 pub(crate) use self::pin::{Pin, Reader};
 
 #[cfg(any(sessile_loom, sessile_shuttle))]
-pub(crate) use self::registry::Registry;
+pub(crate) use self::{limbo::Limbo, registry::Registry};
 
 use std::ptr::NonNull;
 

@@ -6,6 +6,8 @@ use super::grace::Guard;
 use super::limbo::{BATCH, Occupied};
 use super::local::{self, Entered, Lease, Local};
 use super::registry::Record;
+use crate::sync::Arc;
+use crate::sync::untracked::Ordering;
 use std::cell::Cell;
 use std::mem::ManuallyDrop;
 use std::ops::Deref;
@@ -112,13 +114,14 @@ impl<'d, B: Reclaim, L: State> Pin<'d, B, L> {
 
     /// Defers `f`, which must run no user code, until every guard that exists now is gone.
     pub(crate) fn defer(&self, f: impl FnOnce() + Send + 'static) {
-        self.guard.defer(f);
+        let deferred = Arc::clone(&self.shared.deferred);
+        // ORDERING: Relaxed twice: a hint to `collect`.
+        deferred.fetch_add(1, Ordering::Relaxed);
+        self.guard.defer(move || {
+            f();
+            deferred.fetch_sub(1, Ordering::Relaxed);
+        });
         self.guard.flush();
-    }
-
-    /// Whether deferred functions wait longer than they must.
-    pub(crate) fn is_lazy(&self) -> bool {
-        self.guard.is_lazy()
     }
 
     pub(crate) fn flush(&self) {
@@ -129,9 +132,10 @@ impl<'d, B: Reclaim, L: State> Pin<'d, B, L> {
     /// for crossbeam's bags on the stack.
     #[cold]
     #[inline(never)]
-    pub(crate) fn seal<R: Reclaim>(&self, limbo: &mut Occupied<'_, R>) {
+    pub(super) fn seal(&self, limbo: &mut Occupied<'_, B>) {
         if let Some(sentinel) = limbo.seal() {
-            self.defer(sentinel);
+            self.guard.defer(sentinel);
+            self.guard.flush();
         }
     }
 
@@ -177,7 +181,7 @@ impl<B: Reclaim, L: State> Pin<'_, B, L> {
             let Some(block) = self.shared.pop_from(&neighbour.value.limbo) else { break };
             self.shared.release(block);
         }
-        self.shared.tidy(neighbour);
+        self.shared.tidy_from(neighbour);
     }
 }
 

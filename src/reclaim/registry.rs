@@ -18,7 +18,12 @@ pub(crate) struct Registry<N> {
     leased: AtomicUsize,
 }
 
-type Segment<N> = Box<[Group<N>]>;
+struct Segment<N> {
+    /// How many of its records are busy: walks leave a segment out that has none. Raised before the bit is set and lowered
+    /// after it is taken away, by the owner.
+    busy: AtomicUsize,
+    groups: Box<[Group<N>]>,
+}
 
 struct Group<N> {
     owned: AtomicU64,
@@ -48,11 +53,17 @@ impl<N> Registry<N> {
     pub(crate) fn acquire(&self, make: impl FnOnce(usize) -> N) -> &Record<N> {
         // ORDERING: Relaxed: a statistic.
         self.leased.fetch_add(1, Ordering::Relaxed);
-        let mut groups = (0..SEGMENTS).flat_map(|nth| Self::groups_of(nth, self.segment_or_new(nth)));
-        let owned = groups.find_map(|(first, group)| Some((first, group, group.own_lowest()?)));
-        let Some((first, group, bit)) = owned else { unreachable!("no system has so many threads") };
-        // ORDERING: Relaxed: see the field.
-        group.busy.fetch_or(1 << bit, Ordering::Relaxed);
+        let owned = (0..SEGMENTS).find_map(|nth| {
+            let segment = self.segment_or_new(nth);
+            let mut groups = Self::groups_of(nth, segment);
+            groups.find_map(|(first, group)| Some((segment, first, group, group.own_lowest()?)))
+        });
+        let Some((segment, first, group, bit)) = owned else { unreachable!("no system has so many threads") };
+        // ORDERING: Relaxed: the owner's own bit; for others see the fields.
+        if group.busy.load(Ordering::Relaxed) & (1 << bit) == 0 {
+            segment.busy.fetch_add(1, Ordering::Relaxed);
+            group.busy.fetch_or(1 << bit, Ordering::Relaxed);
+        }
         group.record(bit).unwrap_or_else(|| group.put(bit, first + bit, make(first + bit)))
     }
 
@@ -65,7 +76,7 @@ impl<N> Registry<N> {
 
     /// Runs `f` as the owner of a record, unless it has one.
     pub(crate) fn with_unowned(&self, record: &Record<N>, f: impl FnOnce(&Record<N>)) {
-        let (group, bit) = self.place_of(record);
+        let (_, group, bit) = self.place_of(record);
         if group.try_own(bit) {
             f(record);
             self.disown(record);
@@ -74,26 +85,31 @@ impl<N> Registry<N> {
 
     /// Leaves a record out of the walks until it is acquired again. Called by its owner, when it holds nothing.
     pub(crate) fn rest(&self, record: &Record<N>) {
-        let (group, bit) = self.place_of(record);
-        // ORDERING: Relaxed: see the field; the next owner, who sets the bit again, comes after this one.
-        group.busy.fetch_and(!(1 << bit), Ordering::Relaxed);
+        let (segment, group, bit) = self.place_of(record);
+        // ORDERING: Relaxed: see the fields; the next owner, who sets the bit again, comes after this one.
+        if group.busy.fetch_and(!(1 << bit), Ordering::Relaxed) & (1 << bit) != 0 {
+            segment.busy.fetch_sub(1, Ordering::Relaxed);
+        }
     }
 
     fn disown(&self, record: &Record<N>) {
-        let (group, bit) = self.place_of(record);
+        let (_, group, bit) = self.place_of(record);
         // ORDERING: Release: hands over what this owner did, pairs with `try_own`. Model: `registry_hands_over`.
         group.owned.fetch_and(!(1 << bit), Ordering::Release);
     }
 
     /// All records, used or not.
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Record<N>> {
-        self.groups().flat_map(|(_, group)| (0..GROUP).filter_map(|bit| group.record(bit)))
+        let groups = self.segments().flat_map(|(nth, segment)| Self::groups_of(nth, segment));
+        groups.flat_map(|(_, group)| (0..GROUP).filter_map(|bit| group.record(bit)))
     }
 
     /// The busy records from an index on.
     pub(crate) fn busy_from(&self, index: usize) -> impl Iterator<Item = &Record<N>> {
-        let groups = self.groups().filter(move |(first, _)| first + GROUP > index);
-        groups.flat_map(move |(first, group)| {
+        // ORDERING: Relaxed: see the field.
+        let segments = self.segments().filter(|(_, segment)| segment.busy.load(Ordering::Relaxed) > 0);
+        let groups = segments.flat_map(|(nth, segment)| Self::groups_of(nth, segment));
+        groups.filter(move |(first, _)| first + GROUP > index).flat_map(move |(first, group)| {
             // ORDERING: Relaxed: see the field.
             let busy = group.busy.load(Ordering::Relaxed) & (!0 << index.saturating_sub(first));
             let bits = std::iter::successors(Some(busy), |rest| Some(rest & rest.wrapping_sub(1)));
@@ -113,15 +129,14 @@ impl<N> Registry<N> {
         self.leased.load(Ordering::Relaxed)
     }
 
-    /// All groups, each with the index of its first record.
-    fn groups(&self) -> impl Iterator<Item = (usize, &Group<N>)> {
-        let segments = (0..SEGMENTS).map_while(|nth| Some((nth, self.segment(nth)?)));
-        segments.flat_map(|(nth, segment)| Self::groups_of(nth, segment))
+    fn segments(&self) -> impl Iterator<Item = (usize, &Segment<N>)> {
+        (0..SEGMENTS).map_while(|nth| Some((nth, self.segment(nth)?)))
     }
 
+    /// The groups of a segment, each with the index of its first record.
     fn groups_of(nth: usize, segment: &Segment<N>) -> impl Iterator<Item = (usize, &Group<N>)> {
         let before = (1 << nth) - 1;
-        segment.iter().enumerate().map(move |(place, group)| ((before + place) * GROUP, group))
+        segment.groups.iter().enumerate().map(move |(place, group)| ((before + place) * GROUP, group))
     }
 
     fn segment(&self, nth: usize) -> Option<&Segment<N>> {
@@ -135,8 +150,8 @@ impl<N> Registry<N> {
         if let Some(segment) = self.segment(nth) {
             return segment;
         }
-        let segment: Segment<N> = (0..1 << nth).map(|_| Group::new()).collect();
-        let raw = Box::into_raw(Box::new(segment));
+        let groups = (0..1 << nth).map(|_| Group::new()).collect();
+        let raw = Box::into_raw(Box::new(Segment { busy: AtomicUsize::new(0), groups }));
         // ORDERING: Release publishes the segment, Acquire on failure sees another thread's: pairs with each other and with
         // `segment`. Model: `registry_is_walked`.
         match self.segments[nth].compare_exchange(ptr::null_mut(), raw, Ordering::Release, Ordering::Acquire) {
@@ -151,11 +166,11 @@ impl<N> Registry<N> {
         }
     }
 
-    fn place_of(&self, record: &Record<N>) -> (&Group<N>, usize) {
+    fn place_of(&self, record: &Record<N>) -> (&Segment<N>, &Group<N>, usize) {
         let (group, bit) = (record.index / GROUP + 1, record.index % GROUP);
         let nth = group.ilog2() as usize;
         let Some(segment) = self.segment(nth) else { unreachable!("the record lies in it") };
-        (&segment[group - (1 << nth)], bit)
+        (segment, &segment.groups[group - (1 << nth)], bit)
     }
 }
 

@@ -28,6 +28,8 @@ pub(super) struct Shared<B, L> {
     pub(super) garbage_bytes: AtomicU64,
     /// The most that the threads together have retired and not published.
     pub(super) untold_bytes: AtomicU64,
+    /// Functions deferred and not yet run, sentinels apart.
+    pub(super) deferred: Arc<AtomicU64>,
     /// Registrations that ended and may not be freed yet.
     pub(super) endings: Arc<AtomicU64>,
     /// Whose leftovers are looked after next.
@@ -49,6 +51,9 @@ unsafe impl<B, L: Send + Sync> Sync for Place<B, L> {}
 /// Registrations that end beside a guard that stays, each about 4 KiB: further ones wait in their records, where the next
 /// threads find them.
 const ENDINGS_MAX: u64 = if MODELLED { 1 } else { 128 };
+
+/// Records that one sealing of a batch looks at, to see whether they are to be tidied.
+const TIDIED_PER_BATCH: usize = if MODELLED { 1 } else { 16 };
 
 impl<B: Reclaim, L: State> Tenure<B, L> {
     pub(super) fn new(shared: Shared<B, L>) -> Self {
@@ -114,6 +119,11 @@ impl<B: Reclaim, L: State> Shared<B, L> {
         Some(next)
     }
 
+    /// Tidies the next records that nobody owns, of which there are many where many threads exited at once.
+    pub(super) fn tidy_from(&self, record: &Record<Local<B, L>>) {
+        self.records.busy_from(record.index).take(TIDIED_PER_BATCH).for_each(|record| self.tidy(record));
+    }
+
     /// Does for a record without an owner what remained to be done.
     pub(super) fn tidy(&self, record: &Record<Local<B, L>>) {
         self.records.with_unowned(record, |record| self.vacate(record));
@@ -143,8 +153,6 @@ impl<B: Reclaim, L: State> Shared<B, L> {
             return false;
         }
         let guard = handle.pin();
-        // First: what is deferred now leaves with the registration, in one bag.
-        guard.flush();
         if !local.limbo.is_empty() {
             let sentinel = local.limbo.try_occupy().and_then(|mut limbo| limbo.seal());
             sentinel.into_iter().for_each(|sentinel| guard.defer(sentinel));
@@ -174,6 +182,8 @@ impl<B: Reclaim, L: State> Landlord for Tenure<B, L> {
         let shared = unsafe { self.0.shared() };
         // SAFETY: by the contract of `end_lease` this is a record of our registry, which lives as long as `self`.
         let record = unsafe { &*record.cast::<Record<Local<B, L>>>() };
+        // Before anything is deferred: that leaves with the registration, in one bag.
+        record.value.handle().into_iter().for_each(|handle| handle.pin().flush());
         shared.vacate(record);
         // ORDERING: Relaxed: a statistic with a margin.
         shared.untold_bytes.fetch_sub(2 * record.value.untold_max, Ordering::Relaxed);
