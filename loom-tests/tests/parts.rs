@@ -97,6 +97,23 @@ fn registry_is_walked() {
     });
 }
 
+/// A record is tidied after its owner while another thread comes: what it leaves is found, once.
+#[test]
+fn registry_is_tidied() {
+    Model::new("registry_is_tidied").sees(&[REGISTRY]).check(|| {
+        let registry = Arc::new(BareRegistry::new());
+        registry.leave();
+        let other = {
+            let registry = Arc::clone(&registry);
+            thread::spawn(move || registry.leave())
+        };
+        let tidied = registry.tidy();
+        other.join().unwrap();
+        assert_eq!(tidied + registry.tidy(), 2);
+        assert_eq!(registry.tidy(), 0);
+    });
+}
+
 /// Threads without a claimant's number of their own are lent one, which nobody else has meanwhile.
 #[test]
 fn claimants_lend() {

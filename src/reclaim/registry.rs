@@ -9,11 +9,13 @@
 use crate::sync::on_request::{AtomicPtr, AtomicU64};
 use crate::sync::untracked::{AtomicU64 as Untracked, AtomicUsize};
 use crate::sync::{MODELLED, Ordering};
-use std::ptr;
+use std::ptr::{self, NonNull};
 
 pub(crate) struct Registry<N> {
     /// Segment k has 2^k groups.
     segments: [AtomicPtr<Segment<N>>; SEGMENTS],
+    /// The segments that walks have to look at: whoever knows of a record knows of its segment.
+    published: AtomicUsize,
     /// Records that are leased.
     leased: AtomicUsize,
 }
@@ -35,6 +37,9 @@ struct Group<N> {
 pub(crate) struct Record<N> {
     /// Unique in the registry.
     pub(crate) index: usize,
+    /// What the record lies in.
+    segment: NonNull<Segment<N>>,
+    group: NonNull<Group<N>>,
     pub(crate) value: N,
 }
 
@@ -46,7 +51,7 @@ const SEGMENTS: usize = if MODELLED { 3 } else { 20 };
 impl<N> Registry<N> {
     pub(crate) fn new() -> Self {
         let segments = [const { () }; SEGMENTS].map(|()| AtomicPtr::new(ptr::null_mut()));
-        Self { segments, leased: AtomicUsize::new(0) }
+        Self { segments, published: AtomicUsize::new(0), leased: AtomicUsize::new(0) }
     }
 
     /// Takes the lowest free record, which is built from its index if it is the first time.
@@ -64,38 +69,18 @@ impl<N> Registry<N> {
             segment.busy.fetch_add(1, Ordering::Relaxed);
             group.busy.fetch_or(1 << bit, Ordering::Relaxed);
         }
-        group.record(bit).unwrap_or_else(|| group.put(bit, first + bit, make(first + bit)))
+        let make = |index| {
+            let (segment, group) = (NonNull::from(segment), NonNull::from(group));
+            Record { index, segment, group, value: make(index) }
+        };
+        group.record(bit).unwrap_or_else(|| group.put(bit, make(first + bit)))
     }
 
     /// Frees a record that was [acquired](Self::acquire) for another owner.
     pub(crate) fn release(&self, record: &Record<N>) {
-        self.disown(record);
+        record.disown();
         // ORDERING: Relaxed: a statistic.
         self.leased.fetch_sub(1, Ordering::Relaxed);
-    }
-
-    /// Runs `f` as the owner of a record, unless it has one.
-    pub(crate) fn with_unowned(&self, record: &Record<N>, f: impl FnOnce(&Record<N>)) {
-        let (_, group, bit) = self.place_of(record);
-        if group.try_own(bit) {
-            f(record);
-            self.disown(record);
-        }
-    }
-
-    /// Leaves a record out of the walks until it is acquired again. Called by its owner, when it holds nothing.
-    pub(crate) fn rest(&self, record: &Record<N>) {
-        let (segment, group, bit) = self.place_of(record);
-        // ORDERING: Relaxed: see the fields; the next owner, who sets the bit again, comes after this one.
-        if group.busy.fetch_and(!(1 << bit), Ordering::Relaxed) & (1 << bit) != 0 {
-            segment.busy.fetch_sub(1, Ordering::Relaxed);
-        }
-    }
-
-    fn disown(&self, record: &Record<N>) {
-        let (_, group, bit) = self.place_of(record);
-        // ORDERING: Release: hands over what this owner did, pairs with `try_own`. Model: `registry_hands_over`.
-        group.owned.fetch_and(!(1 << bit), Ordering::Release);
     }
 
     /// All records, used or not.
@@ -130,7 +115,8 @@ impl<N> Registry<N> {
     }
 
     fn segments(&self) -> impl Iterator<Item = (usize, &Segment<N>)> {
-        (0..SEGMENTS).map_while(|nth| Some((nth, self.segment(nth)?)))
+        // ORDERING: Relaxed: see the field.
+        (0..self.published.load(Ordering::Relaxed)).map_while(|nth| Some((nth, self.segment(nth)?)))
     }
 
     /// The groups of a segment, each with the index of its first record.
@@ -155,8 +141,12 @@ impl<N> Registry<N> {
         // ORDERING: Release publishes the segment, Acquire on failure sees another thread's: pairs with each other and with
         // `segment`. Model: `registry_is_walked`.
         match self.segments[nth].compare_exchange(ptr::null_mut(), raw, Ordering::Release, Ordering::Acquire) {
-            // SAFETY: as in `segment`.
-            Ok(_) => unsafe { &*raw },
+            Ok(_) => {
+                // ORDERING: Relaxed: see the field.
+                self.published.fetch_max(nth + 1, Ordering::Relaxed);
+                // SAFETY: as in `segment`.
+                unsafe { &*raw }
+            }
             Err(published) => {
                 // SAFETY: `raw` was not published.
                 drop(unsafe { Box::from_raw(raw) });
@@ -165,12 +155,37 @@ impl<N> Registry<N> {
             }
         }
     }
+}
 
-    fn place_of(&self, record: &Record<N>) -> (&Segment<N>, &Group<N>, usize) {
-        let (group, bit) = (record.index / GROUP + 1, record.index % GROUP);
-        let nth = group.ilog2() as usize;
-        let Some(segment) = self.segment(nth) else { unreachable!("the record lies in it") };
-        (segment, &segment.groups[group - (1 << nth)], bit)
+impl<N> Record<N> {
+    /// Where its bits are.
+    fn place(&self) -> (&Segment<N>, &Group<N>, usize) {
+        // SAFETY: the record lies in them, and they live as long as it does.
+        unsafe { (self.segment.as_ref(), self.group.as_ref(), self.index % GROUP) }
+    }
+
+    /// Runs `f` as the record's owner, unless it has one.
+    pub(crate) fn if_unowned(&self, f: impl FnOnce()) {
+        let (_, group, bit) = self.place();
+        if group.try_own(bit) {
+            f();
+            self.disown();
+        }
+    }
+
+    /// Leaves the record out of the walks until it is acquired again. Called by its owner, when it holds nothing.
+    pub(crate) fn rest(&self) {
+        let (segment, group, bit) = self.place();
+        // ORDERING: Relaxed: see the fields; the next owner, who sets the bit again, comes after this one.
+        if group.busy.fetch_and(!(1 << bit), Ordering::Relaxed) & (1 << bit) != 0 {
+            segment.busy.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+
+    fn disown(&self) {
+        let (_, group, bit) = self.place();
+        // ORDERING: Release: hands over what this owner did, pairs with `try_own`. Model: `registry_hands_over`.
+        group.owned.fetch_and(!(1 << bit), Ordering::Release);
     }
 }
 
@@ -226,8 +241,8 @@ impl<N> Group<N> {
     }
 
     /// Publishes a record. Called by its first owner.
-    fn put(&self, bit: usize, index: usize, value: N) -> &Record<N> {
-        let raw = Box::into_raw(Box::new(Record { index, value }));
+    fn put(&self, bit: usize, record: Record<N>) -> &Record<N> {
+        let raw = Box::into_raw(Box::new(record));
         // ORDERING: Release publishes the record, pairs with `record`. Model: `registry_is_walked`.
         self.records[bit].store(raw, Ordering::Release);
         // SAFETY: records are freed by `Group::drop` alone.
@@ -267,7 +282,7 @@ mod tests {
         let records: Vec<_> = (0..1200).map(|_| registry.acquire(|index| index)).collect();
         assert!(records.iter().enumerate().all(|(nth, record)| record.index == nth && record.value == nth));
         records.iter().rev().for_each(|record| {
-            registry.rest(record);
+            record.rest();
             registry.release(record);
         });
         assert_eq!(registry.leased(), 0);
@@ -280,7 +295,7 @@ mod tests {
     fn walks_begin_where_they_are_told() {
         let registry = Registry::new();
         let records: Vec<_> = (0..200).map(|_| registry.acquire(|index| index)).collect();
-        records.iter().filter(|record| record.index % 63 != 0).for_each(|record| registry.rest(record));
+        records.iter().filter(|record| record.index % 63 != 0).for_each(|record| record.rest());
         let from = |index| registry.busy_from(index).map(|record| record.index).collect::<Vec<_>>();
         assert_eq!(from(0), [0, 63, 126, 189]);
         assert_eq!(from(63), [63, 126, 189]);
@@ -292,10 +307,10 @@ mod tests {
     fn only_what_is_unowned_is_tidied() {
         let registry = Registry::new();
         let record = registry.acquire(|index| index);
-        registry.with_unowned(record, |_| unreachable!("it is owned"));
+        record.if_unowned(|| unreachable!("it is owned"));
         registry.release(record);
         let mut tidied = false;
-        registry.with_unowned(record, |record| {
+        record.if_unowned(|| {
             tidied = true;
             assert_eq!(registry.acquire(|index| index).index, record.index + 1);
         });

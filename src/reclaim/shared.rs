@@ -126,7 +126,7 @@ impl<B: Reclaim, L: State> Shared<B, L> {
 
     /// Does for a record without an owner what remained to be done.
     pub(super) fn tidy(&self, record: &Record<Local<B, L>>) {
-        self.records.with_unowned(record, |record| self.vacate(record));
+        record.if_unowned(|| self.vacate(record));
     }
 
     /// Gives up what a record holds, as far as it can be given up by now; a record that holds nothing rests. Called by its
@@ -139,7 +139,7 @@ impl<B: Reclaim, L: State> Shared<B, L> {
         }
         self.publish(&local.limbo);
         if local.handle().is_none() && local.limbo.is_empty() {
-            self.records.rest(record);
+            record.rest();
         }
     }
 
