@@ -127,6 +127,23 @@ fn one_collect_frees_what_was_removed_behind_many_threads() {
     }
 }
 
+/// Threads keep spare permits. One that exits leaves them to all.
+#[test]
+fn permits_of_threads_that_exit_are_not_lost() {
+    let capacity = 1 << 20;
+    let cache = SessionCache::new(capacity as usize).unwrap();
+    on_threads(64, |thread| {
+        for n in 0..40 {
+            assert!(cache.add(session(thread as u64 * 100 + n)).is_ok_and(|added| added.changed()));
+        }
+        (0..40).for_each(|n| assert!(cache.take(&id(thread as u64 * 100 + n)).is_some()));
+    });
+    assert_eq!(cache.len(), 0);
+    cache.set_capacity(2000).unwrap();
+    (0..2000).for_each(|n| assert!(cache.add(session(n)).is_ok_and(|added| added.changed())));
+    assert!(cache.stats().evicted <= 20, "{:?}", cache.stats());
+}
+
 /// How many adds of sessions with this weight are refused as garbage, and as contention, though nobody is in `read`.
 fn refused(threads: u64, weight: usize, adds: u64) -> [usize; 2] {
     let limit = 64 << 20;
@@ -159,7 +176,10 @@ fn an_interrupted_add_is_no_stalled_reader_in_a_hundred_thousand() {
     for kib in [1, 16, 64, 256] {
         let begin = Instant::now();
         let refused = refused(8, kib << 10, 100_000);
-        println!("{kib} KiB: {refused:?} refused of 100 000 as garbage, as contention; {:?}", begin.elapsed());
+        println!(
+            "{kib} KiB: {refused:?} refused of 100 000 as garbage, as contention; {:?}",
+            begin.elapsed()
+        );
         assert_eq!(refused[0], 0, "{kib} KiB");
     }
 }

@@ -280,6 +280,43 @@ mod tests {
         assert!(domain.garbage().1 > UNTOLD_MAX && domain.is_over(UNTOLD_MAX, 0));
     }
 
+    /// Runs `f` on so many threads, all of which are there at the same time and gone afterwards.
+    fn on_threads(count: usize, f: impl Fn() + Sync) {
+        let barrier = std::sync::Barrier::new(count);
+        std::thread::scope(|scope| {
+            let run = || {
+                f();
+                barrier.wait();
+            };
+            let threads: Vec<_> = (0..count).map(|_| scope.spawn(run)).collect();
+            threads.into_iter().for_each(|thread| thread.join().unwrap());
+        });
+    }
+
+    #[test]
+    fn records_of_gone_threads_rest() {
+        let domain: Domain<Heavy, ()> = Domain::new(u64::MAX);
+        on_threads(40, || retire_one(&domain.pin()));
+        domain.collect();
+        let busy = || domain.shared().records.busy().count();
+        // Registrations that ended behind others wait for the next.
+        (0..10).take_while(|_| busy() > 1).for_each(|_| domain.collect());
+        assert_eq!((busy(), domain.threads(), domain.garbage()), (1, 1, (0, 0)));
+        assert_eq!(domain.shared().records.iter().count(), 40);
+    }
+
+    #[test]
+    fn all_threads_together_hold_back_a_quarter_of_the_limit() {
+        const LIMIT: u64 = 1 << 20;
+        let domain: Domain<Heavy, ()> = Domain::new(LIMIT);
+        let untold = || domain.shared().untold_bytes.load(Ordering::Relaxed);
+        on_threads(300, || {
+            drop(domain.pin());
+            assert!((1..=LIMIT / 4).contains(&untold()), "{} bytes", untold());
+        });
+        assert_eq!(untold(), 0, "those of threads that are gone do not count");
+    }
+
     /// Somebody is inside for a moment, as a collector is without a guard. True if all was freed.
     fn collects_beside_another() -> bool {
         let domain: Domain<Heavy, ()> = Domain::new(u64::MAX);

@@ -1,11 +1,11 @@
 //! What a thread holds while it looks: readers, and pins that may retire.
 
-use super::{Reclaim, State};
-use super::shared::Shared;
 use super::grace::Guard;
 use super::limbo::{BATCH, Occupied};
 use super::local::{self, Entered, Lease, Local};
 use super::registry::Record;
+use super::shared::Shared;
+use super::{Reclaim, State};
 use crate::sync::Arc;
 use crate::sync::untracked::Ordering;
 use std::cell::Cell;

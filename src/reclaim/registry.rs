@@ -126,10 +126,13 @@ impl<N> Registry<N> {
     }
 
     fn segment(&self, nth: usize) -> Option<&Segment<N>> {
-        // ORDERING: Acquire: pairs with the Release in `segment_or_new`. Model: `registry_is_walked`.
-        let segment = self.segments[nth].load(Ordering::Acquire);
         // SAFETY: a published segment lives as long as the registry.
-        unsafe { segment.as_ref() }
+        unsafe { self.segment_address(nth).as_ref() }
+    }
+
+    fn segment_address(&self, nth: usize) -> *mut Segment<N> {
+        // ORDERING: Acquire: pairs with the Release in `segment_or_new`. Model: `registry_is_walked`.
+        self.segments[nth].load(Ordering::Acquire)
     }
 
     fn segment_or_new(&self, nth: usize) -> &Segment<N> {
@@ -140,7 +143,8 @@ impl<N> Registry<N> {
         let raw = Box::into_raw(Box::new(Segment { busy: AtomicUsize::new(0), groups }));
         // ORDERING: Release publishes the segment, Acquire on failure sees another thread's: pairs with each other and with
         // `segment`. Model: `registry_is_walked`.
-        match self.segments[nth].compare_exchange(ptr::null_mut(), raw, Ordering::Release, Ordering::Acquire) {
+        match self.segments[nth].compare_exchange(ptr::null_mut(), raw, Ordering::Release, Ordering::Acquire)
+        {
             Ok(_) => {
                 // ORDERING: Relaxed: see the field.
                 self.published.fetch_max(nth + 1, Ordering::Relaxed);
@@ -234,10 +238,13 @@ impl<N> Group<N> {
     }
 
     fn record(&self, bit: usize) -> Option<&Record<N>> {
-        // ORDERING: Acquire: pairs with the Release in `put`. Model: `registry_is_walked`.
-        let record = self.records[bit].load(Ordering::Acquire);
         // SAFETY: a published record lives as long as the registry.
-        unsafe { record.as_ref() }
+        unsafe { self.record_address(bit).as_ref() }
+    }
+
+    fn record_address(&self, bit: usize) -> *mut Record<N> {
+        // ORDERING: Acquire: pairs with the Release in `put`. Model: `registry_is_walked`.
+        self.records[bit].load(Ordering::Acquire)
     }
 
     /// Publishes a record. Called by its first owner.
@@ -252,8 +259,7 @@ impl<N> Group<N> {
 
 impl<N> Drop for Registry<N> {
     fn drop(&mut self) {
-        // ORDERING: Relaxed: `&mut self` is ordered after every other user.
-        let segments = self.segments.iter().map(|segment| segment.load(Ordering::Relaxed));
+        let segments = (0..SEGMENTS).map(|nth| self.segment_address(nth));
         for segment in segments.filter(|segment| !segment.is_null()) {
             // SAFETY: it came from a box in `segment_or_new` and is freed here once.
             drop(unsafe { Box::from_raw(segment) });
@@ -263,8 +269,7 @@ impl<N> Drop for Registry<N> {
 
 impl<N> Drop for Group<N> {
     fn drop(&mut self) {
-        // ORDERING: Relaxed: as above.
-        let records = self.records.iter().map(|record| record.load(Ordering::Relaxed));
+        let records = (0..GROUP).map(|bit| self.record_address(bit));
         for record in records.filter(|record| !record.is_null()) {
             // SAFETY: it came from a box in `put` and is freed here once.
             drop(unsafe { Box::from_raw(record) });

@@ -183,7 +183,8 @@ impl<B: Reclaim, L: State> Landlord for Tenure<B, L> {
         // SAFETY: by the contract of `end_lease` this is a record of our registry, which lives as long as `self`.
         let record = unsafe { &*record.cast::<Record<Local<B, L>>>() };
         // Before anything is deferred: that leaves with the registration, in one bag.
-        record.value.handle().into_iter().for_each(|handle| handle.pin().flush());
+        let handle = record.value.handle().filter(|handle| handle.is_lazy());
+        handle.into_iter().for_each(|handle| handle.pin().flush());
         shared.vacate(record);
         // ORDERING: Relaxed: a statistic with a margin.
         shared.untold_bytes.fetch_sub(2 * record.value.untold_max, Ordering::Relaxed);
