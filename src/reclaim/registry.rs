@@ -9,6 +9,7 @@
 use crate::sync::on_request::{AtomicPtr, AtomicU64};
 use crate::sync::untracked::{AtomicU64 as Untracked, AtomicUsize};
 use crate::sync::{MODELLED, Ordering};
+use std::array;
 use std::ptr::{self, NonNull};
 
 pub(crate) struct Registry<N> {
@@ -50,7 +51,7 @@ const SEGMENTS: usize = if MODELLED { 3 } else { 20 };
 
 impl<N> Registry<N> {
     pub(crate) fn new() -> Self {
-        let segments = [const { () }; SEGMENTS].map(|()| AtomicPtr::new(ptr::null_mut()));
+        let segments = array::from_fn(|_| AtomicPtr::new(ptr::null_mut()));
         Self { segments, published: AtomicUsize::new(0), leased: AtomicUsize::new(0) }
     }
 
@@ -198,7 +199,7 @@ impl<N> Group<N> {
         Self {
             owned: AtomicU64::new(0),
             busy: Untracked::new(0),
-            records: [const { () }; GROUP].map(|()| AtomicPtr::new(ptr::null_mut())),
+            records: array::from_fn(|_| AtomicPtr::new(ptr::null_mut())),
         }
     }
 
