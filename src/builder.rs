@@ -163,6 +163,8 @@ impl<T: Send + Sync + 'static> SessionCacheBuilder<T> {
     /// Removals are never refused, and what they remove becomes garbage: `add` therefore counts what is stored as well, and
     /// the limit holds at every moment if it is at least twice as much as what is stored. Of a larger cache, half the limit
     /// and everything that was stored may wait. Bytes are those of the blocks, and of the weights where there is a weigher.
+    ///
+    /// Beside the limit, threads that exit while a reader stalls leave up to half a MiB in all.
     pub fn garbage_limit(mut self, bytes: usize) -> Self {
         self.garbage_limit = bytes;
         self

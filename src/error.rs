@@ -143,7 +143,8 @@ pub enum Rejection {
     OverWeight,
     /// It is marked non-resumable.
     NotResumable,
-    /// Too many retired sessions wait for a stalled reader; see
+    /// Too many retired sessions wait for a stalled reader: a closure in [`read`](crate::SessionCache::read), or another
+    /// operation that did not go on for 100 ms. See
     /// [`Builder::garbage_limit`](crate::SessionCacheBuilder::garbage_limit).
     Garbage,
     /// It belongs to another context or protocol than the view it was given to.

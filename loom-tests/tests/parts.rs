@@ -1,7 +1,7 @@
 //! Parts of the cache alone, for properties that the whole would hide behind other edges: limbo, registry, claimant's numbers,
 //! permits and counters, the right to move.
 //!
-//! Guards: the number that a sentinel raises, the stack at a limbo's side entrance, its share of the total, the hand-over of a thread's part, the
+//! Guards: the number that a sentinel raises, the stack at a limbo's side entrance, its share of the total, the hand-over of a thread's record, the tidying of one, the
 //! numbers lent to threads that have none, the permit that is given back and taken,
 //! the mover's last look for another size.
 #![cfg(sessile_loom)]

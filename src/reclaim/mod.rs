@@ -10,6 +10,7 @@
 //! - Ripe blocks are released by the thread that retired them, one for each block it retires, after its guard is gone.
 //!   One at a time because bursts overflow the allocator's thread cache: measured, a burst of 16 costs twice as much
 //!   per block. Never under a guard because releasing may run the payload's `Drop`.
+//! - A thread that exits gives up what it can; others [tidy](shared::Shared::tidy) the rest.
 //! - Leftovers of idle and exited threads are adopted by the others, a few per batch, and by [`Domain::collect`].
 //!
 //! Callers promise: a block is retired once for each count given up, after the instruction that unlinked it.

@@ -30,7 +30,7 @@ struct Segment<N> {
 
 struct Group<N> {
     owned: AtomicU64,
-    /// No proof rests on it: whoever knows of what a record holds knows of the bit, which was set before.
+    /// INVARIANT(BUSY-OWNER): changed by the record's owner alone. No proof rests on its order: whoever knows of what a record holds knows of the bit, which was set before.
     busy: Untracked,
     records: [AtomicPtr<Record<N>>; GROUP],
 }
