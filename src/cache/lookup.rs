@@ -1,7 +1,7 @@
 //! `get`, `read`, `take`.
 
 use super::departure::{Departures, Permit};
-use super::{At, Found, Guard, Key, Reading, SessionCache};
+use super::{At, Found, Guard, Key, PerThread, Reading, SessionCache};
 use crate::error::RemovalCause;
 use crate::raw::{Glance, Probe, Stamp, Word};
 use crate::session::{Block, Context, Protocol, Session, SessionId};
@@ -108,8 +108,8 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
     #[inline]
     pub(super) fn read_key<R>(&self, key: Key<'_>, f: impl FnOnce(&Session<T>) -> R) -> Option<R> {
         let mut f = Some(f);
-        let hit = self.look(key, |reader, session| {
-            let _running = reader.state().closures.begin();
+        let hit = self.look(key, |state, session| {
+            let _running = state.closures.begin();
             f.take().map(|f| f(session))
         });
         match f {
@@ -121,7 +121,7 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
     /// Finds a usable session and lends it to `lend` under the guard. Everything that does not end in a hit is counted,
     /// and removed where it must be, before this returns.
     #[inline]
-    fn look<R>(&self, key: Key<'_>, lend: impl FnOnce(&Reading<'_, T>, &Session<T>) -> R) -> Option<R> {
+    fn look<R>(&self, key: Key<'_>, lend: impl FnOnce(&PerThread, &Session<T>) -> R) -> Option<R> {
         let probe = self.probe(key);
         let now = self.time.now();
         let reader = if self.settings.has_simple_lookups() { self.domain.reader() } else { None };
@@ -131,7 +131,7 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
         match self.chain(&reader).glance(&probe) {
             Glance::Candidate(spot, block) if self.is_hit(&reader, spot, key, now) => {
                 // SAFETY: the block is alive under the guard; what `lend` makes of it has a count of its own.
-                return Some(lend(&reader, &*unsafe { Session::lend(block) }));
+                return Some(lend(reader.state(), &*unsafe { Session::lend(block) }));
             }
             Glance::Absent => {
                 self.count(&reader, Counter::Misses);
@@ -165,7 +165,7 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
         protocol: &Protocol,
         hash: u64,
         now: u64,
-        lend: impl FnOnce(&Reading<'_, T>, &Session<T>) -> R,
+        lend: impl FnOnce(&PerThread, &Session<T>) -> R,
     ) -> Option<R> {
         self.look_for(Key { id, context, protocol }, &self.root.probe(hash), now, &|_| true, lend)
     }
@@ -178,7 +178,7 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
         probe: &Probe,
         now: u64,
         accept: &impl Fn(&Session<T>) -> bool,
-        lend: impl FnOnce(&Reading<'_, T>, &Session<T>) -> R,
+        lend: impl FnOnce(&PerThread, &Session<T>) -> R,
     ) -> Option<R> {
         if !self.settings.looks_up() {
             self.count(&self.domain.pin(), Counter::Misses);
@@ -211,7 +211,7 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
         now: u64,
         may_retry: bool,
         accept: &impl Fn(&Session<T>) -> bool,
-        lend: &mut Option<impl FnOnce(&Reading<'_, T>, &Session<T>) -> R>,
+        lend: &mut Option<impl FnOnce(&PerThread, &Session<T>) -> R>,
     ) -> Looked<R> {
         let pin = self.domain.pin();
         let found = self.find(&pin, key, probe);
@@ -222,7 +222,7 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
                     self.use_session(block, spot, now);
                     // SAFETY: the block is alive under the guard, as in `look`.
                     let lent = spot.block().map(|block| unsafe { Session::lend(block) });
-                    let hit = lent.and_then(|session| Some(lend.take()?(&pin, &session)));
+                    let hit = lent.and_then(|session| Some(lend.take()?(pin.state(), &session)));
                     return hit.map_or(Looked::Missed, Looked::Hit);
                 }
                 Standing::Early if may_retry => return Looked::TooEarly,

@@ -3,7 +3,7 @@
 use super::add::Newcomer;
 use super::departure::{Departures, Permit};
 use super::victim::Victim;
-use super::{At, Guard, SessionCache};
+use super::{At, Guard, PerThread, SessionCache};
 use crate::error::{Rejection, RemovalCause};
 use crate::raw::{Table, Word};
 use crate::session::Block;
@@ -152,9 +152,17 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
         if self.sessions.take(&state.spare) {
             return true;
         }
-        // So many threads, so much longer a walk.
-        let threads = self.domain.threads() as u64;
-        if state.starved.add(1) % threads.max(ADDS_PER_SCAVENGE) != 1 || !self.sessions.has_spares() {
+        let starved = state.starved.add(1);
+        if starved % ADDS_PER_SCAVENGE != 1 {
+            return false;
+        }
+        self.scavenge(state, starved / ADDS_PER_SCAVENGE)
+    }
+
+    /// Looks for spares of other threads, unless there can be none. The more threads, the longer the walk and the rarer.
+    #[cold]
+    fn scavenge(&self, state: &PerThread, turn: u64) -> bool {
+        if !self.sessions.has_spares() || turn % (1 + self.domain.threads() as u64 / ADDS_PER_SCAVENGE) != 0 {
             return false;
         }
         self.gather_spares();
