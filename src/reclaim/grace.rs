@@ -34,6 +34,13 @@ mod epoch {
             Guard(self.0.pin())
         }
 
+        /// [`pin`](Self::pin) for paths that are seldom taken: the usual one has the only copy of its code.
+        #[cold]
+        #[inline(never)]
+        pub(crate) fn pin_seldom(&self) -> Guard {
+            self.pin()
+        }
+
         /// As of its guards.
         pub(crate) const fn is_lazy(&self) -> bool {
             true
@@ -102,6 +109,10 @@ mod either {
                 Self::Epoch(handle) => Guard::Epoch(handle.pin()),
                 Self::Contract(handle) => Guard::Contract(handle.pin()),
             }
+        }
+
+        pub(crate) fn pin_seldom(&self) -> Guard {
+            self.pin()
         }
 
         pub(crate) fn is_lazy(&self) -> bool {
