@@ -34,11 +34,11 @@ mod epoch {
             Guard(self.0.pin())
         }
 
-        /// [`pin`](Self::pin) for paths that are seldom taken: the usual one has the only copy of its code.
+        /// Runs `f` under a guard, on paths that are seldom taken: the usual ones keep the code of pinning for themselves.
         #[cold]
         #[inline(never)]
-        pub(crate) fn pin_seldom(&self) -> Guard {
-            self.pin()
+        pub(crate) fn pin_seldom(&self, f: &mut dyn FnMut(&Guard)) {
+            f(&self.pin());
         }
 
         /// As of its guards.
@@ -111,8 +111,8 @@ mod either {
             }
         }
 
-        pub(crate) fn pin_seldom(&self) -> Guard {
-            self.pin()
+        pub(crate) fn pin_seldom(&self, f: &mut dyn FnMut(&Guard)) {
+            f(&self.pin());
         }
 
         pub(crate) fn is_lazy(&self) -> bool {

@@ -175,14 +175,14 @@ unsafe fn enter_slow<'d, B, L>(domain: u64, lease: impl FnOnce() -> Lease) -> En
     if let Ok(Some(current)) = known {
         CURRENT.with(|cell| cell.set(current));
         // SAFETY: `current` names a lease in `LEASES`.
-        let (guard, record) = unsafe { ((*current.handle).pin_seldom(), &*current.record.cast()) };
+        let (guard, record) = unsafe { ((*current.handle).pin(), &*current.record.cast()) };
         return Entered { guard, record, lease: None };
     }
     // The thread is being torn down: lease for this one operation. `lease` is unused, since `select` did not run.
     let lease = lease.take().map(|lease| lease());
     let Some(lease) = lease else { unreachable!("`select` returns what it leased") };
     // SAFETY: the lease lives in the value that is returned, and what it names as long as the domain.
-    let (guard, record) = unsafe { ((*lease.handle).pin_seldom(), &*lease.record.cast()) };
+    let (guard, record) = unsafe { ((*lease.handle).pin(), &*lease.record.cast()) };
     Entered { guard, record, lease: Some(Box::new(lease)) }
 }
 

@@ -152,14 +152,15 @@ impl<B: Reclaim, L: State> Shared<B, L> {
         if self.endings.fetch_update(Ordering::Relaxed, Ordering::Relaxed, count).is_err() {
             return false;
         }
-        let guard = handle.pin_seldom();
-        if !local.limbo.is_empty() {
-            let sentinel = local.limbo.try_occupy().and_then(|mut limbo| limbo.seal());
-            sentinel.into_iter().for_each(|sentinel| guard.defer(sentinel));
-        }
-        let endings = Arc::clone(&self.endings);
-        guard.defer(move || {
-            endings.fetch_sub(1, Ordering::Relaxed);
+        handle.pin_seldom(&mut |guard| {
+            if !local.limbo.is_empty() {
+                let sentinel = local.limbo.try_occupy().and_then(|mut limbo| limbo.seal());
+                sentinel.into_iter().for_each(|sentinel| guard.defer(sentinel));
+            }
+            let endings = Arc::clone(&self.endings);
+            guard.defer(move || {
+                endings.fetch_sub(1, Ordering::Relaxed);
+            });
         });
         true
     }
@@ -184,7 +185,7 @@ impl<B: Reclaim, L: State> Landlord for Tenure<B, L> {
         let record = unsafe { &*record.cast::<Record<Local<B, L>>>() };
         // Before anything is deferred: that leaves with the registration, in one bag.
         let handle = record.value.handle().filter(|handle| handle.is_lazy());
-        handle.into_iter().for_each(|handle| handle.pin_seldom().flush());
+        handle.into_iter().for_each(|handle| handle.pin_seldom(&mut |guard| guard.flush()));
         shared.vacate(record);
         // ORDERING: Relaxed: a statistic with a margin.
         shared.untold_bytes.fetch_sub(2 * record.value.untold_max, Ordering::Relaxed);
