@@ -86,6 +86,8 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
         let now = self.time.now();
         self.mover.want_buckets(buckets);
         self.sessions.set_limit(sessions);
+        // Where threads may keep none any more, adds do not look for spares.
+        self.gather_spares();
         self.let_ticks_follow_the_limit();
         // Hooks are called at the end: one that panics finds the resize done.
         let mut departures = Departures::none();
