@@ -35,6 +35,7 @@ mod epoch {
         }
 
         /// Runs `f` under a guard, on paths that are seldom taken: the usual ones keep the code of pinning for themselves.
+        #[cfg_attr(any(sessile_loom, sessile_shuttle), allow(dead_code, reason = "models have their own"))]
         #[cold]
         #[inline(never)]
         pub(crate) fn pin_seldom(&self, f: &mut dyn FnMut(&Guard)) {
