@@ -120,7 +120,7 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
 
     /// Finds a usable session and lends it to `lend` under the guard. Everything that does not end in a hit is counted,
     /// and removed where it must be, before this returns.
-    #[inline]
+    #[inline(always)]
     fn look<R>(&self, key: Key<'_>, lend: impl FnOnce(&PerThread, &Session<T>) -> R) -> Option<R> {
         let probe = self.probe(key);
         let now = self.time.now();
