@@ -148,6 +148,12 @@ impl Permits {
         }
     }
 
+    /// Whether threads may keep spares.
+    #[inline]
+    pub(crate) fn has_spares(&self) -> bool {
+        self.spare_max() > 0
+    }
+
     /// Returns the spares of a thread to everybody.
     pub(crate) fn reclaim(&self, spare: &Spare) {
         let spares = spare.drain(0);
@@ -198,6 +204,14 @@ impl Spare {
         // ORDERING: Release: the removal was counted before; pairs with `drain` by another thread. Model:
         // `capacity_spares`.
         self.0.fetch_add(n, Ordering::Release);
+    }
+
+    /// Passes all spares on, from a thread that exits to what is nobody's.
+    pub(crate) fn leave(&self, heir: &Self) {
+        let spares = self.drain(0);
+        if spares > 0 {
+            heir.put(spares);
+        }
     }
 
     /// Takes all but `keep` spares out.

@@ -169,6 +169,8 @@ impl<T: Send + Sync + 'static> SessionCacheBuilder<T> {
     /// as well. The limit holds at every moment if it is at least twice what is stored; in a larger
     /// cache, garbage is at most half the limit and everything that was stored. Bytes are those of the
     /// sessions, and of their weights if there is a weigher.
+    ///
+    /// Beside the limit, threads that exit while a reader stalls leave up to half a MiB in all.
     pub fn garbage_limit(mut self, bytes: usize) -> Self {
         self.garbage_limit = bytes;
         self

@@ -142,7 +142,8 @@ pub enum Rejection {
     OverWeight,
     /// It is marked non-resumable.
     NotResumable,
-    /// A stalled reader keeps too many retired sessions from being freed; see
+    /// A stalled reader keeps too many retired sessions from being freed: a closure in
+    /// [`read`](crate::SessionCache::read), or another operation that made no progress for 100 ms. See
     /// [`Builder::garbage_limit`](crate::SessionCacheBuilder::garbage_limit).
     Garbage,
     /// It belongs to another context or protocol than the view it was given to.

@@ -6,6 +6,7 @@ use common::{assert_whole, id, reclaim, scaled, watched};
 use sessile::{Added, Garbage, Rejection, Session, SessionCache};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc;
+use std::time::{Duration, Instant};
 
 /// About a kilobyte.
 type Block = [u64; 128];
@@ -79,6 +80,22 @@ fn a_stalled_reader_costs_lost_adds_and_not_memory() {
         assert_eq!(cache.get(&id(1)).unwrap()[0], 1, "what was stored is still stored");
     });
     assert_whole(&cache);
+}
+
+/// A closure in `read` may take any time: adds that it holds up are refused at once.
+#[test]
+fn a_reader_is_not_waited_for() {
+    let cache = limited(10);
+    while_a_reader_stalls(&cache, || {
+        replace_until_refused(&cache);
+        let refused_in = || {
+            let begin = Instant::now();
+            assert!(cache.add(block(1)).is_err());
+            begin.elapsed()
+        };
+        let fastest = (0..5).map(|_| refused_in()).min().unwrap();
+        assert!(fastest < Duration::from_millis(50), "refused after {fastest:?}");
+    });
 }
 
 #[test]

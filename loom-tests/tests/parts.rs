@@ -1,8 +1,9 @@
 //! Parts of the cache alone, for properties that the whole would hide behind other edges: limbo, registry, claimant's numbers,
 //! permits and counters, weights and garbage, the right to move.
 //!
-//! Guards: the number that a sentinel raises, the stack at a limbo's side entrance, its share of the total, the hand-over of a thread's part, the
-//! numbers lent to threads that have none, the permit that is given back and taken, bytes on their way to garbage,
+//! Guards: the number that a sentinel raises, the stack at a limbo's side entrance, its share of the total, the hand-over of a
+//! thread's record, the tidying of one, the numbers lent to threads that have none, the permit that is given back and taken,
+//! bytes on their way to garbage,
 //! the mover's last look for another size.
 #![cfg(sessile_loom)]
 
@@ -113,6 +114,23 @@ fn registry_is_walked() {
         assert!(registry.sum() <= 2);
         others.into_iter().for_each(|other| other.join().unwrap());
         assert_eq!(registry.sum(), 2);
+    });
+}
+
+/// A record is tidied after its owner while another thread comes: what it leaves is found, once.
+#[test]
+fn registry_is_tidied() {
+    Model::new("registry_is_tidied").sees(&[REGISTRY]).check(|| {
+        let registry = Arc::new(BareRegistry::new());
+        registry.leave();
+        let other = {
+            let registry = Arc::clone(&registry);
+            thread::spawn(move || registry.leave())
+        };
+        let tidied = registry.tidy();
+        other.join().unwrap();
+        assert_eq!(tidied + registry.tidy(), 2);
+        assert_eq!(registry.tidy(), 0);
     });
 }
 

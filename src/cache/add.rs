@@ -7,7 +7,9 @@ use crate::error::{Added, Rejected, Rejection, RemovalCause};
 use crate::raw::{Claimant, Glance, Home, Probe, Stamp, Table, Tag, Word};
 use crate::session::{Block, Session};
 use crate::stats::Counter;
+use crate::sync::MODELLED;
 use std::ptr::NonNull;
+use std::time::{Duration, Instant};
 
 /// One `add` on its way.
 pub(super) struct Newcomer<T> {
@@ -19,6 +21,9 @@ pub(super) struct Newcomer<T> {
     pub(super) now: u64,
     pub(super) holding: Holding,
 }
+
+/// How long an add waits for operations of other threads that hold back too much garbage.
+const GARBAGE_WAIT_MAX: Duration = Duration::from_millis(100);
 
 enum Placed<T> {
     Inserted,
@@ -36,8 +41,10 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
     /// - Another object with the key is stored: [`Replaced`](Added::Replaced), in one step: no lookup finds neither or
     ///   both. The cache's own count of the old one goes by deferred destruction.
     ///
-    /// A session without date or timeout gets those of the cache. Lock-free. In steady state it allocates a few
-    /// small blocks per 64 retirements, for the epochs.
+    /// A session without date or timeout gets those of the cache. In steady state it allocates a few
+    /// small blocks per 64 retirements, for the epochs. Lock-free, but for one case: too much garbage that is held back by other
+    /// operations, whose threads were interrupted, is waited for, with the processor left to others, for at most 100 ms. What a
+    /// closure in [`read`](Self::read) holds back is not waited for.
     ///
     /// # Errors
     /// [`Rejected`] gives the session back; the key is as it was. Nothing else changed either, unless room had been made
@@ -151,10 +158,11 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
         let old_date = self.settings.updates_time().then(|| session.block().created());
         let mut pin = self.domain.pin();
         let mut placed = self.place(&pin, &session, probe, now, departures);
-        if matches!(placed, Err(Rejection::Garbage)) {
+        let mut waits_since = None;
+        while matches!(placed, Err(Rejection::Garbage)) && self.may_wait(&mut waits_since) {
             // Perhaps only a backlog: work it off, outside of the guard, and try once more.
             drop(pin);
-            self.domain.collect();
+            self.collect();
             pin = self.domain.pin();
             placed = self.place(&pin, &session, probe, now, departures);
         }
@@ -180,6 +188,22 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
             self.sweep_some(&pin, now, departures);
         }
         Ok(added)
+    }
+
+    /// Whether an add that met too much garbage tries again. It does once, and then as long as it is other operations that hold
+    /// the garbage back, whose threads were interrupted and get the processor now.
+    #[cold]
+    fn may_wait(&self, since: &mut Option<Instant>) -> bool {
+        let Some(since) = *since else {
+            *since = Some(Instant::now());
+            return true;
+        };
+        let is_held = || self.domain.states_in_use().any(|state| state.closures.is_any_running());
+        if MODELLED || since.elapsed() > GARBAGE_WAIT_MAX || is_held() {
+            return false;
+        }
+        crate::sync::yield_now();
+        true
     }
 
     /// What the settings say of an add where storing is off or a context was revoked: whether it stores. What may not be stored

@@ -1,7 +1,7 @@
 //! `get`, `read`, `take`.
 
 use super::departure::{Departures, Permit};
-use super::{At, Found, Guard, Key, Reading, SessionCache};
+use super::{At, Found, Guard, Key, PerThread, Reading, SessionCache};
 use crate::error::RemovalCause;
 use crate::raw::{Glance, Probe, Stamp, Word};
 use crate::session::{Block, Context, Protocol, Session, SessionId};
@@ -102,13 +102,16 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
 
     #[inline]
     pub(super) fn get_key(&self, key: Key<'_>) -> Option<Session<T>> {
-        self.look(key, Session::clone).or_else(|| self.ask_tier(key, Some))
+        self.look(key, |_, session| session.clone()).or_else(|| self.ask_tier(key, Some))
     }
 
     #[inline]
     pub(super) fn read_key<R>(&self, key: Key<'_>, f: impl FnOnce(&Session<T>) -> R) -> Option<R> {
         let mut f = Some(f);
-        let hit = self.look(key, |session| f.take().map(|f| f(session)));
+        let hit = self.look(key, |state, session| {
+            let _running = state.closures.begin();
+            f.take().map(|f| f(session))
+        });
         match f {
             None => hit.flatten(),
             Some(f) => self.ask_tier(key, |session| Some(f(&session))),
@@ -117,8 +120,8 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
 
     /// Finds a usable session and lends it to `lend` under the guard. Everything that does not end in a hit is counted,
     /// and removed where it must be, before this returns.
-    #[inline]
-    fn look<R>(&self, key: Key<'_>, lend: impl FnOnce(&Session<T>) -> R) -> Option<R> {
+    #[inline(always)]
+    fn look<R>(&self, key: Key<'_>, lend: impl FnOnce(&PerThread, &Session<T>) -> R) -> Option<R> {
         let probe = self.probe(key);
         let now = self.time.now();
         let reader = if self.settings.has_simple_lookups() { self.domain.reader() } else { None };
@@ -128,7 +131,7 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
         match self.chain(&reader).glance(&probe) {
             Glance::Candidate(spot, block) if self.is_hit(&reader, spot, key, now) => {
                 // SAFETY: the block is alive under the guard; what `lend` makes of it has a count of its own.
-                return Some(lend(&*unsafe { Session::lend(block) }));
+                return Some(lend(reader.state(), &*unsafe { Session::lend(block) }));
             }
             Glance::Absent => {
                 self.count(&reader, Counter::Misses);
@@ -162,7 +165,7 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
         protocol: &Protocol,
         hash: u64,
         now: u64,
-        lend: impl FnOnce(&Session<T>) -> R,
+        lend: impl FnOnce(&PerThread, &Session<T>) -> R,
     ) -> Option<R> {
         self.look_for(Key { id, context, protocol }, &self.root.probe(hash), now, &|_| true, lend)
     }
@@ -175,7 +178,7 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
         probe: &Probe,
         now: u64,
         accept: &impl Fn(&Session<T>) -> bool,
-        lend: impl FnOnce(&Session<T>) -> R,
+        lend: impl FnOnce(&PerThread, &Session<T>) -> R,
     ) -> Option<R> {
         if !self.settings.looks_up() {
             self.count(&self.domain.pin(), Counter::Misses);
@@ -208,7 +211,7 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
         now: u64,
         may_retry: bool,
         accept: &impl Fn(&Session<T>) -> bool,
-        lend: &mut Option<impl FnOnce(&Session<T>) -> R>,
+        lend: &mut Option<impl FnOnce(&PerThread, &Session<T>) -> R>,
     ) -> Looked<R> {
         let pin = self.domain.pin();
         let found = self.find(&pin, key, probe);
@@ -219,7 +222,7 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
                     self.use_session(block, spot, now);
                     // SAFETY: the block is alive under the guard, as in `look`.
                     let lent = spot.block().map(|block| unsafe { Session::lend(block) });
-                    let hit = lent.and_then(|session| Some(lend.take()?(&session)));
+                    let hit = lent.and_then(|session| Some(lend.take()?(pin.state(), &session)));
                     return hit.map_or(Looked::Missed, Looked::Hit);
                 }
                 Standing::Early if may_retry => return Looked::TooEarly,

@@ -6,6 +6,7 @@
 #![allow(clippy::type_complexity, reason = "the two type parameters of a domain")]
 
 mod add;
+mod closures;
 mod departure;
 mod growth;
 mod lookup;
@@ -31,12 +32,13 @@ use crate::hash::KeyedHash;
 use crate::policy::Policy;
 use crate::raw::{Chain, Claimants, Probe, Root, Spot, Table, Tag, Word};
 use crate::recency::{Recency, Turnover};
-use crate::reclaim::{Domain, Pin, Reader, Reclaim};
+use crate::reclaim::{Domain, Pin, Reader, Reclaim, State};
 use crate::session::{Block, Context, Generation, KeyMatch, Protocol, Session, SessionId};
 use crate::settings::{Hooks, Mode, Operation, Query, Settings};
 use crate::stats::{self, Counter, Counters, Garbage, Handshake, Stats};
 use crate::sync::Tally;
 use crate::timestamp::{Timestamp, timeout_seconds};
+use closures::Closures;
 use crossbeam_utils::CachePadded;
 use std::fmt;
 use std::panic::{RefUnwindSafe, UnwindSafe};
@@ -83,6 +85,13 @@ struct PerThread {
     starved: Tally,
     hand: Hand,
     hope: Hope,
+    closures: Closures,
+}
+
+impl State for CachePadded<PerThread> {
+    fn leave(&self, heir: &Self) {
+        self.spare.leave(&heir.spare);
+    }
 }
 
 type Guard<'c, T> = Pin<'c, Block<T>, CachePadded<PerThread>>;
@@ -152,7 +161,7 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
         let table = Table::new(buckets)?;
         Ok(Self {
             root: Root::new(table),
-            domain: Domain::new(),
+            domain: Domain::new(builder.garbage_limit as u64),
             hash: KeyedHash::new(),
             time: builder.time,
             settings: Settings::new(builder.mode, timeout_seconds(builder.timeout), builder.hooks),
@@ -177,7 +186,7 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
     /// thread.
     ///
     /// Beside threads that add and remove, the result may be too low by what they remove during the call.
-    /// Costs six loads for each thread that uses the cache.
+    /// Costs six loads for each thread of the most that ever used the cache at a time.
     pub fn len(&self) -> usize {
         stats::number(|| self.domain.states().map(|state| &state.counters))
     }

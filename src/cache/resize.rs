@@ -62,6 +62,8 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
         let now = self.time.now();
         self.mover.want_buckets(buckets);
         self.sessions.set_limit(sessions);
+        // Where threads may keep none any more, adds do not look for spares.
+        self.gather_spares();
         self.let_ticks_follow();
         // Hooks are called at the end: one that panics finds the resize done.
         let mut departures = Departures::none();
@@ -97,7 +99,7 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
     fn evict_excess(&self, now: u64, departures: &mut Departures<T>) {
         let mut patience = PATIENCE;
         while self.sessions.excess() > 0 && patience > 0 {
-            self.domain.states().for_each(|state| self.sessions.reclaim(&state.spare));
+            self.gather_spares();
             let oldest = self.oldest_members(self.sessions.excess(), now);
             if oldest.is_empty() {
                 patience -= 1;
@@ -193,7 +195,7 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
             if progress == Progress::Held && !has_collected {
                 // Perhaps nobody holds them, and they only were not let go yet.
                 drop(pin);
-                self.domain.collect();
+                self.collect();
                 (progress, has_collected) = (Progress::More, true);
             }
         }

@@ -3,7 +3,7 @@
 use super::add::Newcomer;
 use super::departure::{Departures, Permit};
 use super::victim::Victim;
-use super::{At, Guard, SessionCache};
+use super::{At, Guard, PerThread, SessionCache};
 use crate::error::{Rejection, RemovalCause};
 use crate::raw::{Rows, Table, Word};
 use crate::session::Block;
@@ -34,7 +34,8 @@ impl Holding {
 /// Attempts before an `add` that finds nothing but other threads' claims gives up.
 pub(super) const ATTEMPTS_MAX: u32 = 64;
 
-/// A full cache looks for other threads' spare permits once in so many adds of a thread, the first included: else threads that
+/// A full cache looks for other threads' spare permits once in so many adds of a thread (or as there are
+/// threads, if that is more), the first included: else threads that
 /// fill it would evict where there is room.
 const ADDS_PER_SCAVENGE: u64 = 16;
 
@@ -123,7 +124,7 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
                 return Ok(None);
             }
             // Nothing to evict and no permit: threads that are idle now may keep some.
-            self.domain.states().for_each(|state| self.sessions.reclaim(&state.spare));
+            self.gather_spares();
         }
         self.back_off(newcomer)
     }
@@ -225,11 +226,27 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
         if self.sessions.take(&state.spare) {
             return true;
         }
-        if state.starved.add(1) % ADDS_PER_SCAVENGE != 1 {
+        let starved = state.starved.add(1);
+        if starved % ADDS_PER_SCAVENGE != 1 {
             return false;
         }
-        self.domain.states().for_each(|state| self.sessions.reclaim(&state.spare));
+        self.scavenge(state, starved / ADDS_PER_SCAVENGE)
+    }
+
+    /// Looks for spares of other threads, unless there can be none. The more threads, the longer the walk and the rarer.
+    #[cold]
+    fn scavenge(&self, state: &PerThread, turn: u64) -> bool {
+        if !self.sessions.has_spares() || turn % (1 + self.domain.threads() as u64 / ADDS_PER_SCAVENGE) != 0 {
+            return false;
+        }
+        self.gather_spares();
         self.sessions.take(&state.spare)
+    }
+
+    /// Returns all threads' spares to everybody.
+    #[cold]
+    pub(super) fn gather_spares(&self) {
+        self.domain.states_in_use().for_each(|state| self.sessions.reclaim(&state.spare));
     }
 
     pub(super) fn give_back(&self, pin: &Guard<'_, T>, holding: &Holding) {

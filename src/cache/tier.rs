@@ -19,19 +19,22 @@ pub enum Source {
     Tier,
 }
 
-/// `accept`, which leaves in `refused` whether the last session was not wanted.
-fn noting<'a, T>(
-    accept: &'a impl Fn(&Session<T>) -> bool,
-    refused: &'a Cell<bool>,
-) -> impl Fn(&Session<T>) -> bool + 'a {
-    |session| {
-        let is_accepted = accept(session);
-        refused.set(!is_accepted);
-        is_accepted
-    }
-}
-
 impl<T: Send + Sync + 'static> SessionCache<T> {
+    /// `accept`, asked under a guard, which leaves in `refused` whether the last session was not wanted.
+    fn noting<'a>(
+        &'a self,
+        accept: &'a impl Fn(&Session<T>) -> bool,
+        refused: &'a Cell<bool>,
+    ) -> impl Fn(&Session<T>) -> bool + 'a {
+        |session| {
+            let pin = self.domain.pin();
+            let _running = pin.state().closures.begin();
+            let is_accepted = accept(session);
+            refused.set(!is_accepted);
+            is_accepted
+        }
+    }
+
     /// A take of what satisfies `accept`. What does not stays, and then the tier is not asked.
     pub(super) fn take_key_if(
         &self,
@@ -39,7 +42,7 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
         accept: impl Fn(&Session<T>) -> bool,
     ) -> Option<(Session<T>, Source)> {
         let refused = Cell::new(false);
-        match self.take_stored(key, &noting(&accept, &refused)) {
+        match self.take_stored(key, &self.noting(&accept, &refused)) {
             Some(session) => {
                 let source = if session.block().set_from_tier() { Source::Tier } else { Source::Cache };
                 Some((session, source))
@@ -56,7 +59,7 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
         accept: impl Fn(&Session<T>) -> bool,
     ) -> Option<(Session<T>, Source)> {
         let (probe, now, refused) = (self.probe(key), self.time.now(), Cell::new(false));
-        match self.look_for(key, &probe, now, &noting(&accept, &refused), Session::clone) {
+        match self.look_for(key, &probe, now, &self.noting(&accept, &refused), |_, session| session.clone()) {
             Some(session) => {
                 let source = if session.block().is_from_tier() { Source::Tier } else { Source::Cache };
                 Some((session, source))

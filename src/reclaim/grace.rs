@@ -14,7 +14,7 @@ mod epoch {
     use crossbeam_epoch::{Collector, LocalHandle};
 
     pub(crate) struct Grace(Collector);
-    /// One thread's registration with a collector.
+    /// A registration with a collector. Nothing in it is tied to a thread, so it may pass from one to the next.
     pub(crate) struct Handle(LocalHandle);
     pub(crate) struct Guard(crossbeam_epoch::Guard);
 
@@ -32,6 +32,19 @@ mod epoch {
         #[inline]
         pub(crate) fn pin(&self) -> Guard {
             Guard(self.0.pin())
+        }
+
+        /// Runs `f` under a guard, on paths that are seldom taken: the usual ones keep the code of pinning for themselves.
+        #[cfg_attr(any(sessile_loom, sessile_shuttle), allow(dead_code, reason = "models have their own"))]
+        #[cold]
+        #[inline(never)]
+        pub(crate) fn pin_seldom(&self, f: &mut dyn FnMut(&Guard)) {
+            f(&self.pin());
+        }
+
+        /// As of its guards.
+        pub(crate) const fn is_lazy(&self) -> bool {
+            true
         }
     }
 
@@ -97,6 +110,14 @@ mod either {
                 Self::Epoch(handle) => Guard::Epoch(handle.pin()),
                 Self::Contract(handle) => Guard::Contract(handle.pin()),
             }
+        }
+
+        pub(crate) fn pin_seldom(&self, f: &mut dyn FnMut(&Guard)) {
+            f(&self.pin());
+        }
+
+        pub(crate) fn is_lazy(&self) -> bool {
+            matches!(self, Self::Epoch(handle) if handle.is_lazy())
         }
     }
 

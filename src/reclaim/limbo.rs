@@ -186,6 +186,11 @@ impl<B: super::Reclaim> Limbo<B> {
         (retired.0.saturating_sub(released.0), retired.1.saturating_sub(released.1))
     }
 
+    /// Whether everything retired was released, as far as can be told by others than the owner.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.pending().0 == 0
+    }
+
     /// Whether more than `bytes` were retired since the total was told last.
     pub(crate) fn is_unpublished_above(&self, bytes: u64) -> bool {
         self.pending().1 > self.published.bytes().saturating_add(bytes)
@@ -222,7 +227,7 @@ impl<B: super::Reclaim> Occupied<'_, B> {
     }
 
     /// Marks what is open as sealed and returns the function that must be deferred to make it ripe. `None` if nothing is.
-    pub(crate) fn seal(&mut self) -> Option<impl FnOnce() + Send + 'static> {
+    pub(crate) fn seal(&mut self) -> Option<impl FnOnce() + Send + use<B>> {
         // SAFETY: `Occupied` is the only access to the queue.
         let sealed = self.limbo.queue.with_mut(|queue| unsafe {
             let queue = &mut *queue;

@@ -1,54 +1,92 @@
 //! What a thread has in each domain it used, and how it finds it again.
 //!
-//! Thread-local storage holds the leases of this thread, one per domain, and a copy of the one used last: the usual
-//! call compares one number. A lease ends with the thread; the `Local` then waits in the registry for another owner.
+//! Everything lies in the domain, and goes with it. Thread-local storage holds a lease per domain that the thread used, which
+//! only says where, and a copy of the one used last: the usual call compares one number. A lease ends with the thread; the
+//! `Local` is then tidied up, and waits in the registry for another owner.
 
 use super::grace::{Grace, Guard, Handle};
 use super::limbo::Limbo;
-use super::registry::Node;
-use crate::sync::{Arc, thread_local_value};
+use super::registry::Record;
+use crate::sync::thread_local_value;
 use std::cell::{Cell, RefCell};
-use std::ptr;
+use std::ptr::{self, NonNull};
+use std::sync::Weak;
 
 /// One thread's part of a domain.
 pub(crate) struct Local<B, L> {
-    /// Unique in the domain.
-    pub(crate) index: usize,
     pub(crate) limbo: Limbo<B>,
+    /// Bytes that its owner may retire before it adds them to the domain's total.
+    pub(crate) untold_max: u64,
     /// The cache's own part.
     pub(crate) state: L,
+    /// The registration for grace periods, for the owner alone. It may outlast the owner and serve the next one.
+    handle: Cell<Option<NonNull<Handle>>>,
 }
 
 /// A domain as a lease sees it: without its types.
 pub(crate) trait Landlord: Send + Sync {
-    /// Whether the cache is gone, so that the lease serves nobody.
-    fn is_closed(&self) -> bool;
-
     /// Takes a `Local` back.
     ///
     /// # Safety
-    /// `node` is the address that the landlord's own registry gave out, and the caller owns the node.
-    unsafe fn end_lease(&self, node: *const ());
+    /// `record` is the address that the landlord's own registry gave out, and the caller owns the record.
+    unsafe fn end_lease(&self, record: *const ());
 }
 
-/// The ownership of one `Local`, with this thread's registration for grace periods.
+/// The ownership of one `Local`.
 pub(crate) struct Lease {
     domain: u64,
-    node: *const (),
-    handle: Box<Handle>,
-    landlord: Arc<dyn Landlord>,
+    record: *const (),
+    handle: *const Handle,
+    /// Nobody once the cache is gone, and then the lease serves nobody.
+    landlord: Weak<dyn Landlord>,
 }
 
 #[derive(Clone, Copy)]
 struct Current {
     domain: u64,
-    node: *const (),
+    record: *const (),
     handle: *const Handle,
 }
 
 impl Current {
     /// Domains count from one.
-    const NONE: Self = Self { domain: 0, node: ptr::null(), handle: ptr::null() };
+    const NONE: Self = Self { domain: 0, record: ptr::null(), handle: ptr::null() };
+}
+
+impl<B: super::Reclaim, L: Default> Local<B, L> {
+    pub(super) fn new(untold_max: u64) -> Self {
+        Self { limbo: Limbo::new(), untold_max, state: L::default(), handle: Cell::new(None) }
+    }
+}
+
+impl<B, L> Local<B, L> {
+    /// The owner's registration, which is made if there is none.
+    pub(super) fn register(&self, grace: &Grace) -> NonNull<Handle> {
+        let known = self.handle.get();
+        let handle = known.unwrap_or_else(|| NonNull::from(Box::leak(Box::new(grace.register()))));
+        self.handle.set(Some(handle));
+        handle
+    }
+
+    /// Called by the owner.
+    pub(super) fn handle(&self) -> Option<&Handle> {
+        // SAFETY: it came from a box in `register`, and ends in `unregister`, which the owner calls, or with `self`.
+        self.handle.get().map(|handle| unsafe { &*handle.as_ptr() })
+    }
+
+    /// Ends the registration. Called by the owner, without a guard of it.
+    pub(super) fn unregister(&self) {
+        if let Some(handle) = self.handle.take() {
+            // SAFETY: as in `handle`; it is taken once.
+            drop(unsafe { Box::from_raw(handle.as_ptr()) });
+        }
+    }
+}
+
+impl<B, L> Drop for Local<B, L> {
+    fn drop(&mut self) {
+        self.unregister();
+    }
 }
 
 thread_local_value! {
@@ -57,7 +95,6 @@ thread_local_value! {
 thread_local_value! {
     static LEASES: RefCell<Leases> = RefCell::new(Leases(Vec::new()));
 }
-
 thread_local_value! {
     static RELEASING: Cell<u32> = Cell::new(0);
 }
@@ -87,12 +124,13 @@ pub(crate) fn may_release() -> bool {
     RELEASING.with(Cell::get) < RELEASING_MAX
 }
 
+/// In the order of their domains.
 struct Leases(Vec<Lease>);
 
 /// A guard with the `Local` of its thread.
 pub(crate) struct Entered<'d, B, L> {
     pub(crate) guard: Guard,
-    pub(crate) node: &'d Node<Local<B, L>>,
+    pub(crate) record: &'d Record<Local<B, L>>,
     /// Set when thread-local storage is already gone: the lease must end after the guard.
     pub(crate) lease: Option<Box<Lease>>,
 }
@@ -102,14 +140,14 @@ pub(crate) struct Entered<'d, B, L> {
 /// # Safety
 /// The domain with the number `domain` has parts of type `Local<B, L>` and outlives `'d`.
 #[inline]
-pub(crate) unsafe fn enter_again<'d, B, L>(domain: u64) -> Option<(Guard, &'d Node<Local<B, L>>)> {
+pub(crate) unsafe fn enter_again<'d, B, L>(domain: u64) -> Option<(Guard, &'d Record<Local<B, L>>)> {
     let current = CURRENT.with(Cell::get);
     if current.domain != domain {
         return None;
     }
-    // SAFETY: `CURRENT` names a lease of this thread that has not ended (`Lease::drop` clears it), so handle and node
-    // are alive and the node is of this domain's type.
-    Some(unsafe { ((*current.handle).pin(), &*current.node.cast()) })
+    // SAFETY: `CURRENT` names a lease of this thread that has not ended (`Lease::drop` clears it), and the domain is
+    // alive, so handle and record are, and the record is of this domain's type.
+    Some(unsafe { ((*current.handle).pin(), &*current.record.cast()) })
 }
 
 /// Pins this thread in the domain `domain`, leasing a `Local` when it has none.
@@ -120,7 +158,7 @@ pub(crate) unsafe fn enter_again<'d, B, L>(domain: u64) -> Option<(Guard, &'d No
 pub(crate) unsafe fn enter<'d, B, L>(domain: u64, lease: impl FnOnce() -> Lease) -> Entered<'d, B, L> {
     // SAFETY: passed on.
     match unsafe { enter_again(domain) } {
-        Some((guard, node)) => Entered { guard, node, lease: None },
+        Some((guard, record)) => Entered { guard, record, lease: None },
         // SAFETY: passed on.
         None => unsafe { enter_slow(domain, lease) },
     }
@@ -137,45 +175,57 @@ unsafe fn enter_slow<'d, B, L>(domain: u64, lease: impl FnOnce() -> Lease) -> En
     if let Ok(Some(current)) = known {
         CURRENT.with(|cell| cell.set(current));
         // SAFETY: `current` names a lease in `LEASES`.
-        let (guard, node) = unsafe { ((*current.handle).pin(), &*current.node.cast()) };
-        return Entered { guard, node, lease: None };
+        let (guard, record) = unsafe { ((*current.handle).pin(), &*current.record.cast()) };
+        return Entered { guard, record, lease: None };
     }
     // The thread is being torn down: lease for this one operation. `lease` is unused, since `select` did not run.
     let lease = lease.take().map(|lease| lease());
     let Some(lease) = lease else { unreachable!("`select` returns what it leased") };
-    // SAFETY: the lease lives in the value that is returned.
-    let (guard, node) = unsafe { (lease.handle.pin(), &*lease.node.cast()) };
-    Entered { guard, node, lease: Some(Box::new(lease)) }
+    // SAFETY: the lease lives in the value that is returned, and what it names as long as the domain.
+    let (guard, record) = unsafe { ((*lease.handle).pin(), &*lease.record.cast()) };
+    Entered { guard, record, lease: Some(Box::new(lease)) }
 }
 
 impl Leases {
     /// Finds or makes this thread's lease in `domain`.
     fn select(&mut self, domain: u64, lease: &mut Option<impl FnOnce() -> Lease>) -> Current {
-        if let Some(known) = self.0.iter().find(|known| known.domain == domain) {
-            return known.current();
-        }
-        self.0.retain(|known| !known.landlord.is_closed());
-        if let Some(lease) = lease.take() {
-            self.0.push(lease());
-        }
-        self.0.last().map_or(Current::NONE, Lease::current)
+        let place = match self.place_of(domain) {
+            Ok(known) => known,
+            Err(_) => {
+                // Those of caches that are gone are looked for each time that there might be half as many.
+                if self.0.len() == self.0.capacity() {
+                    self.0.retain(|known| known.landlord.strong_count() > 0);
+                    self.0.reserve(self.0.len() + 1);
+                }
+                let Some(lease) = lease.take() else { return Current::NONE };
+                let place = self.place_of(domain).unwrap_or_else(|place| place);
+                self.0.insert(place, lease());
+                place
+            }
+        };
+        self.0[place].current()
+    }
+
+    fn place_of(&self, domain: u64) -> Result<usize, usize> {
+        self.0.binary_search_by_key(&domain, |known| known.domain)
     }
 }
 
 impl Lease {
     /// # Safety
-    /// `node` belongs to the registry of `landlord`, which is the domain `domain`, and is owned by the caller.
+    /// `record` belongs to the registry of `landlord`, which is the domain `domain`, and is owned by the caller; `handle` is its
+    /// registration.
     pub(crate) unsafe fn new(
         domain: u64,
-        node: *const (),
-        grace: &Grace,
-        landlord: Arc<dyn Landlord>,
+        record: *const (),
+        handle: NonNull<Handle>,
+        landlord: Weak<dyn Landlord>,
     ) -> Self {
-        Self { domain, node, handle: Box::new(grace.register()), landlord }
+        Self { domain, record, handle: handle.as_ptr(), landlord }
     }
 
     fn current(&self) -> Current {
-        Current { domain: self.domain, node: self.node, handle: &raw const *self.handle }
+        Current { domain: self.domain, record: self.record, handle: self.handle }
     }
 }
 
@@ -187,7 +237,9 @@ impl Drop for Lease {
                 cell.set(Current::NONE);
             }
         });
-        // SAFETY: by `Lease::new`.
-        unsafe { self.landlord.end_lease(self.node) };
+        if let Some(landlord) = self.landlord.upgrade() {
+            // SAFETY: by `Lease::new`.
+            unsafe { landlord.end_lease(self.record) };
+        }
     }
 }

@@ -1,11 +1,11 @@
 //! What a thread holds while it looks: readers, and pins that may retire.
 
-use super::Reclaim;
-use super::domain::Shared;
 use super::grace::Guard;
 use super::limbo::{BATCH, Occupied};
 use super::local::{self, Entered, Lease, Local};
-use super::registry::Node;
+use super::registry::Record;
+use super::shared::Shared;
+use super::{Reclaim, State};
 use crate::sync::Arc;
 use crate::sync::untracked::Ordering;
 use std::cell::Cell;
@@ -16,18 +16,18 @@ use std::ptr::NonNull;
 /// Proof that nothing reachable is freed.
 pub(crate) struct Reader<'d, B, L> {
     guard: Guard,
-    pub(super) node: &'d Node<Local<B, L>>,
+    pub(super) record: &'d Record<Local<B, L>>,
 }
 
 /// A reader with the right to retire what was unlinked.
 ///
 /// Dropping it releases, outside of the guard, the ripe blocks that its retirements took from limbo.
-pub(crate) struct Pin<'d, B: Reclaim, L: Send + Sync + 'static> {
+pub(crate) struct Pin<'d, B: Reclaim, L: State> {
     reader: ManuallyDrop<Reader<'d, B, L>>,
     shared: &'d Shared<B, L>,
     ripe: [Cell<Option<NonNull<B>>>; RIPE_MAX],
     /// Whose ripe blocks are looked after once the guard is gone.
-    neighbour: Cell<Option<&'d Node<Local<B, L>>>>,
+    neighbour: Cell<Option<&'d Record<Local<B, L>>>>,
     /// Ends after the guard, as the field that is dropped last.
     _lease: Option<Box<Lease>>,
 }
@@ -38,29 +38,26 @@ const RIPE_MAX: usize = 2;
 /// Ripe blocks of another thread that one sealing of a batch looks after.
 const ADOPTED_PER_BATCH: usize = 4;
 
-/// Bytes that a thread may retire before it adds them to the domain's total.
-pub(super) const UNPUBLISHED_MAX: u64 = 64 << 10;
-
 impl<'d, B, L> Reader<'d, B, L> {
     #[inline]
-    pub(super) fn new(guard: Guard, node: &'d Node<Local<B, L>>) -> Self {
-        Self { guard, node }
+    pub(super) fn new(guard: Guard, record: &'d Record<Local<B, L>>) -> Self {
+        Self { guard, record }
     }
 
     /// The owner's part of this thread's `Local`.
     #[inline]
     pub(crate) fn state(&self) -> &'d L {
-        &self.node.value.state
+        &self.record.value.state
     }
 
-    /// The index of this thread's `Local`, unique among the threads that use the domain now.
+    /// The index of this thread's record, unique among the threads that use the domain now.
     #[inline]
     pub(crate) fn index(&self) -> usize {
-        self.node.value.index
+        self.record.index
     }
 }
 
-impl<'d, B: Reclaim, L: Send + Sync + 'static> Deref for Pin<'d, B, L> {
+impl<'d, B: Reclaim, L: State> Deref for Pin<'d, B, L> {
     type Target = Reader<'d, B, L>;
 
     #[inline]
@@ -69,12 +66,12 @@ impl<'d, B: Reclaim, L: Send + Sync + 'static> Deref for Pin<'d, B, L> {
     }
 }
 
-impl<'d, B: Reclaim, L: Send + Sync + 'static> Pin<'d, B, L> {
+impl<'d, B: Reclaim, L: State> Pin<'d, B, L> {
     #[inline]
     pub(super) fn new(entered: Entered<'d, B, L>, shared: &'d Shared<B, L>) -> Self {
-        entered.node.value.limbo.warm();
+        entered.record.value.limbo.warm();
         Pin {
-            reader: ManuallyDrop::new(Reader::new(entered.guard, entered.node)),
+            reader: ManuallyDrop::new(Reader::new(entered.guard, entered.record)),
             shared,
             ripe: [const { Cell::new(None) }; RIPE_MAX],
             neighbour: Cell::new(None),
@@ -95,11 +92,11 @@ impl<'d, B: Reclaim, L: Send + Sync + 'static> Pin<'d, B, L> {
             self.guard.defer(move || unsafe { B::release(block.into_inner()) });
             return;
         }
-        let own = &self.node.value.limbo;
+        let Local { limbo: own, untold_max, .. } = &self.record.value;
         let occupied = own.retire(block, bytes);
         // A batch of small blocks is told when it is sealed.
-        let is_large = occupied.is_none() || bytes > UNPUBLISHED_MAX / BATCH;
-        if is_large && own.is_unpublished_above(UNPUBLISHED_MAX) {
+        let is_large = occupied.is_none() || bytes > untold_max / BATCH;
+        if is_large && own.is_unpublished_above(*untold_max) {
             self.shared.publish(own);
         }
         let Some(mut limbo) = occupied else { return };
@@ -144,17 +141,14 @@ impl<'d, B: Reclaim, L: Send + Sync + 'static> Pin<'d, B, L> {
 
     /// Looks after the leftovers of one other thread: seals its open batch; the drop of the pin releases a few ripe blocks.
     ///
-    /// The threads take turns, counted by the domain, so that idle and exited threads' secrets go as long as anyone works.
+    /// The busy ones take turns, so that idle and exited threads' secrets go as long as anyone works.
     #[cold]
     fn adopt(&self) {
         if !local::may_release() {
             return;
         }
-        let threads = self.shared.locals.len().max(1);
-        // ORDERING: Relaxed: a turn.
-        let turn = self.shared.adoptions.fetch_add(1, Ordering::Relaxed) as usize % threads;
-        let Some(neighbour) = self.shared.locals.iter().nth(turn) else { return };
-        if std::ptr::eq(neighbour, self.node) {
+        let Some(neighbour) = self.shared.next_in_turn() else { return };
+        if std::ptr::eq(neighbour, self.record) {
             return;
         }
         if let Some(mut limbo) = neighbour.value.limbo.try_occupy() {
@@ -164,7 +158,7 @@ impl<'d, B: Reclaim, L: Send + Sync + 'static> Pin<'d, B, L> {
     }
 }
 
-impl<B: Reclaim, L: Send + Sync + 'static> Drop for Pin<'_, B, L> {
+impl<B: Reclaim, L: State> Drop for Pin<'_, B, L> {
     #[inline]
     fn drop(&mut self) {
         // SAFETY: the reader is not used again.
@@ -176,7 +170,7 @@ impl<B: Reclaim, L: Send + Sync + 'static> Drop for Pin<'_, B, L> {
     }
 }
 
-impl<B: Reclaim, L: Send + Sync + 'static> Pin<'_, B, L> {
+impl<B: Reclaim, L: State> Pin<'_, B, L> {
     /// Releases what was taken out, and some of the neighbour's. The guard is gone.
     #[inline(never)]
     fn release_ripe(&self) {
@@ -187,6 +181,7 @@ impl<B: Reclaim, L: Send + Sync + 'static> Pin<'_, B, L> {
             let Some(block) = self.shared.pop_from(&neighbour.value.limbo) else { break };
             self.shared.release(block);
         }
+        self.shared.tidy_from(neighbour);
     }
 }
 

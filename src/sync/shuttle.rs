@@ -8,7 +8,7 @@ pub(crate) use ::shuttle::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, Atomi
 pub(crate) use ::std::sync::Arc;
 
 pub(crate) mod on_request {
-    pub(crate) use ::shuttle::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, AtomicUsize};
+    pub(crate) use ::shuttle::sync::atomic::{AtomicPtr, AtomicU64, AtomicUsize};
 }
 
 /// A cell that notices when two threads are inside.

@@ -5,7 +5,7 @@ pub(crate) use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, AtomicUsize
 
 /// What models see only if they ask for it: statistics, dates, permits, the registry of threads.
 pub(crate) mod on_request {
-    pub(crate) use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, AtomicUsize};
+    pub(crate) use std::sync::atomic::{AtomicPtr, AtomicU64, AtomicUsize};
 }
 
 /// `std::cell::UnsafeCell` with loom's closure interface.

@@ -109,7 +109,7 @@ impl Default for AtomicUsize {
 }
 
 arithmetic!(AtomicU64, u64, fetch_add, fetch_sub, fetch_and, fetch_or);
-arithmetic!(AtomicUsize, usize, fetch_add, fetch_sub, fetch_or);
+arithmetic!(AtomicUsize, usize, fetch_add, fetch_sub, fetch_and, fetch_or);
 
 #[track_caller]
 pub(crate) fn fence(ordering: Ordering) {

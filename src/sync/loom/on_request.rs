@@ -58,6 +58,7 @@ macro_rules! integer {
             fetch_add(value: $value, ordering: Ordering) -> $value;
             fetch_sub(value: $value, ordering: Ordering) -> $value;
             fetch_or(value: $value, ordering: Ordering) -> $value;
+            fetch_and(value: $value, ordering: Ordering) -> $value;
             fetch_update(set: Ordering, fetch: Ordering, f: impl FnMut($value) -> Option<$value>)
                 -> Result<$value, $value>;
         }
@@ -74,13 +75,8 @@ macro_rules! integer {
 integer!(AtomicU64, u64);
 integer!(AtomicUsize, usize);
 on_request! {
-    AtomicBool, bool,
-    load(ordering: Ordering) -> bool;
-    store(value: bool, ordering: Ordering);
-    compare_exchange(from: bool, to: bool, success: Ordering, failure: Ordering) -> Result<bool, bool>;
-}
-on_request! {
     AtomicPtr<T>, *mut T,
     load(ordering: Ordering) -> *mut T;
+    store(value: *mut T, ordering: Ordering);
     compare_exchange(from: *mut T, to: *mut T, success: Ordering, failure: Ordering) -> Result<*mut T, *mut T>;
 }
