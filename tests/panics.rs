@@ -368,16 +368,21 @@ fn a_refused_session_is_dropped_after_the_hook_was_told() {
     let tell = Arc::clone(&told);
     let cache = SessionCache::builder()
         .garbage_limit(1 << 20)
-        .weigher(|_: &Session<Fragile>| HEAVY)
-        .max_weight(8 * HEAVY)
+        // The first three fill the cache; each later one takes the room of a third of one.
+        .weigher(
+            |session: &Session<Fragile>| {
+                if (0..3).any(|n| id(n) == session.id()) { 3 * HEAVY } else { HEAVY }
+            },
+        )
+        .max_weight(9 * HEAVY)
         .on_removed(move |_, _| _ = tell.fetch_add(1, Ordering::Relaxed))
         .build()
         .unwrap();
     let session = |n| Session::new(id(n), Fragile(Arc::clone(&armed)));
-    (0..8).for_each(|n| assert!(cache.add(session(n)).is_ok_and(|added| added.changed())));
-    // Each add evicts another, which cannot be freed, until one evicts and is refused.
-    let told_at_last = cache.read(&id(7), |_| {
-        (8..100).find_map(|n| {
+    (0..3).for_each(|n| assert!(cache.add(session(n)).is_ok_and(|added| added.changed())));
+    // An add evicts others, which cannot be freed, and is refused all the same.
+    let told_at_last = cache.read(&id(2), |_| {
+        (3..100).find_map(|n| {
             let (before, newcomer) = (told.load(Ordering::Relaxed), session(n));
             armed.store(true, Ordering::Relaxed);
             let added =
@@ -386,7 +391,7 @@ fn a_refused_session_is_dropped_after_the_hook_was_told() {
             added.is_err().then(|| told.load(Ordering::Relaxed) - before)
         })
     });
-    assert_eq!(told_at_last, Some(Some(1)), "the hook is told of the evicted");
+    assert!(matches!(told_at_last, Some(Some(1..))), "the hook is told of the evicted: {told_at_last:?}");
     assert_eq!(cache.stats().evicted, told.load(Ordering::Relaxed) as u64);
 }
 
