@@ -1,8 +1,8 @@
 //! Permits: what makes `len() <= capacity()` true at every moment.
 //!
-//! Each stored session holds a permit. A placement takes one first, a removal gives one back, and an eviction passes the
-//! victim's to the newcomer, so that a full cache touches no shared counter in steady state. Threads keep a few spare
-//! permits, which count as out.
+//! Each stored session holds a permit. A placement takes one first, a removal gives one back, and
+//! an eviction passes the victim's to the newcomer, so that a full cache touches no shared counter
+//! in steady state. Threads keep a few spare permits, which count as out.
 #![forbid(unsafe_code)]
 
 use crate::sync::Ordering;
@@ -11,8 +11,9 @@ use crossbeam_utils::CachePadded;
 
 /// A number of permits that can be changed while some are out.
 ///
-/// Limit and permits out are one word, so that a limit cannot be lowered behind the back of a thread that is about to take
-/// a permit, and an observer never sees more out than the capacity it is shown.
+/// Limit and permits out are one word, so that a limit cannot be lowered behind the back of a
+/// thread that is about to take a permit, and an observer never sees more out than the capacity it
+/// is shown.
 #[derive(Debug)]
 pub(crate) struct Permits {
     /// The limit in the upper half, the permits out in the lower.
@@ -43,9 +44,10 @@ impl State {
     }
 }
 
-// Taking acquires and giving releases, in `Permits` and `Spare` alike: whoever places a session with a permit has seen what was
-// counted before it was given back, so that the sums of `stats::number` never exceed the limit. The bound itself follows
-// from the modification order of `state` alone, and the table's words carry their own edges: everything else is Relaxed.
+// Taking acquires and giving releases, in `Permits` and `Spare` alike: whoever places a session
+// with a permit has seen what was counted before it was given back, so that the sums of
+// `stats::number` never exceed the limit. The bound itself follows from the modification order of
+// `state` alone, and the table's words carry their own edges: everything else is Relaxed.
 
 impl Permits {
     /// The largest bound; the next number means none.
@@ -163,7 +165,8 @@ impl Permits {
     }
 
     fn give_many(&self, n: usize) {
-        // ORDERING: Release: the removal was counted before; pairs with `take_up_to`. Model: `capacity_counted`.
+        // ORDERING: Release: the removal was counted before; pairs with `take_up_to`. Model:
+        // `capacity_counted`.
         self.state.fetch_sub(n as u64, Ordering::Release);
     }
 
@@ -177,8 +180,8 @@ impl Permits {
                 return 0;
             }
             let next = State { out: state.out + taken, ..state }.pack();
-            // ORDERING: Acquire: sees what was counted before the permits were given back, pairs with `give_many`. Relaxed on
-            // failure: only compared. Model: `capacity_counted`.
+            // ORDERING: Acquire: sees what was counted before the permits were given back, pairs
+            // with `give_many`. Relaxed on failure: only compared. Model: `capacity_counted`.
             match self.state.compare_exchange(bits, next, Ordering::Acquire, Ordering::Relaxed) {
                 Ok(_) => return taken,
                 Err(now) => bits = now,
@@ -191,7 +194,8 @@ impl Spare {
     fn take(&self) -> bool {
         let mut spare = self.0.load(Ordering::Relaxed);
         while spare > 0 {
-            // ORDERING: Relaxed: only this thread puts spares here, or the owner before, whose work the registry hands over.
+            // ORDERING: Relaxed: only this thread puts spares here, or the owner before, whose work
+            // the registry hands over.
             match self.0.compare_exchange(spare, spare - 1, Ordering::Relaxed, Ordering::Relaxed) {
                 Ok(_) => return true,
                 Err(now) => spare = now,
@@ -201,8 +205,8 @@ impl Spare {
     }
 
     fn put(&self, n: usize) {
-        // ORDERING: Release: the removal was counted before; pairs with `drain` by another thread. Model:
-        // `capacity_spares`.
+        // ORDERING: Release: the removal was counted before; pairs with `drain` by another thread.
+        // Model: `capacity_spares`.
         self.0.fetch_add(n, Ordering::Release);
     }
 
@@ -218,8 +222,8 @@ impl Spare {
     fn drain(&self, keep: usize) -> usize {
         let mut spare = self.0.load(Ordering::Relaxed);
         while spare > keep {
-            // ORDERING: Acquire: takes another thread's spares with what it counted, pairs with `put`. Relaxed on failure:
-            // only compared. Model: `capacity_spares`.
+            // ORDERING: Acquire: takes another thread's spares with what it counted, pairs with
+            // `put`. Relaxed on failure: only compared. Model: `capacity_spares`.
             match self.0.compare_exchange(spare, keep, Ordering::Acquire, Ordering::Relaxed) {
                 Ok(_) => return spare - keep,
                 Err(now) => spare = now,
@@ -231,8 +235,9 @@ impl Spare {
 
 /// A bounded number of bytes, and what is announced beside them.
 ///
-/// Bytes go from *announced* (or from nowhere) to *used* to garbage: each time they are added to the later sum first and
-/// taken from the earlier one afterwards. Who reads the sums in that order counts each byte at least once.
+/// Bytes go from *announced* (or from nowhere) to *used* to garbage: each time they are added to
+/// the later sum first and taken from the earlier one afterwards. Who reads the sums in that order
+/// counts each byte at least once.
 pub(crate) struct Bytes {
     used: CachePadded<AtomicUsize>,
     limit: usize,
@@ -257,16 +262,19 @@ impl Bytes {
     }
 
     pub(crate) fn used(&self) -> usize {
-        // ORDERING: Acquire: sees as garbage what was given back; pairs with `give`. Model: `weight_to_garbage`.
+        // ORDERING: Acquire: sees as garbage what was given back; pairs with `give`. Model:
+        // `weight_to_garbage`.
         self.used.load(Ordering::Acquire)
     }
 
     pub(crate) fn announced(&self) -> usize {
-        // ORDERING: Acquire: sees as garbage what was settled; pairs with `settle`. Model: `weight_announced`.
+        // ORDERING: Acquire: sees as garbage what was settled; pairs with `settle`. Model:
+        // `weight_announced`.
         self.announced.load(Ordering::Acquire)
     }
 
-    /// Announces garbage. Of two threads that announce and then ask, one sees what the other announced.
+    /// Announces garbage. Of two threads that announce and then ask, one sees what the other
+    /// announced.
     pub(crate) fn announce(&self, n: usize) {
         // ORDERING: Relaxed: this word's modification order decides who is first.
         self.announced.fetch_add(n, Ordering::Relaxed);
@@ -274,7 +282,8 @@ impl Bytes {
 
     /// Takes an announcement back: what was announced is garbage by now, or will not be.
     pub(crate) fn settle(&self, n: usize) {
-        // ORDERING: Release: the garbage was counted before; pairs with `announced`. Model: `weight_announced`.
+        // ORDERING: Release: the garbage was counted before; pairs with `announced`. Model:
+        // `weight_announced`.
         self.announced.fetch_sub(n, Ordering::Release);
     }
 
@@ -286,7 +295,8 @@ impl Bytes {
     }
 
     pub(crate) fn give(&self, n: usize) {
-        // ORDERING: Release: the garbage was counted before; pairs with `used`. Model: `weight_to_garbage`.
+        // ORDERING: Release: the garbage was counted before; pairs with `used`. Model:
+        // `weight_to_garbage`.
         self.used.fetch_sub(n, Ordering::Release);
     }
 }
@@ -300,7 +310,11 @@ mod tests {
     fn as_many_permits_are_given_out_as_the_limit_says() {
         for (limit, shift) in [(1, 0), (10, 32), (100, 0), (1000, 4), (1000, 7)] {
             let (permits, spare) = (Permits::new(limit, shift), Spare::default());
-            assert_eq!((0..2 * limit).filter(|_| permits.take(&spare)).count(), limit, "shift {shift}");
+            assert_eq!(
+                (0..2 * limit).filter(|_| permits.take(&spare)).count(),
+                limit,
+                "shift {shift}"
+            );
             assert_eq!(permits.out(), limit);
         }
     }

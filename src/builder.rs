@@ -31,7 +31,9 @@ impl Capacity {
     pub(crate) fn sessions(self) -> Result<usize, BuildError> {
         match self {
             Self::Sessions(0) => Err(BuildError::ZeroCapacity),
-            Self::Sessions(sessions) if sessions > Permits::LIMIT_MAX => Err(BuildError::CapacityTooLarge),
+            Self::Sessions(sessions) if sessions > Permits::LIMIT_MAX => {
+                Err(BuildError::CapacityTooLarge)
+            }
             Self::Sessions(sessions) => Ok(sessions),
             Self::Unbounded => Ok(usize::MAX),
         }
@@ -108,17 +110,20 @@ impl<T: Send + Sync + 'static> SessionCacheBuilder<T> {
 
     /// Weighs a session, in bytes. Called once per session, at its first `add` to any cache with a
     /// weigher. The session keeps its weight, which is at most 4 GiB.
-    pub fn weigher(mut self, weigher: impl Fn(&Session<T>) -> usize + Send + Sync + 'static) -> Self {
+    pub fn weigher(
+        mut self,
+        weigher: impl Fn(&Session<T>) -> usize + Send + Sync + 'static,
+    ) -> Self {
         self.weigher = Some(Box::new(weigher));
         self
     }
 
-    /// The largest weight of all sessions together, in bytes; unbounded unless set. Needs a weigher.
-    /// Every `add` then writes one shared counter, and a replacement two.
+    /// The largest weight of all sessions together, in bytes; unbounded unless set. Needs a
+    /// weigher. Every `add` then writes one shared counter, and a replacement two.
     ///
-    /// Where the weights bind, the order of eviction is as good as where the capacity does, and an `add`
-    /// takes no longer, however large the capacity is: the table grows and shrinks with the number of
-    /// sessions. A session that is heavier than others evicts several of them.
+    /// Where the weights bind, the order of eviction is as good as where the capacity does, and an
+    /// `add` takes no longer, however large the capacity is: the table grows and shrinks with the
+    /// number of sessions. A session that is heavier than others evicts several of them.
     pub fn max_weight(mut self, bytes: usize) -> Self {
         self.max_weight = Some(bytes);
         self
@@ -142,9 +147,9 @@ impl<T: Send + Sync + 'static> SessionCacheBuilder<T> {
         self
     }
 
-    /// Under [`Policy::Lru`], evicts sessions that were never used before used ones, while a set holds
-    /// more than four of them. Protects against floods of clients that never come back, and costs some
-    /// hits when there is no flood. Off unless set.
+    /// Under [`Policy::Lru`], evicts sessions that were never used before used ones, while a set
+    /// holds more than four of them. Protects against floods of clients that never come back, and
+    /// costs some hits when there is no flood. Off unless set.
     pub fn protect_reused(mut self, protect: bool) -> Self {
         self.protect_reused = protect;
         self
@@ -162,13 +167,13 @@ impl<T: Send + Sync + 'static> SessionCacheBuilder<T> {
         self
     }
 
-    /// The most bytes of retired sessions that a stalled reader can keep from being freed; 64 MiB unless
-    /// set. Near it, `add` answers [`Rejection::Garbage`]; lookups and removals go on.
+    /// The most bytes of retired sessions that a stalled reader can keep from being freed; 64 MiB
+    /// unless set. Near it, `add` answers [`Rejection::Garbage`]; lookups and removals go on.
     ///
-    /// Removals are never refused, and what they remove becomes garbage. So `add` counts what is stored
-    /// as well. The limit holds at every moment if it is at least twice what is stored; in a larger
-    /// cache, garbage is at most half the limit and everything that was stored. Bytes are those of the
-    /// sessions, and of their weights if there is a weigher.
+    /// Removals are never refused, and what they remove becomes garbage. So `add` counts what is
+    /// stored as well. The limit holds at every moment if it is at least twice what is stored; in a
+    /// larger cache, garbage is at most half the limit and everything that was stored. Bytes are
+    /// those of the sessions, and of their weights if there is a weigher.
     ///
     /// Beside the limit, threads that exit while a reader stalls leave up to half a MiB in all.
     pub fn garbage_limit(mut self, bytes: usize) -> Self {
@@ -189,7 +194,10 @@ impl<T: Send + Sync + 'static> SessionCacheBuilder<T> {
     }
 
     /// See [`Hooks::on_removed`].
-    pub fn on_removed(mut self, hook: impl Fn(&Session<T>, RemovalCause) + Send + Sync + 'static) -> Self {
+    pub fn on_removed(
+        mut self,
+        hook: impl Fn(&Session<T>, RemovalCause) + Send + Sync + 'static,
+    ) -> Self {
         self.hooks = self.hooks.on_removed(hook);
         self
     }

@@ -10,9 +10,9 @@ use std::time::Duration;
 
 /// Where a cache takes its time from.
 ///
-/// It is read once per operation, outside of any guard. A clock that goes backwards loses nothing (a
-/// session dated in the future is kept and not used) and resurrects nothing (what was removed stays
-/// removed).
+/// It is read once per operation, outside of any guard. A clock that goes backwards loses nothing
+/// (a session dated in the future is kept and not used) and resurrects nothing (what was removed
+/// stays removed).
 pub trait Clock: Send + Sync + 'static {
     /// The current time. The zero point is the clock's own; the default clock counts from the Unix
     /// epoch.
@@ -35,9 +35,10 @@ impl<C: Clock + ?Sized> Clock for Arc<C> {
 /// - Processes on one host agree on the second, so that dates can travel between them.
 ///
 /// The clock is read once per second of the wall clock, and cached; the result may be late by a few
-/// milliseconds. If the wall clock is set back to exactly the second of the previous call, or stands
-/// still, the cached reading is used until the second changes. Costs about 2 ns on Linux, where
-/// `Instant::now` costs about 24 ns on the same machine; elsewhere two readings of system clocks.
+/// milliseconds. If the wall clock is set back to exactly the second of the previous call, or
+/// stands still, the cached reading is used until the second changes. Costs about 2 ns on Linux,
+/// where `Instant::now` costs about 24 ns on the same machine; elsewhere two readings of system
+/// clocks.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct CoarseClock;
 
@@ -57,8 +58,8 @@ impl CoarseClock {
             return STOPPED;
         }
         let second = wall::second();
-        // ORDERING: Acquire: the reading is not older than the second that it belongs to; pairs with the Release in
-        // `read`. Invisible: no model has clocks that go.
+        // ORDERING: Acquire: the reading is not older than the second that it belongs to; pairs
+        // with the Release in `read`. Invisible: no model has clocks that go.
         if second == Some(CACHED_AT.load(Ordering::Acquire)) {
             // ORDERING: Relaxed: one word, which publishes nothing.
             return CACHED_NOW.load(Ordering::Relaxed);
@@ -89,13 +90,13 @@ fn read(second: Option<u64>) -> u64 {
     now
 }
 
-/// Unix seconds by two readings: of the wall clock, and of the time that has passed since some fixed
-/// moment. Never less than `shown`, which is raised to the result.
+/// Unix seconds by two readings: of the wall clock, and of the time that has passed since some
+/// fixed moment. Never less than `shown`, which is raised to the result.
 fn advance(offset: &AtomicU64, shown: &AtomicU64, wall: Duration, elapsed: Duration) -> u64 {
     let nanoseconds = |time: Duration| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
     let ahead = nanoseconds(wall).saturating_sub(nanoseconds(elapsed));
-    // ORDERING: Relaxed twice: each is one word and publishes nothing; maxima keep threads that read
-    // at the same time from setting each other back.
+    // ORDERING: Relaxed twice: each is one word and publishes nothing; maxima keep threads that
+    // read at the same time from setting each other back.
     let offset = offset.fetch_max(ahead, Ordering::Relaxed).max(ahead);
     let now = elapsed.saturating_add(Duration::from_nanos(offset)).as_secs();
     shown.fetch_max(now, Ordering::Relaxed).max(now)
@@ -125,18 +126,19 @@ impl ManualClock {
 
     /// Sets the clock, forwards or backwards.
     pub fn set(&self, now: impl Into<Timestamp>) {
-        // ORDERING: Relaxed: the time is one word and publishes nothing. Exchanged, so that all see it when this returns.
+        // ORDERING: Relaxed: the time is one word and publishes nothing. Exchanged, so that all see
+        // it when this returns.
         self.0.swap(now.into().as_secs(), Ordering::Relaxed);
     }
 
-    /// Moves the clock forwards, saturating: by a [`Duration`], of which fractions of a second are cut
-    /// off, or by a number of seconds.
+    /// Moves the clock forwards, saturating: by a [`Duration`], of which fractions of a second are
+    /// cut off, or by a number of seconds.
     pub fn advance(&self, length: impl Length) {
         let seconds = length.seconds();
         // ORDERING: Relaxed, as in `set`.
-        let _ = self
-            .0
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |now| Some(now.saturating_add(seconds)));
+        let _ = self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |now| {
+            Some(now.saturating_add(seconds))
+        });
     }
 }
 

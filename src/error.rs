@@ -9,7 +9,8 @@ use std::fmt;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum BuildError {
-    /// A capacity of 0. OpenSSL's 0 means unbounded, which is [`Capacity::Unbounded`](crate::Capacity::Unbounded) here.
+    /// A capacity of 0. OpenSSL's 0 means unbounded, which is
+    /// [`Capacity::Unbounded`](crate::Capacity::Unbounded) here.
     ZeroCapacity,
     /// More sessions than a table can have slots (about 83 million).
     CapacityTooLarge,
@@ -24,7 +25,9 @@ pub enum BuildError {
 impl fmt::Display for BuildError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::ZeroCapacity => "the capacity is 0; say Capacity::Unbounded for a cache without a bound",
+            Self::ZeroCapacity => {
+                "the capacity is 0; say Capacity::Unbounded for a cache without a bound"
+            }
             Self::CapacityTooLarge => "the capacity exceeds what one table can hold",
             Self::EntryWeightAboveTotal => "the largest entry weight exceeds the total weight",
             Self::WeightWithoutWeigher => "a weight limit needs a weigher and must not be 0",
@@ -48,7 +51,8 @@ impl From<TableError> for BuildError {
 pub enum Added<T> {
     /// The key was absent; the session is stored.
     Inserted,
-    /// Another object with this key was stored. It is returned; the session replaced it in one step.
+    /// Another object with this key was stored. It is returned; the session replaced it in one
+    /// step.
     Replaced(Session<T>),
     /// This very object is stored already; nothing changed.
     Identical,
@@ -114,7 +118,10 @@ impl<T> Rejected<T> {
 /// Never shows a payload.
 impl<T> fmt::Debug for Rejected<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Rejected").field("reason", &self.reason).field("session", &self.session).finish()
+        f.debug_struct("Rejected")
+            .field("reason", &self.reason)
+            .field("session", &self.session)
+            .finish()
     }
 }
 
@@ -143,14 +150,15 @@ pub enum Rejection {
     /// It is marked non-resumable.
     NotResumable,
     /// A stalled reader keeps too many retired sessions from being freed: a closure in
-    /// [`read`](crate::SessionCache::read), or another operation that made no progress for 100 ms. See
-    /// [`Builder::garbage_limit`](crate::SessionCacheBuilder::garbage_limit).
+    /// [`read`](crate::SessionCache::read), or another operation that made no progress for 100 ms.
+    /// See [`Builder::garbage_limit`](crate::SessionCacheBuilder::garbage_limit).
     Garbage,
     /// It belongs to another context or protocol than the view it was given to.
     Context,
     /// Storing is switched off ([`Mode::store`](crate::Mode)).
     StoreDisabled,
-    /// Other threads in the middle of an `add` held every slot it could have, in each of 64 attempts.
+    /// Other threads in the middle of an `add` held every slot it could have, in each of 64
+    /// attempts.
     Contention,
     /// A table that had to grow found no memory.
     Allocation,

@@ -10,19 +10,23 @@ use std::hash::{Hash, Hasher};
 
 /// A hash with a key of its own for each cache.
 ///
-/// Lookup ids are chosen by the peer, and on a client cache the server chooses stored ids too: without the key a peer
-/// could aim at the set of a chosen victim. The only file that names ahash.
+/// Lookup ids are chosen by the peer, and on a client cache the server chooses stored ids too:
+/// without the key a peer could aim at the set of a chosen victim. The only file that names ahash.
 #[derive(Clone)]
 pub(crate) struct KeyedHash(RandomState);
 
 impl KeyedHash {
     pub(crate) fn new() -> Self {
         // A model must do the same thing in every run, and a fuzzer's input in every process.
-        Self(if MODELLED || cfg!(fuzzing) { RandomState::with_seeds(1, 2, 3, 4) } else { RandomState::new() })
+        Self(if MODELLED || cfg!(fuzzing) {
+            RandomState::with_seeds(1, 2, 3, 4)
+        } else {
+            RandomState::new()
+        })
     }
 
-    /// Hashes id and protocol. The context is compared, not hashed, so that an id that is known in another context is
-    /// found in its set and counted.
+    /// Hashes id and protocol. The context is compared, not hashed, so that an id that is known in
+    /// another context is found in its set and counted.
     #[inline]
     pub(crate) fn of(&self, id: &SessionId, protocol: Protocol) -> u64 {
         self.0.hash_one(Words(id, protocol))

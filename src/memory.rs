@@ -1,7 +1,7 @@
 //! Memory that may be refused, and hints to the processor and the system about it.
 //!
-//! What grows with use, sessions and tables, reports that there is none. Book-keeping of a few words aborts, as the
-//! standard library's collections do; the README's limits name it.
+//! What grows with use, sessions and tables, reports that there is none. Book-keeping of a few
+//! words aborts, as the standard library's collections do; the README's limits name it.
 
 use std::alloc::{Layout, alloc};
 use std::ptr::NonNull;
@@ -12,8 +12,8 @@ pub(crate) fn try_box<T>(value: T) -> Result<Box<T>, T> {
     // SAFETY: the size is not zero.
     let memory = unsafe { alloc(Layout::new::<T>()) }.cast::<T>();
     let Some(memory) = NonNull::new(memory) else { return Err(value) };
-    // SAFETY: 1. The memory was just allocated with the layout of `T` from the global allocator. 2. It is written before it
-    // is a box.
+    // SAFETY: 1. The memory was just allocated with the layout of `T` from the global allocator. 2.
+    // It is written before it is a box.
     unsafe {
         memory.write(value);
         Ok(Box::from_raw(memory.as_ptr()))
@@ -22,8 +22,8 @@ pub(crate) fn try_box<T>(value: T) -> Result<Box<T>, T> {
 
 /// Zeroed memory, all of it touched: who uses it later meets no page fault.
 ///
-/// Large memory is asked for in huge pages, where the system has them to give: a table is read at random, and with small
-/// pages most reads would miss the processor's list of pages too.
+/// Large memory is asked for in huge pages, where the system has them to give: a table is read at
+/// random, and with small pages most reads would miss the processor's list of pages too.
 pub(crate) fn zeroed(layout: Layout) -> Option<NonNull<u8>> {
     if layout.size() == 0 {
         return None;
@@ -44,9 +44,11 @@ fn advise_huge_pages(memory: NonNull<u8>, size: usize) {
     let start = memory.as_ptr().align_offset(HUGE);
     let whole = size.saturating_sub(start) / HUGE * HUGE;
     if whole > 0 {
-        // SAFETY: 1. The range lies within the memory. 2. The advice changes which pages back it, never what is in it. An
-        // answer that it is not followed is no news.
-        let _ = unsafe { madvise(memory.as_ptr().wrapping_add(start).cast(), whole, Advice::LinuxHugepage) };
+        // SAFETY: 1. The range lies within the memory. 2. The advice changes which pages back it,
+        // never what is in it. An answer that it is not followed is no news.
+        let _ = unsafe {
+            madvise(memory.as_ptr().wrapping_add(start).cast(), whole, Advice::LinuxHugepage)
+        };
     }
 }
 
@@ -56,7 +58,8 @@ fn advise_huge_pages(_memory: NonNull<u8>, _size: usize) {}
 /// Bytes of a cache line, as far as anybody counts in them here.
 pub(crate) const LINE: usize = 64;
 
-/// Asks for the cache line of an address that will be read soon. Whatever the address, nothing else happens.
+/// Asks for the cache line of an address that will be read soon. Whatever the address, nothing else
+/// happens.
 #[inline(always)]
 pub(crate) fn prefetch<T>(at: *const T) {
     #[cfg(all(target_arch = "x86_64", not(miri)))]
@@ -69,13 +72,19 @@ pub(crate) fn prefetch<T>(at: *const T) {
     let _ = at;
 }
 
-/// Asks for the cache line of an address that will be written soon, so that it need not be asked for twice. As [`prefetch`].
+/// Asks for the cache line of an address that will be written soon, so that it need not be asked
+/// for twice. As [`prefetch`].
 #[inline(always)]
 pub(crate) fn prefetch_to_write<T>(at: *const T) {
     #[cfg(all(target_arch = "x86_64", not(miri)))]
-    // SAFETY: a hint to every processor that runs x86-64 systems of today, which demand the instruction; it never faults.
+    // SAFETY: a hint to every processor that runs x86-64 systems of today, which demand the
+    // instruction; it never faults.
     unsafe {
-        std::arch::asm!("prefetchw [{at}]", at = in(reg) at, options(nostack, preserves_flags, readonly));
+        std::arch::asm!(
+            "prefetchw [{at}]",
+            at = in(reg) at,
+            options(nostack, preserves_flags, readonly),
+        );
     }
     #[cfg(not(all(target_arch = "x86_64", not(miri))))]
     prefetch(at);

@@ -3,34 +3,38 @@
 
 /// The order in which sessions are evicted.
 ///
-/// Expired ones go first under every policy. Above 14 sessions an `add` looks at about twenty of them and then, while something
-/// may have expired and [`Mode::auto_flush`](crate::Mode::auto_flush) is on, at up to sixteen buckets more. Measured at 2,000 to
-/// 1,000,000 sessions: while a tenth of what is stored has expired, less than one `add` in a hundred evicts a session that has not;
-/// where one in a hundred has, most do.
+/// Expired ones go first under every policy. Above 14 sessions an `add` looks at about twenty of
+/// them and then, while something may have expired and
+/// [`Mode::auto_flush`](crate::Mode::auto_flush) is on, at up to sixteen buckets more. Measured at
+/// 2,000 to 1,000,000 sessions: while a tenth of what is stored has expired, less than one `add` in
+/// a hundred evicts a session that has not; where one in a hundred has, most do.
 ///
-/// Sessions that share an id, in different contexts, share fourteen slots, whatever the size of the cache. Where more than three
-/// of them are among fourteen, the next one displaces the last of them, and not the oldest session.
+/// Sessions that share an id, in different contexts, share fourteen slots, whatever the size of the
+/// cache. Where more than three of them are among fourteen, the next one displaces the last of
+/// them, and not the oldest session.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Policy {
-    /// The least recently used. Exact in a cache of up to 14 sessions; above that the oldest of the newcomer's fourteen
-    /// slots, by ages of a 32nd of the capacity in adds. On traces of TLS sessions that keeps 99 % of the hits of an exact list.
-    /// It does not where 2,000 sessions return in one order and then in the reverse, a sawtooth: 95 % at a capacity of 1,024,
-    /// 84 % at 1,500.
+    /// The least recently used. Exact in a cache of up to 14 sessions; above that the oldest of the
+    /// newcomer's fourteen slots, by ages of a 32nd of the capacity in adds. On traces of TLS
+    /// sessions that keeps 99 % of the hits of an exact list. It does not where 2,000 sessions
+    /// return in one order and then in the reverse, a sawtooth: 95 % at a capacity of 1,024, 84 %
+    /// at 1,500.
     #[default]
     Lru,
     /// The first that came in (BoringSSL, OpenSSL 1.1.1). As exact as `Lru`; lookups write nothing.
     Fifo,
-    /// The one that expires soonest (OpenSSL 3 and 4). Exact in a cache of up to 14 sessions, of the newcomer's fourteen
-    /// slots above that.
+    /// The one that expires soonest (OpenSSL 3 and 4). Exact in a cache of up to 14 sessions, of
+    /// the newcomer's fourteen slots above that.
     SoonestExpiry,
 }
 
-/// Sessions that were never used may be this many of a bucket while used ones are protected from them.
+/// Sessions that were never used may be this many of a bucket while used ones are protected from
+/// them.
 const UNTOUCHED_PER_BUCKET: usize = 2;
 
-/// Where a candidate stands in the order of eviction; a larger rank goes earlier. From the top: expired or not, nearness
-/// of the expiry, age, unused or not. Never 0.
+/// Where a candidate stands in the order of eviction; a larger rank goes earlier. From the top:
+/// expired or not, nearness of the expiry, age, unused or not. Never 0.
 pub(crate) type Rank = u64;
 
 const EXPIRED: Rank = 1 << 63;
@@ -56,7 +60,9 @@ impl Policy {
     pub(crate) fn rank_of_date(self, expires: u64, now: u64) -> Rank {
         let expired = if now > expires { EXPIRED } else { 0 };
         match self {
-            Self::SoonestExpiry => expired | (EXPIRES_MAX - expires.min(EXPIRES_MAX)) << EXPIRY_SHIFT,
+            Self::SoonestExpiry => {
+                expired | (EXPIRES_MAX - expires.min(EXPIRES_MAX)) << EXPIRY_SHIFT
+            }
             Self::Lru | Self::Fifo => expired,
         }
     }
@@ -97,7 +103,8 @@ impl<I: Copy> Ranked<I> {
 }
 
 impl<I: Copy> Hunt<I> {
-    /// With `protects_touched`, one that was used goes only if it is expired or few unused are left.
+    /// With `protects_touched`, one that was used goes only if it is expired or few unused are
+    /// left.
     #[inline]
     pub(crate) fn new(protects_touched: bool) -> Self {
         Self {
@@ -133,7 +140,8 @@ impl<I: Copy> Hunt<I> {
     /// The one that goes.
     #[inline]
     pub(crate) fn victim(&self) -> Option<I> {
-        let is_spared = !self.has_met_expired() && self.untouched > UNTOUCHED_PER_BUCKET * self.buckets;
+        let is_spared =
+            !self.has_met_expired() && self.untouched > UNTOUCHED_PER_BUCKET * self.buckets;
         if is_spared { self.first_untouched.item } else { self.first.item }
     }
 }
@@ -172,7 +180,11 @@ mod tests {
         assert_eq!(victim(Policy::Lru, &set, 4, false), Some(0));
         let mut unused: Vec<_> = (1..=9).map(|age| one(age, false, 100)).collect();
         unused.push(one(1, true, 4));
-        assert_eq!(victim(Policy::Lru, &unused, 5, true), Some(9), "a use protects nobody who is expired");
+        assert_eq!(
+            victim(Policy::Lru, &unused, 5, true),
+            Some(9),
+            "a use protects nobody who is expired"
+        );
     }
 
     #[test]

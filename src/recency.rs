@@ -5,19 +5,21 @@ use crate::raw::Stamp;
 use crate::sync::untracked::{AtomicU64, AtomicUsize, Ordering};
 use crossbeam_utils::CachePadded;
 
-/// A clock of adds: it ticks 32 times per capacity, so that six bits span twice the cache. What is older goes next. Where weights
-/// decide how many sessions there are, that number is the capacity.
+/// A clock of adds: it ticks 32 times per capacity, so that six bits span twice the cache. What is
+/// older goes next. Where weights decide how many sessions there are, that number is the capacity.
 ///
-/// Sessions that leave of themselves are adds undone. Else, where half of all tickets are taken, what is never taken would
-/// live through twice as many ticks, more than a stamp can tell apart.
+/// Sessions that leave of themselves are adds undone. Else, where half of all tickets are taken,
+/// what is never taken would live through twice as many ticks, more than a stamp can tell apart.
 ///
-/// A stamp read or written a tick too early or late costs at most one bad victim, hence `untracked`.
+/// A stamp read or written a tick too early or late costs at most one bad victim, hence
+/// `untracked`.
 pub(crate) struct Recency {
     tick: CachePadded<AtomicUsize>,
     adds_per_tick: AtomicUsize,
 }
 
-/// What one thread has placed since it ticked last, less what it removed; below zero in two's complement.
+/// What one thread has placed since it ticked last, less what it removed; below zero in two's
+/// complement.
 #[derive(Debug, Default)]
 pub(crate) struct Turnover(AtomicU64);
 
@@ -36,8 +38,10 @@ const _: () = assert!(AGE_MAX < Stamp::PERIOD - 8);
 
 impl Recency {
     pub(crate) fn new(capacity: usize) -> Self {
-        let recency =
-            Self { tick: CachePadded::new(AtomicUsize::new(0)), adds_per_tick: AtomicUsize::new(1) };
+        let recency = Self {
+            tick: CachePadded::new(AtomicUsize::new(0)),
+            adds_per_tick: AtomicUsize::new(1),
+        };
         recency.set_capacity(capacity);
         recency
     }

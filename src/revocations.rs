@@ -22,8 +22,8 @@ impl Revocations {
         Self(ArcCell::new(HashMap::new()))
     }
 
-    /// Notes that the context's sessions of before the generation `began` are revoked. Copies the list,
-    /// which has one entry for each context ever revoked.
+    /// Notes that the context's sessions of before the generation `began` are revoked. Copies the
+    /// list, which has one entry for each context ever revoked.
     pub(crate) fn note(&self, context: Context, began: Generation, at: Timestamp) {
         let revocation = Revocation { began, at };
         self.0.update(|list| {

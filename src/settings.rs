@@ -11,15 +11,17 @@ use crate::timestamp::Timestamp;
 use std::fmt;
 use std::sync::Arc;
 
-/// What the cache does by itself: the flags of `SSL_CTX_set_session_cache_mode(3)`, said positively.
+/// What the cache does by itself: the flags of `SSL_CTX_set_session_cache_mode(3)`, said
+/// positively.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Mode {
     /// `add` stores (off: `SSL_SESS_CACHE_NO_INTERNAL_STORE`).
     pub store: bool,
-    /// Lookups look (off: `SSL_SESS_CACHE_NO_INTERNAL_LOOKUP`); the miss hook is asked either way. A
-    /// lookup that does not look counts as a miss.
+    /// Lookups look (off: `SSL_SESS_CACHE_NO_INTERNAL_LOOKUP`); the miss hook is asked either way.
+    /// A lookup that does not look counts as a miss.
     pub lookup: bool,
-    /// Adds sweep for expired sessions, a slot each or a bucket in a nearly full cache (off: `SSL_SESS_CACHE_NO_AUTO_CLEAR`).
+    /// Adds sweep for expired sessions, a slot each or a bucket in a nearly full cache (off:
+    /// `SSL_SESS_CACHE_NO_AUTO_CLEAR`).
     pub auto_flush: bool,
     /// A hit and an `add` set the session's date to now, which extends it up to its deadline
     /// (`SSL_SESS_CACHE_UPDATE_TIME`).
@@ -31,13 +33,20 @@ pub struct Mode {
 impl Default for Mode {
     /// Everything on but `update_time`.
     fn default() -> Self {
-        Self { store: true, lookup: true, auto_flush: true, update_time: false, keep_tier_hits: true }
+        Self {
+            store: true,
+            lookup: true,
+            auto_flush: true,
+            update_time: false,
+            keep_tier_hits: true,
+        }
     }
 }
 
 impl Mode {
     fn to_bits(self) -> usize {
-        let flags = [self.store, self.lookup, self.auto_flush, self.update_time, self.keep_tier_hits];
+        let flags =
+            [self.store, self.lookup, self.auto_flush, self.update_time, self.keep_tier_hits];
         flags.iter().enumerate().map(|(bit, &flag)| usize::from(flag) << bit).sum()
     }
 
@@ -101,11 +110,12 @@ type OnRemoved<T> = dyn Fn(&Session<T>, RemovalCause) + Send + Sync;
 type OnMiss<T> = dyn Fn(&Query<'_>) -> Option<Session<T>> + Send + Sync;
 type OnAbsent = dyn Fn(&Query<'_>) + Send + Sync;
 
-/// The callbacks of a cache: OpenSSL's new, remove and get callbacks (`SSL_CTX_sess_set_get_cb(3)`).
+/// The callbacks of a cache: OpenSSL's new, remove and get callbacks
+/// (`SSL_CTX_sess_set_get_cb(3)`).
 ///
-/// A hook is called after the operation took effect, under no guard: it may call any operation of the
-/// same cache. A hook that panics loses nothing; the panic reaches the caller of the operation after
-/// the remaining hooks ran.
+/// A hook is called after the operation took effect, under no guard: it may call any operation of
+/// the same cache. A hook that panics loses nothing; the panic reaches the caller of the operation
+/// after the remaining hooks ran.
 ///
 /// # Order
 ///
@@ -155,18 +165,22 @@ impl<T> Hooks<T> {
         Self { on_added: None, on_removed: None, on_miss: None, on_absent: None }
     }
 
-    /// Called for each session that `add` inserted or that replaced another, and for each that `add`
-    /// would have stored had [`Mode::store`] been on. Not called for what the miss hook supplied.
+    /// Called for each session that `add` inserted or that replaced another, and for each that
+    /// `add` would have stored had [`Mode::store`] been on. Not called for what the miss hook
+    /// supplied.
     #[must_use]
     pub fn on_added(mut self, hook: impl Fn(&Session<T>) + Send + Sync + 'static) -> Self {
         self.on_added = Some(Arc::new(hook));
         self
     }
 
-    /// Called for each session that left, with the cause, by the thread that removed it. Called with
-    /// [`Taken`](RemovalCause::Taken) for a session that the miss hook supplied to `take`.
+    /// Called for each session that left, with the cause, by the thread that removed it. Called
+    /// with [`Taken`](RemovalCause::Taken) for a session that the miss hook supplied to `take`.
     #[must_use]
-    pub fn on_removed(mut self, hook: impl Fn(&Session<T>, RemovalCause) + Send + Sync + 'static) -> Self {
+    pub fn on_removed(
+        mut self,
+        hook: impl Fn(&Session<T>, RemovalCause) + Send + Sync + 'static,
+    ) -> Self {
         self.on_removed = Some(Arc::new(hook));
         self
     }
@@ -181,14 +195,14 @@ impl<T> Hooks<T> {
         self.on_query(move |query| hook(query.id, query.context))
     }
 
-    /// The miss hook with the whole question: asked by `get`, `read` and `take` when nothing usable is
-    /// stored.
+    /// The miss hook with the whole question: asked by `get`, `read` and `take` when nothing usable
+    /// is stored.
     ///
     /// The answer is checked: key equal, resumable, not expired, not of the future, its context not
     /// revoked since it was authenticated. It should carry its own dates
     /// ([`SessionBuilder::created_at`](crate::SessionBuilder::created_at), `timeout`, `deadline`);
-    /// what it does not carry, it is given anew. It is counted as a tier hit, and `get` and `read` add
-    /// it to the cache if [`Mode::keep_tier_hits`] is on.
+    /// what it does not carry, it is given anew. It is counted as a tier hit, and `get` and `read`
+    /// add it to the cache if [`Mode::keep_tier_hits`] is on.
     #[must_use]
     pub fn on_query(
         mut self,
@@ -271,9 +285,9 @@ impl<T> Settings<T> {
         }
     }
 
-    // ORDERING: Relaxed throughout: each setting is one word that takes effect at some moment; the hooks themselves are
-    // published by arc-swap. Setters exchange, so that what they set is in force when they return: a store might wait in the
-    // processor's buffer.
+    // ORDERING: Relaxed throughout: each setting is one word that takes effect at some moment; the
+    // hooks themselves are published by arc-swap. Setters exchange, so that what they set is in
+    // force when they return: a store might wait in the processor's buffer.
 
     #[inline]
     pub(crate) fn mode(&self) -> Mode {
@@ -307,8 +321,8 @@ impl<T> Settings<T> {
     /// Whether any context was revoked.
     #[inline]
     pub(crate) fn has_revocations(&self) -> bool {
-        // ORDERING: Acquire: what was revoked before the flag was seen is in the list; pairs with the
-        // Release in `revoke`. Invisible: arc-swap holds the list, and no model sees into it.
+        // ORDERING: Acquire: what was revoked before the flag was seen is in the list; pairs with
+        // the Release in `revoke`. Invisible: arc-swap holds the list, and no model sees into it.
         self.mode.load(Ordering::Acquire) & REVOKED != 0
     }
 
@@ -359,8 +373,8 @@ impl<T> Settings<T> {
     }
 
     pub(crate) fn set_hooks(&self, hooks: Hooks<T>) {
-        // Kinds of hooks that may be there: never taken back, or another thread's would be silenced. A kind that was removed
-        // costs a look that finds none.
+        // Kinds of hooks that may be there: never taken back, or another thread's would be
+        // silenced. A kind that was removed costs a look that finds none.
         self.present.fetch_or(Self::presence(&hooks), Ordering::Relaxed);
         self.hooks.store(hooks);
     }

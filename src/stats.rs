@@ -27,9 +27,11 @@ pub struct Stats {
     pub timeouts: u64,
     /// Lookups of an id that is stored for other contexts only.
     pub context_misses: u64,
-    /// Sessions that the miss hook supplied (`SSL_CTX_sess_cb_hits`). Their lookups count as misses too.
+    /// Sessions that the miss hook supplied (`SSL_CTX_sess_cb_hits`). Their lookups count as misses
+    /// too.
     pub tier_hits: u64,
-    /// Sessions evicted because the cache was full (`SSL_CTX_sess_cache_full`); the same as `evicted`.
+    /// Sessions evicted because the cache was full (`SSL_CTX_sess_cache_full`); the same as
+    /// `evicted`.
     pub cache_full: u64,
     /// Client handshakes started (`SSL_CTX_sess_connect`), as recorded by an adapter.
     pub connect: u64,
@@ -79,7 +81,8 @@ pub struct Garbage {
     pub bytes: u64,
 }
 
-/// A handshake event that an adapter records: the counters of `SSL_CTX_sess_connect(3)` and its family.
+/// A handshake event that an adapter records: the counters of `SSL_CTX_sess_connect(3)` and its
+/// family.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Handshake {
@@ -163,11 +166,13 @@ impl Counters {
     }
 }
 
-/// The sessions stored, from what all threads counted. `counters` walks over the threads anew each time.
+/// The sessions stored, from what all threads counted. `counters` walks over the threads anew each
+/// time.
 ///
-/// Additions are summed up before removals, and every thread counts a removal before it gives the permit on, so the result
-/// is never above what was stored at the moment between the two sums. A thread that came since the additions were read may
-/// have removed one of them, which is why the walk must be a new one.
+/// Additions are summed up before removals, and every thread counts a removal before it gives the
+/// permit on, so the result is never above what was stored at the moment between the two sums. A
+/// thread that came since the additions were read may have removed one of them, which is why the
+/// walk must be a new one.
 pub(crate) fn number<'c, I: Iterator<Item = &'c Counters>>(counters: impl Fn() -> I) -> usize {
     use Counter::{Added, Evicted, Expired, Flushed, Removed, Taken};
 

@@ -1,9 +1,10 @@
 //! A client's tickets of one server: without locks, bounded in number and in bytes.
 //!
-//! One word says which of eight cells hold a ticket, and in which order. A put claims a free cell, or that of the oldest
-//! ticket, fills it, and appends it to the order. A take claims the cell of the newest ticket, empties it, and frees it.
-//! Each of these steps is one exchange of the whole word. Between its two exchanges a claimed cell is in neither list:
-//! it belongs to the thread that claimed it. INVARIANT(CLAIMED): only that thread touches its content.
+//! One word says which of eight cells hold a ticket, and in which order. A put claims a free cell,
+//! or that of the oldest ticket, fills it, and appends it to the order. A take claims the cell of
+//! the newest ticket, empties it, and frees it. Each of these steps is one exchange of the whole
+//! word. Between its two exchanges a claimed cell is in neither list: it belongs to the thread that
+//! claimed it. INVARIANT(CLAIMED): only that thread touches its content.
 //!
 //! A thread that sleeps there holds one cell back, and nobody waits for it.
 
@@ -17,7 +18,8 @@ const DIGIT_BITS: u32 = 4;
 /// The state of all cells.
 #[derive(Clone, Copy)]
 struct Cells {
-    /// The cells with tickets, oldest in the lowest digit, each as its number plus one; 0 ends the list.
+    /// The cells with tickets, oldest in the lowest digit, each as its number plus one; 0 ends the
+    /// list.
     order: u32,
     /// A bit for each cell that is free.
     free: u8,
@@ -29,12 +31,12 @@ const CAPACITY: usize = 8;
 
 /// Tickets of one server, for clients: the newest comes out first, each at most once.
 ///
-/// Holds up to [`CAPACITY`](Self::CAPACITY) tickets and a number of bytes; where a new one does not fit, the oldest
-/// leave. A server chooses how large its tickets are: the bytes bound what it can make a client hold. All
-/// operations are lock-free.
+/// Holds up to [`CAPACITY`](Self::CAPACITY) tickets and a number of bytes; where a new one does not
+/// fit, the oldest leave. A server chooses how large its tickets are: the bytes bound what it can
+/// make a client hold. All operations are lock-free.
 ///
-/// It is what a client's entry in a [`SessionCache`](crate::SessionCache) holds for TLS 1.3 (RFC 8446, appendix C.4: a
-/// client should not reuse a ticket).
+/// It is what a client's entry in a [`SessionCache`](crate::SessionCache) holds for TLS 1.3 (RFC
+/// 8446, appendix C.4: a client should not reuse a ticket).
 ///
 /// ```
 /// use sessile::TicketRing;
@@ -59,7 +61,8 @@ struct Ticket<V> {
     bytes: u32,
 }
 
-// SAFETY: a cell's content is touched by one thread at a time (INVARIANT(CLAIMED)), and moves from thread to thread.
+// SAFETY: a cell's content is touched by one thread at a time (INVARIANT(CLAIMED)), and moves from
+// thread to thread.
 unsafe impl<V: Send> Send for TicketRing<V> {}
 // SAFETY: as above. A shared ring gives out values, never references to them.
 unsafe impl<V: Send> Sync for TicketRing<V> {}
@@ -110,7 +113,8 @@ impl<V> TicketRing<V> {
     /// Tickets that a ring holds at most; as many as rustls's own client store keeps for a server.
     pub const CAPACITY: usize = CAPACITY;
 
-    /// A ring for tickets of together at most `max_bytes`, by the sizes that are given to [`put`](Self::put).
+    /// A ring for tickets of together at most `max_bytes`, by the sizes that are given to
+    /// [`put`](Self::put).
     pub fn new(max_bytes: u32) -> Self {
         Self {
             cells: AtomicU64::new(Cells::EMPTY.to_word()),
@@ -122,11 +126,13 @@ impl<V> TicketRing<V> {
 
     /// Puts a ticket of `bytes` in. The oldest leave until it fits.
     ///
-    /// False if it is dropped: it is larger than the ring, or other threads are putting in so much at this moment that
-    /// there is no room beside theirs.
+    /// False if it is dropped: it is larger than the ring, or other threads are putting in so much
+    /// at this moment that there is no room beside theirs.
     pub fn put(&self, value: V, bytes: usize) -> bool {
         match u32::try_from(bytes) {
-            Ok(bytes) if bytes <= self.max_bytes => self.put_ticket(Box::new(Ticket { value, bytes })),
+            Ok(bytes) if bytes <= self.max_bytes => {
+                self.put_ticket(Box::new(Ticket { value, bytes }))
+            }
             _ => false,
         }
     }
@@ -200,9 +206,15 @@ impl<V> TicketRing<V> {
         let mut word = self.cells.load(Ordering::Relaxed);
         loop {
             let (result, next) = change(Cells::from_word(word))?;
-            // ORDERING: Acquire and Release: whoever claims a cell sees its content as the thread left it that gave the cell up.
-            // Relaxed on failure: only compared. Model: `tickets_change_hands`.
-            match self.cells.compare_exchange(word, next.to_word(), Ordering::AcqRel, Ordering::Relaxed) {
+            // ORDERING: Acquire and Release: whoever claims a cell sees its content as the thread
+            // left it that gave the cell up. Relaxed on failure: only compared. Model:
+            // `tickets_change_hands`.
+            match self.cells.compare_exchange(
+                word,
+                next.to_word(),
+                Ordering::AcqRel,
+                Ordering::Relaxed,
+            ) {
                 Ok(_) => return Some(result),
                 Err(now) => {
                     word = now;
@@ -279,7 +291,8 @@ mod tests {
             taken
         };
         let mut taken: Vec<u32> = thread::scope(|scope| {
-            let threads: Vec<_> = (0..THREADS).map(|thread| scope.spawn(move || work(thread))).collect();
+            let threads: Vec<_> =
+                (0..THREADS).map(|thread| scope.spawn(move || work(thread))).collect();
             threads.into_iter().flat_map(|thread| thread.join().unwrap()).collect()
         });
         taken.extend(drain(&ring));

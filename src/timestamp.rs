@@ -113,7 +113,10 @@ mod tests {
         assert_eq!(Timestamp::from(10) - second, Timestamp::from(9));
         assert_eq!(Timestamp::MAX + second, Timestamp::MAX);
         assert_eq!(Timestamp::MIN - second, Timestamp::MIN);
-        assert_eq!(Timestamp::from(3).saturating_duration_since(Timestamp::from(9)), Duration::ZERO);
+        assert_eq!(
+            Timestamp::from(3).saturating_duration_since(Timestamp::from(9)),
+            Duration::ZERO
+        );
     }
 
     #[test]

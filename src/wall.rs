@@ -3,12 +3,14 @@
 use std::time::Duration;
 
 /// The second of the wall clock, by the cheapest call there is: it tells when to read a clock. The
-/// same in two calls when no second began between them. `None` where only a real reading would tell.
+/// same in two calls when no second began between them. `None` where only a real reading would
+/// tell.
 #[inline]
 pub(crate) fn second() -> Option<u64> {
     #[cfg(all(any(target_os = "linux", target_os = "android"), not(miri)))]
     {
-        // SAFETY: a null pointer means that the time is wanted as the result alone; the call cannot fail.
+        // SAFETY: a null pointer means that the time is wanted as the result alone; the call cannot
+        // fail.
         Some(unsafe { libc::time(std::ptr::null_mut()) } as u64)
     }
     #[cfg(not(all(any(target_os = "linux", target_os = "android"), not(miri))))]

@@ -2,7 +2,9 @@
 
 mod common;
 
-use common::{End, Gate, START, assert_whole, at, clocked, id, numbers, race, reclaim, scaled, session};
+use common::{
+    End, Gate, START, assert_whole, at, clocked, id, numbers, race, reclaim, scaled, session,
+};
 use sessile::{Added, Mode, Policy, Protocol, Rejection, RemovalCause, Session, SessionCache};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -49,7 +51,8 @@ fn changed_is_the_one_and_zero_of_openssl() {
 fn the_identical_object_changes_nothing_but_one_counter() {
     let (builder, clock) = clocked(3);
     let removals = common::Removals::default();
-    let cache = builder.policy(Policy::Fifo).on_removed(removals.hook()).on_added(|_| {}).build().unwrap();
+    let cache =
+        builder.policy(Policy::Fifo).on_removed(removals.hook()).on_added(|_| {}).build().unwrap();
     let all: Vec<_> = (0..3).map(session).collect();
     for one in &all {
         assert!(cache.add(one.clone()).is_ok_and(|added| added.changed()));
@@ -123,7 +126,9 @@ fn an_object_that_was_removed_by_identity_is_not_resumable_and_refused() {
     let one = session(1);
     assert!(cache.add(one.clone()).is_ok_and(|added| added.changed()));
     assert!(cache.remove(&one));
-    assert!(matches!(cache.add(one.clone()), Err(rejected) if rejected.reason() == Rejection::NotResumable));
+    assert!(
+        matches!(cache.add(one.clone()), Err(rejected) if rejected.reason() == Rejection::NotResumable)
+    );
     assert!(!cache.remove(&one));
     assert!(matches!(cache.add(session(1)), Ok(Added::Inserted)));
 }
@@ -135,13 +140,21 @@ fn a_refusal_changes_nothing_but_one_counter() {
     assert!(cache.add(session(1)).is_ok_and(|added| added.changed()));
     assert!(cache.add(session(2)).is_ok_and(|added| added.changed()));
     let before = cache.stats();
-    let expired =
-        Session::<u64>::builder(id(3)).created_at(START - 10).timeout(Duration::from_secs(9)).build(3);
+    let expired = Session::<u64>::builder(id(3))
+        .created_at(START - 10)
+        .timeout(Duration::from_secs(9))
+        .build(3);
     let dead = Session::<u64>::builder(id(1)).resumable(false).build(1);
-    assert!(matches!(cache.add(expired.clone()), Err(rejected) if rejected.reason() == Rejection::Expired));
-    assert!(matches!(cache.add(dead.clone()), Err(rejected) if rejected.reason() == Rejection::NotResumable));
+    assert!(
+        matches!(cache.add(expired.clone()), Err(rejected) if rejected.reason() == Rejection::Expired)
+    );
+    assert!(
+        matches!(cache.add(dead.clone()), Err(rejected) if rejected.reason() == Rejection::NotResumable)
+    );
     cache.set_mode(Mode { store: false, ..Mode::default() });
-    assert!(matches!(cache.add(session(1)), Err(rejected) if rejected.reason() == Rejection::StoreDisabled));
+    assert!(
+        matches!(cache.add(session(1)), Err(rejected) if rejected.reason() == Rejection::StoreDisabled)
+    );
     let mut after = cache.stats();
     assert_eq!(after.rejected, 3);
     after.rejected = before.rejected;
@@ -212,7 +225,11 @@ fn race_for_an_absent_key(cache: &SessionCache<u64>, threads: usize, rounds: usi
             }
             member.meet(3 * round + 1);
             if thread == 0 {
-                assert_eq!(inserted.swap(0, Ordering::Relaxed), 1, "of all one inserts, round {round}");
+                assert_eq!(
+                    inserted.swap(0, Ordering::Relaxed),
+                    1,
+                    "of all one inserts, round {round}"
+                );
                 assert_eq!(cache.snapshot().len(), 1, "a key was stored twice, round {round}");
                 assert!(cache.take(&id(round as u64)).is_some());
                 assert!(cache.take(&id(round as u64)).is_none());

@@ -1,13 +1,14 @@
 //! Allocation failure: what can be refused is refused whole, and adds do not allocate.
 //!
-//! The allocator of this test refuses what the thread asks for, by number or by size. Out of reach, because the code
-//! below us aborts instead of reporting (`handle_alloc_error`):
-//! - crossbeam-epoch, when it registers a thread (first use of a cache by a thread) and when it seals a bag (once in 64
-//!   retirements, in `collect`, and for each stray);
-//! - the small boxes around a table, the cache's own `Arc`s, and the vectors of `snapshot`, `set_capacity` and of
-//!   departures that a removal hook wants to see.
+//! The allocator of this test refuses what the thread asks for, by number or by size. Out of reach,
+//! because the code below us aborts instead of reporting (`handle_alloc_error`):
+//! - crossbeam-epoch, when it registers a thread (first use of a cache by a thread) and when it
+//!   seals a bag (once in 64 retirements, in `collect`, and for each stray);
+//! - the small boxes around a table, the cache's own `Arc`s, and the vectors of `snapshot`,
+//!   `set_capacity` and of departures that a removal hook wants to see.
 //!
-//! So each test warms the thread up first, and refuses either large blocks or everything between two seals.
+//! So each test warms the thread up first, and refuses either large blocks or everything between
+//! two seals.
 
 mod common;
 
@@ -51,7 +52,8 @@ impl Failing {
     }
 }
 
-// SAFETY: every call is refused, as an allocator may, or passed on to the system's allocator unchanged.
+// SAFETY: every call is refused, as an allocator may, or passed on to the system's allocator
+// unchanged.
 unsafe impl GlobalAlloc for Failing {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         // SAFETY: passed on.
@@ -59,8 +61,11 @@ unsafe impl GlobalAlloc for Failing {
     }
 
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
+        if Self::refuses(layout) {
+            return std::ptr::null_mut();
+        }
         // SAFETY: passed on.
-        if Self::refuses(layout) { std::ptr::null_mut() } else { unsafe { System.alloc_zeroed(layout) } }
+        unsafe { System.alloc_zeroed(layout) }
     }
 
     unsafe fn dealloc(&self, memory: *mut u8, layout: Layout) {
@@ -69,7 +74,8 @@ unsafe impl GlobalAlloc for Failing {
     }
 }
 
-/// Runs `f` while blocks of at least `size` bytes are refused, after `passes` of them; no assertion may fail inside.
+/// Runs `f` while blocks of at least `size` bytes are refused, after `passes` of them; no assertion
+/// may fail inside.
 fn refusing<R>(size: usize, passes: usize, f: impl FnOnce() -> R) -> R {
     PLAN.set(Plan { from_size: size, passes, asked: 0 });
     let result = f();
@@ -110,7 +116,8 @@ fn a_session_that_finds_no_memory_gives_the_payload_back() {
 
 #[test]
 fn a_cache_that_finds_no_memory_for_its_table_is_an_error() {
-    for capacity in [Capacity::Sessions(1_000_000), Capacity::Sessions(20_480), Capacity::Unbounded] {
+    for capacity in [Capacity::Sessions(1_000_000), Capacity::Sessions(20_480), Capacity::Unbounded]
+    {
         let built = refusing(10_000, 0, || SessionCache::<u64>::new(capacity).map(|_| ()));
         assert_eq!(built, Err(BuildError::OutOfMemory), "{capacity:?}");
         assert!(SessionCache::<u64>::new(capacity).is_ok());
@@ -131,7 +138,10 @@ fn a_resize_that_finds_no_memory_changes_nothing() {
         assert!(cache.add(session(1_000_000)).is_ok_and(|added| added.changed()));
         assert!(cache.len() <= from);
         cache.set_capacity(50_000).unwrap();
-        assert!((2_000_000..2_010_000).all(|n| cache.add(session(n)).is_ok_and(|added| added.changed())));
+        assert!(
+            (2_000_000..2_010_000)
+                .all(|n| cache.add(session(n)).is_ok_and(|added| added.changed()))
+        );
         assert!(cache.len() >= 10_000);
         assert_whole(&cache);
     }
@@ -211,7 +221,8 @@ fn adds_allocate_a_few_times_in_a_batch_and_lookups_never() {
     }
 }
 
-/// Whichever block is refused on the way to a session and into the cache: it is stored, or it was never made.
+/// Whichever block is refused on the way to a session and into the cache: it is stored, or it was
+/// never made.
 #[test]
 fn whichever_allocation_fails_counts_stay_right() {
     let ledger = Ledger::new();
@@ -224,7 +235,8 @@ fn whichever_allocation_fails_counts_stay_right() {
         let before = cache.stats();
         let payload = ledger.payload(passes);
         let builder = Session::<common::Payload>::builder(id_of(&[passes as u8 + 1]));
-        let added = refusing(0, passes as usize, || builder.try_build(payload).map(|one| cache.add(one)));
+        let added =
+            refusing(0, passes as usize, || builder.try_build(payload).map(|one| cache.add(one)));
         let stored = u64::from(added.is_ok());
         assert_eq!(added.is_ok(), passes > 0, "the session is all that needs memory");
         drop(added);

@@ -1,4 +1,5 @@
-//! The shape of the API that other code relies on: what may be sent, shared and copied, and what may not.
+//! The shape of the API that other code relies on: what may be sent, shared and copied, and what
+//! may not.
 
 mod common;
 
@@ -10,7 +11,8 @@ use std::fmt::Debug;
 use std::rc::Rc;
 use std::sync::Arc;
 
-/// Tells at compile time that a type does not implement a trait: two implementations would apply if it did.
+/// Tells at compile time that a type does not implement a trait: two implementations would apply if
+/// it did.
 macro_rules! assert_not {
     ($type:ty: $($bound:tt)+) => {
         const _: () = {
@@ -117,7 +119,8 @@ fn errors_are_errors_and_say_something() {
         Rejection::Contention,
         Rejection::Allocation,
     ];
-    let said: std::collections::HashSet<String> = rejections.iter().map(ToString::to_string).collect();
+    let said: std::collections::HashSet<String> =
+        rejections.iter().map(ToString::to_string).collect();
     assert_eq!(said.len(), rejections.len());
 }
 
@@ -145,8 +148,11 @@ fn a_payload_need_be_nothing_but_shareable() {
     let cache = SessionCache::new(2).unwrap();
     assert!(cache.add(Session::new(id(1), Opaque(1))).is_ok_and(|added| added.changed()));
     assert!(cache.add(Session::new(id(1), Opaque(2))).is_ok_and(|added| added.changed()));
-    let unsized_behind: SessionCache<Box<dyn Fn() -> u8 + Send + Sync>> = SessionCache::new(2).unwrap();
-    assert!(unsized_behind.add(Session::new(id(1), Box::new(|| 7))).is_ok_and(|added| added.changed()));
+    let unsized_behind: SessionCache<Box<dyn Fn() -> u8 + Send + Sync>> =
+        SessionCache::new(2).unwrap();
+    assert!(
+        unsized_behind.add(Session::new(id(1), Box::new(|| 7))).is_ok_and(|added| added.changed())
+    );
     assert_eq!(unsized_behind.read(&id(1), |session| session()), Some(7));
     #[repr(align(256))]
     struct Aligned(u64);
@@ -156,7 +162,8 @@ fn a_payload_need_be_nothing_but_shareable() {
     assert_eq!((found.0, std::ptr::from_ref(&*found).addr() % 256), (5, 0));
     let empty = SessionCache::new(2).unwrap();
     assert!(
-        empty.add(Session::new(id(1), ())).is_ok_and(|added| added.changed()) && empty.get(&id(1)).is_some()
+        empty.add(Session::new(id(1), ())).is_ok_and(|added| added.changed())
+            && empty.get(&id(1)).is_some()
     );
 }
 

@@ -47,7 +47,11 @@ fn a_full_cache_stays_full_and_never_above() {
         for n in 0..3 * capacity as u64 {
             assert!(matches!(cache.add(session(n)), Ok(Added::Inserted)));
             assert!(cache.len() <= capacity);
-            assert_eq!(cache.read(&id(n), |found| **found), Some(n), "the newest is never the victim");
+            assert_eq!(
+                cache.read(&id(n), |found| **found),
+                Some(n),
+                "the newest is never the victim"
+            );
         }
         assert_holds(cache.len(), capacity);
         assert_whole(&cache);
@@ -62,12 +66,16 @@ fn room_that_was_made_is_used() {
             assert!(cache.add(session(n)).is_ok_and(|added| added.changed()));
         }
         let before = cache.stats().evicted;
-        let removed = (0..capacity as u64).step_by(2).filter(|&n| cache.remove_id(&id(n))).count() as u64;
+        let removed =
+            (0..capacity as u64).step_by(2).filter(|&n| cache.remove_id(&id(n))).count() as u64;
         for n in 0..removed {
             assert!(cache.add(session(1_000_000 + n)).is_ok_and(|added| added.changed()));
         }
         let evicted = cache.stats().evicted - before;
-        assert!(evicted * 1000 <= capacity as u64, "{evicted} evictions where there was room for all");
+        assert!(
+            evicted * 1000 <= capacity as u64,
+            "{evicted} evictions where there was room for all"
+        );
         assert_holds(cache.len(), capacity);
     }
 }
@@ -141,10 +149,12 @@ fn four_threads_against_the_limit_end_exactly_at_it() {
                 race(4, |thread| {
                     for n in 0..each {
                         let n = thread as u64 * each + n;
-                        // A thread that lost its processor in the middle of an add holds the only permit of
-                        // the smallest cache: the others give up after a while, and come again.
+                        // A thread that lost its processor in the middle of an add holds the only
+                        // permit of the smallest cache: the others give up after a while, and come
+                        // again.
                         let mut added = cache.add(session(n));
-                        while added.as_ref().is_err_and(|one| one.reason() == Rejection::Contention) {
+                        while added.as_ref().is_err_and(|one| one.reason() == Rejection::Contention)
+                        {
                             added = cache.add(session(n));
                         }
                         assert!(matches!(added, Ok(Added::Inserted)), "{added:?}");
@@ -170,7 +180,9 @@ fn idle_threads_do_not_keep_capacity_to_themselves() {
             scope.spawn(move || {
                 for n in 0..200 {
                     assert!(
-                        cache.add(session(1_000_000 * (thread + 1) + n)).is_ok_and(|added| added.changed())
+                        cache
+                            .add(session(1_000_000 * (thread + 1) + n))
+                            .is_ok_and(|added| added.changed())
                     );
                 }
                 for n in 0..200 {

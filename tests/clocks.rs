@@ -153,7 +153,8 @@ impl Clock for Counting {
 #[test]
 fn an_operation_asks_the_clock_once() {
     let asked = Arc::new(AtomicU64::new(0));
-    let cache = SessionCache::builder().capacity(2).clock(Counting(Arc::clone(&asked))).build().unwrap();
+    let cache =
+        SessionCache::builder().capacity(2).clock(Counting(Arc::clone(&asked))).build().unwrap();
     let once = |what: &str, operation: &dyn Fn()| {
         let before = asked.load(Ordering::Relaxed);
         operation();
@@ -220,10 +221,17 @@ fn the_timeout_of_the_cache_is_changed_for_later_sessions_only() {
     assert!(cache.add(before.clone()).is_ok_and(|added| added.changed()));
     cache.set_timeout(Duration::from_secs(100));
     assert!(cache.add(after.clone()).is_ok_and(|added| added.changed()));
-    assert_eq!((before.expires_at(), after.expires_at()), (Some(at(START + 10)), Some(at(START + 100))));
+    assert_eq!(
+        (before.expires_at(), after.expires_at()),
+        (Some(at(START + 10)), Some(at(START + 100)))
+    );
     let own = Session::<u64>::builder(id(3)).timeout(Duration::from_secs(5)).build(3);
     assert!(cache.add(own.clone()).is_ok_and(|added| added.changed()));
-    assert_eq!(own.expires_at(), Some(at(START + 5)), "a session's own timeout goes before the cache's");
+    assert_eq!(
+        own.expires_at(),
+        Some(at(START + 5)),
+        "a session's own timeout goes before the cache's"
+    );
     clock.advance(11);
     assert_eq!(numbers(&cache).iter().filter(|&&n| cache.get(&id(n)).is_some()).count(), 1);
 }

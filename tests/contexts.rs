@@ -130,7 +130,9 @@ fn a_view_refuses_what_belongs_elsewhere() {
     let cache = SessionCache::new(10).unwrap();
     let view = cache.view(context(1));
     let stranger = of(context(2), 1);
-    assert!(matches!(view.add(stranger.clone()), Err(rejected) if rejected.reason() == Rejection::Context));
+    assert!(
+        matches!(view.add(stranger.clone()), Err(rejected) if rejected.reason() == Rejection::Context)
+    );
     assert_eq!(Session::handle_count(&stranger), 1);
     assert!(matches!(view.add(of(context(1), 1)), Ok(Added::Inserted)));
     let narrow = view.protocol(Protocol::TLS1_3);
@@ -254,7 +256,10 @@ fn what_comes_after_a_revocation_is_found_and_what_was_there_never_comes_back() 
     cache.revoke(context);
     assert!(cache.view(context).get(&id(1)).is_none(), "once more");
     cache.set_mode(Mode { update_time: true, ..Mode::default() });
-    assert!(cache.is_revoked(&context, under_way), "a mode that is set later forgets no revocation");
+    assert!(
+        cache.is_revoked(&context, under_way),
+        "a mode that is set later forgets no revocation"
+    );
     assert_whole(&cache);
 }
 
@@ -320,7 +325,8 @@ fn what_may_not_be_used_yet_is_a_miss_though_the_id_is_known_elsewhere() {
     for is_first in [true, false] {
         let (builder, _clock) = clocked(10);
         let cache = builder.build().unwrap();
-        let early = Session::<u64>::builder(id(1)).context(context(1)).created_at(START + 50).build(1);
+        let early =
+            Session::<u64>::builder(id(1)).context(context(1)).created_at(START + 50).build(1);
         let mut both = [early, of(context(2), 1)];
         if is_first {
             both.reverse();

@@ -97,7 +97,11 @@ fn under_stress_everything_that_was_made_is_freed() {
             race(threads, |thread| work(&cache, &ledger, thread as u64, each));
             assert_whole(&cache);
             reclaim(&cache);
-            assert_eq!(ledger.alive(), cache.len(), "what the threads left behind is freed by collect");
+            assert_eq!(
+                ledger.alive(),
+                cache.len(),
+                "what the threads left behind is freed by collect"
+            );
             assert_eq!(cache.stats().garbage, sessile::Garbage::default());
             drop(cache);
             assert_eq!(ledger.alive(), 0);
@@ -182,7 +186,8 @@ fn handles_outlive_the_cache_on_other_threads() {
     }
 }
 
-/// Runs `f` on a thread that is gone afterwards. A scope alone does not wait for the end of thread-local storage.
+/// Runs `f` on a thread that is gone afterwards. A scope alone does not wait for the end of
+/// thread-local storage.
 fn gone(f: impl FnOnce() + Send) {
     std::thread::scope(|scope| scope.spawn(f).join().expect("no panic"));
 }
@@ -203,7 +208,8 @@ fn a_thread_that_is_gone_leaves_nothing_behind_after_collect() {
     }
 }
 
-/// Without a collect too, as long as others work: what an exited thread retired goes by their hands.
+/// Without a collect too, as long as others work: what an exited thread retired goes by their
+/// hands.
 #[test]
 fn what_a_gone_thread_left_is_freed_by_the_work_of_others() {
     let (ledger, others) = (Ledger::new(), Ledger::new());
@@ -256,7 +262,11 @@ impl Drop for Collector {
 #[test]
 fn payloads_that_collect_are_freed_without_recursion() {
     let cache = Arc::new(
-        SessionCache::<Collector>::builder().capacity(14).garbage_limit(usize::MAX).build().unwrap(),
+        SessionCache::<Collector>::builder()
+            .capacity(14)
+            .garbage_limit(usize::MAX)
+            .build()
+            .unwrap(),
     );
     let stored = |n| Session::new(id(n), Collector(Arc::downgrade(&cache)));
     assert!(cache.add(stored(1)).is_ok_and(|added| added.changed()));
@@ -291,7 +301,10 @@ impl Drop for Prober {
         let left = cache.add(bystander.clone()).is_ok() && cache.remove_id(&id(77));
         reclaim(&cache);
         self.tried.fetch_add(1, Ordering::Relaxed);
-        self.freed.fetch_add(usize::from(left && Session::handle_count(&bystander) == 1), Ordering::Relaxed);
+        self.freed.fetch_add(
+            usize::from(left && Session::handle_count(&bystander) == 1),
+            Ordering::Relaxed,
+        );
         IS_PROBING.set(false);
     }
 }
@@ -301,11 +314,19 @@ fn payloads_are_freed_after_the_guard() {
     let cache = Arc::new(SessionCache::new(100).unwrap());
     let (tried, freed) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
     for n in 0..1000 {
-        let prober =
-            Prober { cache: Arc::downgrade(&cache), tried: Arc::clone(&tried), freed: Arc::clone(&freed) };
-        assert!(cache.add(Session::new(id(100 + n), Some(prober))).is_ok_and(|added| added.changed()));
+        let prober = Prober {
+            cache: Arc::downgrade(&cache),
+            tried: Arc::clone(&tried),
+            freed: Arc::clone(&freed),
+        };
+        assert!(
+            cache.add(Session::new(id(100 + n), Some(prober))).is_ok_and(|added| added.changed())
+        );
         assert!(cache.remove_id(&id(100 + n)));
     }
     let (tried, freed) = (tried.load(Ordering::Relaxed), freed.load(Ordering::Relaxed));
-    assert!(tried > 0 && freed == tried, "{tried} were freed by adds and removals, {freed} after the guard");
+    assert!(
+        tried > 0 && freed == tried,
+        "{tried} were freed by adds and removals, {freed} after the guard"
+    );
 }

@@ -187,7 +187,8 @@ fn a_flood_does_not_push_out_what_is_new() {
     for n in 0..scaled(100_000, 20_000) {
         assert!(matches!(cache.add(session(n)), Ok(Added::Inserted)));
         assert!(cache.get(&id(n)).is_some(), "visible to the very next lookup");
-        // A ticket is used once, and late. With the late uses an exact list would be turned over by half in between.
+        // A ticket is used once, and late. With the late uses an exact list would be turned over by
+        // half in between.
         if n >= 500 && cache.read(&id(n - 500), |_| ()).is_none() {
             early += 1;
         }
@@ -197,7 +198,8 @@ fn a_flood_does_not_push_out_what_is_new() {
 
 #[test]
 fn protection_keeps_used_sessions_through_a_flood_of_unused_ones() {
-    let build = |protect| SessionCache::builder().capacity(10).protect_reused(protect).build().unwrap();
+    let build =
+        |protect| SessionCache::builder().capacity(10).protect_reused(protect).build().unwrap();
     for (protect, survivors) in [(true, vec![0, 1, 2, 3, 4]), (false, vec![])] {
         let cache: SessionCache<u64> = build(protect);
         for n in 0..5 {
@@ -217,10 +219,15 @@ fn protection_keeps_used_sessions_through_a_flood_of_unused_ones() {
 fn the_order_of_one_set_holds_for_any_number_of_uses() {
     for uses in (1..400).step_by(7) {
         let removals = Removals::default();
-        let cache = SessionCache::builder().capacity(14).on_removed(removals.hook()).build().unwrap();
+        let cache =
+            SessionCache::builder().capacity(14).on_removed(removals.hook()).build().unwrap();
         (0..14).for_each(|n| assert!(cache.add(session(n)).is_ok_and(|added| added.changed())));
         (0..uses).for_each(|n| assert!(cache.get(&id(1 + n % 13)).is_some()));
         assert!(cache.add(session(14)).is_ok_and(|added| added.changed()));
-        assert_eq!(removals.take(), [(0, RemovalCause::Evicted)], "after {uses} uses of the others");
+        assert_eq!(
+            removals.take(),
+            [(0, RemovalCause::Evicted)],
+            "after {uses} uses of the others"
+        );
     }
 }

@@ -1,4 +1,5 @@
-//! Where the weight binds: the order is as good as by count, and so is the time, however few sessions the bytes allow.
+//! Where the weight binds: the order is as good as by count, and so is the time, however few
+//! sessions the bytes allow.
 
 mod common;
 
@@ -17,8 +18,9 @@ fn weight_of(n: u64) -> u64 {
 }
 
 fn weighed(capacity: usize, max_weight: u64) -> SessionCache<u64> {
-    let builder =
-        SessionCache::builder().capacity(capacity).weigher(|one: &Session<u64>| weight_of(**one) as usize);
+    let builder = SessionCache::builder()
+        .capacity(capacity)
+        .weigher(|one: &Session<u64>| weight_of(**one) as usize);
     builder.max_weight(max_weight as usize).build().unwrap()
 }
 
@@ -37,7 +39,13 @@ struct Exact {
 
 impl Exact {
     fn new(capacity: usize, max_weight: u64) -> Self {
-        Self { places: HashMap::new(), order: BTreeMap::new(), moments: 0, room: max_weight, capacity }
+        Self {
+            places: HashMap::new(),
+            order: BTreeMap::new(),
+            moments: 0,
+            room: max_weight,
+            capacity,
+        }
     }
 
     fn place(&mut self, n: u64) {
@@ -78,8 +86,8 @@ impl Exact {
     }
 }
 
-/// Hits of the cache and of the exact list. Each client gets a session and comes back once, with `single_use` to take it, else
-/// to use it and come again; most soon, some late.
+/// Hits of the cache and of the exact list. Each client gets a session and comes back once, with
+/// `single_use` to take it, else to use it and come again; most soon, some late.
 fn hits(cache: &SessionCache<u64>, max_weight: u64, single_use: bool, adds: u64) -> (u64, u64) {
     let fit = max_weight / MEAN;
     let mut exact = Exact::new(cache.capacity(), max_weight);
@@ -127,7 +135,10 @@ fn the_order_is_nearly_that_of_an_exact_list_by_bytes() {
             // Enough of them that chance takes no part.
             let adds = (fit * scaled(40, 10)).max(4000);
             let share = share_of_exact(fit, slots_for, single_use, adds);
-            assert!(share >= 95.0, "{share} % of the hits: {fit} in a cache for {slots_for} times as many");
+            assert!(
+                share >= 95.0,
+                "{share} % of the hits: {fit} in a cache for {slots_for} times as many"
+            );
         }
     }
 }
@@ -147,7 +158,8 @@ fn shares_of_the_hits_of_an_exact_list() {
     }
 }
 
-/// The median and the longest of the adds to a cache that is full, the longest as the least of several rounds.
+/// The median and the longest of the adds to a cache that is full, the longest as the least of
+/// several rounds.
 fn times(cache: &SessionCache<u64>, fit: u64) -> (Duration, Duration) {
     let mut next = 0;
     let mut lap = |adds: u64| -> Vec<Duration> {

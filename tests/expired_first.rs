@@ -13,12 +13,15 @@ fn session(n: u64, timeout: Duration) -> Session<u64> {
     Session::<u64>::builder(id(n)).timeout(timeout).build(n)
 }
 
-/// A cache whose first `expired` sessions have expired, with `live` more that have not, and then `added` more. Returns how
-/// many of the live ones are lost, and how many of the expired are still there.
+/// A cache whose first `expired` sessions have expired, with `live` more that have not, and then
+/// `added` more. Returns how many of the live ones are lost, and how many of the expired are still
+/// there.
 fn lost_and_left(builder: Builder, [expired, live, added]: [u64; 3]) -> (u64, u64) {
     let (builder, clock) = builder;
     let cache: SessionCache<u64> = builder.build().unwrap();
-    let add = |n: u64, timeout| assert!(cache.add(session(n, timeout)).is_ok_and(|added| added.changed()));
+    let add = |n: u64, timeout| {
+        assert!(cache.add(session(n, timeout)).is_ok_and(|added| added.changed()))
+    };
     // In turns, so that neither is older.
     let (mut soon, mut later) = (0, 0);
     while soon + later < expired + live {
@@ -33,7 +36,8 @@ fn lost_and_left(builder: Builder, [expired, live, added]: [u64; 3]) -> (u64, u6
     let before = cache.stats();
     clock.set(START + 101);
     (expired + live..expired + live + added).for_each(|n| add(n, LATER));
-    let lost = (expired..expired + live + added).filter(|&n| cache.peek(&id(n)).is_none()).count() as u64;
+    let lost =
+        (expired..expired + live + added).filter(|&n| cache.peek(&id(n)).is_none()).count() as u64;
     let left = (0..expired).filter(|&n| cache.peek(&id(n)).is_some()).count() as u64;
     assert_whole(&cache);
     let after = cache.stats();
@@ -48,7 +52,10 @@ fn valid_sessions_stay_while_expired_ones_make_room() {
     for policy in [Policy::Lru, Policy::Fifo, Policy::SoonestExpiry] {
         let (builder, clock) = clocked(400);
         let (lost, left) = lost_and_left((builder.policy(policy), clock), [200, 200, 200]);
-        assert!(lost <= 2, "{policy:?}: {lost} valid sessions were lost, {left} expired ones are left");
+        assert!(
+            lost <= 2,
+            "{policy:?}: {lost} valid sessions were lost, {left} expired ones are left"
+        );
     }
 }
 
@@ -61,7 +68,8 @@ fn expired_sessions_go_first_without_a_sweep() {
     assert!(lost <= 3, "{lost} valid sessions were lost, {left} expired ones are left");
 }
 
-/// As long as a tenth of what is stored has expired, one add in two hundred at most evicts a session that has not.
+/// As long as a tenth of what is stored has expired, one add in two hundred at most evicts a
+/// session that has not.
 #[test]
 fn hardly_a_live_session_is_lost_while_one_in_ten_has_expired() {
     for capacity in [2_000, 20_000, scaled(100_000, 20_000)] {
@@ -69,7 +77,10 @@ fn hardly_a_live_session_is_lost_while_one_in_ten_has_expired() {
             let part = |percent: u64| capacity / 100 * percent;
             let case = [expired, live, added].map(part);
             let (lost, left) = lost_and_left(clocked(capacity as usize), case);
-            assert!(lost <= 3 + case[2] / 200, "{lost} of {capacity}, {left} expired are left: {case:?}");
+            assert!(
+                lost <= 3 + case[2] / 200,
+                "{lost} of {capacity}, {left} expired are left: {case:?}"
+            );
         }
     }
 }
@@ -82,7 +93,9 @@ fn live_sessions_lost_while_expired_ones_are_there() {
             let part = |percent: u64| capacity / 100 * percent;
             let case = [expired, live, added].map(part);
             let (lost, left) = lost_and_left(clocked(capacity as usize), case);
-            println!("{capacity:8}: expired, live, added {case:?}: live lost {lost}, expired left {left}");
+            println!(
+                "{capacity:8}: expired, live, added {case:?}: live lost {lost}, expired left {left}"
+            );
         }
     }
 }

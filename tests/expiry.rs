@@ -7,7 +7,10 @@ use sessile::{Added, Policy, Rejection, RemovalCause, Session, SessionCache};
 use std::time::Duration;
 
 fn dated(n: u64, created: u64, seconds: u64) -> Session<u64> {
-    Session::<u64>::builder(id(n)).created_at(created).timeout(Duration::from_secs(seconds)).build(n)
+    Session::<u64>::builder(id(n))
+        .created_at(created)
+        .timeout(Duration::from_secs(seconds))
+        .build(n)
 }
 
 #[test]
@@ -88,8 +91,10 @@ fn a_sum_beyond_the_largest_second_saturates() {
     let (builder, clock) = clocked(10);
     let cache = builder.build().unwrap();
     let endless = Session::<u64>::builder(id(1)).created_at(START).timeout(Duration::MAX).build(1);
-    let late =
-        Session::<u64>::builder(id(2)).created_at(u64::MAX - 5).timeout(Duration::from_secs(100)).build(2);
+    let late = Session::<u64>::builder(id(2))
+        .created_at(u64::MAX - 5)
+        .timeout(Duration::from_secs(100))
+        .build(2);
     assert!(cache.add(endless.clone()).is_ok_and(|added| added.changed()));
     assert!(cache.add(late).is_ok_and(|added| added.changed()));
     assert_eq!(endless.expires_at(), None, "nothing bounds it");
@@ -197,14 +202,22 @@ fn expired_left_after_adds(capacity: usize, auto_flush: bool, shorten: bool, add
 #[test]
 fn adds_sweep_what_nobody_looks_for() {
     for capacity in [10, 100, 3000] {
-        assert_eq!(expired_left_after_adds(capacity, true, false, 5 * capacity), 0, "capacity {capacity}");
+        assert_eq!(
+            expired_left_after_adds(capacity, true, false, 5 * capacity),
+            0,
+            "capacity {capacity}"
+        );
     }
 }
 
 #[test]
 fn adds_sweep_what_was_shortened_while_stored_too() {
     for capacity in [10, 100, 3000] {
-        assert_eq!(expired_left_after_adds(capacity, true, true, 150 * capacity), 0, "capacity {capacity}");
+        assert_eq!(
+            expired_left_after_adds(capacity, true, true, 150 * capacity),
+            0,
+            "capacity {capacity}"
+        );
     }
 }
 

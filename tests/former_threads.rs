@@ -1,6 +1,7 @@
 //! Threads that are gone, and threads that wait for a processor: neither costs the others anything.
 //!
-//! The long forms are ignored: `cargo test --release --test former_threads -- --ignored --nocapture --test-threads 1`.
+//! The long forms are ignored: `cargo test --release --test former_threads -- --ignored --nocapture
+//! --test-threads 1`.
 
 mod common;
 
@@ -10,7 +11,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Barrier, mpsc};
 use std::time::Instant;
 
-/// Runs `work` on so many threads, which are all there at the same time, and waits until they are gone.
+/// Runs `work` on so many threads, which are all there at the same time, and waits until they are
+/// gone.
 fn on_threads(count: usize, work: impl Fn(usize) + Sync) {
     let barrier = Barrier::new(count);
     std::thread::scope(|scope| {
@@ -123,7 +125,9 @@ fn one_collect_frees_behind(threads: usize, stalls: bool) {
 #[test]
 fn one_collect_frees_what_was_removed_behind_many_threads() {
     for stalls in [false, true] {
-        [1, 24, 32, 256, 1000].into_iter().for_each(|threads| one_collect_frees_behind(threads, stalls));
+        [1, 24, 32, 256, 1000]
+            .into_iter()
+            .for_each(|threads| one_collect_frees_behind(threads, stalls));
     }
 }
 
@@ -144,7 +148,8 @@ fn permits_of_threads_that_exit_are_not_lost() {
     assert!(cache.stats().evicted <= 20, "{:?}", cache.stats());
 }
 
-/// How many adds of sessions with this weight are refused as garbage, and as contention, though nobody is in `read`.
+/// How many adds of sessions with this weight are refused as garbage, and as contention, though
+/// nobody is in `read`.
 fn refused(threads: u64, weight: usize, adds: u64) -> [usize; 2] {
     let limit = 64 << 20;
     let builder = SessionCache::builder().capacity(limit / 2 / weight).garbage_limit(limit);

@@ -40,7 +40,8 @@ fn while_a_reader_stalls<R>(cache: &SessionCache<Block>, work: impl FnOnce() -> 
         is_inside.recv().unwrap();
         let result = work();
         drop(release);
-        // A scope alone does not wait for the end of the thread's storage, which may hold a guard for a moment.
+        // A scope alone does not wait for the end of the thread's storage, which may hold a guard
+        // for a moment.
         reader.join().expect("the reader ends well");
         result
     })
@@ -67,7 +68,10 @@ fn a_stalled_reader_costs_lost_adds_and_not_memory() {
     while_a_reader_stalls(&cache, || {
         let accepted = replace_until_refused(&cache);
         let held = accepted * size_of::<Block>() as u64;
-        assert!(held >= LIMIT as u64 / 2, "the limit is used before adds are refused: {held} bytes");
+        assert!(
+            held >= LIMIT as u64 / 2,
+            "the limit is used before adds are refused: {held} bytes"
+        );
         let rejected = cache.stats().rejected;
         for n in 0..1000 {
             assert!(
@@ -108,7 +112,9 @@ fn evictions_are_refused_like_replacements() {
                 match cache.add(block(n)) {
                     Ok(Added::Inserted) => last = Some(n),
                     other => {
-                        assert!(matches!(other, Err(rejected) if rejected.reason() == Rejection::Garbage));
+                        assert!(
+                            matches!(other, Err(rejected) if rejected.reason() == Rejection::Garbage)
+                        );
                         break;
                     }
                 }
@@ -157,7 +163,9 @@ fn adds_and_takes_in_turns_keep_the_limit() {
             match cache.add(block(n)) {
                 Ok(Added::Inserted) => assert_eq!(cache.take(&id(n)).unwrap()[0], n),
                 other => {
-                    assert!(matches!(other, Err(rejected) if rejected.reason() == Rejection::Garbage));
+                    assert!(
+                        matches!(other, Err(rejected) if rejected.reason() == Rejection::Garbage)
+                    );
                     refused += 1;
                 }
             }
@@ -168,7 +176,8 @@ fn adds_and_takes_in_turns_keep_the_limit() {
     assert_whole(&cache);
 }
 
-/// More is stored than half of the limit: half of the limit is there to be used, and what is stored comes on top, once.
+/// More is stored than half of the limit: half of the limit is there to be used, and what is stored
+/// comes on top, once.
 #[test]
 fn a_cache_larger_than_the_limit_works_within_half_of_it() {
     let cache = limited(2000);
@@ -190,7 +199,8 @@ fn after_the_stall_adds_work_again() {
     let cache = limited(10);
     while_a_reader_stalls(&cache, || replace_until_refused(&cache));
     // Each refused add works the backlog off a little; no collect is needed.
-    let refused = (0..1000).take_while(|_| !cache.add(block(1)).is_ok_and(|added| added.changed())).count();
+    let refused =
+        (0..1000).take_while(|_| !cache.add(block(1)).is_ok_and(|added| added.changed())).count();
     assert!(refused < 200, "refused {refused} times after the stall");
     for _ in 0..scaled(20_000, 5_000) {
         assert!(cache.add(block(1)).is_ok_and(|added| added.changed()));
@@ -207,7 +217,10 @@ fn collect_after_the_stall_frees_everything() {
         replace_until_refused(&cache);
         let before = cache.stats().garbage;
         cache.collect();
-        assert!(cache.stats().garbage.sessions > before.sessions / 2, "not under the reader's feet");
+        assert!(
+            cache.stats().garbage.sessions > before.sessions / 2,
+            "not under the reader's feet"
+        );
     });
     reclaim(&cache);
     assert_eq!(cache.stats().garbage, Garbage::default());

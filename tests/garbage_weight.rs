@@ -29,9 +29,11 @@ fn stalled<R>(cache: &SessionCache<u64>, work: impl FnOnce() -> R) -> R {
     })
 }
 
-/// Threads that replace until they are refused; then everything is removed. Returns the most garbage.
+/// Threads that replace until they are refused; then everything is removed. Returns the most
+/// garbage.
 fn most_garbage(threads: usize, round: u64) -> u64 {
-    let builder = SessionCache::builder().capacity(100).garbage_limit(LIMIT).weigher(|_: &Session<u64>| MIB);
+    let builder =
+        SessionCache::builder().capacity(100).garbage_limit(LIMIT).weigher(|_: &Session<u64>| MIB);
     let cache = builder.build().unwrap();
     let add = |n: u64, payload| cache.add(Session::new(id(n), payload));
     assert!((0..KEYS).chain([u64::MAX]).all(|n| add(n, n).is_ok_and(|added| added.changed())));
@@ -45,7 +47,10 @@ fn most_garbage(threads: usize, round: u64) -> u64 {
             }
         });
         let used = cache.stats().garbage.bytes;
-        assert!(used + KEYS * MIB as u64 + 3 * MIB as u64 > LIMIT as u64, "the limit is used: {used}");
+        assert!(
+            used + KEYS * MIB as u64 + 3 * MIB as u64 > LIMIT as u64,
+            "the limit is used: {used}"
+        );
         cache.clear();
         cache.stats().garbage.bytes
     })
@@ -62,7 +67,8 @@ fn replacements_beside_each_other_keep_the_limit() {
 #[test]
 #[ignore = "minutes"]
 fn many_replacements_beside_each_other_keep_the_limit() {
-    let over = |threads| (0..3000).filter(|&round| most_garbage(threads, round) > LIMIT as u64).count();
+    let over =
+        |threads| (0..3000).filter(|&round| most_garbage(threads, round) > LIMIT as u64).count();
     for threads in [8, 24] {
         println!("{threads} threads: over the limit in {} of 3000 rounds", over(threads));
     }

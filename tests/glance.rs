@@ -1,4 +1,5 @@
-//! Operations that end at a glance, and those that look again: a caller cannot tell which was which.
+//! Operations that end at a glance, and those that look again: a caller cannot tell which was
+//! which.
 
 mod common;
 
@@ -7,7 +8,8 @@ use sessile::{Added, Clock, Context, Session, SessionCache, Timestamp};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-/// Lookups of every outcome on threads that change caches all the time: each is counted once, as what it was.
+/// Lookups of every outcome on threads that change caches all the time: each is counted once, as
+/// what it was.
 #[test]
 fn each_lookup_counts_once_whatever_path_it_took() {
     const ROUNDS: u64 = scaled(20_000, 2_000);
@@ -35,7 +37,8 @@ fn each_lookup_counts_once_whatever_path_it_took() {
     assert_eq!(lookups(&one) + lookups(&other), ROUNDS * THREADS as u64);
 }
 
-/// An object that is stored is found identical while the table grows and shrinks, and while others are added beside it.
+/// An object that is stored is found identical while the table grows and shrinks, and while others
+/// are added beside it.
 #[test]
 fn an_object_that_stays_is_identical_while_the_table_moves() {
     const ROUNDS: u64 = scaled(300, 30);
@@ -97,7 +100,11 @@ fn the_clock_is_read_once_per_operation() {
     assert_eq!(readings(&|| assert!(cache.get(&id(2)).is_none())), 1, "miss");
     assert_eq!(readings(&|| assert!(cache.take(&id(2)).is_none())), 1, "take");
     let elsewhere = Context::from_bytes([7; 32]);
-    assert_eq!(readings(&|| assert!(cache.view(elsewhere).get(&id(1)).is_none())), 1, "context miss");
+    assert_eq!(
+        readings(&|| assert!(cache.view(elsewhere).get(&id(1)).is_none())),
+        1,
+        "context miss"
+    );
     stored.set_not_resumable();
     assert_eq!(readings(&|| assert!(cache.get(&id(1)).is_none())), 1, "not resumable");
 }

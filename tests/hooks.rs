@@ -149,7 +149,8 @@ fn a_hook_may_call_every_operation_of_its_cache() {
     assert_eq!(cache.stats().garbage.sessions, 0);
 }
 
-/// The hook that flushes, adds and removes while sessions are evicted: OpenSSL once deadlocked here.
+/// The hook that flushes, adds and removes while sessions are evicted: OpenSSL once deadlocked
+/// here.
 #[test]
 fn hooks_that_reenter_from_many_threads_do_not_deadlock() {
     let own = Own::default();
@@ -206,7 +207,10 @@ fn hooks_set_by_two_threads_are_those_of_one() {
             scope.spawn(|| cache.set_hooks(Hooks::new().on_added(move |_: &Session<u64>| added())));
             scope.spawn(|| cache.set_hooks(Hooks::new().on_removed(move |_, _| removed())));
         });
-        assert!(cache.add(session(round)).is_ok_and(|added| added.changed()) && cache.remove_id(&id(round)));
+        assert!(
+            cache.add(session(round)).is_ok_and(|added| added.changed())
+                && cache.remove_id(&id(round))
+        );
         assert_eq!(calls.swap(0, Ordering::Relaxed), 1, "round {round}");
     }
 }
@@ -261,16 +265,18 @@ fn a_hook_may_drop_another_cache() {
     assert!(other.add(mine.clone()).is_ok_and(|added| added.changed()));
     let other = Mutex::new(Some(other));
     let (builder, _clock) = clocked(1);
-    let cache =
-        builder.on_removed(move |_: &Session<u64>, _| drop(other.lock().unwrap().take())).build().unwrap();
+    let cache = builder
+        .on_removed(move |_: &Session<u64>, _| drop(other.lock().unwrap().take()))
+        .build()
+        .unwrap();
     assert!(cache.add(session(2)).is_ok_and(|added| added.changed()));
     assert!(cache.add(session(3)).is_ok_and(|added| added.changed()));
     assert_eq!(Session::handle_count(&mine), 1);
     assert_eq!(numbers(&cache), [3]);
 }
 
-/// A session that comes and goes: it is destroyed at once, unless somebody in this very thread holds a guard. The hooks of
-/// these operations themselves do not ask again.
+/// A session that comes and goes: it is destroyed at once, unless somebody in this very thread
+/// holds a guard. The hooks of these operations themselves do not ask again.
 fn assert_no_guard(own: &Own) {
     if DEPTH.get() > 0 {
         return;
@@ -340,7 +346,8 @@ fn an_identical_add_is_not_told() {
 /// What is refused, and would have been shown, is the caller's alone again.
 #[test]
 fn a_refused_session_is_not_kept_for_the_hook() {
-    let builder = SessionCache::builder().capacity(10).garbage_limit(1).on_added(|_: &Session<u64>| {});
+    let builder =
+        SessionCache::builder().capacity(10).garbage_limit(1).on_added(|_: &Session<u64>| {});
     let cache = builder.build().unwrap();
     assert!(cache.add(session(1)).is_ok_and(|added| added.changed()));
     let refused = cache.read(&id(1), |_| {

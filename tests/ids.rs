@@ -70,7 +70,11 @@ fn ids_with_a_common_prefix_are_spread_like_any_others() {
         for n in 0..20_000u64 {
             let mut bytes = [3; 32];
             bytes[start..end][..8].copy_from_slice(&n.to_le_bytes());
-            assert!(cache.add(Session::new(SessionId::from(bytes), n)).is_ok_and(|added| added.changed()));
+            assert!(
+                cache
+                    .add(Session::new(SessionId::from(bytes), n))
+                    .is_ok_and(|added| added.changed())
+            );
         }
         assert!(cache.len() >= 19_980, "{} of 20000", cache.len());
         assert_whole(&cache);
@@ -100,7 +104,8 @@ fn what_is_shown_of_an_id_is_not_enough_to_use_it() {
     assert_eq!(shown.matches("e7").count(), 4, "{shown}");
     let secret = Context::from_bytes([0xCD; 32]);
     assert!(!format!("{secret:?}").contains("cd"));
-    let session = Session::<&str>::builder(SessionId::from([0xE7; 32])).context(secret).build("the payload");
+    let session =
+        Session::<&str>::builder(SessionId::from([0xE7; 32])).context(secret).build("the payload");
     let shown = format!("{session:?}");
     assert!(!shown.contains("the payload") && !shown.contains("cd"), "{shown}");
     assert_eq!(shown.matches("e7").count(), 4, "{shown}");

@@ -2,7 +2,9 @@
 
 mod common;
 
-use common::{End, Own, Random, assert_whole, clocked, id, numbers, race, reclaim, scaled, session, watched};
+use common::{
+    End, Own, Random, assert_whole, clocked, id, numbers, race, reclaim, scaled, session, watched,
+};
 use sessile::{Context, Session, SessionCache};
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -127,7 +129,8 @@ fn assert_shows_the_stable(cache: &SessionCache<u64>) {
     stable.dedup();
     assert_eq!(stable.len(), shown_stable, "a key was shown twice");
     let all = cache.snapshot();
-    let mut objects: Vec<*const u64> = all.iter().map(|one| std::ptr::from_ref::<u64>(one)).collect();
+    let mut objects: Vec<*const u64> =
+        all.iter().map(|one| std::ptr::from_ref::<u64>(one)).collect();
     objects.sort_unstable();
     objects.dedup();
     assert_eq!(objects.len(), all.len(), "an object was shown twice");
@@ -140,7 +143,10 @@ fn churn(cache: &SessionCache<u64>, seed: u64, operations: u64) {
         match random.below(4) {
             0 | 1 => assert!(cache.add(session(n)).is_ok_and(|added| added.changed())),
             2 => drop(cache.take(&id(n))),
-            _ => assert!(cache.get(&id(random.below(STABLE))).is_some(), "a stable session is always found"),
+            _ => assert!(
+                cache.get(&id(random.below(STABLE))).is_some(),
+                "a stable session is always found"
+            ),
         }
     }
 }
@@ -182,7 +188,8 @@ fn what_stays_is_shown_while_the_table_moves() {
     assert_whole(&cache);
 }
 
-/// What was stored before a clear began is gone when it returns, also when the table moves meanwhile.
+/// What was stored before a clear began is gone when it returns, also when the table moves
+/// meanwhile.
 #[test]
 fn a_clear_leaves_nothing_behind_while_the_table_moves() {
     let cache = SessionCache::new(2000).unwrap();
@@ -223,7 +230,8 @@ fn a_clear_whose_hook_resizes_leaves_nothing_behind() {
                 named.cache().set_capacity(to).unwrap();
             }
         };
-        let cache = own.is(SessionCache::builder().capacity(from).on_removed(resize).build().unwrap());
+        let cache =
+            own.is(SessionCache::builder().capacity(from).on_removed(resize).build().unwrap());
         (0..190).for_each(|n| assert!(cache.add(session(n)).is_ok_and(|added| added.changed())));
         assert_eq!(cache.clear(), 190);
         assert!(cache.is_empty());

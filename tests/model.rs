@@ -1,7 +1,8 @@
-//! The cache against a plain sequential model: random operations, every answer, departure and counter compared.
+//! The cache against a plain sequential model: random operations, every answer, departure and
+//! counter compared.
 //!
-//! Up to fourteen sessions the model predicts who is evicted. Above that it takes the word of the removal hook, checks
-//! that it makes sense, and that evictions before the cache is full stay rare.
+//! Up to fourteen sessions the model predicts who is evicted. Above that it takes the word of the
+//! removal hook, checks that it makes sense, and that evictions before the cache is full stay rare.
 
 #[path = "model/cases.rs"]
 mod cases;
@@ -24,8 +25,10 @@ const ONE_SET: &[usize] = &[1, 2, 3, 5, 8, 13, 14];
 const ANY: &[usize] = &[15, 16, 17, 20, 1, 14, 15, 31, 32, 33];
 
 fn check(name: &[u8; 32], policy: Policy, protect: bool, capacities: &'static [usize], cases: u32) {
-    let config = Config { cases, failure_persistence: None, max_shrink_iters: 20_000, ..Config::default() };
-    let mut runner = TestRunner::new_with_rng(config, TestRng::from_seed(RngAlgorithm::ChaCha, name));
+    let config =
+        Config { cases, failure_persistence: None, max_shrink_iters: 20_000, ..Config::default() };
+    let mut runner =
+        TestRunner::new_with_rng(config, TestRng::from_seed(RngAlgorithm::ChaCha, name));
     let early = Cell::new(0);
     let run = runner.run(&cases::cases(), |(setting, operations)| {
         let mut pair = Pair::new(setting, policy, protect, capacities);
@@ -37,7 +40,11 @@ fn check(name: &[u8; 32], policy: Policy, protect: bool, capacities: &'static [u
         panic!("{failure}");
     }
     let operations = u64::from(cases) * OPERATIONS as u64;
-    assert!(early.get() * 10_000 <= operations, "{} evictions before the cache was full", early.get());
+    assert!(
+        early.get() * 10_000 <= operations,
+        "{} evictions before the cache was full",
+        early.get()
+    );
 }
 
 const CASES: u32 = scaled(30_000, 500) as u32;

@@ -86,8 +86,10 @@ fn a_cache_that_stores_and_finds_nothing_is_no_cache() {
 fn an_add_dates_the_session_anew_when_told_to() {
     let (builder, clock) = clocked(10);
     let cache = builder.mode(mode(|mode| mode.update_time = true)).build().unwrap();
-    let old =
-        Session::<u64>::builder(id(1)).created_at(START - 500).timeout(Duration::from_secs(600)).build(1);
+    let old = Session::<u64>::builder(id(1))
+        .created_at(START - 500)
+        .timeout(Duration::from_secs(600))
+        .build(1);
     assert!(cache.add(old.clone()).is_ok_and(|added| added.changed()));
     assert_eq!((old.created_at(), old.expires_at()), (Some(at(START)), Some(at(START + 600))));
     clock.advance(50);
@@ -106,8 +108,10 @@ fn an_add_dates_the_session_anew_when_told_to() {
 fn a_hit_extends_the_session_up_to_its_deadline_when_told_to() {
     let (builder, clock) = clocked(10);
     let cache = builder.mode(mode(|mode| mode.update_time = true)).build().unwrap();
-    let one =
-        Session::<u64>::builder(id(1)).timeout(Duration::from_secs(100)).deadline(START + 1000).build(1);
+    let one = Session::<u64>::builder(id(1))
+        .timeout(Duration::from_secs(100))
+        .deadline(START + 1000)
+        .build(1);
     assert!(cache.add(one.clone()).is_ok_and(|added| added.changed()));
     for hit in 1..=9 {
         clock.set(START + hit * 99);

@@ -1,4 +1,5 @@
-//! One id in many contexts: they share a set in every table, and push out each other rather than those who were there.
+//! One id in many contexts: they share a set in every table, and push out each other rather than
+//! those who were there.
 
 mod common;
 

@@ -1,4 +1,5 @@
-//! Panics in user code: nothing is lost, the caller hears of it, table and counts are whole afterwards.
+//! Panics in user code: nothing is lost, the caller hears of it, table and counts are whole
+//! afterwards.
 
 mod common;
 
@@ -91,7 +92,9 @@ fn every_departure_is_told_even_if_a_hook_panics() {
     let counter = Arc::clone(&told);
     let cache = SessionCache::builder()
         .capacity(2000)
-        .on_removed(move |_: &Session<u64>, _| panic!("number {}", counter.fetch_add(1, Ordering::Relaxed)))
+        .on_removed(move |_: &Session<u64>, _| {
+            panic!("number {}", counter.fetch_add(1, Ordering::Relaxed))
+        })
         .build()
         .unwrap();
     for n in 0..1000 {
@@ -139,7 +142,11 @@ fn a_weigher_that_panics_changes_nothing() {
     let cache = SessionCache::builder()
         .capacity(3)
         .max_weight(30)
-        .weigher(move |_: &Session<u64>| if fuse.load(Ordering::Relaxed) { panic!("weigher") } else { 10 })
+        .weigher(
+            move |_: &Session<u64>| {
+                if fuse.load(Ordering::Relaxed) { panic!("weigher") } else { 10 }
+            },
+        )
         .build()
         .unwrap();
     let mine = session(1);
@@ -185,7 +192,8 @@ impl Clock for Explosive {
 #[test]
 fn a_clock_that_panics_changes_nothing() {
     let armed = Arc::new(AtomicBool::new(false));
-    let cache = SessionCache::builder().capacity(10).clock(Explosive(Arc::clone(&armed))).build().unwrap();
+    let cache =
+        SessionCache::builder().capacity(10).clock(Explosive(Arc::clone(&armed))).build().unwrap();
     for n in 0..10 {
         assert!(cache.add(session(n)).is_ok_and(|added| added.changed()));
     }
@@ -259,7 +267,9 @@ fn the_last_handle_of_a_caller_panics_at_the_caller() {
     let freed = Arc::new(AtomicUsize::new(0));
     let cache = SessionCache::new(10).unwrap();
     assert!(
-        cache.add(Session::new(id(1), Bomb(true, Arc::clone(&freed)))).is_ok_and(|added| added.changed())
+        cache
+            .add(Session::new(id(1), Bomb(true, Arc::clone(&freed))))
+            .is_ok_and(|added| added.changed())
     );
     let taken = cache.take(&id(1)).unwrap();
     reclaim(&cache);
@@ -290,7 +300,8 @@ fn a_drop_that_panics_when_the_cache_goes_costs_nobody_else_his() {
 fn a_rejected_session_whose_drop_panics_changes_nothing() {
     let freed = Arc::new(AtomicUsize::new(0));
     let cache = SessionCache::new(10).unwrap();
-    let dead = Session::<Bomb>::builder(id(1)).resumable(false).build(Bomb(true, Arc::clone(&freed)));
+    let dead =
+        Session::<Bomb>::builder(id(1)).resumable(false).build(Bomb(true, Arc::clone(&freed)));
     panics("add", || drop(cache.add(dead)));
     assert_eq!((freed.load(Ordering::Relaxed), cache.len(), cache.stats().rejected), (1, 0, 1));
     assert_whole(&cache);
@@ -318,7 +329,8 @@ impl Drop for Tripwire {
     }
 }
 
-/// A resize holds handles of its own for a while. If they turn out to be the last ones, their drops do not unwind through it.
+/// A resize holds handles of its own for a while. If they turn out to be the last ones, their drops
+/// do not unwind through it.
 #[test]
 fn drops_that_panic_do_not_unwind_through_a_resize() {
     let cache = SessionCache::new(4000).unwrap();
@@ -335,7 +347,9 @@ fn drops_that_panic_do_not_unwind_through_a_resize() {
             }
         });
         let _end = End(&done);
-        for round in (0..500).take_while(|&round| round < scaled(20, 10) || cache.stats().drop_panics == 0) {
+        for round in
+            (0..500).take_while(|&round| round < scaled(20, 10) || cache.stats().drop_panics == 0)
+        {
             (0..4000).for_each(|n| {
                 assert!(cache.add(Session::new(id(n), Tripwire)).is_ok_and(|added| added.changed()))
             });
@@ -360,7 +374,8 @@ impl Drop for Fragile {
     }
 }
 
-/// An add that has evicted and is refused all the same, of a session whose drop panics: the hook is told of the evicted.
+/// An add that has evicted and is refused all the same, of a session whose drop panics: the hook is
+/// told of the evicted.
 #[test]
 fn a_refused_session_is_dropped_after_the_hook_was_told() {
     const HEAVY: usize = 100 << 10;
@@ -385,13 +400,17 @@ fn a_refused_session_is_dropped_after_the_hook_was_told() {
         (3..100).find_map(|n| {
             let (before, newcomer) = (told.load(Ordering::Relaxed), session(n));
             armed.store(true, Ordering::Relaxed);
-            let added =
-                catch_unwind(AssertUnwindSafe(|| cache.add(newcomer).is_ok_and(|added| added.changed())));
+            let added = catch_unwind(AssertUnwindSafe(|| {
+                cache.add(newcomer).is_ok_and(|added| added.changed())
+            }));
             armed.store(false, Ordering::Relaxed);
             added.is_err().then(|| told.load(Ordering::Relaxed) - before)
         })
     });
-    assert!(matches!(told_at_last, Some(Some(1..))), "the hook is told of the evicted: {told_at_last:?}");
+    assert!(
+        matches!(told_at_last, Some(Some(1..))),
+        "the hook is told of the evicted: {told_at_last:?}"
+    );
     assert_eq!(cache.stats().evicted, told.load(Ordering::Relaxed) as u64);
 }
 
@@ -424,12 +443,15 @@ fn what_is_about_to_be_returned_does_not_meet_the_panic_of_a_hook() {
     let bomb = |n| Session::new(id(n), Bomb(true, Arc::clone(&freed)));
     let supplied = Arc::clone(&freed);
     let build = |armed: &Arc<AtomicBool>| {
-        let (removed, added, supplied) = (Arc::clone(armed), Arc::clone(armed), Arc::clone(&supplied));
+        let (removed, added, supplied) =
+            (Arc::clone(armed), Arc::clone(armed), Arc::clone(&supplied));
         let builder = SessionCache::builder().capacity(10);
-        let builder = builder.on_removed(move |_, _| assert!(!removed.load(Ordering::Relaxed), "removed"));
+        let builder =
+            builder.on_removed(move |_, _| assert!(!removed.load(Ordering::Relaxed), "removed"));
         let builder = builder.on_added(move |_| assert!(!added.load(Ordering::Relaxed), "added"));
-        let supply =
-            move |id: &SessionId, _: &Context| Some(Session::new(*id, Bomb(true, Arc::clone(&supplied))));
+        let supply = move |id: &SessionId, _: &Context| {
+            Some(Session::new(*id, Bomb(true, Arc::clone(&supplied))))
+        };
         builder.on_miss(supply).build().unwrap()
     };
     type Use<'u> = &'u dyn Fn(&SessionCache<Bomb>);

@@ -1,4 +1,5 @@
-//! Secrets: wiped before their memory is given back, whatever way the session left, and never shown.
+//! Secrets: wiped before their memory is given back, whatever way the session left, and never
+//! shown.
 //!
 //! The allocator of this test looks into every block that is given back.
 
@@ -39,7 +40,8 @@ unsafe impl GlobalAlloc for Watching {
         let has_mark = unsafe { has_mark(memory, layout.size()) };
         // Thread-local storage without destructors is there as long as the thread.
         let _ = LEAKS.try_with(|leaks| leaks.set(leaks.get() + usize::from(has_mark)));
-        let _ = FREED.try_with(|freed| freed.set(freed.get() + usize::from(layout.size() == LENGTH)));
+        let _ =
+            FREED.try_with(|freed| freed.set(freed.get() + usize::from(layout.size() == LENGTH)));
         // SAFETY: passed on.
         unsafe { System.dealloc(memory, layout) }
     }
@@ -50,7 +52,8 @@ unsafe impl GlobalAlloc for Watching {
 unsafe fn has_mark(memory: *const u8, size: usize) -> bool {
     let mut run = 0;
     (0..size).any(|at| {
-        // SAFETY: within the block. Volatile, because the compiler may think nobody reads a block that is freed.
+        // SAFETY: within the block. Volatile, because the compiler may think nobody reads a block
+        // that is freed.
         let byte = unsafe { memory.add(at).read_volatile() };
         run = if byte == MARK { run + 1 } else { 0 };
         run == 8
@@ -165,9 +168,12 @@ fn nothing_shows_a_secret() {
     assert!(cache.add(session.clone()).is_ok_and(|added| added.changed()));
     let (payload, replaced) = (Secret::from(&[MARK; 5][..]), cache.add(secret(1)));
     let byte = [format!("{MARK}"), format!("{MARK:x}"), format!("{MARK:X}")];
-    for shown in
-        [format!("{payload:?}"), format!("{session:?}"), format!("{replaced:?}"), format!("{cache:?}")]
-    {
+    for shown in [
+        format!("{payload:?}"),
+        format!("{session:?}"),
+        format!("{replaced:?}"),
+        format!("{cache:?}"),
+    ] {
         assert!(!byte.iter().any(|byte| shown.matches(byte.as_str()).count() > 1), "{shown}");
     }
     assert!(format!("{payload:?}").contains('5'));

@@ -1,5 +1,5 @@
-//! What stays of caches that are gone, beside threads that live on, and of threads that are gone, beside a reader that stays.
-//! One test, because it measures the whole process.
+//! What stays of caches that are gone, beside threads that live on, and of threads that are gone,
+//! beside a reader that stays. One test, because it measures the whole process.
 
 mod common;
 
@@ -35,7 +35,8 @@ fn live_bytes() -> isize {
     LIVE_BYTES.load(Ordering::SeqCst)
 }
 
-/// Lets `threads` use what `make` makes, drops it, and returns by how many bytes the process has grown while they live on.
+/// Lets `threads` use what `make` makes, drops it, and returns by how many bytes the process has
+/// grown while they live on.
 fn left_by(threads: usize, make: impl Fn() -> Vec<SessionCache<u64>>) -> isize {
     let step = Barrier::new(threads + 1);
     let other = SessionCache::<u64>::new(100).unwrap();
@@ -50,7 +51,9 @@ fn left_by(threads: usize, make: impl Fn() -> Vec<SessionCache<u64>>) -> isize {
                 for cache in caches.read().unwrap().iter() {
                     for n in 0..200 {
                         let n = thread * 1000 + n;
-                        assert!(SessionCache::add(cache, session(n)).is_ok_and(|added| added.changed()));
+                        assert!(
+                            SessionCache::add(cache, session(n)).is_ok_and(|added| added.changed())
+                        );
                         drop((n % 3 > 0).then(|| cache.take(&id(n))));
                     }
                 }
@@ -72,7 +75,8 @@ fn left_by(threads: usize, make: impl Fn() -> Vec<SessionCache<u64>>) -> isize {
     })
 }
 
-/// By how many bytes the process grows when threads use a cache and exit, one after the other, beside a reader that stays.
+/// By how many bytes the process grows when threads use a cache and exit, one after the other,
+/// beside a reader that stays.
 fn left_beside_a_reader(threads: u64) -> isize {
     let cache = SessionCache::new(1000).unwrap();
     (0..100).for_each(|n| assert!(cache.add(session(n)).is_ok_and(|added| added.changed())));

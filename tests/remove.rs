@@ -88,7 +88,9 @@ fn removal_by_id_takes_whatever_is_stored_and_marks_nothing() {
 fn remove_uses_the_context_and_protocol_of_the_session() {
     let cache = SessionCache::new(10).unwrap();
     let context = Context::from_bytes([5; 32]);
-    let of = |context, protocol| Session::<u64>::builder(id(1)).context(context).protocol(protocol).build(1);
+    let of = |context, protocol| {
+        Session::<u64>::builder(id(1)).context(context).protocol(protocol).build(1)
+    };
     let stored = [
         of(Context::NONE, Protocol::UNSPECIFIED),
         of(context, Protocol::UNSPECIFIED),

@@ -12,7 +12,9 @@ fn the_old_object_leaves_and_the_count_stays() {
     let cache = SessionCache::builder().capacity(10).on_removed(removals.hook()).build().unwrap();
     let old = session(1);
     assert!(cache.add(old.clone()).is_ok_and(|added| added.changed()));
-    let Ok(Added::Replaced(returned)) = cache.add(Session::new(id(1), 100)) else { panic!("not replaced") };
+    let Ok(Added::Replaced(returned)) = cache.add(Session::new(id(1), 100)) else {
+        panic!("not replaced")
+    };
     assert!(Session::ptr_eq(&returned, &old));
     assert_eq!(cache.len(), 1);
     assert_eq!(*cache.get(&id(1)).unwrap(), 100);
@@ -45,7 +47,8 @@ fn the_old_object_cannot_be_removed_by_identity_any_more() {
 fn a_full_cache_replaces_without_evicting() {
     for policy in [Policy::Lru, Policy::Fifo, Policy::SoonestExpiry] {
         for capacity in [1u64, 2, 13, 14, 15, 100] {
-            let cache = SessionCache::builder().capacity(capacity as usize).policy(policy).build().unwrap();
+            let cache =
+                SessionCache::builder().capacity(capacity as usize).policy(policy).build().unwrap();
             for n in 0..capacity {
                 assert!(cache.add(session(n)).is_ok_and(|added| added.changed()));
             }
@@ -79,15 +82,20 @@ fn replacing_back_and_forth_keeps_every_count() {
     let (one, other) = (Session::new(id(7), 1u64), Session::new(id(7), 2));
     assert!(cache.add(one.clone()).is_ok_and(|added| added.changed()));
     for _ in 0..500 {
-        assert!(matches!(cache.add(other.clone()), Ok(Added::Replaced(old)) if Session::ptr_eq(&old, &one)));
-        assert!(matches!(cache.add(one.clone()), Ok(Added::Replaced(old)) if Session::ptr_eq(&old, &other)));
+        assert!(
+            matches!(cache.add(other.clone()), Ok(Added::Replaced(old)) if Session::ptr_eq(&old, &one))
+        );
+        assert!(
+            matches!(cache.add(one.clone()), Ok(Added::Replaced(old)) if Session::ptr_eq(&old, &other))
+        );
     }
     reclaim(&cache);
     assert_eq!(Session::handle_count(&one), 2);
     assert_eq!(Session::handle_count(&other), 1);
 }
 
-/// Replaces one key over and over, in caches of one set and of many, and in one that migrates meanwhile.
+/// Replaces one key over and over, in caches of one set and of many, and in one that migrates
+/// meanwhile.
 fn replace_while_others_look(capacities: &[usize], rounds: u64) {
     let cache = SessionCache::new(capacities[0]).unwrap();
     let done = AtomicU64::new(0);
@@ -138,7 +146,8 @@ fn of_racing_replacers_each_gets_another_old_one() {
         }
         old
     });
-    let mut seen: Vec<u64> = old.into_iter().flatten().chain(cache.take(&id(1)).map(|last| *last)).collect();
+    let mut seen: Vec<u64> =
+        old.into_iter().flatten().chain(cache.take(&id(1)).map(|last| *last)).collect();
     seen.sort_unstable();
     let mut expected: Vec<u64> = (0..4 * per_thread).collect();
     expected.push(u64::MAX);

@@ -1,4 +1,5 @@
-//! Capacity at run time: growing loses nobody, shrinking evicts the excess, everybody goes on meanwhile.
+//! Capacity at run time: growing loses nobody, shrinking evicts the excess, everybody goes on
+//! meanwhile.
 
 mod common;
 
@@ -8,7 +9,8 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 fn filled(capacity: usize, sessions: u64) -> (SessionCache<u64>, Removals) {
     let removals = Removals::default();
-    let cache = SessionCache::builder().capacity(capacity).on_removed(removals.hook()).build().unwrap();
+    let cache =
+        SessionCache::builder().capacity(capacity).on_removed(removals.hook()).build().unwrap();
     for n in 0..sessions {
         assert!(cache.add(session(n)).is_ok_and(|added| added.changed()));
     }
@@ -17,7 +19,9 @@ fn filled(capacity: usize, sessions: u64) -> (SessionCache<u64>, Removals) {
 
 #[test]
 fn growing_loses_nobody() {
-    for (from, to) in [(1, 2), (5, 14), (14, 15), (14, 1000), (100, 101), (1000, 20_480), (3000, 6000)] {
+    for (from, to) in
+        [(1, 2), (5, 14), (14, 15), (14, 1000), (100, 101), (1000, 20_480), (3000, 6000)]
+    {
         let (cache, removals) = filled(from, from as u64);
         let before = numbers(&cache);
         cache.set_capacity(to).unwrap();
@@ -36,7 +40,9 @@ fn growing_loses_nobody() {
 
 #[test]
 fn shrinking_evicts_the_excess_and_no_more() {
-    for (from, to) in [(2, 1), (14, 5), (15, 14), (1000, 14), (1000, 999), (20_480, 10_000), (5000, 1)] {
+    for (from, to) in
+        [(2, 1), (14, 5), (15, 14), (1000, 14), (1000, 999), (20_480, 10_000), (5000, 1)]
+    {
         let (cache, removals) = filled(from, from as u64);
         let (before, evicted) = (cache.len(), cache.stats().evicted);
         removals.take();
@@ -44,7 +50,11 @@ fn shrinking_evicts_the_excess_and_no_more() {
         assert_eq!(cache.capacity(), to);
         let gone = removals.take();
         assert!(gone.iter().all(|one| one.1 == RemovalCause::Evicted));
-        assert_eq!(gone.len() as u64, cache.stats().evicted - evicted, "the counter is the victims");
+        assert_eq!(
+            gone.len() as u64,
+            cache.stats().evicted - evicted,
+            "the counter is the victims"
+        );
         assert_eq!(gone.len(), before - cache.len());
         let held = cache.len();
         assert!(held <= to && held * 1000 >= to * 999, "{held} of {to} stay");
@@ -138,7 +148,8 @@ fn many_sizes_one_after_another_keep_the_cache_whole() {
     assert_whole(&cache);
 }
 
-/// The bound as an onlooker sees it. Reading both takes two calls: while the capacity falls it is read first.
+/// The bound as an onlooker sees it. Reading both takes two calls: while the capacity falls it is
+/// read first.
 #[test]
 fn nobody_ever_sees_more_than_the_capacity_while_it_falls() {
     for _ in 0..scaled(10, 3) {
@@ -148,7 +159,10 @@ fn nobody_ever_sees_more_than_the_capacity_while_it_falls() {
             || {
                 let capacity = cache.capacity();
                 let (len, snapshot) = (cache.len(), cache.stats().number as usize);
-                assert!(len <= capacity && snapshot <= capacity, "{len} and {snapshot} of {capacity}");
+                assert!(
+                    len <= capacity && snapshot <= capacity,
+                    "{len} and {snapshot} of {capacity}"
+                );
             },
             || {
                 race(3, |thread| {
@@ -160,7 +174,11 @@ fn nobody_ever_sees_more_than_the_capacity_while_it_falls() {
                     }
                     let mut random = Random::new(thread as u64);
                     while !done.load(Ordering::Acquire) {
-                        assert!(cache.add(session(random.below(5000))).is_ok_and(|added| added.changed()));
+                        assert!(
+                            cache
+                                .add(session(random.below(5000)))
+                                .is_ok_and(|added| added.changed())
+                        );
                     }
                 })
             },
@@ -183,7 +201,11 @@ fn nobody_ever_sees_more_than_the_capacity_while_it_rises() {
             for capacity in (1..3000).step_by(29) {
                 cache.set_capacity(capacity).unwrap();
                 (0..100).for_each(|n| {
-                    assert!(cache.add(session(capacity as u64 * 100 + n)).is_ok_and(|added| added.changed()))
+                    assert!(
+                        cache
+                            .add(session(capacity as u64 * 100 + n))
+                            .is_ok_and(|added| added.changed())
+                    )
                 });
             }
         },
@@ -221,7 +243,11 @@ fn lookups_and_adds_go_on_while_the_table_moves() {
         let mut random = Random::new(thread as u64);
         while !done.load(Ordering::Acquire) {
             let stable = random.below(1000);
-            assert_eq!(cache.get(&id(stable)).map(|found| *found), Some(stable), "a lookup never misses it");
+            assert_eq!(
+                cache.get(&id(stable)).map(|found| *found),
+                Some(stable),
+                "a lookup never misses it"
+            );
             assert_eq!(cache.read(&id(stable), |found| **found), Some(stable));
             let own = 10_000 + thread as u64 * 100 + random.below(100);
             assert!(cache.add(session(own)).is_ok_and(|added| added.changed()));

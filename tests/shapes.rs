@@ -1,5 +1,6 @@
-//! Payloads of every size and alignment: nothing, a page-aligned one, one of many cache lines, one that is aligned like a cache
-//! line. Blocks are laid out by hand, so each is put through everything that moves, warms or frees a block.
+//! Payloads of every size and alignment: nothing, a page-aligned one, one of many cache lines, one
+//! that is aligned like a cache line. Blocks are laid out by hand, so each is put through
+//! everything that moves, warms or frees a block.
 
 mod common;
 
@@ -68,7 +69,8 @@ impl Shape for Edge {
     }
 }
 
-/// Inserts, replaces, evicts, moves, takes and frees more sessions than a batch of retirements holds.
+/// Inserts, replaces, evicts, moves, takes and frees more sessions than a batch of retirements
+/// holds.
 fn put_through<S: Shape>(capacity: usize) {
     let cache: SessionCache<S> =
         SessionCache::builder().capacity(capacity).garbage_limit(1 << 30).build().unwrap();
@@ -87,12 +89,15 @@ fn put_through<S: Shape>(capacity: usize) {
     cache.set_capacity(capacity).unwrap();
     let held: Vec<_> = (0..end).filter_map(|n| Some((n, cache.get(&id(n))?))).collect();
     assert_eq!(held.len(), cache.len());
-    let taken =
-        (0..end).filter_map(|n| cache.take(&id(n)).map(|session| assert!(session.is_whole(n)))).count();
+    let taken = (0..end)
+        .filter_map(|n| cache.take(&id(n)).map(|session| assert!(session.is_whole(n))))
+        .count();
     assert_eq!(taken, held.len());
     reclaim(&cache);
     assert_eq!(cache.stats().garbage.sessions, 0);
-    assert!(held.iter().all(|(n, session)| session.is_whole(*n) && Session::handle_count(session) == 1));
+    assert!(
+        held.iter().all(|(n, session)| session.is_whole(*n) && Session::handle_count(session) == 1)
+    );
     drop(cache);
 }
 

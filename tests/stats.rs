@@ -147,7 +147,9 @@ fn a_lookup_is_a_hit_a_miss_a_timeout_or_a_context_miss() {
     }
     let stats = cache.stats();
     assert_eq!(stats.hits + stats.misses + stats.timeouts + stats.context_misses, lookups);
-    assert!([stats.hits, stats.misses, stats.timeouts, stats.context_misses].iter().all(|n| *n > 100));
+    assert!(
+        [stats.hits, stats.misses, stats.timeouts, stats.context_misses].iter().all(|n| *n > 100)
+    );
     assert_whole(&cache);
 }
 
@@ -203,7 +205,11 @@ fn statistics_never_lie_about_the_bound_while_others_work() {
                 let mut random = Random::new(thread as u64);
                 for _ in 0..scaled(100_000, 10_000) {
                     let n = random.below(100);
-                    if random.below(3) == 0 { drop(cache.take(&id(n))) } else { drop(cache.add(session(n))) }
+                    if random.below(3) == 0 {
+                        drop(cache.take(&id(n)))
+                    } else {
+                        drop(cache.add(session(n)))
+                    }
                 }
             })
         },

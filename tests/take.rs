@@ -3,7 +3,8 @@
 mod common;
 
 use common::{
-    Gate, Ledger, Payload, Random, Removals, assert_whole, clocked, id, race, reclaim, scaled, session,
+    Gate, Ledger, Payload, Random, Removals, assert_whole, clocked, id, race, reclaim, scaled,
+    session,
 };
 use sessile::{Added, Context, RemovalCause, Session, SessionCache, SessionId, Source};
 use std::sync::Arc;
@@ -96,7 +97,10 @@ fn of_racing_takers_exactly_one_wins() {
         });
         let left: u64 = cache.clear() as u64;
         let won: u64 = wins.iter().map(|wins| wins.load(Ordering::Relaxed) as u64).sum();
-        assert!(wins.iter().all(|wins| wins.load(Ordering::Relaxed) <= 1), "a session was taken twice");
+        assert!(
+            wins.iter().all(|wins| wins.load(Ordering::Relaxed) <= 1),
+            "a session was taken twice"
+        );
         assert_eq!(won + left + cache.stats().evicted, rounds);
         assert_eq!(cache.stats().taken, won);
         assert_whole(&cache);
@@ -153,7 +157,10 @@ fn race_for_few_keys(threads: usize, rounds: u64) {
                 }
                 2 => taken.extend(cache.take(&key).map(|session| session.number())),
                 3 => removed += usize::from(cache.remove_id(&key)),
-                _ => removed += usize::from(cache.get(&key).is_some_and(|found| cache.remove(&found))),
+                _ => {
+                    removed +=
+                        usize::from(cache.get(&key).is_some_and(|found| cache.remove(&found)))
+                }
             }
         }
         (taken, removed, replaced)

@@ -8,7 +8,8 @@ use std::cell::RefCell;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Barrier, mpsc};
 
-/// When each object was last seen to leave, on one clock for all threads. A lookup that began later must not find it.
+/// When each object was last seen to leave, on one clock for all threads. A lookup that began later
+/// must not find it.
 struct Departed {
     time: AtomicU64,
     gone_at: Vec<AtomicU64>,
@@ -67,7 +68,10 @@ fn nothing_comes_back(threads: usize, capacity: usize, sizes: &[usize], each: u6
                     }
                 }
                 5 => drop(cache.read(&key, |found| departed.assert_was_there(**found, began))),
-                6 => cache.snapshot().iter().for_each(|found| departed.assert_was_there(**found, began)),
+                6 => cache
+                    .snapshot()
+                    .iter()
+                    .for_each(|found| departed.assert_was_there(**found, began)),
                 _ => drop(cache.get(&key).map(|found| departed.assert_was_there(*found, began))),
             }
             if thread == 0 && !sizes.is_empty() && round % 20 == 0 {
@@ -89,7 +93,12 @@ fn what_was_replaced_or_removed_is_never_seen_again() {
 #[test]
 fn what_was_replaced_or_removed_is_never_seen_again_while_the_table_moves() {
     for threads in [2, 4, 8] {
-        nothing_comes_back(threads, 14, &[14, 100, 20, 400], scaled(60_000, 6_000) / threads as u64);
+        nothing_comes_back(
+            threads,
+            14,
+            &[14, 100, 20, 400],
+            scaled(60_000, 6_000) / threads as u64,
+        );
     }
 }
 

@@ -183,9 +183,11 @@ fn what_a_cache_of_one_evicted_a_moment_ago_still_resumes() {
             let tier = Tier::default();
             let store = tier.clone();
             let (builder, _clock) = clocked(1);
-            let cache = tier.behind(builder).on_added(move |added| store.store(added)).build().unwrap();
-            let of =
-                |n, seconds| Session::<u64>::builder(id(n)).timeout(Duration::from_secs(seconds)).build(n);
+            let cache =
+                tier.behind(builder).on_added(move |added| store.store(added)).build().unwrap();
+            let of = |n, seconds| {
+                Session::<u64>::builder(id(n)).timeout(Duration::from_secs(seconds)).build(n)
+            };
             assert!(cache.add(of(1, first)).is_ok_and(|added| added.changed()));
             assert!(cache.add(of(2, second)).is_ok_and(|added| added.changed()));
             assert_eq!(numbers(&cache), [2]);
@@ -197,7 +199,8 @@ fn what_a_cache_of_one_evicted_a_moment_ago_still_resumes() {
     }
 }
 
-/// A tier that is told of every departure holds what left for want of room, and nothing that was taken.
+/// A tier that is told of every departure holds what left for want of room, and nothing that was
+/// taken.
 #[test]
 fn a_victim_cache_catches_what_is_evicted() {
     let tier = Tier::default();
@@ -224,7 +227,8 @@ fn a_victim_cache_catches_what_is_evicted() {
 fn it_hears_the_whole_question() {
     let asked = Arc::new(Mutex::new(Vec::new()));
     let (questions, removals) = (Arc::clone(&asked), Arc::clone(&asked));
-    let note = |query: &Query<'_>| (*query.id(), *query.context(), query.protocol(), query.operation());
+    let note =
+        |query: &Query<'_>| (*query.id(), *query.context(), query.protocol(), query.operation());
     let hooks = Hooks::<u64>::new().on_query(move |query| {
         questions.lock().unwrap().push(note(query));
         None
@@ -253,7 +257,8 @@ fn it_hears_of_removals_only_where_nothing_is_stored() {
     let heard = Arc::new(Mutex::new(Vec::new()));
     let log = Arc::clone(&heard);
     let builder = SessionCache::builder().capacity(10);
-    let cache = builder.on_absent(move |query| log.lock().unwrap().push(*query.id())).build().unwrap();
+    let cache =
+        builder.on_absent(move |query| log.lock().unwrap().push(*query.id())).build().unwrap();
     let (old, new) = (session(1), session(1));
     assert!(cache.add(old.clone()).is_ok() && cache.add(new.clone()).is_ok());
     assert!(!cache.remove(&old) && cache.remove(&new));
@@ -269,7 +274,8 @@ fn it_is_told_what_was_taken_from_it_and_not_what_it_supplied() {
     let tier = Tier::default();
     let (builder, _clock) = clocked(10);
     let builder = tier.behind(builder).on_added(move |one| news.lock().unwrap().push(one.id()));
-    let builder = builder.on_removed(move |one, cause| gone.lock().unwrap().push((one.id(), cause)));
+    let builder =
+        builder.on_removed(move |one, cause| gone.lock().unwrap().push((one.id(), cause)));
     let cache = builder.build().unwrap();
     tier.store(&session(1));
     tier.store(&session(2));
@@ -283,10 +289,14 @@ fn it_is_told_what_was_taken_from_it_and_not_what_it_supplied() {
 #[test]
 fn an_answer_keeps_the_dates_that_it_brings() {
     let (cache, tier, clock) = tiered(10);
-    let brought = Session::<u64>::builder(id(1)).created_at(START - 50).timeout(Duration::from_secs(60));
+    let brought =
+        Session::<u64>::builder(id(1)).created_at(START - 50).timeout(Duration::from_secs(60));
     tier.store(&brought.deadline(START + 5).build(1));
     let found = cache.get(&id(1)).unwrap();
-    assert_eq!((found.created_at(), found.expires_at()), (Some(at(START - 50)), Some(at(START + 5))));
+    assert_eq!(
+        (found.created_at(), found.expires_at()),
+        (Some(at(START - 50)), Some(at(START + 5)))
+    );
     clock.set(START + 6);
     assert!(cache.get(&id(1)).is_none());
 }
@@ -309,7 +319,8 @@ fn a_tier_that_reads_the_state_ends_as_the_cache_ends() {
         }
     };
     let gone = copy.clone();
-    let builder = SessionCache::builder().capacity(14).on_added(move |one: &Session<u64>| copy(one.id()));
+    let builder =
+        SessionCache::builder().capacity(14).on_added(move |one: &Session<u64>| copy(one.id()));
     let cache = own.is(builder.on_removed(move |one, _| gone(one.id())).build().unwrap());
     for round in 0..scaled(2_000, 200) {
         common::race(4, |thread| {
@@ -348,7 +359,8 @@ fn what_was_taken_once_is_not_of_the_cache_any_more() {
     let cache = SessionCache::new(10).unwrap();
     assert!(cache.add(session(1)).is_ok_and(|added| added.changed()));
     for source in [Source::Cache, Source::Tier] {
-        let (taken, from) = cache.view(Context::NONE).take_if(&id(1), |_| true).expect("it is stored");
+        let (taken, from) =
+            cache.view(Context::NONE).take_if(&id(1), |_| true).expect("it is stored");
         assert_eq!(from, source);
         assert!(cache.add(taken).is_ok_and(|added| added.changed()));
     }

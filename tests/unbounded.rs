@@ -36,7 +36,8 @@ fn growth_from_many_threads_loses_nobody() {
             loop {
                 match cache.add(session(n)) {
                     Ok(Added::Inserted) => break,
-                    // Every slot is another add's, or the mover was stalled: the caller may try again.
+                    // Every slot is another add's, or the mover was stalled: the caller may try
+                    // again.
                     Err(rejected) if rejected.reason() == Rejection::Contention => refused += 1,
                     other => panic!("{other:?}"),
                 }
@@ -132,7 +133,8 @@ fn a_cache_that_goes_while_it_grows_gives_up_both_tables() {
     for stored in (1400..1520).step_by(10) {
         let ledger = Ledger::new();
         let cache = SessionCache::new(Capacity::Unbounded).unwrap();
-        (0..stored).for_each(|n| assert!(cache.add(ledger.session(n)).is_ok_and(|added| added.changed())));
+        (0..stored)
+            .for_each(|n| assert!(cache.add(ledger.session(n)).is_ok_and(|added| added.changed())));
         drop(cache);
         assert_eq!(ledger.alive(), 0, "of {stored}");
     }

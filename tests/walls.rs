@@ -17,14 +17,17 @@ fn sources() -> Vec<(PathBuf, String)> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
     let mut paths = Vec::new();
     collect(&root, &mut paths);
-    let read =
-        |path: PathBuf| (path.strip_prefix(&root).unwrap().to_owned(), fs::read_to_string(&path).unwrap());
+    let read = |path: PathBuf| {
+        (path.strip_prefix(&root).unwrap().to_owned(), fs::read_to_string(&path).unwrap())
+    };
     paths.into_iter().map(read).collect()
 }
 
 /// Lines that are code, without comments.
 fn code(text: &str) -> impl Iterator<Item = &str> {
-    text.lines().map(|line| line.split("//").next().unwrap_or("")).filter(|line| !line.trim().is_empty())
+    text.lines()
+        .map(|line| line.split("//").next().unwrap_or(""))
+        .filter(|line| !line.trim().is_empty())
 }
 
 #[test]
@@ -58,7 +61,10 @@ fn each_foreign_name_has_one_home() {
 #[test]
 fn towers_do_not_import_the_roof() {
     let forbidden: &[(&str, &[&str])] = &[
-        ("sync", &["reclaim", "raw", "session", "cache", "stats", "settings", "hash", "clock", "error"]),
+        (
+            "sync",
+            &["reclaim", "raw", "session", "cache", "stats", "settings", "hash", "clock", "error"],
+        ),
         ("reclaim", &["raw", "session", "cache", "stats", "settings", "hash", "clock", "error"]),
         ("raw", &["reclaim", "session", "cache", "stats", "settings", "hash", "clock", "error"]),
         ("session", &["reclaim", "raw", "cache", "stats", "settings", "clock"]),
@@ -106,6 +112,9 @@ fn functions_and_files_can_be_read_in_one_sitting() {
     for (path, text) in sources() {
         let lines = text.lines().count();
         assert!(lines <= 450, "{} has {lines} lines", path.display());
+        for (number, line) in text.lines().enumerate() {
+            assert!(line.chars().count() <= 100, "{}:{} is too wide", path.display(), number + 1);
+        }
         let mut start = None;
         for (number, line) in text.lines().enumerate() {
             let indent = line.len() - line.trim_start().len();

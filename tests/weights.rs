@@ -30,7 +30,9 @@ fn a_session_heavier_than_the_total_is_refused_and_evicts_nobody() {
         cache.add(session(200)).is_ok_and(|added| added.changed())
             && cache.add(session(300)).is_ok_and(|added| added.changed())
     );
-    assert!(matches!(cache.add(session(501)), Err(rejected) if rejected.reason() == Rejection::OverWeight));
+    assert!(
+        matches!(cache.add(session(501)), Err(rejected) if rejected.reason() == Rejection::OverWeight)
+    );
     assert!(removals.take().is_empty());
     assert_eq!(numbers(&cache), [200, 300]);
     assert!(matches!(cache.add(session(500)), Ok(Added::Inserted)));
@@ -41,9 +43,15 @@ fn a_session_heavier_than_the_total_is_refused_and_evicts_nobody() {
 
 #[test]
 fn a_session_heavier_than_one_may_be_is_refused() {
-    let cache =
-        SessionCache::builder().weigher(weight).max_weight(500).max_entry_weight(100).build().unwrap();
-    assert!(matches!(cache.add(session(101)), Err(rejected) if rejected.reason() == Rejection::OverWeight));
+    let cache = SessionCache::builder()
+        .weigher(weight)
+        .max_weight(500)
+        .max_entry_weight(100)
+        .build()
+        .unwrap();
+    assert!(
+        matches!(cache.add(session(101)), Err(rejected) if rejected.reason() == Rejection::OverWeight)
+    );
     assert!(matches!(cache.add(session(100)), Ok(Added::Inserted)));
     let stats = cache.stats();
     assert_eq!((stats.rejected, stats.added), (1, 1));
@@ -146,7 +154,9 @@ fn the_total_is_kept_whatever_comes() {
             let key = id(random.below(2 * capacity as u64));
             match random.below(6) {
                 0..=3 => assert!(
-                    cache.add(Session::new(key, random.below(1000))).is_ok_and(|added| added.changed())
+                    cache
+                        .add(Session::new(key, random.below(1000)))
+                        .is_ok_and(|added| added.changed())
                 ),
                 4 => drop(cache.take(&key)),
                 _ => drop(cache.remove_id(&key)),
@@ -157,7 +167,8 @@ fn the_total_is_kept_whatever_comes() {
             }
         }
         assert!(
-            total(&cache) <= max_weight && total(&cache) + 1000 > max_weight.min(500 * capacity) * 9 / 10
+            total(&cache) <= max_weight
+                && total(&cache) + 1000 > max_weight.min(500 * capacity) * 9 / 10
         );
         assert_whole(&cache);
     }
@@ -172,7 +183,9 @@ fn threads_that_add_and_take_leave_the_budget_exact() {
             let key = id(random.below(300));
             match random.below(6) {
                 0..=3 => assert!(
-                    cache.add(Session::new(key, random.below(1000))).is_ok_and(|added| added.changed())
+                    cache
+                        .add(Session::new(key, random.below(1000)))
+                        .is_ok_and(|added| added.changed())
                 ),
                 4 => drop(cache.take(&key)),
                 _ => drop(cache.remove_id(&key)),
@@ -181,7 +194,8 @@ fn threads_that_add_and_take_leave_the_budget_exact() {
     });
     assert!(total(&cache) <= 20_000);
     assert_whole(&cache);
-    // All of the budget is there: twenty of a thousand fit into an emptied cache, without an eviction.
+    // All of the budget is there: twenty of a thousand fit into an emptied cache, without an
+    // eviction.
     cache.clear();
     let evicted = cache.stats().evicted;
     for n in 0..20 {
@@ -214,7 +228,8 @@ fn a_weigher_may_change_the_dates() {
         session.set_timeout(hour);
         1
     };
-    let builder = SessionCache::builder().clock(Arc::clone(&clock)).timeout(2 * hour).weigher(weigher);
+    let builder =
+        SessionCache::builder().clock(Arc::clone(&clock)).timeout(2 * hour).weigher(weigher);
     let cache = builder.build().unwrap();
     assert!(cache.add(session(1)).is_ok_and(|added| added.changed()));
     let stored = cache.get(&id(1)).unwrap();

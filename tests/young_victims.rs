@@ -1,4 +1,5 @@
-//! Who goes is one of the old, also when threads overtake one another in the middle of a search for a victim.
+//! Who goes is one of the old, also when threads overtake one another in the middle of a search for
+//! a victim.
 
 mod common;
 
@@ -42,6 +43,9 @@ fn the_young_are_not_evicted() {
     });
     for (capacity, (young, _), (young_of_many, evicted)) in shares {
         assert_eq!(young, 0, "capacity {capacity}, one thread");
-        assert!(young_of_many * 100_000 <= evicted, "capacity {capacity}: {young_of_many} of {evicted}");
+        assert!(
+            young_of_many * 100_000 <= evicted,
+            "capacity {capacity}: {young_of_many} of {evicted}"
+        );
     }
 }

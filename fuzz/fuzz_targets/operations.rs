@@ -1,8 +1,8 @@
 //! Sequences of operations on one thread.
 //!
-//! The first byte chooses the judge: the sequential reference model of `tests/model`, which foretells every answer,
-//! departure and counter; or `open`, where weights, modes and hooks that call back make foretelling hopeless, and which
-//! checks what must hold in any case.
+//! The first byte chooses the judge: the sequential reference model of `tests/model`, which
+//! foretells every answer, departure and counter; or `open`, where weights, modes and hooks that
+//! call back make foretelling hopeless, and which checks what must hold in any case.
 #![forbid(unsafe_code)]
 #![no_main]
 

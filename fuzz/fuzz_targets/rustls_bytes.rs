@@ -1,7 +1,7 @@
 //! `StoresServerSessions` of the rustls adapter beside a map, given whatever keys a peer may send.
 //!
-//! The map may hold more than the store by what was evicted; the counters tell how much that is. A session that was
-//! missed once is out of the map: it must not come back.
+//! The map may hold more than the store by what was evicted; the counters tell how much that is. A
+//! session that was missed once is out of the map: it must not come back.
 #![forbid(unsafe_code)]
 #![no_main]
 
@@ -85,7 +85,12 @@ impl Pair {
                 let value = value(input)?;
                 let is_key = (1..=32).contains(&key.len());
                 let replaced = self.store.stats().replaced;
-                assert_eq!(context.put(key.clone(), value.clone()), is_key, "a key of {} bytes", key.len());
+                assert_eq!(
+                    context.put(key.clone(), value.clone()),
+                    is_key,
+                    "a key of {} bytes",
+                    key.len()
+                );
                 if is_key {
                     self.put((number, key), value, self.store.stats().replaced > replaced);
                 }
@@ -114,7 +119,8 @@ impl Pair {
         Ok(())
     }
 
-    /// A key that the map held and that the store did not have any more was evicted, and is stored again.
+    /// A key that the map held and that the store did not have any more was evicted, and is stored
+    /// again.
     fn put(&mut self, place: (usize, Vec<u8>), value: Vec<u8>, was_replaced: bool) {
         let was_held = self.stored.insert(place, value).is_some();
         assert!(was_held || !was_replaced, "replaced what was not there");
@@ -123,7 +129,9 @@ impl Pair {
 
     fn look(&mut self, place: (usize, Vec<u8>), found: Option<&Vec<u8>>) {
         match (self.stored.get(&place), found) {
-            (expected, Some(found)) => assert_eq!(expected, Some(found), "what was put under the key"),
+            (expected, Some(found)) => {
+                assert_eq!(expected, Some(found), "what was put under the key")
+            }
             (Some(_), None) => {
                 self.stored.remove(&place);
                 self.found_lost += 1;

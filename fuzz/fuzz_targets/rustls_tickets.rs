@@ -1,7 +1,8 @@
 //! `ClientSessionStore` of the rustls adapter beside a list of tickets for each server.
 //!
-//! Tickets cannot be made, so one handshake after another fills a purse with real ones, told apart by a number. A
-//! server's shelf may be evicted as a whole: then its hint and its tickets are gone together, and only then.
+//! Tickets cannot be made, so one handshake after another fills a purse with real ones, told apart
+//! by a number. A server's shelf may be evicted as a whole: then its hint and its tickets are gone
+//! together, and only then.
 #![forbid(unsafe_code)]
 #![no_main]
 
@@ -107,8 +108,15 @@ fuzz_target!(|data: &[u8]| {
 
 /// Seven names of five servers: the case of a name does not count, and an address is no name.
 fn server(choice: u8) -> (String, ServerName<'static>) {
-    const NAMES: [&str; 7] =
-        ["a.example", "A.Example", "b.example", "192.0.2.1", "2001:db8::1", "192.0.2.10", "2001:DB8:0::1"];
+    const NAMES: [&str; 7] = [
+        "a.example",
+        "A.Example",
+        "b.example",
+        "192.0.2.1",
+        "2001:db8::1",
+        "192.0.2.10",
+        "2001:DB8:0::1",
+    ];
     let name = NAMES[usize::from(choice) % NAMES.len()];
     let server = ServerName::try_from(name).expect("a valid name");
     let canonical = server.to_str().to_ascii_lowercase();
@@ -118,7 +126,8 @@ fn server(choice: u8) -> (String, ServerName<'static>) {
 impl Pair {
     fn new(is_roomy: bool) -> Self {
         let store = ClientStore::new(if is_roomy { 14 } else { 3 }).expect("a valid capacity");
-        let contexts = [Context::NONE, Context::from_bytes([1; 32])].map(|one| store.for_context(one));
+        let contexts =
+            [Context::NONE, Context::from_bytes([1; 32])].map(|one| store.for_context(one));
         Self { store, contexts, shelves: HashMap::new(), is_roomy, made: 0 }
     }
 
@@ -144,7 +153,10 @@ impl Pair {
             3..=5 => {
                 let taken = context.take_tls13_ticket(&server);
                 let expected = shelf.tickets.pop();
-                assert_eq!(taken.as_ref().map(Tls13ClientSessionValue::max_early_data_size), expected);
+                assert_eq!(
+                    taken.as_ref().map(Tls13ClientSessionValue::max_early_data_size),
+                    expected
+                );
                 PURSE.with(|purse| purse.borrow_mut().extend(taken));
             }
             6 => {
@@ -159,7 +171,8 @@ impl Pair {
         }
     }
 
-    /// Looks at the hint, which tells whether the shelf is still there, and uses it as a lookup does.
+    /// Looks at the hint, which tells whether the shelf is still there, and uses it as a lookup
+    /// does.
     fn notice_eviction(
         &mut self,
         context: &ClientContextStore,

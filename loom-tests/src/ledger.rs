@@ -39,14 +39,24 @@ impl Ledger {
 impl Entry {
     /// The number the payload was made with.
     pub fn number(&self) -> usize {
-        assert_eq!(self.drops.load(Ordering::SeqCst), 0, "payload {} is used after its drop", self.number);
+        assert_eq!(
+            self.drops.load(Ordering::SeqCst),
+            0,
+            "payload {} is used after its drop",
+            self.number
+        );
         self.number
     }
 }
 
 impl Drop for Entry {
     fn drop(&mut self) {
-        assert_eq!(self.drops.fetch_add(1, Ordering::SeqCst), 0, "payload {} is dropped twice", self.number);
+        assert_eq!(
+            self.drops.fetch_add(1, Ordering::SeqCst),
+            0,
+            "payload {} is dropped twice",
+            self.number
+        );
         self.ledger.dropped.fetch_add(1, Ordering::SeqCst);
     }
 }

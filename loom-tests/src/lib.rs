@@ -1,11 +1,13 @@
 //! How the models run.
 //!
-//! A scenario is a plain function that starts a few threads on the public API and asserts what must hold. [`Model`] runs
-//! it: under the private cfg `sessile_loom` loom explores every schedule up to a preemption bound; without it the
-//! same function runs a few thousand times on real threads, so that no build ever counts a scenario it did not run.
+//! A scenario is a plain function that starts a few threads on the public API and asserts what must
+//! hold. [`Model`] runs it: under the private cfg `sessile_loom` loom explores every schedule up to
+//! a preemption bound; without it the same function runs a few thousand times on real threads, so
+//! that no build ever counts a scenario it did not run.
 //!
-//! An incomplete search fails. loom ends a search silently, and as a pass, when its own limits of time or permutations are
-//! reached, so neither is used; [`Model`] counts and panics instead. A search of a single schedule fails as well.
+//! An incomplete search fails. loom ends a search silently, and as a pass, when its own limits of
+//! time or permutations are reached, so neither is used; [`Model`] counts and panics instead. A
+//! search of a single schedule fails as well.
 
 #![forbid(unsafe_code)]
 
@@ -22,8 +24,8 @@ pub use stage::{Stage, replaced};
 use sessile::{Mode, SessionCache, SessionId};
 use std::sync::Arc;
 
-/// The list of the threads' parts, which only models are about that reach into another thread's part: those that collect, and
-/// those on real crossbeam-epoch.
+/// The list of the threads' parts, which only models are about that reach into another thread's
+/// part: those that collect, and those on real crossbeam-epoch.
 pub const REGISTRY: &str = "src/reclaim/registry.rs";
 
 /// Each thread's counters, which only models are about that count beside others.
@@ -41,7 +43,9 @@ pub const SETTINGS: &str = "src/settings.rs";
 /// A cache that does nothing on the side: a model's schedules are spent on what it is about.
 pub fn cache<T: Send + Sync + 'static>(capacity: usize) -> Arc<SessionCache<T>> {
     let mode = Mode { auto_flush: false, ..Mode::default() };
-    Arc::new(SessionCache::builder().capacity(capacity).mode(mode).build().expect("a valid capacity"))
+    Arc::new(
+        SessionCache::builder().capacity(capacity).mode(mode).build().expect("a valid capacity"),
+    )
 }
 
 /// The `n`th session id.

@@ -11,7 +11,8 @@ use std::sync::{Mutex, PoisonError};
 pub struct Model(Plan);
 
 impl Model {
-    /// A model with preemption bound 3 and the contract reclaimer. `LOOM_MAX_PREEMPTIONS` overrides the bound.
+    /// A model with preemption bound 3 and the contract reclaimer. `LOOM_MAX_PREEMPTIONS` overrides
+    /// the bound.
     pub fn new(name: &'static str) -> Self {
         Self(Plan::new(name, 3))
     }
@@ -28,21 +29,22 @@ impl Model {
         Self(Plan { real_epoch: true, ..self.0 })
     }
 
-    /// Sees the statistics, dates, permits or threads' registry too: the words made in these files, `src/budget.rs`.
+    /// Sees the statistics, dates, permits or threads' registry too: the words made in these files,
+    /// `src/budget.rs`.
     #[must_use]
     pub fn sees(self, seen: &'static [&'static str]) -> Self {
         Self(Plan { seen, ..self.0 })
     }
 
-    /// There is but one schedule, for this reason. Without one, a search of a single schedule fails; with one, a search
-    /// of more.
+    /// There is but one schedule, for this reason. Without one, a search of a single schedule
+    /// fails; with one, a search of more.
     #[must_use]
     pub fn single_schedule(self, reason: &'static str) -> Self {
         Self(Plan { single: Some(reason), ..self.0 })
     }
 
-    /// Runs the scenario and reports the search, in one line and those of its sites, on standard output and at the end of the
-    /// file that `SESSILE_REPORT` names, where `cargo xtask` reads it.
+    /// Runs the scenario and reports the search, in one line and those of its sites, on standard
+    /// output and at the end of the file that `SESSILE_REPORT` names, where `cargo xtask` reads it.
     ///
     /// # Panics
     /// As [`search`](Self::search).
@@ -64,13 +66,15 @@ impl Model {
     /// Runs the scenario.
     ///
     /// # Panics
-    /// In the first schedule that does not hold, and when the search is incomplete or of a single schedule.
+    /// In the first schedule that does not hold, and when the search is incomplete or of a single
+    /// schedule.
     pub fn search(self, scenario: impl Fn() + Send + Sync + 'static) -> Searched {
         search::run(self.0, scenario)
     }
 }
 
-/// Adds a report to the file that is asked for, whole: models that run beside each other write to one file.
+/// Adds a report to the file that is asked for, whole: models that run beside each other write to
+/// one file.
 fn keep(report: &str) {
     static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
     let Some(path) = std::env::var_os("SESSILE_REPORT").map(PathBuf::from) else { return };

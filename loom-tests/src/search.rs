@@ -1,13 +1,17 @@
-//! The one place where a scenario is run: a complete search under `sessile_loom`, otherwise many runs on plain threads.
+//! The one place where a scenario is run: a complete search under `sessile_loom`, otherwise many
+//! runs on plain threads.
 //!
-//! A search has its switches and its record to itself (`sessile::internals::Search`): the test runner may run as many at a time
-//! as it likes. A word of the cache that is made outside of a search panics, so no scenario can be run by other means.
+//! A search has its switches and its record to itself (`sessile::internals::Search`): the test
+//! runner may run as many at a time as it likes. A word of the cache that is made outside of a
+//! search panics, so no scenario can be run by other means.
 //!
-//! A scenario that fails ends its own search and no other's, and its first message is the one that is shown.
+//! A scenario that fails ends its own search and no other's, and its first message is the one that
+//! is shown.
 //!
-//! A search counts only if it was complete. loom's own limits end a search silently as a success, so they are switched
-//! off here, and one of more than `SCHEDULES_MAX` schedules fails. So does one of a single schedule, unless its model says
-//! why there is but one: otherwise its threads share nothing that loom can see.
+//! A search counts only if it was complete. loom's own limits end a search silently as a success,
+//! so they are switched off here, and one of more than `SCHEDULES_MAX` schedules fails. So does one
+//! of a single schedule, unless its model says why there is but one: otherwise its threads share
+//! nothing that loom can see.
 
 #[cfg(not(sessile_loom))]
 pub(crate) use self::threads::{End, run};
@@ -81,7 +85,8 @@ mod whole {
     /// Searches all schedules.
     ///
     /// # Panics
-    /// When one does not hold, with what it said, and when the search is incomplete or of a single schedule.
+    /// When one does not hold, with what it said, and when the search is incomplete or of a single
+    /// schedule.
     pub(crate) fn run(plan: Plan, scenario: impl Fn() + Send + Sync + 'static) -> Searched {
         let searched = search(plan, scenario);
         // The message is printed already.
@@ -91,7 +96,10 @@ mod whole {
                 panic!("{}: a single schedule: loom sees nothing that the threads share", plan.name)
             }
             (2.., Some(reason)) => {
-                panic!("{}: {} schedules, not a single one because {reason}", plan.name, searched.schedules)
+                panic!(
+                    "{}: {} schedules, not a single one because {reason}",
+                    plan.name, searched.schedules
+                )
             }
             _ => searched,
         }
@@ -148,7 +156,8 @@ mod whole {
         static WATCH: RefCell<Option<Watch>> = const { RefCell::new(None) };
     }
 
-    /// Notes the first panic of a search, and shows it past the test runner, whose capture is lost when the process is brought down.
+    /// Notes the first panic of a search, and shows it past the test runner, whose capture is lost
+    /// when the process is brought down.
     fn note(info: &PanicHookInfo<'_>, usual: &dyn Fn(&PanicHookInfo<'_>)) {
         let payload = info.payload();
         let text = payload.downcast_ref::<String>().map(String::as_str);
@@ -166,16 +175,18 @@ mod whole {
         usual(info);
     }
 
-    /// The end of a search that has failed: dropped by its unwinding, it reports the failure and leaves the thread where it
-    /// stands. Unwound further, a model drops what only a running search may touch, and panics again, which brings down the
-    /// process and the other searches in it.
+    /// The end of a search that has failed: dropped by its unwinding, it reports the failure and
+    /// leaves the thread where it stands. Unwound further, a model drops what only a running search
+    /// may touch, and panics again, which brings down the process and the other searches in it.
     #[derive(Clone, Debug)]
     pub(crate) struct End;
 
     impl Drop for End {
         fn drop(&mut self) {
             let has_failed = |watch: &Watch| watch.failure.is_some();
-            if !thread::panicking() || !WATCH.with_borrow(|watch| watch.as_ref().is_some_and(has_failed)) {
+            if !thread::panicking()
+                || !WATCH.with_borrow(|watch| watch.as_ref().is_some_and(has_failed))
+            {
                 return;
             }
             if let Some(Watch { failures, failure: Some(message), .. }) = WATCH.take() {
@@ -201,6 +212,11 @@ mod threads {
     pub(crate) fn run(_plan: Plan, scenario: impl Fn() + Send + Sync + 'static) -> Searched {
         let start = Instant::now();
         (0..RUNS).for_each(|_| scenario());
-        Searched { bound: None, schedules: RUNS, seconds: start.elapsed().as_secs_f64(), sites: Vec::new() }
+        Searched {
+            bound: None,
+            schedules: RUNS,
+            seconds: start.elapsed().as_secs_f64(),
+            sites: Vec::new(),
+        }
     }
 }

@@ -65,14 +65,18 @@ impl Stage {
     }
 
     /// Runs `f` on another thread.
-    pub fn beside<R: 'static + Send>(&self, f: impl FnOnce(Self) -> R + Send + 'static) -> JoinHandle<R> {
+    pub fn beside<R: 'static + Send>(
+        &self,
+        f: impl FnOnce(Self) -> R + Send + 'static,
+    ) -> JoinHandle<R> {
         let stage = self.clone();
         thread::spawn(move || f(stage))
     }
 
     /// The numbers of what is stored, in order.
     pub fn numbers(&self) -> Vec<usize> {
-        let mut numbers: Vec<_> = self.cache.snapshot().iter().map(|session| session.number()).collect();
+        let mut numbers: Vec<_> =
+            self.cache.snapshot().iter().map(|session| session.number()).collect();
         numbers.sort_unstable();
         numbers
     }
@@ -89,8 +93,9 @@ impl Stage {
         assert_eq!(self.cache.len(), numbers.len());
     }
 
-    /// As [`assert_stored`](Self::assert_stored), and that everything else is freed, which nobody else may hold. For the
-    /// contract reclaimer: an epoch may wait for a thread that has not quite exited.
+    /// As [`assert_stored`](Self::assert_stored), and that everything else is freed, which nobody
+    /// else may hold. For the contract reclaimer: an epoch may wait for a thread that has not quite
+    /// exited.
     ///
     /// # Panics
     /// When it is not so.

@@ -5,7 +5,8 @@ pub use loom::thread::{JoinHandle, yield_now};
 #[cfg(not(sessile_loom))]
 pub use std::thread::{JoinHandle, spawn, yield_now};
 
-/// Spawns a thread of the model, whose failure ends the search. As with loom, `f` need not be `Send`: loom's cells are not `Sync`.
+/// Spawns a thread of the model, whose failure ends the search. As with loom, `f` need not be
+/// `Send`: loom's cells are not `Sync`.
 #[cfg(sessile_loom)]
 pub fn spawn<R: 'static>(f: impl FnOnce() -> R + 'static) -> JoinHandle<R> {
     loom::thread::spawn(move || {

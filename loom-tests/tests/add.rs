@@ -1,6 +1,7 @@
 //! Insertion: a key is never stored twice, and what is found is whole.
 //!
-//! Guards: the publication word (`raw::publish`), the claim and the opening exchange, the acquire of a slot's word.
+//! Guards: the publication word (`raw::publish`), the claim and the opening exchange, the acquire
+//! of a slot's word.
 
 use loom_tests::{Model, Stage, replaced};
 use sessile::{Added, Rejected, Session};
@@ -18,15 +19,21 @@ fn add_and_get() {
     });
 }
 
-/// Adders of one absent key: one inserts, the others replace, each one another's; the last one stays.
+/// Adders of one absent key: one inserts, the others replace, each one another's; the last one
+/// stays.
 fn add_same_key(adders: usize) {
     let stage = Stage::new(4);
-    let others: Vec<_> = (1..adders).map(|n| stage.beside(move |stage| replaced(stage.add(1, n)))).collect();
+    let others: Vec<_> =
+        (1..adders).map(|n| stage.beside(move |stage| replaced(stage.add(1, n)))).collect();
     let mut left: Vec<_> = vec![replaced(stage.add(1, 0))];
     left.extend(others.into_iter().map(|other| other.join().unwrap()));
     let stays = stage.numbers();
     assert_eq!(stays.len(), 1, "one key");
-    assert_eq!(left.iter().filter(|old| old.is_none()).count(), 1, "one adder finds the key absent");
+    assert_eq!(
+        left.iter().filter(|old| old.is_none()).count(),
+        1,
+        "one adder finds the key absent"
+    );
     let mut ended: Vec<_> = left.into_iter().flatten().chain(stays.iter().copied()).collect();
     ended.sort_unstable();
     assert_eq!(ended, (0..adders).collect::<Vec<_>>(), "each session is replaced once, or stays");
@@ -65,7 +72,10 @@ fn add_same_object() {
             stage.beside(|stage| is_inserted(&stage.cache.add(session)))
         };
         let here = is_inserted(&stage.cache.add(session.clone()));
-        assert!(here ^ other.join().unwrap(), "one add inserts, the other finds the identical object");
+        assert!(
+            here ^ other.join().unwrap(),
+            "one add inserts, the other finds the identical object"
+        );
         stage.cache.collect();
         assert_eq!(Session::handle_count(&session), 2);
     });
@@ -83,8 +93,8 @@ fn add_two_keys() {
     });
 }
 
-/// An object that is added, taken and added again beside an adder of its key: a helper that saw the first claim does not
-/// open the second one, and each stay ends once.
+/// An object that is added, taken and added again beside an adder of its key: a helper that saw the
+/// first claim does not open the second one, and each stay ends once.
 #[test]
 fn add_stale_helper() {
     Model::new("add_stale_helper").preemptions(2).check(|| {

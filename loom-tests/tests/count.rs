@@ -1,4 +1,5 @@
-//! The count of a session: raised only while it cannot be the last, lowered once for each time it was raised.
+//! The count of a session: raised only while it cannot be the last, lowered once for each time it
+//! was raised.
 //!
 //! Guards: the relaxed raise under a guard, the release of the last decrement, `retire`.
 
@@ -21,7 +22,8 @@ fn count_last_drop() {
     });
 }
 
-/// The count of a table is given up beside a handle that goes: whichever is the last sees what the other did.
+/// The count of a table is given up beside a handle that goes: whichever is the last sees what the
+/// other did.
 #[test]
 fn count_of_a_table() {
     Model::new("count_of_a_table").check(|| {
@@ -54,7 +56,8 @@ fn replace_and_get() {
     Model::new("replace_and_get").check(replace_beside_get);
 }
 
-/// The same on real crossbeam-epoch, whose order between two pins the contract reclaimer may exceed.
+/// The same on real crossbeam-epoch, whose order between two pins the contract reclaimer may
+/// exceed.
 #[test]
 fn replace_and_get_epoch() {
     Model::new("replace_and_get_epoch")
@@ -70,7 +73,10 @@ fn replace_and_read() {
     Model::new("replace_and_read").check(|| {
         let stage = Stage::stored();
         let reader = stage.beside(|stage| {
-            stage.cache.read(&id(1), |session| assert!([1, 2].contains(&session.number()))).unwrap();
+            stage
+                .cache
+                .read(&id(1), |session| assert!([1, 2].contains(&session.number())))
+                .unwrap();
         });
         assert_eq!(replaced(stage.add(1, 2)), Some(1));
         reader.join().unwrap();
@@ -96,8 +102,8 @@ fn get_and_last_drop() {
     });
 }
 
-/// A reader inside `read` while the session is replaced, taken, stored anew and the garbage collected: it reads what it
-/// found, alive, to the end.
+/// A reader inside `read` while the session is replaced, taken, stored anew and the garbage
+/// collected: it reads what it found, alive, to the end.
 #[test]
 fn stalled_reader() {
     Model::new("stalled_reader").sees(&[REGISTRY]).check(|| {

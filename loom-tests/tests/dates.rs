@@ -1,14 +1,16 @@
-//! The dates of a session: the expiry is that of the last date and the last timeout, whoever set them.
+//! The dates of a session: the expiry is that of the last date and the last timeout, whoever set
+//! them.
 //!
-//! Guards: the exchange that writes an expiry, between the look at what it is computed from and the second look; the load
-//! of the count by which a cache knows that nobody else dates the session.
+//! Guards: the exchange that writes an expiry, between the look at what it is computed from and the
+//! second look; the load of the count by which a cache knows that nobody else dates the session.
 
 use loom_tests::{Model, Stage, id, thread};
 use sessile::{ManualClock, Mode, Session, SessionBuilder, SessionCache, Timestamp};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// One thread dates a session while this one sets its timeout to 20 seconds: the expiry when that is done, and at the end.
+/// One thread dates a session while this one sets its timeout to 20 seconds: the expiry when that
+/// is done, and at the end.
 fn beside_a_dater(session: SessionBuilder, date: u64) -> [Option<Timestamp>; 2] {
     let session = session.created_at(100).timeout(Duration::from_secs(10)).build(());
     let other = session.clone();
@@ -41,11 +43,15 @@ fn dates_after_a_holder() {
         holder.join().unwrap();
         let stored = stage.cache.get(&id(1)).unwrap();
         assert_eq!(stored.timeout(), Some(Duration::from_secs(20)));
-        assert_eq!(stored.expires_at(), stored.created_at().map(|created| created + Duration::from_secs(20)));
+        assert_eq!(
+            stored.expires_at(),
+            stored.created_at().map(|created| created + Duration::from_secs(20))
+        );
     });
 }
 
-/// A timeout is in force when its setter has returned, whoever computes an expiry from what was before.
+/// A timeout is in force when its setter has returned, whoever computes an expiry from what was
+/// before.
 #[test]
 fn dates_that_were_set_are_in_force() {
     Model::new("dates_that_were_set_are_in_force").sees(&["src/session/block.rs"]).check(|| {

@@ -1,6 +1,8 @@
-//! Eviction: the victim leaves once, a claim in its place is not lost, and the capacity holds at every moment.
+//! Eviction: the victim leaves once, a claim in its place is not lost, and the capacity holds at
+//! every moment.
 //!
-//! Guards: the exchange that puts a claim in a member's place, the withdrawal of a claim, the permit that passes on.
+//! Guards: the exchange that puts a claim in a member's place, the withdrawal of a claim, the
+//! permit that passes on.
 
 use loom_tests::{BUDGET, Model, REGISTRY, Stage, TALLY, replaced};
 use sessile::{Mode, SessionCache};
@@ -24,10 +26,15 @@ fn evict_and_get() {
     Model::new("evict_and_get").check(evict_beside_get);
 }
 
-/// The same on real crossbeam-epoch, whose order between two pins the contract reclaimer may exceed.
+/// The same on real crossbeam-epoch, whose order between two pins the contract reclaimer may
+/// exceed.
 #[test]
 fn evict_and_get_epoch() {
-    Model::new("evict_and_get_epoch").sees(&[REGISTRY]).real_epoch().preemptions(2).check(evict_beside_get);
+    Model::new("evict_and_get_epoch")
+        .sees(&[REGISTRY])
+        .real_epoch()
+        .preemptions(2)
+        .check(evict_beside_get);
 }
 
 /// An eviction and a replacement of one slot: one of them has it.
@@ -61,7 +68,8 @@ fn evict_and_take() {
     });
 }
 
-/// A taker and an add that evicts for the sake of weight, which empties the slot instead of claiming it.
+/// A taker and an add that evicts for the sake of weight, which empties the slot instead of
+/// claiming it.
 #[test]
 fn evict_by_weight_and_take() {
     Model::new("evict_by_weight_and_take").check(|| {
@@ -77,7 +85,8 @@ fn evict_by_weight_and_take() {
     });
 }
 
-/// Two adders of one absent key each evict in place; the one that is not published withdraws, and its permit is not lost.
+/// Two adders of one absent key each evict in place; the one that is not published withdraws, and
+/// its permit is not lost.
 #[test]
 fn evict_and_withdraw() {
     Model::new("evict_and_withdraw").check(|| {
@@ -97,10 +106,13 @@ fn evict_and_withdraw() {
     });
 }
 
-/// A full cache of several sets, where the oldest of the newcomer's buckets and of some more goes, whichever set it is in.
+/// A full cache of several sets, where the oldest of the newcomer's buckets and of some more goes,
+/// whichever set it is in.
 fn full_of_five() -> Stage {
     let mode = Mode { auto_flush: false, ..Mode::default() };
-    let stage = Stage::with_cache(Arc::new(SessionCache::builder().capacity(5).mode(mode).build().unwrap()));
+    let stage = Stage::with_cache(Arc::new(
+        SessionCache::builder().capacity(5).mode(mode).build().unwrap(),
+    ));
     (1..=5).for_each(|n| stage.insert(n, n.into()));
     stage
 }
@@ -145,7 +157,8 @@ fn evict_by_age_and_replace() {
 fn capacity_bound() {
     Model::new("capacity_bound").check(|| {
         let stage = Stage::new(1);
-        let adders = [1, 2].map(|n| stage.beside(move |stage| replaced(stage.add(n, usize::from(n)))));
+        let adders =
+            [1, 2].map(|n| stage.beside(move |stage| replaced(stage.add(n, usize::from(n)))));
         assert!(stage.cache.len() <= 1);
         adders.into_iter().for_each(|adder| assert_eq!(adder.join().unwrap(), None));
         let stays = stage.numbers();
@@ -154,7 +167,8 @@ fn capacity_bound() {
     });
 }
 
-/// A thread that never used the cache before takes a session and another is stored in its stead, while somebody counts.
+/// A thread that never used the cache before takes a session and another is stored in its stead,
+/// while somebody counts.
 #[test]
 fn capacity_newcomer() {
     Model::new("capacity_newcomer").sees(&[REGISTRY, TALLY, BUDGET]).preemptions(2).check(|| {

@@ -1,8 +1,8 @@
-//! Lookups and identical adds that end at a glance, which a thread's first operation never does: here the looking thread is the
-//! one that has used the cache before.
+//! Lookups and identical adds that end at a glance, which a thread's first operation never does:
+//! here the looking thread is the one that has used the cache before.
 //!
-//! Guards: the look for a newer table after a glance that found nothing, the guard of a reader, the word that decides an
-//! identical add.
+//! Guards: the look for a newer table after a glance that found nothing, the guard of a reader, the
+//! word that decides an identical add.
 
 use loom_tests::{Model, REGISTRY, Stage, id, replaced};
 use sessile::{Added, Session};

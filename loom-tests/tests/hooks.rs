@@ -1,7 +1,8 @@
-//! Hooks: one runs after its operation, under no guard, and may do anything with the cache; they are replaced whole.
+//! Hooks: one runs after its operation, under no guard, and may do anything with the cache; they
+//! are replaced whole.
 //!
-//! Guards: the order of guard and hooks in `announce`, which drops the one before it calls the others, and the words of
-//! `settings.rs` that say which hooks and which mode are set.
+//! Guards: the order of guard and hooks in `announce`, which drops the one before it calls the
+//! others, and the words of `settings.rs` that say which hooks and which mode are set.
 
 use loom_tests::ledger::{Entry, Ledger};
 use loom_tests::{Model, REGISTRY, SETTINGS, id, thread};
@@ -27,7 +28,8 @@ fn returning(ledger: &Arc<Ledger>) -> Arc<SessionCache<Entry>> {
             cache.collect();
         }
     };
-    let cache = Arc::new(SessionCache::builder().capacity(4).mode(mode).on_removed(hook).build().unwrap());
+    let cache =
+        Arc::new(SessionCache::builder().capacity(4).mode(mode).on_removed(hook).build().unwrap());
     assert!(home.set(Arc::downgrade(&cache)).is_ok());
     cache
 }

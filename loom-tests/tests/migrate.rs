@@ -1,6 +1,8 @@
-//! Migration: a session that is stored throughout is found throughout, and nothing removed comes back.
+//! Migration: a session that is stored throughout is found throughout, and nothing removed comes
+//! back.
 //!
-//! Guards: the link of the new table, the closing of homes, the shadow's three steps, the root, the right to move.
+//! Guards: the link of the new table, the closing of homes, the shadow's three steps, the root, the
+//! right to move.
 
 use loom_tests::{BUDGET, Model, REGISTRY, Stage, id, replaced};
 use sessile::{Capacity, Mode, Session, SessionCache};
@@ -11,7 +13,10 @@ const SMALL: usize = 4;
 const LARGE: usize = 6;
 
 /// The cache grows while another thread does `f`.
-fn beside_growth<R: Send + 'static>(stage: &Stage, f: impl FnOnce(Stage) -> R + Send + 'static) -> R {
+fn beside_growth<R: Send + 'static>(
+    stage: &Stage,
+    f: impl FnOnce(Stage) -> R + Send + 'static,
+) -> R {
     let other = stage.beside(f);
     stage.cache.set_capacity(LARGE).unwrap();
     other.join().unwrap()
@@ -70,7 +75,8 @@ fn migrate_and_add() {
     });
 }
 
-/// Two adders of one absent key, one in the old table and one in the new: one inserts, the other replaces.
+/// Two adders of one absent key, one in the old table and one in the new: one inserts, the other
+/// replaces.
 #[test]
 fn migrate_and_add_twice() {
     Model::new("migrate_and_add_twice").preemptions(2).check(|| {
@@ -84,8 +90,8 @@ fn migrate_and_add_twice() {
     });
 }
 
-/// A session that moves, is taken, and whose memory another session of its key may be given: the mover, in the middle of
-/// its steps, takes neither for the other.
+/// A session that moves, is taken, and whose memory another session of its key may be given: the
+/// mover, in the middle of its steps, takes neither for the other.
 #[test]
 fn migrate_and_renew() {
     Model::new("migrate_and_renew").preemptions(2).check(|| {
@@ -139,7 +145,8 @@ fn migrate_and_flush() {
     });
 }
 
-/// Two threads want different sizes: one of them moves, both sizes are looked at, and the last limit is the size.
+/// Two threads want different sizes: one of them moves, both sizes are looked at, and the last
+/// limit is the size.
 #[test]
 fn migrate_two_sizes() {
     Model::new("migrate_two_sizes").sees(&[BUDGET]).preemptions(2).check(|| {
@@ -169,12 +176,14 @@ fn migrate_and_drop() {
     });
 }
 
-/// A mover that sleeps while others fill the table that it moves to: a third is added, and each session is in one of the three.
+/// A mover that sleeps while others fill the table that it moves to: a third is added, and each
+/// session is in one of the three.
 #[test]
 fn migrate_beside_a_sleeping_mover() {
     Model::new("migrate_beside_a_sleeping_mover").preemptions(1).check(|| {
         let mode = Mode { auto_flush: false, ..Mode::default() };
-        let cache = SessionCache::builder().capacity(Capacity::Unbounded).mode(mode).build().unwrap();
+        let cache =
+            SessionCache::builder().capacity(Capacity::Unbounded).mode(mode).build().unwrap();
         let stage = Stage::with_cache(Arc::new(cache));
         (1..=2).for_each(|n| stage.insert(n, n.into()));
         let mover = stage.beside(|stage| stage.insert(3, 3));

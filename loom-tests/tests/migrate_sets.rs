@@ -4,7 +4,9 @@
 //! Guards: the closing of every home, the look at both buckets for a moved session, the mover's way
 //! through all buckets.
 
-use loom_tests::{Model, Stage, id, replaced};
+#[cfg(sessile_loom)]
+use loom_tests::id;
+use loom_tests::{Model, Stage, replaced};
 
 /// One set, and six buckets.
 const SMALL: usize = 4;
@@ -16,8 +18,12 @@ const LOW_TOO: u8 = 1;
 const HIGH: u8 = 4;
 const HIGH_TOO: u8 = 3;
 #[cfg(sessile_loom)]
-const SETS: [(u8, [usize; 2], [usize; 2]); 4] =
-    [(LOW, [0, 1], [0, 4]), (LOW_TOO, [0, 1], [0, 1]), (HIGH, [1, 0], [3, 5]), (HIGH_TOO, [1, 0], [3, 0])];
+const SETS: [(u8, [usize; 2], [usize; 2]); 4] = [
+    (LOW, [0, 1], [0, 4]),
+    (LOW_TOO, [0, 1], [0, 1]),
+    (HIGH, [1, 0], [3, 5]),
+    (HIGH_TOO, [1, 0], [3, 0]),
+];
 
 #[cfg(sessile_loom)]
 #[test]

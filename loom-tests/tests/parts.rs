@@ -1,18 +1,21 @@
-//! Parts of the cache alone, for properties that the whole would hide behind other edges: limbo, registry, claimant's numbers,
-//! permits and counters, weights and garbage, the right to move.
+//! Parts of the cache alone, for properties that the whole would hide behind other edges: limbo,
+//! registry, claimant's numbers, permits and counters, weights and garbage, the right to move.
 //!
-//! Guards: the number that a sentinel raises, the stack at a limbo's side entrance, its share of the total, the hand-over of a
-//! thread's record, the tidying of one, the numbers lent to threads that have none, the permit that is given back and taken,
-//! bytes on their way to garbage,
-//! the mover's last look for another size.
+//! Guards: the number that a sentinel raises, the stack at a limbo's side entrance, its share of
+//! the total, the hand-over of a thread's record, the tidying of one, the numbers lent to threads
+//! that have none, the permit that is given back and taken, bytes on their way to garbage, the
+//! mover's last look for another size.
 #![cfg(sessile_loom)]
 
 use loom::cell::UnsafeCell;
 use loom_tests::{BUDGET, Model, PUBLISHED, REGISTRY, TALLY, thread};
-use sessile::internals::{BareBudget, BareBytes, BareClaimants, BareLimbo, BareMover, BareRegistry};
+use sessile::internals::{
+    BareBudget, BareBytes, BareClaimants, BareLimbo, BareMover, BareRegistry,
+};
 use std::sync::Arc;
 
-/// A reader that ends before its guard does, which a sentinel on its thread waited for; another thread releases.
+/// A reader that ends before its guard does, which a sentinel on its thread waited for; another
+/// thread releases.
 #[test]
 fn limbo_sentinel() {
     Model::new("limbo_sentinel").check(|| {
@@ -50,7 +53,8 @@ fn limbo_side_entrance() {
     });
 }
 
-/// A collector tells the total what is pending while the owner retires and tells it too: nothing is taken back.
+/// A collector tells the total what is pending while the owner retires and tells it too: nothing is
+/// taken back.
 #[test]
 fn limbo_published() {
     Model::new("limbo_published").sees(&[PUBLISHED, TALLY]).check(|| {
@@ -76,7 +80,9 @@ fn limbo_pending() {
         drop(limbo.retire());
         let onlooker = {
             let limbo = Arc::clone(&limbo);
-            thread::spawn(move || assert!((1..=2).contains(&limbo.pending()), "{} pending", limbo.pending()))
+            thread::spawn(move || {
+                assert!((1..=2).contains(&limbo.pending()), "{} pending", limbo.pending())
+            })
         };
         drop(limbo.retire());
         limbo.seal().into_iter().for_each(|sentinel| sentinel.run());

@@ -1,8 +1,9 @@
 //! The publication word alone: more threads than the whole cache leaves room for.
 //!
-//! Property: at most one member of a key, and each mark is taken at most as often as it was added. Guards: the exchange of
-//! the publication word, the two looks of a helper, the nonce. These run on the bare table, so they exist under the model
-//! cfg only; on plain threads the same races run through the cache in `add.rs`.
+//! Property: at most one member of a key, and each mark is taken at most as often as it was added.
+//! Guards: the exchange of the publication word, the two looks of a helper, the nonce. These run on
+//! the bare table, so they exist under the model cfg only; on plain threads the same races run
+//! through the cache in `add.rs`.
 #![cfg(sessile_loom)]
 
 use loom::cell::UnsafeCell;
@@ -32,8 +33,11 @@ fn add_all(marks: &'static [usize]) -> Arc<BareTable> {
     };
     let threads: Vec<_> = marks[1..].iter().map(spawn).collect();
     let here = table.add(0, &MARKS[marks[0]], marks[0]);
-    let inserted =
-        threads.into_iter().map(|thread| thread.join().unwrap()).filter(|&inserted| inserted).count();
+    let inserted = threads
+        .into_iter()
+        .map(|thread| thread.join().unwrap())
+        .filter(|&inserted| inserted)
+        .count();
     let keys = marks.iter().map(|&n| MARKS[n].key).collect::<std::collections::BTreeSet<_>>().len();
     assert_eq!(inserted + usize::from(here), keys, "each key is inserted once");
     assert_eq!(table.members().len(), keys);
@@ -72,7 +76,8 @@ fn publish_one_home() {
     Model::new("publish_one_home").check(|| drop(add_all(&[0, 3])));
 }
 
-/// A table in which only the slots of the first bucket are free, and both homes have had as many publications.
+/// A table in which only the slots of the first bucket are free, and both homes have had as many
+/// publications.
 fn half_full() -> Arc<BareTable> {
     let table = Arc::new(BareTable::new());
     for n in [5, 6] {
@@ -98,9 +103,17 @@ fn publish_in_the_other_bucket() {
     });
 }
 
-/// `claimant` claims a slot for `mark`, and is overtaken by a `rival` mark of the same key before it can publish. Whoever helps
-/// meanwhile, for whatever reason, does not open the claim: it was not published, and both would be stored.
-fn overtaken(table: &BareTable, hash: u64, mark: usize, rival: usize, claimant: usize, help: impl Fn()) {
+/// `claimant` claims a slot for `mark`, and is overtaken by a `rival` mark of the same key before
+/// it can publish. Whoever helps meanwhile, for whatever reason, does not open the claim: it was
+/// not published, and both would be stored.
+fn overtaken(
+    table: &BareTable,
+    hash: u64,
+    mark: usize,
+    rival: usize,
+    claimant: usize,
+    help: impl Fn(),
+) {
     let inserted = table.add_with(hash, &MARKS[mark], claimant, || {
         if !table.members().contains(&MARKS[rival].number) {
             assert!(table.add(hash, &MARKS[rival], 7));
@@ -110,8 +123,8 @@ fn overtaken(table: &BareTable, hash: u64, mark: usize, rival: usize, claimant: 
     assert!(!inserted, "a key is inserted twice");
 }
 
-/// A helper that read the publication of a session, and sleeps. The session is taken, and its claimant claims the same slot for
-/// `second`, which a `rival` overtakes.
+/// A helper that read the publication of a session, and sleeps. The session is taken, and its
+/// claimant claims the same slot for `second`, which a `rival` overtakes.
 fn stale_helper(hash: u64, second: usize, rival: usize) {
     let table = half_full();
     let claimant = {
@@ -133,14 +146,15 @@ fn publish_stale_helper() {
     Model::new("publish_stale_helper").preemptions(2).check(|| stale_helper(OTHER_HOME, 3, 4));
 }
 
-/// The second claim is for the same session, and is the first but for its attempt: the nonce tells the two apart.
+/// The second claim is for the same session, and is the first but for its attempt: the nonce tells
+/// the two apart.
 #[test]
 fn publish_second_attempt() {
     Model::new("publish_second_attempt").preemptions(2).check(|| stale_helper(0, 0, 1));
 }
 
-/// A claimant that opened its claim and did not say so yet. The session is taken, and another claims the slot: whoever helps the
-/// first does not open the claim of the second.
+/// A claimant that opened its claim and did not say so yet. The session is taken, and another
+/// claims the slot: whoever helps the first does not open the claim of the second.
 #[test]
 fn publish_claim_of_another() {
     Model::new("publish_claim_of_another").preemptions(2).check(|| {
@@ -157,8 +171,8 @@ fn publish_claim_of_another() {
     });
 }
 
-/// A session is taken and stored again, in the same slot and as the same word: whoever takes the second stay is ordered after
-/// everything that was done before it began.
+/// A session is taken and stored again, in the same slot and as the same word: whoever takes the
+/// second stay is ordered after everything that was done before it began.
 #[test]
 fn take_orders_what_it_took() {
     Model::new("take_orders_what_it_took").check(|| {

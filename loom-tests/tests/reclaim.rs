@@ -1,12 +1,12 @@
 //! Limbo: what is retired is released once, after its readers, whoever does it.
 //!
-//! Guards: the occupation of a limbo, and what `parts.rs` shows of it alone. On real crossbeam-epoch: the contract reclaimer has
-//! no limbo.
+//! Guards: the occupation of a limbo, and what `parts.rs` shows of it alone. On real
+//! crossbeam-epoch: the contract reclaimer has no limbo.
 
 use loom_tests::{Model, REGISTRY, Stage, id};
 
-/// A reader that helps to collect, beside a retirement and a collection: the sentinel may run on either thread, and the
-/// release comes after the reader.
+/// A reader that helps to collect, beside a retirement and a collection: the sentinel may run on
+/// either thread, and the release comes after the reader.
 #[test]
 fn limbo_ripens() {
     Model::new("limbo_ripens").real_epoch().sees(&[REGISTRY]).preemptions(2).check(|| {
@@ -34,7 +34,8 @@ fn limbo_occupied() {
     });
 }
 
-/// A thread that retires and exits: its leftovers are released by another's collection, or with the cache.
+/// A thread that retires and exits: its leftovers are released by another's collection, or with the
+/// cache.
 #[test]
 fn limbo_adopted() {
     Model::new("limbo_adopted").real_epoch().sees(&[REGISTRY]).preemptions(2).check(|| {

@@ -22,11 +22,15 @@ fn models(name: &'static str) -> [Model; 3] {
     [Model::new(name).preemptions(1), seeing, seeing.real_epoch()]
 }
 
-/// Three searches with different switches begin together, and each finds the schedules that it finds alone.
+/// Three searches with different switches begin together, and each finds the schedules that it
+/// finds alone.
 #[test]
 fn searches_beside_each_other_are_as_alone() {
     let alone = models("take_beside_take").map(|model| model.search(take_beside_take).schedules);
-    assert!(alone[0] < alone[1] && alone[1] != alone[2], "the switches make no difference: {alone:?}");
+    assert!(
+        alone[0] < alone[1] && alone[1] != alone[2],
+        "the switches make no difference: {alone:?}"
+    );
     let begun = Arc::new(Barrier::new(alone.len()));
     let together = models("take_beside_take").map(|model| {
         let begun = Arc::clone(&begun);
@@ -45,8 +49,8 @@ fn searches_beside_each_other_are_as_alone() {
     assert_eq!(together.map(|search| search.join().unwrap()), alone);
 }
 
-/// A search that fails in the middle of things ends alone, by its own message: what it leaves behind would panic when it is
-/// dropped outside of a model.
+/// A search that fails in the middle of things ends alone, by its own message: what it leaves
+/// behind would panic when it is dropped outside of a model.
 #[test]
 fn a_failed_search_ends_alone() {
     let [model, _, real] = models("fails_as_meant");
@@ -70,7 +74,8 @@ fn assert_fails(model: Model) {
     assert!(message.downcast_ref::<String>().unwrap().contains("as meant"));
 }
 
-/// The default clock stands still: a second that ends in the middle of a search would change what its schedules do.
+/// The default clock stands still: a second that ends in the middle of a search would change what
+/// its schedules do.
 #[test]
 fn the_clock_of_a_model_stands_still() {
     let before = CoarseClock.now();

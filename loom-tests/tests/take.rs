@@ -1,4 +1,5 @@
-//! Removal: exactly one of all who take, remove or replace a session gets it, and it is never seen again.
+//! Removal: exactly one of all who take, remove or replace a session gets it, and it is never seen
+//! again.
 //!
 //! Guards: the one exchange that ends a stay, and the retirement of its count.
 
@@ -24,7 +25,11 @@ fn take_and_take() {
 /// The same on real crossbeam-epoch.
 #[test]
 fn take_and_take_epoch() {
-    Model::new("take_and_take_epoch").sees(&[REGISTRY]).real_epoch().preemptions(2).check(take_beside_take);
+    Model::new("take_and_take_epoch")
+        .sees(&[REGISTRY])
+        .real_epoch()
+        .preemptions(2)
+        .check(take_beside_take);
 }
 
 /// Three who take: one gets it.
@@ -40,7 +45,8 @@ fn take_three() {
     });
 }
 
-/// The replaced session is got by the replacer or by the taker, never by both, and the key is never lost.
+/// The replaced session is got by the replacer or by the taker, never by both, and the key is never
+/// lost.
 #[test]
 fn take_and_replace() {
     Model::new("take_and_replace").check(|| {
@@ -108,13 +114,17 @@ fn remove_and_replace() {
         let adder = stage.beside(|stage| replaced(stage.add(1, 2)).is_none());
         let removed = stage.cache.remove(&session);
         let inserted = adder.join().unwrap();
-        assert_eq!(removed, inserted, "removed and then inserted, or replaced and then not removed");
+        assert_eq!(
+            removed, inserted,
+            "removed and then inserted, or replaced and then not removed"
+        );
         drop(session);
         stage.assert_holds(&[2]);
     });
 }
 
-/// Removal by identity beside an add of the same object: stored and removed, or refused, or not yet there.
+/// Removal by identity beside an add of the same object: stored and removed, or refused, or not yet
+/// there.
 #[test]
 fn remove_and_add() {
     Model::new("remove_and_add").check(|| {
@@ -135,7 +145,8 @@ fn remove_and_add() {
     });
 }
 
-/// Removal by identity beside a taker: one of them has it, also if the taker meets what is being removed.
+/// Removal by identity beside a taker: one of them has it, also if the taker meets what is being
+/// removed.
 #[test]
 fn remove_and_take() {
     Model::new("remove_and_take").check(|| {
@@ -186,7 +197,8 @@ fn add_again_and_take() {
         assert!(stage.cache.add(session.clone()).is_ok_and(|added| added.changed()));
         let taker = stage.beside(|stage| usize::from(stage.take(1).is_some()));
         let first = usize::from(stage.take(1).is_some());
-        let stays = 1 + usize::from(stage.cache.add(session.clone()).is_ok_and(|added| added.changed()));
+        let stays =
+            1 + usize::from(stage.cache.add(session.clone()).is_ok_and(|added| added.changed()));
         let second = usize::from(stage.take(1).is_some());
         let taken = first + second + taker.join().unwrap();
         let left = stage.numbers().len();

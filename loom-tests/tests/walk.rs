@@ -1,6 +1,8 @@
-//! Walks beside everything else: a sweep looks at members only, removes each once, and shows each once.
+//! Walks beside everything else: a sweep looks at members only, removes each once, and shows each
+//! once.
 //!
-//! Guards: the exchange that ends a stay in `flush`, the second look at a slot that changed, the expiry on lookup.
+//! Guards: the exchange that ends a stay in `flush`, the second look at a slot that changed, the
+//! expiry on lookup.
 
 use loom_tests::ledger::Entry;
 use loom_tests::{Model, REGISTRY, Stage, id, replaced};

@@ -34,25 +34,31 @@ enum Placed<T> {
 impl<T: Send + Sync + 'static> SessionCache<T> {
     /// Stores a session (`SSL_CTX_add_session(3)`), which is visible to the very next lookup.
     ///
-    /// The handle given becomes the cache's own: the count rises by one as seen by whoever kept a clone.
+    /// The handle given becomes the cache's own: the count rises by one as seen by whoever kept a
+    /// clone.
     ///
-    /// - The key is absent: [`Inserted`](Added::Inserted). A full cache evicts another session first, never this one.
-    /// - This very object is stored: [`Identical`](Added::Identical). Nothing is written, counted up or reordered.
-    /// - Another object with the key is stored: [`Replaced`](Added::Replaced), in one step: no lookup finds neither or
-    ///   both. The cache's own count of the old one goes by deferred destruction.
+    /// - The key is absent: [`Inserted`](Added::Inserted). A full cache evicts another session
+    ///   first, never this one.
+    /// - This very object is stored: [`Identical`](Added::Identical). Nothing is written, counted
+    ///   up or reordered.
+    /// - Another object with the key is stored: [`Replaced`](Added::Replaced), in one step: no
+    ///   lookup finds neither or both. The cache's own count of the old one goes by deferred
+    ///   destruction.
     ///
-    /// A session without date or timeout gets those of the cache. In steady state it allocates a few
-    /// small blocks per 64 retirements, for the epochs. Lock-free, but for one case: too much garbage that is held back by other
-    /// operations, whose threads were interrupted, is waited for, with the processor left to others, for at most 100 ms. What a
-    /// closure in [`read`](Self::read) holds back is not waited for.
+    /// A session without date or timeout gets those of the cache. In steady state it allocates a
+    /// few small blocks per 64 retirements, for the epochs. Lock-free, but for one case: too much
+    /// garbage that is held back by other operations, whose threads were interrupted, is waited
+    /// for, with the processor left to others, for at most 100 ms. What a closure in
+    /// [`read`](Self::read) holds back is not waited for.
     ///
     /// # Errors
-    /// [`Rejected`] gives the session back; the key is as it was. Nothing else changed either, unless room had been made
-    /// already when there was contention or too much garbage: who was evicted then is gone. The reasons are those of
-    /// [`Rejection`].
+    /// [`Rejected`] gives the session back; the key is as it was. Nothing else changed either,
+    /// unless room had been made already when there was contention or too much garbage: who was
+    /// evicted then is gone. The reasons are those of [`Rejection`].
     ///
     /// # Panics
-    /// If the weigher, the clock or a hook panics. Table, counts and limits are whole then, and the session is dropped.
+    /// If the weigher, the clock or a hook panics. Table, counts and limits are whole then, and the
+    /// session is dropped.
     ///
     /// ```
     /// use sessile::{Added, Session, SessionCache, SessionId};
@@ -106,7 +112,8 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
         })
     }
 
-    /// Refuses a session before a place for it was looked for. Where only the mode forbids to store it, the hook hears of it.
+    /// Refuses a session before a place for it was looked for. Where only the mode forbids to store
+    /// it, the hook hears of it.
     #[cold]
     fn reject_unplaced(
         &self,
@@ -119,7 +126,9 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
             departures.arrive(session.clone());
         }
         let rejected = self.reject(session, rejection);
-        self.announce_with(departures, rejected, |rejected| rejected.err().map(Rejected::into_session))
+        self.announce_with(departures, rejected, |rejected| {
+            rejected.err().map(Rejected::into_session)
+        })
     }
 
     #[cold]
@@ -128,8 +137,8 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
         Err(Rejected::new(rejection, session))
     }
 
-    /// Whether a first look finds this very object, and it would be admitted. If it is stored, its stay has a count of its own
-    /// beside the caller's, and it was dated and weighed.
+    /// Whether a first look finds this very object, and it would be admitted. If it is stored, its
+    /// stay has a count of its own beside the caller's, and it was dated and weighed.
     #[inline]
     fn is_at_a_glance(&self, session: &Session<T>, probe: &Probe, now: u64) -> bool {
         let block = session.block();
@@ -190,8 +199,9 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
         Ok(added)
     }
 
-    /// Whether an add that met too much garbage tries again. It does once, and then as long as it is other operations that hold
-    /// the garbage back, whose threads were interrupted and get the processor now.
+    /// Whether an add that met too much garbage tries again. It does once, and then as long as it
+    /// is other operations that hold the garbage back, whose threads were interrupted and get the
+    /// processor now.
     #[cold]
     fn may_wait(&self, since: &mut Option<Instant>) -> bool {
         let Some(since) = *since else {
@@ -206,8 +216,8 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
         true
     }
 
-    /// What the settings say of an add where storing is off or a context was revoked: whether it stores. What may not be stored
-    /// is of interest only if a hook is to be shown it.
+    /// What the settings say of an add where storing is off or a context was revoked: whether it
+    /// stores. What may not be stored is of interest only if a hook is to be shown it.
     #[cold]
     fn check_settings(&self, session: &Session<T>, is_shown: bool) -> Result<bool, Rejection> {
         let stores = self.settings.mode().store;
@@ -231,7 +241,8 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
         if !Word::can_hold(session.address()) {
             return Err(Rejection::Address);
         }
-        let dating = || block.dating(now, self.settings.timeout_seconds()).ok_or(Rejection::Expired);
+        let dating =
+            || block.dating(now, self.settings.timeout_seconds()).ok_or(Rejection::Expired);
         let mut dates = dating()?;
         if let Some(weighing) = &self.weighing {
             weighing.weigh(session)?;
@@ -277,7 +288,8 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
         placed
     }
 
-    /// The number to claim slots with; a thread without one of its own waits a bounded time for one to be lent.
+    /// The number to claim slots with; a thread without one of its own waits a bounded time for one
+    /// to be lent.
     #[inline]
     fn claimant(&self, pin: &Guard<'_, T>) -> Result<Claimant<'_>, Rejection> {
         let mut attempts = 0..ATTEMPTS_MAX;
@@ -327,7 +339,8 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
         let old_weight = if self.weighing.is_some() { old.weight() as usize } else { 0 };
         let more = newcomer.weight.saturating_sub(old_weight);
         if self.weighing.is_some() {
-            // What the two weigh in common is garbage once the old one is, and others could be let in for it meanwhile.
+            // What the two weigh in common is garbage once the old one is, and others could be let
+            // in for it meanwhile.
             self.announce_garbage(newcomer, newcomer.weight - more);
             if !self.reserve_weight(pin, newcomer, more, spot.block(), departures)? {
                 return Ok(None);
@@ -362,7 +375,9 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
         {
             return Ok(None);
         }
-        let Some(spot) = self.choose_slot(pin, table, newcomer, departures)? else { return Ok(None) };
+        let Some(spot) = self.choose_slot(pin, table, newcomer, departures)? else {
+            return Ok(None);
+        };
         let claim = spot.claim(newcomer.block, newcomer.tag, newcomer.claimant, home);
         let Some(claim) = claim else { return Ok(None) };
         if spot.word.is_member() {
@@ -414,7 +429,8 @@ mod tests {
     fn an_add_closes_its_home_in_the_table_that_is_emptied() {
         for n in 0..20 {
             let cache = SessionCache::new(10).unwrap();
-            let [sleeper, newcomer] = [1, 2].map(|number| Session::new(SessionId::from([n; 32]), number));
+            let [sleeper, newcomer] =
+                [1, 2].map(|number| Session::new(SessionId::from([n; 32]), number));
             let pin = cache.domain.pin();
             let (table, probe) = (cache.chain(&pin).newest(), cache.probe_of(sleeper.block()));
             let home = table.settle(&probe, &cache.finish(&pin)).expect("nothing is closed yet");
@@ -422,7 +438,8 @@ mod tests {
             table.succeed(larger);
             assert!(matches!(cache.add(newcomer), Ok(Added::Inserted)));
             let spot = table.set_spots(&probe).next().expect("a set has slots");
-            let claim = spot.claim(sleeper.address(), probe.tag(), 100, home).expect("the slot is empty");
+            let claim =
+                spot.claim(sleeper.address(), probe.tag(), 100, home).expect("the slot is empty");
             assert!(!claim.publish(Stamp::of_tick(0)), "the key is inserted into both tables");
         }
     }

@@ -1,4 +1,5 @@
-//! Who runs a closure of a caller's under a guard: that may take any time, unlike the operations themselves.
+//! Who runs a closure of a caller's under a guard: that may take any time, unlike the operations
+//! themselves.
 #![forbid(unsafe_code)]
 
 use crate::sync::Tally;

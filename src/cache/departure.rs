@@ -9,7 +9,8 @@ use std::mem::ManuallyDrop;
 use std::ops::Deref;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
-/// Sessions that left, and the one that came, to be shown to the hooks once the guard is gone. A null pointer without hooks.
+/// Sessions that left, and the one that came, to be shown to the hooks once the guard is gone. A
+/// null pointer without hooks.
 pub(super) struct Departures<T>(Option<Box<Shown<T>>>);
 
 struct Shown<T> {
@@ -36,7 +37,9 @@ impl<T> Departures<T> {
     }
 
     fn shown(&mut self) -> &mut Shown<T> {
-        self.0.get_or_insert_with(|| Box::new(Shown { first: None, others: Vec::new(), arrived: None }))
+        self.0.get_or_insert_with(|| {
+            Box::new(Shown { first: None, others: Vec::new(), arrived: None })
+        })
     }
 
     pub(super) fn push(&mut self, departure: Departure<T>) {
@@ -71,15 +74,16 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
     ) {
         let Some(address) = spot.block() else { return };
         self.count(pin, cause.into());
-        // SAFETY: the stay's count is given up below, after the grace period of this guard at the earliest.
+        // SAFETY: the stay's count is given up below, after the grace period of this guard at the
+        // earliest.
         let block: &Block<T> = unsafe { address.as_ref() };
         if self.settings.wants_removed() {
             // SAFETY: as above.
             let session = unsafe { Session::lend(address) };
             departures.push(((*session).clone(), cause));
         }
-        // SAFETY: 1. The stay owned one count (INVARIANT STAYS) and the caller's exchange made it ours. 2. The word is
-        // gone from the table. 3. The guard is older than the exchange.
+        // SAFETY: 1. The stay owned one count (INVARIANT STAYS) and the caller's exchange made it
+        // ours. 2. The word is gone from the table. 3. The guard is older than the exchange.
         unsafe { pin.retire(address, self.footprint(block)) };
         // Only now: what is neither stored nor garbage would be in nobody's sum.
         if permit == Permit::GivenBack {
@@ -102,8 +106,9 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
         self.announce_with(departures, (), |()| None);
     }
 
-    /// Calls the hooks before an operation returns `outcome`. If a hook panics, the handle in `outcome`
-    /// is not dropped by unwinding: its payload may panic too, which would abort the process.
+    /// Calls the hooks before an operation returns `outcome`. If a hook panics, the handle in
+    /// `outcome` is not dropped by unwinding: its payload may panic too, which would abort the
+    /// process.
     #[inline]
     pub(super) fn announce_with<R>(
         &self,
@@ -120,7 +125,8 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
         outcome
     }
 
-    /// Drops a handle of the cache's own: a payload that panics in its drop must not unwind through the operation.
+    /// Drops a handle of the cache's own: a payload that panics in its drop must not unwind through
+    /// the operation.
     pub(super) fn let_go(&self, session: Session<T>) {
         // SAFETY: the count is the handle's own, which no table stands for.
         unsafe { self.domain.release(session.into_address()) };
@@ -131,7 +137,8 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
         let hooks = self.settings.hooks();
         let left = || shown.first.iter().chain(&shown.others);
         let mut first_panic = Ok(());
-        // The hooks get shared references and the table is whole: nothing is left half-done by a panic.
+        // The hooks get shared references and the table is whole: nothing is left half-done by a
+        // panic.
         let mut guarded = |call: &dyn Fn()| {
             let Err(panic) = catch_unwind(AssertUnwindSafe(call)) else { return };
             match first_panic {

@@ -1,4 +1,5 @@
-//! The size of a table that follows the number of its sessions: without a bound, and where weights are one.
+//! The size of a table that follows the number of its sessions: without a bound, and where weights
+//! are one.
 
 use super::departure::Departures;
 use super::resize::Progress;
@@ -8,8 +9,8 @@ use crate::raw::{SLOTS, Table};
 use crate::session::Block;
 use crate::sync::MODELLED;
 
-/// Buckets that an add moves on its way, and under one guard where a whole migration is worked off. One in a model: a
-/// migration shall not be over before others can meet its middle.
+/// Buckets that an add moves on its way, and under one guard where a whole migration is worked off.
+/// One in a model: a migration shall not be over before others can meet its middle.
 const BUCKETS_PER_ADD: usize = if MODELLED { 1 } else { 8 };
 pub(super) const BUCKETS_PER_SLICE: usize = if MODELLED { 1 } else { 32 };
 
@@ -28,22 +29,27 @@ const GROW_ABOVE_PERCENT: usize = 70;
 /// And never below this, even if one of its sets is full.
 const GROW_NEVER_BELOW_PERCENT: usize = 40;
 
-/// Where weights are a bound, it shrinks when it is emptier than this: well below half of what makes it grow.
+/// Where weights are a bound, it shrinks when it is emptier than this: well below half of what
+/// makes it grow.
 const SHRINK_BELOW_PERCENT: usize = 12;
 
 /// The buckets for a capacity.
 ///
-/// One set up to 14 sessions: exact. Above that two slots a session up to 4096 sessions, where chance is rough and slots are
-/// cheap, and 1.4 beyond: two choices of seven then overflow for one session in a hundred thousand (1.33: one in ten thousand,
-/// 1.15: one in 200; simulated). More slots hold more sessions and offer fewer of them as victims, for which more buckets are
-/// looked at in small tables.
+/// One set up to 14 sessions: exact. Above that two slots a session up to 4096 sessions, where
+/// chance is rough and slots are cheap, and 1.4 beyond: two choices of seven then overflow for one
+/// session in a hundred thousand (1.33: one in ten thousand, 1.15: one in 200; simulated). More
+/// slots hold more sessions and offer fewer of them as victims, for which more buckets are looked
+/// at in small tables.
 pub(super) fn buckets_for(capacity: usize) -> usize {
     let sessions = if capacity == usize::MAX { UNBOUNDED_START } else { capacity };
     if sessions <= 2 * SLOTS {
         return Table::<Block<()>>::BUCKETS_MIN;
     }
-    let slots =
-        if sessions <= 4096 { sessions.saturating_mul(2) } else { sessions.saturating_add(sessions / 5 * 2) };
+    let slots = if sessions <= 4096 {
+        sessions.saturating_mul(2)
+    } else {
+        sessions.saturating_add(sessions / 5 * 2)
+    };
     slots.div_ceil(SLOTS)
 }
 
@@ -92,7 +98,8 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
         self.sessions.out().saturating_mul(100) > table.slots() * percent
     }
 
-    /// Lets a table that follows its sessions do so, and moves a few buckets while a migration is under way.
+    /// Lets a table that follows its sessions do so, and moves a few buckets while a migration is
+    /// under way.
     #[inline]
     pub(super) fn fit_table(
         &self,
@@ -108,7 +115,12 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
     }
 
     #[inline(never)]
-    fn follow_sessions(&self, pin: &Guard<'_, T>, table: &Table<Block<T>>, departures: &mut Departures<T>) {
+    fn follow_sessions(
+        &self,
+        pin: &Guard<'_, T>,
+        table: &Table<Block<T>>,
+        departures: &mut Departures<T>,
+    ) {
         if self.is_fuller_than(table, GROW_ABOVE_PERCENT) {
             let _ = self.grow(pin, table, departures);
         } else if self.is_too_empty(table) {
@@ -116,24 +128,31 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
         }
     }
 
-    /// Moves a few buckets. In a cache without a bound, where the mover may find its way blocked by what others add, an add
-    /// waits a bounded time for its turn once the new table is half full.
+    /// Moves a few buckets. In a cache without a bound, where the mover may find its way blocked by
+    /// what others add, an add waits a bounded time for its turn once the new table is half full.
     #[cold]
-    fn help_migration(&self, pin: &Guard<'_, T>, table: &Table<Block<T>>, departures: &mut Departures<T>) {
+    fn help_migration(
+        &self,
+        pin: &Guard<'_, T>,
+        table: &Table<Block<T>>,
+        departures: &mut Departures<T>,
+    ) {
         for _ in 0..PATIENCE {
             let progress = self.migrate(pin, BUCKETS_PER_ADD, &mut None, departures);
-            if progress != Progress::Busy || !self.is_unbounded() || !self.is_fuller_than(table, 50) {
+            if progress != Progress::Busy || !self.is_unbounded() || !self.is_fuller_than(table, 50)
+            {
                 return;
             }
             crate::sync::yield_now();
         }
     }
 
-    /// Wants a larger table than `table`, and begins the migration to it; if another thread has the right to move and does not
-    /// use it, the larger one is there all the same. False when there shall be none.
+    /// Wants a larger table than `table`, and begins the migration to it; if another thread has the
+    /// right to move and does not use it, the larger one is there all the same. False when there
+    /// shall be none.
     ///
-    /// A table that is mostly empty does not grow, however full one of its sets is: more than fourteen sessions with one id
-    /// (in as many contexts) share a set in every table.
+    /// A table that is mostly empty does not grow, however full one of its sets is: more than
+    /// fourteen sessions with one id (in as many contexts) share a set in every table.
     #[cold]
     pub(super) fn grow(
         &self,
@@ -154,7 +173,9 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
             match self.migrate(pin, BUCKETS_PER_SLICE, &mut None, departures) {
                 Progress::Stuck => return Err(Rejection::Allocation),
                 Progress::Held => return Err(Rejection::Garbage),
-                Progress::Busy if table.next().is_none() && turn < TURNS_MAX => crate::sync::yield_now(),
+                Progress::Busy if table.next().is_none() && turn < TURNS_MAX => {
+                    crate::sync::yield_now()
+                }
                 Progress::Busy | Progress::Done | Progress::More => break,
             }
         }
@@ -164,15 +185,19 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
     }
 
     /// The table after `table`: one with so many buckets unless there is one.
-    fn successor<'t>(&self, table: &'t Table<Block<T>>, buckets: usize) -> Option<&'t Table<Block<T>>> {
+    fn successor<'t>(
+        &self,
+        table: &'t Table<Block<T>>,
+        buckets: usize,
+    ) -> Option<&'t Table<Block<T>>> {
         if table.next().is_none() {
             table.succeed(Table::new(buckets).ok()?);
         }
         table.next()
     }
 
-    /// Where a session goes on to from a table whose set is full: while the mover slept, others have filled it. `None` where
-    /// sessions are evicted and there is no such table yet.
+    /// Where a session goes on to from a table whose set is full: while the mover slept, others
+    /// have filled it. `None` where sessions are evicted and there is no such table yet.
     pub(super) fn onward<'t>(&self, table: &'t Table<Block<T>>) -> Option<&'t Table<Block<T>>> {
         if !self.is_unbounded() {
             return table.next();
@@ -182,10 +207,12 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
         self.successor(table, larger)
     }
 
-    /// Whether weights leave the table so empty that victims are hard to find. Without them nothing is evicted from a table
-    /// that follows its sessions.
+    /// Whether weights leave the table so empty that victims are hard to find. Without them nothing
+    /// is evicted from a table that follows its sessions.
     fn is_too_empty(&self, table: &Table<Block<T>>) -> bool {
-        self.is_weight_bound() && !table.is_one_set() && !self.is_fuller_than(table, SHRINK_BELOW_PERCENT)
+        self.is_weight_bound()
+            && !table.is_one_set()
+            && !self.is_fuller_than(table, SHRINK_BELOW_PERCENT)
     }
 
     /// Wants a table of two slots a session, and begins the migration to it.
@@ -232,8 +259,9 @@ mod tests {
         let builder = SessionCache::builder().capacity(1_000_000).max_weight(4 << 20);
         let cache = builder.weigher(|one: &Session<u64>| **one as usize).build().unwrap();
         let slots = || cache.chain(&cache.domain.pin()).newest().slots();
-        let add =
-            |n, weight| assert!(cache.add(Session::new(id(n), weight)).is_ok_and(|added| added.changed()));
+        let add = |n, weight| {
+            assert!(cache.add(Session::new(id(n), weight)).is_ok_and(|added| added.changed()))
+        };
         assert_eq!(slots(), 2 * SLOTS);
         (0..10_000).for_each(|n| add(n, 1 << 10));
         assert_eq!(cache.len(), 4096);
@@ -247,7 +275,8 @@ mod tests {
         assert_eq!(slots(), 2 * SLOTS, "a sweep that empties it leaves a small one");
     }
 
-    /// A mover that sleeps in the middle of a migration: adds find room, lookups find all, and when it wakes nobody goes.
+    /// A mover that sleeps in the middle of a migration: adds find room, lookups find all, and when
+    /// it wakes nobody goes.
     #[test]
     fn an_unbounded_cache_grows_beside_a_sleeping_mover() {
         let cache = SessionCache::new(Capacity::Unbounded).unwrap();
@@ -271,7 +300,8 @@ mod tests {
         assert_eq!((cache.len() as u64, cache.stats().evicted), (2 * asleep, 0));
     }
 
-    /// Emptied tables may wait for a reader: together they are no more than a few times the one in force.
+    /// Emptied tables may wait for a reader: together they are no more than a few times the one in
+    /// force.
     #[test]
     fn tables_grow_in_long_steps_and_are_not_too_empty_then() {
         for most in (3..3000).chain([1 << 20, 1_000_003]) {

@@ -38,7 +38,8 @@ impl<R> Looked<R> {
 impl<T: Send + Sync + 'static> SessionCache<T> {
     /// Looks a session up and returns a counted handle.
     ///
-    /// Never waits for a writer, an evictor or a migration. An expired session is a miss and is removed.
+    /// Never waits for a writer, an evictor or a migration. An expired session is a miss and is
+    /// removed.
     ///
     /// # Panics
     /// If the clock, the miss hook or the removal hook panics.
@@ -58,9 +59,10 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
 
     /// Looks a session up and lends it to `f`, without touching its count.
     ///
-    /// On a hit no shared cache line is written, except once per session and tick (a 32nd of the capacity in adds)
-    /// the age that eviction needs. `f` runs under a short guard: while it runs, nothing that is removed from the cache
-    /// can be freed, so it should not block. It may use the cache.
+    /// On a hit no shared cache line is written, except once per session and tick (a 32nd of the
+    /// capacity in adds) the age that eviction needs. `f` runs under a short guard: while it runs,
+    /// nothing that is removed from the cache can be freed, so it should not block. It may use the
+    /// cache.
     ///
     /// ```
     /// use sessile::{Session, SessionCache, SessionId};
@@ -78,7 +80,8 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
         self.read_key(Key::of_id(id), f)
     }
 
-    /// Removes a session and returns it. Of all threads that take, remove or replace one session, exactly one gets it.
+    /// Removes a session and returns it. Of all threads that take, remove or replace one session,
+    /// exactly one gets it.
     ///
     /// The handle is the caller's own; the cache's count goes by deferred destruction, so
     /// [`Session::handle_count`] may still include it for a while. Lock-free.
@@ -118,8 +121,8 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
         }
     }
 
-    /// Finds a usable session and lends it to `lend` under the guard. Everything that does not end in a hit is counted,
-    /// and removed where it must be, before this returns.
+    /// Finds a usable session and lends it to `lend` under the guard. Everything that does not end
+    /// in a hit is counted, and removed where it must be, before this returns.
     #[inline(always)]
     fn look<R>(&self, key: Key<'_>, lend: impl FnOnce(&PerThread, &Session<T>) -> R) -> Option<R> {
         let probe = self.probe(key);
@@ -130,7 +133,8 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
         };
         match self.chain(&reader).glance(&probe) {
             Glance::Candidate(spot, block) if self.is_hit(&reader, spot, key, now) => {
-                // SAFETY: the block is alive under the guard; what `lend` makes of it has a count of its own.
+                // SAFETY: the block is alive under the guard; what `lend` makes of it has a count
+                // of its own.
                 return Some(lend(reader.state(), &*unsafe { Session::lend(block) }));
             }
             Glance::Absent => {
@@ -143,7 +147,8 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
         self.look_closely(key.id, key.context, key.protocol, probe.hash(), now, lend)
     }
 
-    /// Whether this member is what is looked for, and nothing is the matter with it. Then it is counted and made younger.
+    /// Whether this member is what is looked for, and nothing is the matter with it. Then it is
+    /// counted and made younger.
     #[inline(always)]
     fn is_hit(&self, reader: &Reading<'_, T>, spot: At<'_, T>, key: Key<'_>, now: u64) -> bool {
         let Some(block) = self.block(reader, &spot) else { return false };
@@ -185,11 +190,13 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
             return None;
         }
         let mut lend = Some(lend);
-        self.in_time(now, |now, may_retry| self.look_at(key, probe, now, may_retry, accept, &mut lend))
+        self.in_time(now, |now, may_retry| {
+            self.look_at(key, probe, now, may_retry, accept, &mut lend)
+        })
     }
 
-    /// Looks by the clock. What is too early was stored since the clock was read, perhaps: by a newer reading it may be of
-    /// the present. Ends when the clock stands still between two looks.
+    /// Looks by the clock. What is too early was stored since the clock was read, perhaps: by a
+    /// newer reading it may be of the present. Ends when the clock stands still between two looks.
     #[inline]
     fn in_time<R>(&self, mut now: u64, mut look: impl FnMut(u64, bool) -> Looked<R>) -> Option<R> {
         let mut may_retry = true;
@@ -215,7 +222,9 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
     ) -> Looked<R> {
         let pin = self.domain.pin();
         let found = self.find(&pin, key, probe);
-        if let Some((spot, block)) = found.spot.and_then(|spot| Some((spot, self.block(&pin, &spot)?))) {
+        if let Some((spot, block)) =
+            found.spot.and_then(|spot| Some((spot, self.block(&pin, &spot)?)))
+        {
             match self.standing(block, now) {
                 Standing::Usable if self.is_accepted(&pin, &spot, accept) => {
                     self.count(&pin, Counter::Hits);
@@ -252,7 +261,8 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
         self.standing_if(false, block, now)
     }
 
-    /// [`standing`](Self::standing), where it is known whether lookups are simple: then nothing is revoked.
+    /// [`standing`](Self::standing), where it is known whether lookups are simple: then nothing is
+    /// revoked.
     #[inline]
     fn standing_if(&self, is_simple: bool, block: &Block<T>, now: u64) -> Standing {
         if block.is_expired(now) {
@@ -286,7 +296,8 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
     fn touch(&self, spot: At<'_, T>) {
         let is_one_set = spot.table.is_one_set();
         let tick = if is_one_set { self.recency.advance() } else { self.recency.tick() };
-        // LINEARIZE: nothing: the exchange fails only if the session left or somebody else touched it.
+        // LINEARIZE: nothing: the exchange fails only if the session left or somebody else touched
+        // it.
         spot.exchange(spot.word.touched(Stamp::of_tick(tick)));
         if is_one_set {
             self.renumber_if_due(spot.table, tick);
@@ -304,7 +315,8 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
                 Standing::NotResumable => RemovalCause::Removed,
                 Standing::Early | Standing::Usable => return Some(standing),
             };
-            // LINEARIZE: a spontaneous removal, if the exchange succeeds; else somebody else removed it.
+            // LINEARIZE: a spontaneous removal, if the exchange succeeds; else somebody else
+            // removed it.
             if spot.exchange(Word::EMPTY) {
                 self.depart(pin, &spot, cause, Permit::GivenBack, &mut departures);
             }
@@ -354,9 +366,9 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
         let pin = self.domain.pin();
         let taken = loop {
             let found = self.find(&pin, key, probe);
-            let standing = found
-                .spot
-                .and_then(|spot| Some((spot, self.standing_if(is_simple, self.block(&pin, &spot)?, now))));
+            let standing = found.spot.and_then(|spot| {
+                Some((spot, self.standing_if(is_simple, self.block(&pin, &spot)?, now)))
+            });
             let spot = match standing {
                 Some((spot, Standing::Usable)) if self.is_accepted(&pin, &spot, accept) => spot,
                 Some((_, Standing::Early)) if may_retry => return Looked::TooEarly,
@@ -365,12 +377,14 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
                     break None;
                 }
             };
-            // LINEARIZE: the take, for the one whose exchange succeeds. A failure is somebody else's progress.
+            // LINEARIZE: the take, for the one whose exchange succeeds. A failure is somebody
+            // else's progress.
             if spot.exchange(Word::EMPTY) {
                 self.count(&pin, Counter::Hits);
-                // SAFETY: the block is alive under the guard; the clone is the caller's own count, the stay's is
-                // retired by `depart`.
-                let session = spot.block().map(|block| Session::clone(&*unsafe { Session::lend(block) }));
+                // SAFETY: the block is alive under the guard; the clone is the caller's own count,
+                // the stay's is retired by `depart`.
+                let session =
+                    spot.block().map(|block| Session::clone(&*unsafe { Session::lend(block) }));
                 self.depart(&pin, &spot, RemovalCause::Taken, Permit::GivenBack, &mut departures);
                 break session;
             }

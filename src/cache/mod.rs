@@ -1,8 +1,8 @@
 //! `SessionCache`: OpenSSL's semantics on top of the table.
 //!
-//! One file per kind of operation: `lookup`, `add`, `room` (permits and slots), `victim`, `remove`, `sweep`, `resize`
-//! (and `growth`, to what size; `mover`, who may do it), `snapshot`, `tier`, `view`. What they share is here and in `departure`, which is what follows the end of
-//! a stay.
+//! One file per kind of operation: `lookup`, `add`, `room` (permits and slots), `victim`, `remove`,
+//! `sweep`, `resize` (and `growth`, to what size; `mover`, who may do it), `snapshot`, `tier`,
+//! `view`. What they share is here and in `departure`, which is what follows the end of a stay.
 #![allow(clippy::type_complexity, reason = "the two type parameters of a domain")]
 
 mod add;
@@ -49,13 +49,14 @@ use victim::Hand;
 
 /// A concurrent TLS session cache with the semantics of `SSL_CTX_add_session(3)`.
 ///
-/// Share it by reference or by `Arc`; it is not `Clone`. No operation takes a lock, blocks or spawns a thread. `get` and
-/// `read` are wait-free outside of a table migration and bounded during one; everything else is lock-free. See the
-/// [crate documentation](crate) for the guarantees and an example.
+/// Share it by reference or by `Arc`; it is not `Clone`. No operation takes a lock, blocks or
+/// spawns a thread. `get` and `read` are wait-free outside of a table migration and bounded during
+/// one; everything else is lock-free. See the [crate documentation](crate) for the guarantees and
+/// an example.
 ///
-/// The key of a session is its context, protocol and id, compared in full. The methods here that take an id look in
-/// [`Context::NONE`] under [`Protocol::UNSPECIFIED`]; [`view`](Self::view) looks elsewhere. Methods that take a session use the
-/// session's own key.
+/// The key of a session is its context, protocol and id, compared in full. The methods here that
+/// take an id look in [`Context::NONE`] under [`Protocol::UNSPECIFIED`]; [`view`](Self::view) looks
+/// elsewhere. Methods that take a session use the session's own key.
 pub struct SessionCache<T: Send + Sync + 'static> {
     root: Root<Block<T>>,
     domain: Domain<Block<T>, CachePadded<PerThread>>,
@@ -99,8 +100,8 @@ type Guard<'c, T> = Pin<'c, Block<T>, CachePadded<PerThread>>;
 type Reading<'c, T> = Reader<'c, Block<T>, CachePadded<PerThread>>;
 type At<'p, T> = Spot<'p, Block<T>>;
 
-// SAFETY: a block is sent and shared between threads like its payload, which is `Send + Sync`; its count decides who
-// frees it.
+// SAFETY: a block is sent and shared between threads like its payload, which is `Send + Sync`; its
+// count decides who frees it.
 unsafe impl<T: Send + Sync + 'static> Reclaim for Block<T> {
     unsafe fn release(this: NonNull<Self>) {
         // SAFETY: the caller gives one count up, which was a table's or never became one.
@@ -108,7 +109,8 @@ unsafe impl<T: Send + Sync + 'static> Reclaim for Block<T> {
     }
 }
 
-/// The full key of a lookup. Three whole words: a copy of a half-written one makes the processor wait for the store.
+/// The full key of a lookup. Three whole words: a copy of a half-written one makes the processor
+/// wait for the store.
 #[derive(Clone, Copy)]
 struct Key<'k> {
     id: &'k SessionId,
@@ -155,7 +157,8 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
         let capacity = builder.capacity.sessions()?;
         builder.check_weights()?;
         let weighing = builder.take_weighing();
-        let is_weight_bound = weighing.as_ref().is_some_and(|weighing| weighing.budget.is_limited());
+        let is_weight_bound =
+            weighing.as_ref().is_some_and(|weighing| weighing.budget.is_limited());
         Table::<Block<T>>::check_size(growth::buckets_for(capacity))?;
         let buckets = growth::first_buckets(capacity, is_weight_bound);
         let table = Table::new(buckets)?;
@@ -182,11 +185,11 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
         View::new(self, context)
     }
 
-    /// The number of sessions stored: never above [`capacity`](Self::capacity), at any moment, for any
-    /// thread.
+    /// The number of sessions stored: never above [`capacity`](Self::capacity), at any moment, for
+    /// any thread.
     ///
-    /// Beside threads that add and remove, the result may be too low by what they remove during the call.
-    /// Costs six loads for each thread of the most that ever used the cache at a time.
+    /// Beside threads that add and remove, the result may be too low by what they remove during the
+    /// call. Costs six loads for each thread of the most that ever used the cache at a time.
     pub fn len(&self) -> usize {
         stats::number(|| self.domain.states().map(|state| &state.counters))
     }
@@ -196,8 +199,9 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
         self.len() == 0
     }
 
-    /// The capacity in sessions, or `usize::MAX` if unbounded. While [`set_capacity`](Self::set_capacity)
-    /// is still evicting down to a smaller limit, the number of sessions that remain.
+    /// The capacity in sessions, or `usize::MAX` if unbounded. While
+    /// [`set_capacity`](Self::set_capacity) is still evicting down to a smaller limit, the number
+    /// of sessions that remain.
     pub fn capacity(&self) -> usize {
         self.sessions.shown()
     }
@@ -220,13 +224,13 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
         pin.state().counters.count(event.into());
     }
 
-    /// Frees everything that was retired before the call, by any thread, unless a reader still holds it
-    /// or another thread is about to free it.
+    /// Frees everything that was retired before the call, by any thread, unless a reader still
+    /// holds it or another thread is about to free it.
     ///
-    /// Removed sessions keep their secrets until they are freed. While the cache is used this happens by
-    /// itself: each retirement frees one retired session. A cache that falls idle keeps the last few.
-    /// Call this after removing what must not stay, or from a timer. It cannot free what a reader inside
-    /// [`read`](Self::read) may still see.
+    /// Removed sessions keep their secrets until they are freed. While the cache is used this
+    /// happens by itself: each retirement frees one retired session. A cache that falls idle keeps
+    /// the last few. Call this after removing what must not stay, or from a timer. It cannot free
+    /// what a reader inside [`read`](Self::read) may still see.
     ///
     /// Lock-free. Runs the drops of the payloads it frees on the calling thread.
     pub fn collect(&self) {
@@ -238,19 +242,19 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
         Timestamp::from(self.time.now())
     }
 
-    /// Ends every session of a context, at once: from now on no lookup returns one that was
-    /// built before, `add` refuses it with [`Revoked`](crate::Rejection::Revoked), and what the miss
-    /// hook supplies must carry a later date of its own. Returns the generation that begins.
+    /// Ends every session of a context, at once: from now on no lookup returns one that was built
+    /// before, `add` refuses it with [`Revoked`](crate::Rejection::Revoked), and what the miss hook
+    /// supplies must carry a later date of its own. Returns the generation that begins.
     ///
     /// For a set of client authorities that was replaced, a stolen key, or to have everybody
     /// authenticate anew. Sessions that are built afterwards are of the new generation, unless they
-    /// say otherwise ([`SessionBuilder::generation`](crate::SessionBuilder::generation)): an adapter
-    /// says so of those whose handshake was under way.
+    /// say otherwise ([`SessionBuilder::generation`](crate::SessionBuilder::generation)): an
+    /// adapter says so of those whose handshake was under way.
     ///
-    /// Takes the same time whatever the number of sessions. They leave the table when a lookup meets
-    /// them, by the sweep of later adds, by [`flush_expired`](Self::flush_expired), or as victims;
-    /// [`View::clear`] frees them now. The cache remembers each context that was ever revoked.
-    /// Afterwards lookups take a slower path, by some tens of nanoseconds.
+    /// Takes the same time whatever the number of sessions. They leave the table when a lookup
+    /// meets them, by the sweep of later adds, by [`flush_expired`](Self::flush_expired), or as
+    /// victims; [`View::clear`] frees them now. The cache remembers each context that was ever
+    /// revoked. Afterwards lookups take a slower path, by some tens of nanoseconds.
     ///
     /// ```
     /// use sessile::{Context, Session, SessionCache, SessionId};
@@ -274,8 +278,8 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
 
     /// When a context was revoked last, by the cache's clock; `None` if it never was.
     ///
-    /// For sessions that come from elsewhere and show nothing but a date: one that is not dated later
-    /// may be of before the revocation.
+    /// For sessions that come from elsewhere and show nothing but a date: one that is not dated
+    /// later may be of before the revocation.
     pub fn revoked_at(&self, context: &Context) -> Option<Timestamp> {
         self.settings.revoked_at(context)
     }
@@ -290,8 +294,8 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
         self.settings.mode()
     }
 
-    /// Changes the timeout given to sessions that bring none (`SSL_CTX_set_timeout`), rounded up to whole seconds. Sessions stored
-    /// already keep theirs.
+    /// Changes the timeout given to sessions that bring none (`SSL_CTX_set_timeout`), rounded up to
+    /// whole seconds. Sessions stored already keep theirs.
     pub fn set_timeout(&self, timeout: Duration) {
         self.settings.set_timeout_seconds(timeout_seconds(timeout));
     }
@@ -317,8 +321,8 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
     fn find<'p>(&self, reader: &'p Reading<'_, T>, key: Key<'_>, probe: &Probe) -> Found<'p, T> {
         let mut elsewhere = false;
         let spot = self.chain(reader).find(probe, |block| {
-            // SAFETY: the block has a stay in a table that is reachable under the guard, so its count is given up after
-            // the guard (INVARIANT STAYS).
+            // SAFETY: the block has a stay in a table that is reachable under the guard, so its
+            // count is given up after the guard (INVARIANT STAYS).
             match unsafe { block.as_ref() }.match_key(key.id, key.context, *key.protocol) {
                 KeyMatch::Same => true,
                 KeyMatch::OtherContext => {
@@ -334,11 +338,13 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
     /// The block at a spot.
     #[inline]
     fn block<'p>(&self, _reader: &'p Reading<'_, T>, spot: &At<'p, T>) -> Option<&'p Block<T>> {
-        // SAFETY: the word was a member, shadow or victim when it was read under the guard: as in `find`.
+        // SAFETY: the word was a member, shadow or victim when it was read under the guard: as in
+        // `find`.
         spot.block().map(|block| unsafe { &*block.as_ptr() })
     }
 
-    /// What a retired block holds back until it is freed, in bytes. Looks at the block only if blocks are weighed.
+    /// What a retired block holds back until it is freed, in bytes. Looks at the block only if
+    /// blocks are weighed.
     #[inline]
     fn footprint(&self, block: &Block<T>) -> u64 {
         let weight = if self.weighing.is_some() { block.weight() } else { 0 };
@@ -401,7 +407,8 @@ impl<T: Send + Sync + 'static> Default for SessionCache<T> {
 }
 
 impl<T: Send + Sync + 'static> Drop for SessionCache<T> {
-    /// Gives up every count that the cache holds; handles elsewhere stay valid. Hooks are not called.
+    /// Gives up every count that the cache holds; handles elsewhere stay valid. Hooks are not
+    /// called.
     fn drop(&mut self) {
         // SAFETY: `&mut self`: nobody else has the root.
         let chain = unsafe { self.root.chain() };
@@ -409,8 +416,8 @@ impl<T: Send + Sync + 'static> Drop for SessionCache<T> {
             for bucket in 0..table.len() {
                 for spot in table.bucket_spots(bucket) {
                     if let (true, Some(block)) = (spot.word.is_member(), spot.block()) {
-                        // SAFETY: a member owns one count (INVARIANT STAYS), and nobody reads it any more. No claim and
-                        // no shadow outlives the operation that made it.
+                        // SAFETY: a member owns one count (INVARIANT STAYS), and nobody reads it
+                        // any more. No claim and no shadow outlives the operation that made it.
                         unsafe { self.domain.release(block) };
                     }
                 }

@@ -1,4 +1,5 @@
-//! Who moves sessions between tables, and to what size: one thread at a time, and never nobody while a size is wanted.
+//! Who moves sessions between tables, and to what size: one thread at a time, and never nobody
+//! while a size is wanted.
 #![forbid(unsafe_code)]
 
 use crate::sync::untracked::AtomicUsize as Untracked;
@@ -9,7 +10,8 @@ pub(crate) struct Mover {
     is_moving: AtomicBool,
     /// Buckets that a table wants that follows its sessions; else they are derived from the limit.
     wanted: Untracked,
-    /// A migration is under way, or a size may be wanted that no mover has looked at: what every add asks.
+    /// A migration is under way, or a size may be wanted that no mover has looked at: what every
+    /// add asks.
     is_wanted: AtomicBool,
 }
 
@@ -24,7 +26,8 @@ impl Mover {
 
     /// The buckets that were wanted last, or the most of what was wanted at a time.
     pub(super) fn buckets(&self) -> usize {
-        // ORDERING: Relaxed: whoever wants more sets the flag afterwards, and the mover looks after it took the flag down.
+        // ORDERING: Relaxed: whoever wants more sets the flag afterwards, and the mover looks after
+        // it took the flag down.
         self.wanted.load(Ordering::Relaxed)
     }
 
@@ -45,37 +48,41 @@ impl Mover {
         self.is_wanted.load(Ordering::Relaxed)
     }
 
-    /// Whether a size is wanted, asked by the mover after it has ended. A load might see the flag as it was before another
-    /// thread set it, which then found the right to move still taken, and nobody would move.
+    /// Whether a size is wanted, asked by the mover after it has ended. A load might see the flag
+    /// as it was before another thread set it, which then found the right to move still taken, and
+    /// nobody would move.
     pub(crate) fn is_still_wanted(&self) -> bool {
-        // ORDERING: Release: who sets the flag after this exchange finds the right to move free; pairs with the fence in `want`.
-        // Relaxed on failure: it is set, which is all that is asked. Invisible: loom's exchanges see the newest value always, so
-        // that of `try_begin` does; that this is an exchange and no load is what `mover_hands_over` needs.
+        // ORDERING: Release: who sets the flag after this exchange finds the right to move free;
+        // pairs with the fence in `want`. Relaxed on failure: it is set, which is all that is
+        // asked. Invisible: loom's exchanges see the newest value always, so that of `try_begin`
+        // does; that this is an exchange and no load is what `mover_hands_over` needs.
         self.is_wanted.compare_exchange(false, false, Ordering::Release, Ordering::Relaxed).is_err()
     }
 
     pub(crate) fn want(&self) {
-        // ORDERING: Release: the wanted size is visible to the mover that takes the flag down; pairs with `unwant`. An
-        // exchange, because a store would end the release sequence of another thread's. Model: `migrate_two_sizes`.
+        // ORDERING: Release: the wanted size is visible to the mover that takes the flag down;
+        // pairs with `unwant`. An exchange, because a store would end the release sequence of
+        // another thread's. Model: `migrate_two_sizes`.
         self.is_wanted.swap(true, Ordering::Release);
         // ORDERING: Acquire fence: pairs with `is_still_wanted`. Invisible: as there.
         fence(Ordering::Acquire);
     }
 
     pub(crate) fn unwant(&self) {
-        // ORDERING: Acquire: sees the size that was wanted when the flag was set, pairs with `want`. Model:
-        // `migrate_two_sizes`.
+        // ORDERING: Acquire: sees the size that was wanted when the flag was set, pairs with
+        // `want`. Model: `migrate_two_sizes`.
         self.is_wanted.swap(false, Ordering::Acquire);
     }
 
     pub(crate) fn try_begin(&self) -> bool {
-        // ORDERING: Acquire: sees the cursors of the mover before, pairs with `end`. Relaxed on failure: nothing is
-        // read. Model: `migrate_two_sizes`.
+        // ORDERING: Acquire: sees the cursors of the mover before, pairs with `end`. Relaxed on
+        // failure: nothing is read. Model: `migrate_two_sizes`.
         self.is_moving.compare_exchange(false, true, Ordering::Acquire, Ordering::Relaxed).is_ok()
     }
 
     pub(crate) fn end(&self) {
-        // ORDERING: Release: hands the cursors over, pairs with `try_begin`. Model: `migrate_two_sizes`.
+        // ORDERING: Release: hands the cursors over, pairs with `try_begin`. Model:
+        // `migrate_two_sizes`.
         self.is_moving.store(false, Ordering::Release);
     }
 }

@@ -8,11 +8,13 @@ use crate::session::{Session, SessionId};
 use crate::settings::Operation;
 
 impl<T: Send + Sync + 'static> SessionCache<T> {
-    /// Removes this very object, if it is stored (BoringSSL, LibreSSL, OpenSSL 0.9.6; OpenSSL since 1.1 removes by id).
+    /// Removes this very object, if it is stored (BoringSSL, LibreSSL, OpenSSL 0.9.6; OpenSSL since
+    /// 1.1 removes by id).
     ///
-    /// False when it is not stored, also when another object with the same key is: a newer session is never removed by
-    /// mistake. Marks the session non-resumable either way, as `SSL_CTX_remove_session(3)` does. Of all threads that
-    /// remove, take or replace one stay, one succeeds. Lock-free.
+    /// False when it is not stored, also when another object with the same key is: a newer session
+    /// is never removed by mistake. Marks the session non-resumable either way, as
+    /// `SSL_CTX_remove_session(3)` does. Of all threads that remove, take or replace one stay, one
+    /// succeeds. Lock-free.
     ///
     /// ```
     /// use sessile::{Session, SessionCache, SessionId};
@@ -34,7 +36,8 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
         let mut departures = Departures::none();
         let pin = self.domain.pin();
         loop {
-            let Some(spot) = self.chain(&pin).find(&probe, |block| block == session.address()) else {
+            let Some(spot) = self.chain(&pin).find(&probe, |block| block == session.address())
+            else {
                 session.set_not_resumable();
                 drop(pin);
                 return self.removed_nothing(Key::of_block(session.block()));
@@ -46,15 +49,16 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
             }
             crate::sync::relax();
         }
-        // Only after the exchange: a lookup that saw the mark first would remove the session itself, and no caller would be
-        // told that it removed it.
+        // Only after the exchange: a lookup that saw the mark first would remove the session
+        // itself, and no caller would be told that it removed it.
         session.set_not_resumable();
         drop(pin);
         self.announce(departures);
         true
     }
 
-    /// Removes whatever is stored under the id, expired or not (OpenSSL since 1.1). False when nothing is. Lock-free.
+    /// Removes whatever is stored under the id, expired or not (OpenSSL since 1.1). False when
+    /// nothing is. Lock-free.
     ///
     /// # Panics
     /// If the removal hook panics.
@@ -83,7 +87,8 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
         true
     }
 
-    /// False. Tells the hook, unless another object is stored under the key. Must be called without a guard.
+    /// False. Tells the hook, unless another object is stored under the key. Must be called without
+    /// a guard.
     #[cold]
     fn removed_nothing(&self, key: Key<'_>) -> bool {
         if self.settings.wants_absent() && self.peek_key(key).is_none() {

@@ -24,31 +24,34 @@ pub(super) enum Progress {
     Held,
 }
 
-/// Emptied tables that may wait for readers. With more, sizes have to wait unless they grow by much: a stalled reader must not
-/// cost memory.
+/// Emptied tables that may wait for readers. With more, sizes have to wait unless they grow by
+/// much: a stalled reader must not cost memory.
 const EMPTIED_MAX: u64 = 4;
 
-/// Which part of the capacity one thread may keep as spare permits: all threads of this machine together a two-thousandth. None
-/// where weights are a bound: few sessions may fit, and the permits that are out tell how many there are.
+/// Which part of the capacity one thread may keep as spare permits: all threads of this machine
+/// together a two-thousandth. None where weights are a bound: few sessions may fit, and the permits
+/// that are out tell how many there are.
 pub(super) fn spare_shift(is_weight_bound: bool) -> u32 {
     if is_weight_bound {
         return u32::BITS;
     }
     // Asked once per process: the answer comes from files.
     static THREADS: std::sync::OnceLock<usize> = std::sync::OnceLock::new();
-    let threads = *THREADS.get_or_init(|| std::thread::available_parallelism().map_or(1, usize::from));
+    let threads =
+        *THREADS.get_or_init(|| std::thread::available_parallelism().map_or(1, usize::from));
     11 + threads.next_power_of_two().ilog2()
 }
 
 impl<T: Send + Sync + 'static> SessionCache<T> {
     /// Changes the capacity (`SSL_CTX_sess_set_cache_size(3)`).
     ///
-    /// Shrinking evicts the excess before it returns, oldest first; [`capacity`](Self::capacity) shows
-    /// the smaller number once the excess is gone.
+    /// Shrinking evicts the excess before it returns, oldest first; [`capacity`](Self::capacity)
+    /// shows the smaller number once the excess is gone.
     ///
-    /// The number of slots then follows by migration, which does not block other threads: lookups never
-    /// wait. If the migrating thread stalls, the next one that adds or resizes finishes the migration.
-    /// While a stalled reader keeps several emptied tables from being freed, the slots stay as they are.
+    /// The number of slots then follows by migration, which does not block other threads: lookups
+    /// never wait. If the migrating thread stalls, the next one that adds or resizes finishes the
+    /// migration. While a stalled reader keeps several emptied tables from being freed, the slots
+    /// stay as they are.
     ///
     /// # Errors
     /// As [`new`](Self::new); the capacity is then unchanged.
@@ -74,7 +77,8 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
         Ok(())
     }
 
-    /// Lets as many adds be a tick as suit the number of sessions that may be here, or that are where weights decide it.
+    /// Lets as many adds be a tick as suit the number of sessions that may be here, or that are
+    /// where weights decide it.
     ///
     /// Another thread may set another limit meanwhile: the last one counts.
     #[cold]
@@ -82,7 +86,11 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
         let mut followed = None;
         while followed != Some(self.sessions.limit()) {
             let limit = self.sessions.limit();
-            self.recency.set_capacity(if self.is_weight_bound() { self.sessions.out() } else { limit });
+            self.recency.set_capacity(if self.is_weight_bound() {
+                self.sessions.out()
+            } else {
+                limit
+            });
             followed = Some(limit);
         }
     }
@@ -94,8 +102,8 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
 
     /// Evicts until no more permits are out than the limit covers.
     ///
-    /// Permits in the hands of adds under way are waited for a bounded time; those adds evict for themselves
-    /// (`trim_excess`).
+    /// Permits in the hands of adds under way are waited for a bounded time; those adds evict for
+    /// themselves (`trim_excess`).
     fn evict_excess(&self, now: u64, departures: &mut Departures<T>) {
         let mut patience = PATIENCE;
         while self.sessions.excess() > 0 && patience > 0 {
@@ -130,11 +138,22 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
         }
     }
 
-    fn evict_now(&self, pin: &Guard<'_, T>, spot: &At<'_, T>, departures: &mut Departures<T>) -> bool {
+    fn evict_now(
+        &self,
+        pin: &Guard<'_, T>,
+        spot: &At<'_, T>,
+        departures: &mut Departures<T>,
+    ) -> bool {
         // LINEARIZE: the eviction.
         let evicted = spot.exchange(crate::raw::Word::EMPTY);
         if evicted {
-            self.depart(pin, spot, crate::error::RemovalCause::Evicted, Permit::GivenBack, departures);
+            self.depart(
+                pin,
+                spot,
+                crate::error::RemovalCause::Evicted,
+                Permit::GivenBack,
+                departures,
+            );
         }
         evicted
     }
@@ -149,11 +168,15 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
         let tick = self.recency.tick();
         let mut ranked = Vec::new();
         self.walk(|pin, spot, _| {
-            let (Some(block), Some(address)) = (self.block(pin, &spot), spot.block()) else { return };
+            let (Some(block), Some(address)) = (self.block(pin, &spot), spot.block()) else {
+                return;
+            };
             let by_age = rank_of_age(spot.word.stamp().age(tick), spot.word.is_touched());
             let by_date = self.policy.rank_of_date(block.expires(), now);
-            // Equal ranks are told apart by chance: survivors that were neighbours would share few new sets.
-            let chance = self.hash_of(block).wrapping_mul(SCRAMBLE).rotate_left(32).wrapping_mul(SCRAMBLE);
+            // Equal ranks are told apart by chance: survivors that were neighbours would share few
+            // new sets.
+            let chance =
+                self.hash_of(block).wrapping_mul(SCRAMBLE).rotate_left(32).wrapping_mul(SCRAMBLE);
             let rank = (by_date | by_age, chance);
             // SAFETY: the block is alive under the guard; the clone is a count of its own.
             ranked.push((rank, Session::clone(&*unsafe { Session::lend(address) })));
@@ -164,8 +187,8 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
         oldest
     }
 
-    /// Brings the tables one slice closer to the size that is wanted. Runs no user code: what it evicts goes to
-    /// `departures`.
+    /// Brings the tables one slice closer to the size that is wanted. Runs no user code: what it
+    /// evicts goes to `departures`.
     pub(super) fn migrate(
         &self,
         pin: &Guard<'_, T>,
@@ -189,7 +212,9 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
     ) {
         let mut progress = Progress::More;
         let mut has_collected = false;
-        while progress == Progress::More || (progress == Progress::Done && self.mover.is_still_wanted()) {
+        while progress == Progress::More
+            || (progress == Progress::Done && self.mover.is_still_wanted())
+        {
             let pin = self.domain.pin();
             progress = self.migrate(&pin, BUCKETS_PER_SLICE, &mut prepared, departures);
             if progress == Progress::Held && !has_collected {
@@ -239,7 +264,8 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
             return Progress::Done;
         }
         self.mover.want();
-        // Tables that grow by a quarter or more each time are no more memory together than a few times the last one.
+        // Tables that grow by a quarter or more each time are no more memory together than a few
+        // times the last one.
         let grows_much = wanted >= table.len().saturating_add(table.len() / 4);
         if !grows_much && self.domain.deferred() >= EMPTIED_MAX {
             return Progress::Held;
@@ -253,7 +279,8 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
     fn end_migration(&self, pin: &Guard<'_, T>, emptied: &Table<Block<T>>) {
         if let Some(table) = self.root.unlink(emptied) {
             let table = Retired(table);
-            // SAFETY: the table left the chain, so guards that begin later cannot reach it; it came from a box.
+            // SAFETY: the table left the chain, so guards that begin later cannot reach it; it came
+            // from a box.
             pin.defer(move || drop(unsafe { Box::from_raw(table.into_inner().as_ptr()) }));
         }
     }
@@ -271,17 +298,19 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
         // SAFETY: the block is alive under the guard. The clone's count is the shadow's.
         let count = Session::clone(&*unsafe { Session::lend(address) });
         match spot.move_to(newer, &probe) {
-            // The shadow owns a count and the old stay's is given up: one of the two goes at once. It is not the last: the
-            // new stay's is given up through `retire`, not before this guard is gone.
+            // The shadow owns a count and the old stay's is given up: one of the two goes at once.
+            // It is not the last: the new stay's is given up through `retire`, not before this
+            // guard is gone.
             Some(Move::Moved) => drop(count),
             Some(Move::Gone(block)) => {
                 let _ = count.into_address();
-                // SAFETY: the shadow's count; a reader may have met the shadow. The word is gone, and the guard is older; until
-                // it is gone the block is alive.
+                // SAFETY: the shadow's count; a reader may have met the shadow. The word is gone,
+                // and the guard is older; until it is gone the block is alive.
                 unsafe { pin.retire(block, self.footprint(block.as_ref())) };
             }
             None => {
-                // Nothing that is known to happen: the count stays with the shadow, which somebody took for a member.
+                // Nothing that is known to happen: the count stays with the shadow, which somebody
+                // took for a member.
                 let _ = count.into_address();
             }
             Some(Move::NoRoom) => {
@@ -292,8 +321,8 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
         }
     }
 
-    /// The set in the new table is full: one of its members moves on, if there is a newer table or no bound, or the oldest of
-    /// them and the one that wants in goes.
+    /// The set in the new table is full: one of its members moves on, if there is a newer table or
+    /// no bound, or the oldest of them and the one that wants in goes.
     fn make_room_for_move(
         &self,
         pin: &Guard<'_, T>,

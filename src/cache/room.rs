@@ -34,9 +34,9 @@ impl Holding {
 /// Attempts before an `add` that finds nothing but other threads' claims gives up.
 pub(super) const ATTEMPTS_MAX: u32 = 64;
 
-/// A full cache looks for other threads' spare permits once in so many adds of a thread (or as there are
-/// threads, if that is more), the first included: else threads that
-/// fill it would evict where there is room.
+/// A full cache looks for other threads' spare permits once in so many adds of a thread (or as
+/// there are threads, if that is more), the first included: else threads that fill it would evict
+/// where there is room.
 const ADDS_PER_SCAVENGE: u64 = 16;
 
 /// An odd multiplier (the golden section in 64 bits).
@@ -45,12 +45,14 @@ pub(super) const SCRAMBLE: u64 = 0x9E37_79B9_7F4A_7C15;
 impl<T: Send + Sync + 'static> SessionCache<T> {
     /// Refuses a session that could one day be more garbage than the limit allows.
     ///
-    /// What is stored becomes garbage when it is removed, and removals are never refused. So what is stored counts too, as
-    /// far as it is no more than half of the limit.
+    /// What is stored becomes garbage when it is removed, and removals are never refused. So what
+    /// is stored counts too, as far as it is no more than half of the limit.
     #[inline]
     pub(super) fn check_garbage(&self, newcomer: &Newcomer<T>) -> Result<(), Rejection> {
         // Of what is stored half of the limit counts at most: nearly always that is room enough.
-        if self.weighing.is_none() && !self.domain.may_be_over(self.garbage_limit, self.garbage_limit / 2) {
+        if self.weighing.is_none()
+            && !self.domain.may_be_over(self.garbage_limit, self.garbage_limit / 2)
+        {
             return Ok(());
         }
         self.check_garbage_closely(newcomer)
@@ -58,7 +60,8 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
 
     #[inline(never)]
     fn check_garbage_closely(&self, newcomer: &Newcomer<T>) -> Result<(), Rejection> {
-        // What is in hand, then what is stored, then what is garbage: the order in which bytes go on.
+        // What is in hand, then what is stored, then what is garbage: the order in which bytes go
+        // on.
         let in_hand = self.weight_in_hand(newcomer);
         let most = (self.garbage_limit / 2).saturating_add(in_hand as u64);
         if !self.domain.may_be_over(self.garbage_limit, most) {
@@ -69,14 +72,21 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
         let weight = self.weighing.as_ref().map_or(0, |weighing| weighing.budget.used());
         let stored = self.sessions.out().saturating_mul(head).saturating_add(weight) as u64;
         let reserve = stored.min(self.garbage_limit / 2).saturating_add(in_hand);
-        if self.domain.is_over(self.garbage_limit, reserve) { Err(Rejection::Garbage) } else { Ok(()) }
+        if self.domain.is_over(self.garbage_limit, reserve) {
+            Err(Rejection::Garbage)
+        } else {
+            Ok(())
+        }
     }
 
     /// What adds under way will make garbage of, and this one too.
     fn weight_in_hand(&self, newcomer: &Newcomer<T>) -> usize {
         let Some(weighing) = &self.weighing else { return 0 };
         let Holding { weight, announced, .. } = newcomer.holding;
-        weighing.budget.announced().saturating_add(newcomer.weight.saturating_sub(weight + announced))
+        weighing
+            .budget
+            .announced()
+            .saturating_add(newcomer.weight.saturating_sub(weight + announced))
     }
 
     /// Lets others know that an add will make garbage of so many bytes.
@@ -87,7 +97,8 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
         newcomer.holding.announced = bytes;
     }
 
-    /// A slot that may be claimed: empty if a permit is held, else a victim, whose permit passes on.
+    /// A slot that may be claimed: empty if a permit is held, else a victim, whose permit passes
+    /// on.
     ///
     /// `None` means: look again.
     pub(super) fn choose_slot<'p>(
@@ -113,7 +124,8 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
         match victim {
             Victim::Here(victim) => return Ok(Some(victim)),
             Victim::Elsewhere(victim, empty) => {
-                newcomer.holding.session = self.evict(pin, &victim, newcomer.now, Permit::Kept, departures);
+                newcomer.holding.session =
+                    self.evict(pin, &victim, newcomer.now, Permit::Kept, departures);
                 return Ok(newcomer.holding.session.then_some(empty));
             }
             Victim::Gone => return Ok(None),
@@ -129,7 +141,8 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
         self.back_off(newcomer)
     }
 
-    /// Every slot or permit is in the hands of adds under way: lets them run, a bounded number of times.
+    /// Every slot or permit is in the hands of adds under way: lets them run, a bounded number of
+    /// times.
     fn back_off<R>(&self, newcomer: &mut Newcomer<T>) -> Result<Option<R>, Rejection> {
         newcomer.holding.attempts += 1;
         if newcomer.holding.attempts > ATTEMPTS_MAX {
@@ -139,8 +152,9 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
         Ok(None)
     }
 
-    /// Who goes though there is room elsewhere. Nobody where the table may grow, unless it is too empty to grow for one crowded
-    /// set, or cannot, and sessions may be evicted: then the next one has room.
+    /// Who goes though there is room elsewhere. Nobody where the table may grow, unless it is too
+    /// empty to grow for one crowded set, or cannot, and sessions may be evicted: then the next one
+    /// has room.
     #[cold]
     #[inline(never)]
     fn victim_of_full_set<'p>(
@@ -233,10 +247,13 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
         self.scavenge(state, starved / ADDS_PER_SCAVENGE)
     }
 
-    /// Looks for spares of other threads, unless there can be none. The more threads, the longer the walk and the rarer.
+    /// Looks for spares of other threads, unless there can be none. The more threads, the longer
+    /// the walk and the rarer.
     #[cold]
     fn scavenge(&self, state: &PerThread, turn: u64) -> bool {
-        if !self.sessions.has_spares() || turn % (1 + self.domain.threads() as u64 / ADDS_PER_SCAVENGE) != 0 {
+        if !self.sessions.has_spares()
+            || turn % (1 + self.domain.threads() as u64 / ADDS_PER_SCAVENGE) != 0
+        {
             return false;
         }
         self.gather_spares();
@@ -261,8 +278,9 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
         }
     }
 
-    /// Takes weight until `needed` bytes are held, evicting others (never `keep`) as long as that helps. Bounded by the number
-    /// of sessions that are there, unless others take what was evicted, which is their progress.
+    /// Takes weight until `needed` bytes are held, evicting others (never `keep`) as long as that
+    /// helps. Bounded by the number of sessions that are there, unless others take what was
+    /// evicted, which is their progress.
     ///
     /// False means: nobody was there to evict, look again.
     pub(super) fn reserve_weight(
@@ -293,8 +311,8 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
         Ok(true)
     }
 
-    /// Evicts the first to go of the newcomer's sets and of some buckets more. False if nobody is there: if the chosen one
-    /// has left meanwhile, somebody else made room.
+    /// Evicts the first to go of the newcomer's sets and of some buckets more. False if nobody is
+    /// there: if the chosen one has left meanwhile, somebody else made room.
     fn evict_nearby(
         &self,
         pin: &Guard<'_, T>,
@@ -324,7 +342,12 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
         for table in self.chain(pin).tables() {
             let start = table.bucket_at(newcomer.probe.hash().wrapping_mul(SCRAMBLE));
             for bucket in (start..table.len()).chain(0..start) {
-                let victim = self.first_to_go(pin, &mut std::iter::once((table, bucket)), keep, newcomer.now);
+                let victim = self.first_to_go(
+                    pin,
+                    &mut std::iter::once((table, bucket)),
+                    keep,
+                    newcomer.now,
+                );
                 if victim.is_some_and(|victim| self.evict_for(pin, &victim, newcomer, departures)) {
                     return true;
                 }
@@ -366,7 +389,8 @@ mod tests {
         Newcomer { block, probe, tag: probe.tag(), claimant: 1, weight, now: 0, holding }
     }
 
-    /// Two replacements for each of which garbage leaves room, and not for both: the one that announces first.
+    /// Two replacements for each of which garbage leaves room, and not for both: the one that
+    /// announces first.
     #[test]
     fn garbage_that_others_announced_counts() {
         let cache = filled();
@@ -381,7 +405,8 @@ mod tests {
         assert!(cache.add(weighed(1, 3)).is_ok_and(|added| added.changed()));
     }
 
-    /// Two adds for each of which garbage leaves room, and not for both, come to the same place at the same time.
+    /// Two adds for each of which garbage leaves room, and not for both, come to the same place at
+    /// the same time.
     #[test]
     fn weight_that_others_reserved_counts() {
         let cache = filled();

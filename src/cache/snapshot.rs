@@ -8,8 +8,9 @@ use std::collections::HashSet;
 impl<T: Send + Sync + 'static> SessionCache<T> {
     /// A handle of what is stored under an id, whatever its date.
     ///
-    /// For administration, not for resumption: an expired session is shown and stays, nothing is counted, made younger or asked
-    /// of a second tier. Wait-free outside of a migration, as [`get`](Self::get).
+    /// For administration, not for resumption: an expired session is shown and stays, nothing is
+    /// counted, made younger or asked of a second tier. Wait-free outside of a migration, as
+    /// [`get`](Self::get).
     ///
     /// ```
     /// use sessile::{Session, SessionCache, SessionId};
@@ -47,8 +48,9 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
 
     /// Handles of all sessions (`SSL_CTX_sessions(3)`), in no particular order.
     ///
-    /// A session that is stored during the whole call is in it exactly once; none is in it twice. Those that come or go
-    /// meanwhile may or may not be. Expired ones are shown, revoked ones are not. Aborts when memory is exhausted.
+    /// A session that is stored during the whole call is in it exactly once; none is in it twice.
+    /// Those that come or go meanwhile may or may not be. Expired ones are shown, revoked ones are
+    /// not. Aborts when memory is exhausted.
     pub fn snapshot(&self) -> Vec<Session<T>> {
         self.snapshot_of(Scope::ALL)
     }

@@ -1,4 +1,5 @@
-//! Walking over all buckets: `flush_expired`, `clear`, and the slots that an `add` sweeps for expired sessions.
+//! Walking over all buckets: `flush_expired`, `clear`, and the slots that an `add` sweeps for
+//! expired sessions.
 
 use super::add::Newcomer;
 use super::departure::{Departures, Permit};
@@ -10,7 +11,8 @@ use crate::sync::untracked::{AtomicU64, AtomicUsize, Ordering};
 use crate::timestamp::Timestamp;
 use std::cell::Cell;
 
-/// When something may have expired, and where the sweep of `add` stands. Hints: a lookup always checks for itself.
+/// When something may have expired, and where the sweep of `add` stands. Hints: a lookup always
+/// checks for itself.
 pub(super) struct Sweeper {
     /// Nothing stored expires before the end of this second, as far as adds and sweeps have seen.
     soonest: AtomicU64,
@@ -19,8 +21,9 @@ pub(super) struct Sweeper {
     cursor: AtomicUsize,
 }
 
-/// How many buckets are swept for a newcomer that met nothing expired while something may have expired. Halved each time that
-/// none is met, so that where few have expired it costs little; whole again once one is.
+/// How many buckets are swept for a newcomer that met nothing expired while something may have
+/// expired. Halved each time that none is met, so that where few have expired it costs little;
+/// whole again once one is.
 pub(super) struct Hope(AtomicUsize);
 
 impl Hope {
@@ -44,14 +47,16 @@ impl Default for Hope {
     }
 }
 
-/// Adds per slot that is looked at although nothing can have expired. Its session is cold, and a look at it costs a large cache
-/// as much as a quarter of an add.
+/// Adds per slot that is looked at although nothing can have expired. Its session is cold, and a
+/// look at it costs a large cache as much as a quarter of an add.
 const ADDS_PER_IDLE_SWEEP: u64 = 64;
 
-/// Buckets that one guard covers while walking: short enough for reclamation, long enough to hide the pin.
+/// Buckets that one guard covers while walking: short enough for reclamation, long enough to hide
+/// the pin.
 const BUCKETS_PER_PIN: usize = 16;
 
-/// Sessions flushed before what they left behind is collected: a large flush must not hold back adds, nor keep secrets long.
+/// Sessions flushed before what they left behind is collected: a large flush must not hold back
+/// adds, nor keep secrets long.
 const FLUSHED_PER_COLLECT: usize = 1024;
 
 /// Which sessions a walk is about.
@@ -133,13 +138,13 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
         self.flush_expired_at(self.now())
     }
 
-    /// Removes every session that is expired at `time` (`SSL_CTX_flush_sessions(3)`), and every one whose context was
-    /// revoked, and returns how many.
+    /// Removes every session that is expired at `time` (`SSL_CTX_flush_sessions(3)`), and every one
+    /// whose context was revoked, and returns how many.
     ///
-    /// A session whose last valid second is `time` stays. Each session is removed once and shown to the hook as
-    /// [`Flushed`](RemovalCause::Flushed). Works through the table sixteen buckets at a time: neither lookups nor adds
-    /// wait for it. Calls [`collect`](Self::collect) now and then, and at its end. Never needed for correctness; an
-    /// expired session is not returned either way.
+    /// A session whose last valid second is `time` stays. Each session is removed once and shown to
+    /// the hook as [`Flushed`](RemovalCause::Flushed). Works through the table sixteen buckets at a
+    /// time: neither lookups nor adds wait for it. Calls [`collect`](Self::collect) now and then,
+    /// and at its end. Never needed for correctness; an expired session is not returned either way.
     pub fn flush_expired_at(&self, time: impl Into<Timestamp>) -> usize {
         self.flush_expired_in(Scope::ALL, time.into())
     }
@@ -148,7 +153,8 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
         self.flush(scope, |block| block.is_expired(time.as_secs()) || self.is_revoked_block(block))
     }
 
-    /// Removes every session that is stored, and returns how many. Sessions added meanwhile may stay.
+    /// Removes every session that is stored, and returns how many. Sessions added meanwhile may
+    /// stay.
     pub fn clear(&self) -> usize {
         self.flush(Scope::ALL, |_| true)
     }
@@ -157,7 +163,8 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
         let flushed = Cell::new(0);
         let visit = |pin: &Guard<'_, T>, spot: At<'_, T>, departures: &mut Departures<T>| {
             let mut spot = spot;
-            // A touch or a replacement changes the word: look at the slot again until what is there may stay.
+            // A touch or a replacement changes the word: look at the slot again until what is there
+            // may stay.
             loop {
                 // Only a member's block may be looked at: a claim's belongs to its claimant.
                 let block = if spot.word.is_member() { self.block(pin, &spot) } else { None };
@@ -187,9 +194,12 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
         flushed.get()
     }
 
-    /// Shows every member to `visit`: one that is stored during the whole walk at least once, bucket by bucket, with the
-    /// hooks called in between and no guard held for long.
-    pub(super) fn walk<'c>(&'c self, visit: impl FnMut(&Guard<'c, T>, At<'_, T>, &mut Departures<T>)) {
+    /// Shows every member to `visit`: one that is stored during the whole walk at least once,
+    /// bucket by bucket, with the hooks called in between and no guard held for long.
+    pub(super) fn walk<'c>(
+        &'c self,
+        visit: impl FnMut(&Guard<'c, T>, At<'_, T>, &mut Departures<T>),
+    ) {
         self.walk_with(visit, || {});
     }
 
@@ -205,19 +215,26 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
             let mut departures = Departures::none();
             let pin = self.domain.pin();
             let chain = self.chain(&pin);
-            // A table that was emptied meanwhile is gone: what it held is in its successors, which come next.
+            // A table that was emptied meanwhile is gone: what it held is in its successors, which
+            // come next.
             let known = chain.tables().find(|table| table.number() == table_number);
             let table = known.unwrap_or_else(|| chain.oldest());
             if known.is_none() {
                 (table_number, bucket) = (table.number(), 0);
             }
-            let older =
-                chain.tables().find(|older| older.next().is_some_and(|next| std::ptr::eq(next, table)));
+            let older = chain
+                .tables()
+                .find(|older| older.next().is_some_and(|next| std::ptr::eq(next, table)));
             let end = table.len().min(bucket + BUCKETS_PER_PIN);
-            self.walk_buckets(&pin, table, older, bucket..end, |spot| visit(&pin, spot, &mut departures));
+            self.walk_buckets(&pin, table, older, bucket..end, |spot| {
+                visit(&pin, spot, &mut departures)
+            });
             bucket = end;
-            let next =
-                if bucket == table.len() { table.next().map(Table::number) } else { Some(table_number) };
+            let next = if bucket == table.len() {
+                table.next().map(Table::number)
+            } else {
+                Some(table_number)
+            };
             drop(pin);
             self.announce(departures);
             between();
@@ -241,14 +258,17 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
             for spot in table.bucket_spots(bucket) {
                 match spot.word.state() {
                     State::Member => visit(spot),
-                    State::Shadow => self.arrived(pin, spot, older).into_iter().for_each(&mut visit),
+                    State::Shadow => {
+                        self.arrived(pin, spot, older).into_iter().for_each(&mut visit)
+                    }
                     State::Empty | State::Claim | State::Moved => {}
                 }
             }
         }
     }
 
-    /// The member behind a shadow, if the session has left the older table; a walk would miss it in both otherwise.
+    /// The member behind a shadow, if the session has left the older table; a walk would miss it in
+    /// both otherwise.
     #[cold]
     fn arrived<'p>(
         &self,
@@ -262,11 +282,13 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
         now.word.is_member().then_some(now)
     }
 
-    /// Looks at one slot and removes what is expired there: the bounded work that keeps a cache without timers clean.
+    /// Looks at one slot and removes what is expired there: the bounded work that keeps a cache
+    /// without timers clean.
     ///
-    /// As long as nothing can have expired, only one add in sixty-four does, to find sessions whose dates were changed while
-    /// they were stored. Where something can, and the cache is nearly full, it is a bucket of slots: what has expired shall be
-    /// gone before anything else has to go.
+    /// As long as nothing can have expired, only one add in sixty-four does, to find sessions whose
+    /// dates were changed while they were stored. Where something can, and the cache is nearly
+    /// full, it is a bucket of slots: what has expired shall be gone before anything else has to
+    /// go.
     #[inline]
     pub(super) fn sweep_some(&self, pin: &Guard<'_, T>, now: u64, departures: &mut Departures<T>) {
         let may_have_expired = self.sweeper.may_have_expired(now);
@@ -279,7 +301,8 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
         }
     }
 
-    /// Sweeps a few buckets for a newcomer whose own search met nothing that has expired. True if that made room.
+    /// Sweeps a few buckets for a newcomer whose own search met nothing that has expired. True if
+    /// that made room.
     pub(super) fn sweep_for(
         &self,
         pin: &Guard<'_, T>,
@@ -287,7 +310,9 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
         newcomer: &Newcomer<T>,
         departures: &mut Departures<T>,
     ) -> bool {
-        if table.is_one_set() || !self.sweeper.may_have_expired(newcomer.now) || !self.settings.auto_flushes()
+        if table.is_one_set()
+            || !self.sweeper.may_have_expired(newcomer.now)
+            || !self.settings.auto_flushes()
         {
             return false;
         }
@@ -297,7 +322,8 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
         has_met
     }
 
-    /// Looks at up to so many buckets, until something has expired in one. True if it had, and is gone.
+    /// Looks at up to so many buckets, until something has expired in one. True if it had, and is
+    /// gone.
     fn sweep_buckets(
         &self,
         pin: &Guard<'_, T>,

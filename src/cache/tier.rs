@@ -20,7 +20,8 @@ pub enum Source {
 }
 
 impl<T: Send + Sync + 'static> SessionCache<T> {
-    /// `accept`, asked under a guard, which leaves in `refused` whether the last session was not wanted.
+    /// `accept`, asked under a guard, which leaves in `refused` whether the last session was not
+    /// wanted.
     fn noting<'a>(
         &'a self,
         accept: &'a impl Fn(&Session<T>) -> bool,
@@ -44,7 +45,8 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
         let refused = Cell::new(false);
         match self.take_stored(key, &self.noting(&accept, &refused)) {
             Some(session) => {
-                let source = if session.block().set_from_tier() { Source::Tier } else { Source::Cache };
+                let source =
+                    if session.block().set_from_tier() { Source::Tier } else { Source::Cache };
                 Some((session, source))
             }
             None if refused.get() => None,
@@ -59,9 +61,12 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
         accept: impl Fn(&Session<T>) -> bool,
     ) -> Option<(Session<T>, Source)> {
         let (probe, now, refused) = (self.probe(key), self.time.now(), Cell::new(false));
-        match self.look_for(key, &probe, now, &self.noting(&accept, &refused), |_, session| session.clone()) {
+        match self.look_for(key, &probe, now, &self.noting(&accept, &refused), |_, session| {
+            session.clone()
+        }) {
             Some(session) => {
-                let source = if session.block().is_from_tier() { Source::Tier } else { Source::Cache };
+                let source =
+                    if session.block().is_from_tier() { Source::Tier } else { Source::Cache };
                 Some((session, source))
             }
             None if refused.get() => None,
@@ -70,10 +75,14 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
         }
     }
 
-    /// Asks the miss hook. What it supplies is checked like a stored session, counted, and kept unless the mode says
-    /// otherwise.
+    /// Asks the miss hook. What it supplies is checked like a stored session, counted, and kept
+    /// unless the mode says otherwise.
     #[inline]
-    pub(super) fn ask_tier<R>(&self, key: Key<'_>, f: impl FnOnce(Session<T>) -> Option<R>) -> Option<R> {
+    pub(super) fn ask_tier<R>(
+        &self,
+        key: Key<'_>,
+        f: impl FnOnce(Session<T>) -> Option<R>,
+    ) -> Option<R> {
         if !self.settings.wants_miss() {
             return None;
         }
@@ -82,7 +91,11 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
 
     /// What the miss hook supplies and the caller accepts. Only that is kept.
     #[cold]
-    fn supplied_and_kept(&self, key: Key<'_>, accept: &impl Fn(&Session<T>) -> bool) -> Option<Session<T>> {
+    fn supplied_and_kept(
+        &self,
+        key: Key<'_>,
+        accept: &impl Fn(&Session<T>) -> bool,
+    ) -> Option<Session<T>> {
         let session = Held::new(self, self.supplied(key, Operation::Get)?);
         if !accept(&session) {
             return None;
@@ -98,7 +111,8 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
         Some(session.into_session())
     }
 
-    /// A session that is taken from the second tier is not kept in the first. The hook hears that it was taken.
+    /// A session that is taken from the second tier is not kept in the first. The hook hears that
+    /// it was taken.
     pub(super) fn take_from_tier(
         &self,
         key: Key<'_>,
@@ -137,8 +151,9 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
         Some(session)
     }
 
-    /// Whether a session that was supplied may have been authenticated before its context was revoked. It was built just now,
-    /// by a second tier that does not know of revocations, so its date decides.
+    /// Whether a session that was supplied may have been authenticated before its context was
+    /// revoked. It was built just now, by a second tier that does not know of revocations, so its
+    /// date decides.
     fn is_from_before_revocation(&self, block: &Block<T>) -> bool {
         let revoked_at = self.settings.revoked_at(block.context());
         revoked_at.is_some_and(|at| block.created().is_none_or(|created| created <= at.as_secs()))

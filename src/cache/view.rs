@@ -147,7 +147,8 @@ impl<'c, T: Send + Sync + 'static> View<'c, T> {
         self.cache.flush(self.scope(), |_| true)
     }
 
-    /// The number of this context's sessions. Walks over the whole table, unlike [`SessionCache::len`].
+    /// The number of this context's sessions. Walks over the whole table, unlike
+    /// [`SessionCache::len`].
     pub fn len(&self) -> usize {
         self.snapshot().len()
     }
@@ -168,7 +169,11 @@ impl<'c, T: Send + Sync + 'static> View<'c, T> {
     }
 
     fn key<'k>(&'k self, id: &'k SessionId) -> Key<'k> {
-        Key { id, context: &self.context, protocol: self.protocol.as_ref().unwrap_or(&Protocol::UNSPECIFIED) }
+        Key {
+            id,
+            context: &self.context,
+            protocol: self.protocol.as_ref().unwrap_or(&Protocol::UNSPECIFIED),
+        }
     }
 
     fn scope(&self) -> Scope<'_> {

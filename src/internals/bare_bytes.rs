@@ -18,7 +18,8 @@ impl BareBytes {
         Self { bytes, garbage: Default::default() }
     }
 
-    /// What a replacement does: it makes garbage of `n` bytes if no more than `limit` come together.
+    /// What a replacement does: it makes garbage of `n` bytes if no more than `limit` come
+    /// together.
     pub fn replace(&self, thread: usize, n: usize, limit: usize) -> bool {
         self.bytes.announce(n);
         let is_admitted = self.sum() <= limit;

@@ -68,7 +68,9 @@ impl BareLimbo {
 
     /// Releases the oldest block if it is ripe.
     pub fn release(&self) -> bool {
-        let Some(block) = self.0.try_occupy().and_then(|mut limbo| limbo.pop()) else { return false };
+        let Some(block) = self.0.try_occupy().and_then(|mut limbo| limbo.pop()) else {
+            return false;
+        };
         // SAFETY: it was popped, so its count is ours.
         unsafe { Remains::release(block) };
         true
@@ -78,7 +80,8 @@ impl BareLimbo {
 impl Reader {
     /// Looks at the block.
     pub fn touch(&self) {
-        // SAFETY: in a model that holds, the block is released after the sentinel that is run after this.
+        // SAFETY: in a model that holds, the block is released after the sentinel that is run after
+        // this.
         unsafe { self.0.as_ref() }.0.touch();
     }
 }

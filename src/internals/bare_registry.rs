@@ -61,7 +61,10 @@ impl BareRegistry {
 
     /// The sum over all parts.
     pub fn sum(&self) -> u64 {
-        self.0.iter().map(|record| (record.value.lifetime.touch(), record.value.count.get()).1).sum()
+        self.0
+            .iter()
+            .map(|record| (record.value.lifetime.touch(), record.value.count.get()).1)
+            .sum()
     }
 }
 

@@ -1,7 +1,7 @@
 //! The table alone, for models that need more threads than the whole cache leaves room for.
 //!
-//! The steps are the table's own; what is left out is counting, permits, eviction and reclamation. Marks are never freed
-//! in a model, so every address stays valid.
+//! The steps are the table's own; what is left out is counting, permits, eviction and reclamation.
+//! Marks are never freed in a model, so every address stays valid.
 
 use crate::raw::{Root, Spot, Stamp, Table, Tag, Word};
 use std::fmt;
@@ -34,10 +34,12 @@ impl BareTable {
 
     fn find(&self, hash: u64, key: u8) -> Option<Spot<'_, Mark>> {
         // SAFETY: as in `table`; marks are never freed.
-        unsafe { self.0.chain() }.find(&self.table().probe(hash), |mark| unsafe { mark.as_ref() }.key == key)
+        unsafe { self.0.chain() }
+            .find(&self.table().probe(hash), |mark| unsafe { mark.as_ref() }.key == key)
     }
 
-    /// What every `SessionCache::add` of a key with this home does first: it opens what is pending there.
+    /// What every `SessionCache::add` of a key with this home does first: it opens what is pending
+    /// there.
     pub fn help(&self, hash: u64) {
         let finish = |block| Word::member(block, Tag::of_hash(hash), Stamp::of_tick(0));
         assert!(
@@ -46,13 +48,20 @@ impl BareTable {
         );
     }
 
-    /// The steps of `SessionCache::add`, for `claimant`. True when the mark was inserted, false when it replaced another.
+    /// The steps of `SessionCache::add`, for `claimant`. True when the mark was inserted, false
+    /// when it replaced another.
     pub fn add(&self, hash: u64, mark: &'static Mark, claimant: usize) -> bool {
         self.add_with(hash, mark, claimant, || {})
     }
 
     /// The same with something in between: after the claim of a slot, before its publication.
-    pub fn add_with(&self, hash: u64, mark: &'static Mark, claimant: usize, claimed: impl Fn()) -> bool {
+    pub fn add_with(
+        &self,
+        hash: u64,
+        mark: &'static Mark,
+        claimant: usize,
+        claimed: impl Fn(),
+    ) -> bool {
         let (tag, stamp) = (Tag::of_hash(hash), Stamp::of_tick(0));
         let block = NonNull::from(mark);
         let table = self.table();
@@ -65,7 +74,9 @@ impl BareTable {
                 if spot.exchange(Word::member(block, tag, stamp)) {
                     return false;
                 }
-            } else if let Some(spot) = table.set_spots(&table.probe(hash)).find(|spot| spot.word.is_empty()) {
+            } else if let Some(spot) =
+                table.set_spots(&table.probe(hash)).find(|spot| spot.word.is_empty())
+            {
                 let claim = spot.claim(block, tag, claimant + 1, home);
                 claim.iter().for_each(|_| claimed());
                 if claim.is_some_and(|claim| claim.publish(stamp)) {

@@ -1,5 +1,5 @@
-//! What models need beside the public API: parts alone, for models that need more threads than the whole cache leaves room
-//! for, and the switches of the model's backend.
+//! What models need beside the public API: parts alone, for models that need more threads than the
+//! whole cache leaves room for, and the switches of the model's backend.
 
 mod bare_budget;
 mod bare_bytes;

@@ -21,7 +21,8 @@ impl Claimants {
         Self(AtomicU64::new(0))
     }
 
-    /// The number of the thread with this index: its own up to the index 958, a lent one above. `None` when all 64 are lent.
+    /// The number of the thread with this index: its own up to the index 958, a lent one above.
+    /// `None` when all 64 are lent.
     #[inline]
     pub(crate) fn number(&self, index: usize) -> Option<Claimant<'_>> {
         if index < OWNED {
@@ -32,8 +33,8 @@ impl Claimants {
 
     #[cold]
     fn lend(&self) -> Option<Claimant<'_>> {
-        // ORDERING: Acquire: a number's former use is over when it is lent again; pairs with the Release in `drop`. Relaxed
-        // on failure: nothing is lent. Model: `claimants_lend`.
+        // ORDERING: Acquire: a number's former use is over when it is lent again; pairs with the
+        // Release in `drop`. Relaxed on failure: nothing is lent. Model: `claimants_lend`.
         let lent = self.0.fetch_update(Ordering::Acquire, Ordering::Relaxed, |bits| {
             let free = bits.trailing_ones();
             (free < u64::BITS).then(|| bits | (1 << free))

@@ -1,11 +1,12 @@
 //! A look at a whole bucket: what all of its words say, in one pass without a branch per slot.
 //!
-//! A bucket has eight *lanes*: lane 0 is the publication word, which a look ignores, the others are the slots. What a look
-//! says of a slot was true at some moment while it lasted, each slot by itself, as if a loop had loaded one after another.
-//! A mask has one bit for each lane.
+//! A bucket has eight *lanes*: lane 0 is the publication word, which a look ignores, the others are
+//! the slots. What a look says of a slot was true at some moment while it lasted, each slot by
+//! itself, as if a loop had loaded one after another. A mask has one bit for each lane.
 //!
-//! Two forms of one meaning: `vector` on x86-64, `scalar` elsewhere and in models. Whatever a look finds is loaded once more,
-//! as a word, before anything rests on it; what rests on a look alone is that no word fitted.
+//! Two forms of one meaning: `vector` on x86-64, `scalar` elsewhere and in models. Whatever a look
+//! finds is loaded once more, as a word, before anything rests on it; what rests on a look alone is
+//! that no word fitted.
 
 #[cfg(any(sessile_loom, sessile_shuttle, miri, test, not(target_arch = "x86_64")))]
 mod scalar;
@@ -39,8 +40,9 @@ pub(super) fn slot_of(lane: usize) -> usize {
 /// Buckets that one ranking can tell apart.
 pub(crate) const RANKED_MAX: usize = 8;
 
-/// The oldest member of some buckets, as it was seen. One number, of which a larger one is older: the age in ticks, then the
-/// bucket and the lane, counted from behind so that of several with one age the first counts. Zero for nobody.
+/// The oldest member of some buckets, as it was seen. One number, of which a larger one is older:
+/// the age in ticks, then the bucket and the lane, counted from behind so that of several with one
+/// age the first counts. Zero for nobody.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Oldest(u32);
 
@@ -72,17 +74,19 @@ impl Oldest {
     }
 }
 
-/// An empty slot of the emptier of two buckets, of the first on a tie: which bucket, and the slot. `vacancies` has the mask of
-/// the first bucket's empty lanes, and above it the other's.
+/// An empty slot of the emptier of two buckets, of the first on a tie: which bucket, and the slot.
+/// `vacancies` has the mask of the first bucket's empty lanes, and above it the other's.
 #[inline(always)]
 pub(super) fn vacancy(vacancies: u32) -> Option<(usize, usize)> {
     let (first, other) = (vacancies % (1 << LANES), vacancies >> LANES);
     let counts = ones_of_bytes(vacancies);
-    let (side, empties) = if counts >> LANES > counts % (1 << LANES) { (1, other) } else { (0, first) };
+    let (side, empties) =
+        if counts >> LANES > counts % (1 << LANES) { (1, other) } else { (0, first) };
     (empties != 0).then(|| (side, slot_of(empties.trailing_zeros() as usize)))
 }
 
-/// The number of ones in each byte of two, in that byte. Processors that count ones need not be at hand.
+/// The number of ones in each byte of two, in that byte. Processors that count ones need not be at
+/// hand.
 #[inline(always)]
 fn ones_of_bytes(bits: u32) -> u32 {
     let pairs = bits - (bits >> 1 & 0x5555);
@@ -136,7 +140,9 @@ mod both_forms {
     }
 
     fn word((sixteens, kind, tag, stamp): Drawn) -> Word<Block> {
-        let Some(block) = NonNull::new(without_provenance_mut(sixteens << 4)) else { return Word::EMPTY };
+        let Some(block) = NonNull::new(without_provenance_mut(sixteens << 4)) else {
+            return Word::EMPTY;
+        };
         let member = Word::member(block, Tag::of_hash(TAGS[tag]), Stamp::of_tick(stamp.into()));
         match kind {
             0..=3 => member,
@@ -176,7 +182,8 @@ mod both_forms {
             let scalars: Vec<_> = buckets().map(scalar::Look::at).collect();
             let (by_vector, by_scalar) = ([vectors[0], vectors[1]], [scalars[0], scalars[1]]);
             prop_assert_eq!(vector::Look::vacancies(by_vector), scalar::Look::vacancies(by_scalar));
-            for pattern in [Pattern::member(Tag::of_hash(tag)), Pattern::shadow(Tag::of_hash(tag))] {
+            let tag = Tag::of_hash(tag);
+            for pattern in [Pattern::member(tag), Pattern::shadow(tag)] {
                 let seen = vector::Look::fitting(by_vector, pattern);
                 let fitting = scalar::Look::fitting(by_scalar, pattern);
                 prop_assert_eq!(seen & fitting, fitting, "none is overlooked");

@@ -1,23 +1,26 @@
 //! Migration: emptying one table into another while everything goes on.
 //!
-//! One thread at a time is the *mover*; nobody waits for it. While it works, or stalls, both tables are in force:
-//! lookups read the older one first, a key found in the older table is replaced, taken or removed there, and absent keys
-//! are inserted into the newer one (after closing their home in the older one, so that no insertion there is possible).
-//! If the newer one fills up before the older one is empty, a third is added in the same way, and so on: sessions move from
-//! each table to the next, never back, and tables are read in that order.
+//! One thread at a time is the *mover*; nobody waits for it. While it works, or stalls, both tables
+//! are in force: lookups read the older one first, a key found in the older table is replaced,
+//! taken or removed there, and absent keys are inserted into the newer one (after closing their
+//! home in the older one, so that no insertion there is possible). If the newer one fills up before
+//! the older one is empty, a third is added in the same way, and so on: sessions move from each
+//! table to the next, never back, and tables are read in that order.
 //!
 //! A session moves in four steps under one guard, of which the second decides:
 //!
-//! 1. new table: `EMPTY -> SHADOW(X)`. The shadow owns a count of its own, so its block may be looked at.
+//! 1. new table: `EMPTY -> SHADOW(X)`. The shadow owns a count of its own, so its block may be
+//!    looked at.
 //! 2. old table: `MEMBER(X) -> MOVED(X)`. If it fails, X was taken or replaced: step 1 is undone.
 //! 3. new table: `SHADOW(X) -> MEMBER(X)`, by the mover or by whoever meets the shadow first.
 //! 4. old table: `MOVED(X) -> EMPTY`.
 //!
-//! A shadow counts as present exactly if the old table says MOVED for its block. Both never count at once, and at no
-//! moment neither does. `MOVED` words are compared and never dereferenced. The last step keeps the comparison honest: a
-//! MOVED word exists only under the guard of its mover, which is older than any departure of X from the new table, so the
-//! block is not freed meanwhile and its address is nobody else's (`INVARIANT(MOVED-ALIVE)`). There are no late copiers: a session is
-//! moved by the one mover, and a table that was emptied is never entered again.
+//! A shadow counts as present exactly if the old table says MOVED for its block. Both never count
+//! at once, and at no moment neither does. `MOVED` words are compared and never dereferenced. The
+//! last step keeps the comparison honest: a MOVED word exists only under the guard of its mover,
+//! which is older than any departure of X from the new table, so the block is not freed meanwhile
+//! and its address is nobody else's (`INVARIANT(MOVED-ALIVE)`). There are no late copiers: a
+//! session is moved by the one mover, and a table that was emptied is never entered again.
 
 use super::bucket::SLOTS;
 use super::publish::Finish;
@@ -31,22 +34,25 @@ use std::ptr::NonNull;
 pub(crate) enum Move<B> {
     /// It is in the new table. The old table's count is the caller's to give up.
     Moved,
-    /// It left the old table by other hands, and the shadow is undone. The shadow's count is the caller's to retire.
+    /// It left the old table by other hands, and the shadow is undone. The shadow's count is the
+    /// caller's to retire.
     Gone(NonNull<B>),
     /// The set in the new table is full. The member is still in the old one.
     NoRoom,
 }
 
 impl<B> Table<B> {
-    /// Publishes `next` as the table that new sessions enter, unless another thread has published one. Any thread may, to the
-    /// newest table, also while a mover is at work on an older one, or asleep.
+    /// Publishes `next` as the table that new sessions enter, unless another thread has published
+    /// one. Any thread may, to the newest table, also while a mover is at work on an older one, or
+    /// asleep.
     pub(crate) fn succeed(&self, next: Box<Self>) {
         self.link(next);
     }
 
     /// Closes up to `limit` homes; true when all are closed. The caller is the mover.
     pub(crate) fn close_some(&self, limit: usize, finish: &impl Finish<B>) -> bool {
-        // ORDERING: Relaxed: only the mover reads and writes the cursors; the right to move orders them.
+        // ORDERING: Relaxed: only the mover reads and writes the cursors; the right to move orders
+        // them.
         let start = self.closing.load(Ordering::Relaxed);
         let end = self.len().min(start + limit);
         for bucket in start..end {
@@ -56,7 +62,8 @@ impl<B> Table<B> {
         end == self.len()
     }
 
-    /// The next bucket to empty; `None` when all are. The caller is the mover and all homes are closed.
+    /// The next bucket to empty; `None` when all are. The caller is the mover and all homes are
+    /// closed.
     pub(crate) fn next_to_move(&self) -> Option<usize> {
         let domain = self.len().next_power_of_two();
         // ORDERING: Relaxed, as in `close_some`.
@@ -72,7 +79,8 @@ impl<B> Table<B> {
         None
     }
 
-    /// The members of a bucket, re-read until none is left to move: `step` must make each one disappear.
+    /// The members of a bucket, re-read until none is left to move: `step` must make each one
+    /// disappear.
     pub(crate) fn first_member(&self, bucket: usize) -> Option<Spot<'_, B>> {
         self.bucket_spots(bucket).find(|spot| spot.word.is_member())
     }
@@ -80,9 +88,9 @@ impl<B> Table<B> {
 
 /// A permutation of `0..domain`, a power of two, without order.
 ///
-/// In their own order, sessions of neighbouring buckets would arrive together and find the emptier of their two new buckets
-/// ahead of them, until the last ones find none: simulated, 22 of 10 000 sessions are then left over, in steps of the golden
-/// section 5, in random order 1.
+/// In their own order, sessions of neighbouring buckets would arrive together and find the emptier
+/// of their two new buckets ahead of them, until the last ones find none: simulated, 22 of 10 000
+/// sessions are then left over, in steps of the golden section 5, in random order 1.
 fn scatter(nth: usize, domain: usize) -> usize {
     const ODD: usize = 0x9E37_79B9_7F4A_7C15;
     let mask = domain - 1;
@@ -95,8 +103,9 @@ fn scatter(nth: usize, domain: usize) -> usize {
 }
 
 impl<B> Spot<'_, B> {
-    /// Moves a member of the old table to `to`, where its set is that of `probe`. The shadow takes over one count of the block,
-    /// which the caller raised for it; with [`Move::NoRoom`] the count is still the caller's.
+    /// Moves a member of the old table to `to`, where its set is that of `probe`. The shadow takes
+    /// over one count of the block, which the caller raised for it; with [`Move::NoRoom`] the count
+    /// is still the caller's.
     pub(crate) fn move_to(&self, to: &Table<B>, probe: &Probe) -> Option<Move<B>> {
         let block = self.block()?;
         let Some(shadow) = to.place_shadow(probe, self.word.to_shadow()) else {
@@ -124,8 +133,9 @@ impl<B> Table<B> {
         let [home, other] = self.set_of(probe).buckets;
         let used = |bucket| self.bucket_spots(bucket).filter(|spot| !spot.word.is_empty()).count();
         let order = if used(other) < used(home) { [other, home] } else { [home, other] };
-        let mut slots =
-            order.into_iter().flat_map(|bucket| (0..SLOTS).map(move |slot| Position { bucket, slot }));
+        let mut slots = order
+            .into_iter()
+            .flat_map(|bucket| (0..SLOTS).map(move |slot| Position { bucket, slot }));
         slots.find_map(|position| {
             let spot = self.at(position);
             let placed = spot.word.state() == State::Empty && spot.exchange(shadow);
@@ -135,7 +145,8 @@ impl<B> Table<B> {
 }
 
 impl<B> Root<B> {
-    /// Drops an emptied table from the chain and returns it for retirement. The caller is the mover.
+    /// Drops an emptied table from the chain and returns it for retirement. The caller is the
+    /// mover.
     pub(crate) fn unlink(&self, emptied: &Table<B>) -> Option<NonNull<Table<B>>> {
         self.advance(emptied)
     }
@@ -152,7 +163,8 @@ mod tests {
     #[test]
     fn a_set_takes_as_many_as_it_has_slots() {
         let Ok(table) = Table::new(5) else { panic!("five buckets are a valid size") };
-        let shadow = Word::member(NonNull::from(&Block), Tag::of_hash(1), Stamp::of_tick(0)).to_shadow();
+        let shadow =
+            Word::member(NonNull::from(&Block), Tag::of_hash(1), Stamp::of_tick(0)).to_shadow();
         for hash in [0, 1 << 63, 3 << 30] {
             let probe = table.probe(hash);
             let placed = (0..).map_while(|_| table.place_shadow(&probe, shadow)).count();
@@ -176,7 +188,8 @@ mod tests {
     fn nothing_moves_before_every_home_is_closed() {
         let Ok(table) = Table::<Block>::new(5) else { panic!("five buckets are a valid size") };
         let finish = |block| Word::member(block, Tag::of_hash(1), Stamp::of_tick(0));
-        let is_open = |home: u64| table.settle(&table.probe((home << 32).div_ceil(5)), &finish).is_some();
+        let is_open =
+            |home: u64| table.settle(&table.probe((home << 32).div_ceil(5)), &finish).is_some();
         for home in 0..5 {
             assert!(is_open(home));
             assert_eq!(table.close_some(1, &finish), home == 4, "home {home}");

@@ -1,7 +1,9 @@
-//! The table: words, buckets, sets, publication, migration. It knows addresses and hashes, nothing of TLS or time.
+//! The table: words, buckets, sets, publication, migration. It knows addresses and hashes, nothing
+//! of TLS or time.
 //!
-//! A key's *set* is two 64-byte buckets of seven slots, chosen by two independent parts of its hash; the first is its
-//! *home*. A lookup reads the whole set, so a slot is reusable the moment it is emptied and there are no tombstones.
+//! A key's *set* is two 64-byte buckets of seven slots, chosen by two independent parts of its
+//! hash; the first is its *home*. A lookup reads the whole set, so a slot is reusable the moment it
+//! is emptied and there are no tombstones.
 //!
 //! # Slot states
 //!
@@ -12,15 +14,15 @@
 //!     |     withdraw       |                          replace  |   +--+ touch (stamp)
 //!     +--------------------+                 MEMBER(X) -> MEMBER(Y)
 //!     ^                                                        |
-//!     +--------------------------------------------------------+ remove, take, evict, expire, flush
+//!     +--------------------------------------------------------+ remove, take, evict, expire …
 //!
-//!   MEMBER(V) -----> CLAIM(X, n)         an eviction: the victim's place, and permit, pass to the claim
+//!   MEMBER(V) -----> CLAIM(X, n)         an eviction: place and permit pass to the claim
 //!   MEMBER(X) -----> MOVED(X) -----> EMPTY               migration, in the old table
 //!   EMPTY -----> SHADOW(X) -----> MEMBER(X) or EMPTY     migration, in the new table
 //! ```
 //!
-//! Readers see members only. The word that decides whether a claim becomes a member is the *publication word* of the
-//! key's home bucket: see [`publish`].
+//! Readers see members only. The word that decides whether a claim becomes a member is the
+//! *publication word* of the key's home bucket: see [`publish`].
 
 mod bucket;
 mod claimant;

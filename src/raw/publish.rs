@@ -1,31 +1,35 @@
 //! Unique insertion: the publication word.
 //!
-//! Two adders of one absent key may claim two different slots, since a key has fourteen. What keeps a key unique is one
-//! word per bucket that every insertion of a key with that *home* must advance. An insertion is
+//! Two adders of one absent key may claim two different slots, since a key has fourteen. What keeps
+//! a key unique is one word per bucket that every insertion of a key with that *home* must advance.
+//! An insertion is
 //!
-//! 1. **settle** the home: load its publication word; if it says *pending*, open the claim it names and mark it
-//!    *settled*. [`Home`] is the settled value.
+//! 1. **settle** the home: load its publication word; if it says *pending*, open the claim it names
+//!    and mark it *settled*. [`Home`] is the settled value.
 //! 2. search the whole set; go on only if the key is absent.
-//! 3. **claim** a slot: `EMPTY`, or a victim, becomes `CLAIM(X, nonce)`. Nobody but the claimant touches an unpublished
-//!    claim, and nobody looks at its block.
-//! 4. **publish**: exchange the home's word, *from the value of step 1*, for *pending(version + 1, position, nonce)*.
-//!    Failure means that some key of this home was published since the search: withdraw the claim and start over.
-//! 5. **open**: `CLAIM(X, nonce)` becomes `MEMBER(X)`. A helper may have been faster; either way the insertion was
-//!    decided in step 4. Then mark the word settled.
+//! 3. **claim** a slot: `EMPTY`, or a victim, becomes `CLAIM(X, nonce)`. Nobody but the claimant
+//!    touches an unpublished claim, and nobody looks at its block.
+//! 4. **publish**: exchange the home's word, *from the value of step 1*, for *pending(version + 1,
+//!    position, nonce)*. Failure means that some key of this home was published since the search:
+//!    withdraw the claim and start over.
+//! 5. **open**: `CLAIM(X, nonce)` becomes `MEMBER(X)`. A helper may have been faster; either way
+//!    the insertion was decided in step 4. Then mark the word settled.
 //!
-//! `INVARIANT(UNIQUE-KEY)`: at most one member of a key exists in the tables at any time. Members of an absent key arise
-//! in step 5 alone, after a publication that found the key absent at some moment after step 1, with no publication of
-//! this home in between; every earlier publication was opened before step 2, or was gone by then. A replacement keeps
-//! the slot and so the count of members.
+//! `INVARIANT(UNIQUE-KEY)`: at most one member of a key exists in the tables at any time. Members
+//! of an absent key arise in step 5 alone, after a publication that found the key absent at some
+//! moment after step 1, with no publication of this home in between; every earlier publication was
+//! opened before step 2, or was gone by then. A replacement keeps the slot and so the count of
+//! members.
 //!
-//! `INVARIANT(CLAIM-IDENTITY)`: a claim that a pending word names by position and nonce is the published one. The nonce
-//! carries the claimant's number, and a claimant whose publication is pending is still inside that `add`: it has no
-//! other claim. `settle` therefore looks at the slot *between* two loads of the same pending word.
-//! The bound: eight bits of the version are in the nonce, so a helper that sleeps behind its second
-//! look is fooled by a claim of the same object, slot and claimant that is 256 publications of the
-//! home younger, and not published.
+//! `INVARIANT(CLAIM-IDENTITY)`: a claim that a pending word names by position and nonce is the
+//! published one. The nonce carries the claimant's number, and a claimant whose publication is
+//! pending is still inside that `add`: it has no other claim. `settle` therefore looks at the slot
+//! *between* two loads of the same pending word. The bound: eight bits of the version are in the
+//! nonce, so a helper that sleeps behind its second look is fooled by a claim of the same object,
+//! slot and claimant that is 256 publications of the home younger, and not published.
 //!
-//! A bucket of a table that is being emptied has its word *closed*: no publication succeeds any more.
+//! A bucket of a table that is being emptied has its word *closed*: no publication succeeds any
+//! more.
 //!
 //! ```text
 //!   63     62      61   59 58        35 34      25 24                0
@@ -34,8 +38,9 @@
 //!  +------+-------+-------+------------+----------+--------------------+
 //! ```
 //!
-//! The version wraps after 33 million publications of one home. An adder that sleeps for exactly a multiple of that between
-//! its search and its publication, and then finds the same claimant and slot, would not notice.
+//! The version wraps after 33 million publications of one home. An adder that sleeps for exactly a
+//! multiple of that between its search and its publication, and then finds the same claimant and
+//! slot, would not notice.
 
 use super::set::{Position, Probe, Spot};
 use super::table::Table;
@@ -60,7 +65,8 @@ const VERSION: u64 = (1 << CLAIMANT_SHIFT) - 1;
 const _: () = assert!(super::SLOTS <= 1 << (62 - SLOT_SHIFT));
 const _: () = assert!(CLAIMANT_SHIFT > Nonce::VERSION_BITS);
 
-/// A home's publication word, settled: the licence to insert a key that is absent from the set *afterwards*.
+/// A home's publication word, settled: the licence to insert a key that is absent from the set
+/// *afterwards*.
 #[derive(Clone, Copy)]
 pub(crate) struct Home {
     bucket: usize,
@@ -90,7 +96,10 @@ impl Pending {
                 bucket: field(BUCKET_SHIFT, BUCKET_BITS) as usize,
                 slot: field(SLOT_SHIFT, 3) as usize,
             },
-            nonce: Nonce::new(field(CLAIMANT_SHIFT, Nonce::CLAIMANT_BITS) as usize, publication & VERSION),
+            nonce: Nonce::new(
+                field(CLAIMANT_SHIFT, Nonce::CLAIMANT_BITS) as usize,
+                publication & VERSION,
+            ),
         }
     }
 
@@ -116,7 +125,8 @@ impl<B, F: Fn(NonNull<B>) -> Word<B>> Finish<B> for F {
 }
 
 impl<B> Table<B> {
-    /// Step 1 for a key with this hash. `None` when the home is closed: there is a newer table to insert into.
+    /// Step 1 for a key with this hash. `None` when the home is closed: there is a newer table to
+    /// insert into.
     pub(crate) fn settle(&self, probe: &Probe, finish: &impl Finish<B>) -> Option<Home> {
         let bucket = self.set_of(probe).buckets[0];
         let publication = self.settle_bucket(bucket, finish);
@@ -132,7 +142,8 @@ impl<B> Table<B> {
         let word = &self.bucket(bucket).publication;
         // ORDERING: Relaxed: a hint that spares the write; `settle_bucket` reads it again.
         if word.load(Ordering::Relaxed) & CLOSED == 0 {
-            // ORDERING: Relaxed: it goes on with the release sequence of the last publication, which `settle_bucket` acquires.
+            // ORDERING: Relaxed: it goes on with the release sequence of the last publication,
+            // which `settle_bucket` acquires.
             word.fetch_or(CLOSED, Ordering::Relaxed);
         }
         self.settle_bucket(bucket, finish);
@@ -142,8 +153,9 @@ impl<B> Table<B> {
     fn settle_bucket(&self, bucket: usize, finish: &impl Finish<B>) -> u64 {
         let word = &self.bucket(bucket).publication;
         loop {
-            // ORDERING: Acquire: the claim that the word names is visible, and so is every earlier one of this home;
-            // pairs with the Release in `publish` and `mark_settled`. Model: `publish_two`.
+            // ORDERING: Acquire: the claim that the word names is visible, and so is every earlier
+            // one of this home; pairs with the Release in `publish` and `mark_settled`. Model:
+            // `publish_two`.
             let publication = word.load(Ordering::Acquire);
             if publication & PENDING == 0 {
                 return publication;
@@ -157,15 +169,15 @@ impl<B> Table<B> {
     fn help(&self, word: &AtomicU64, publication: u64, finish: &impl Finish<B>) {
         let Pending { position, nonce } = Pending::decode(publication);
         let seen = self.bucket(position.bucket).load(position.slot);
-        // The second look of CLAIM-IDENTITY: the same pending word before and after means that its claimant had no other
-        // claim in between. ORDERING: Relaxed: whoever sees a later claim, by the Acquire load of the slot, sees that the
-        // claimant's earlier publication is settled.
+        // The second look of CLAIM-IDENTITY: the same pending word before and after means that its
+        // claimant had no other claim in between. ORDERING: Relaxed: whoever sees a later claim, by
+        // the Acquire load of the slot, sees that the claimant's earlier publication is settled.
         if word.load(Ordering::Relaxed) & !CLOSED != publication & !CLOSED {
             return;
         }
         if let (true, Some(block)) = (seen.is_claim(nonce), seen.address()) {
-            // The claim was the published one at the second look, so its block is stored or will be: its count is given up
-            // through `retire`, after the guard of this helper.
+            // The claim was the published one at the second look, so its block is stored or will
+            // be: its count is given up through `retire`, after the guard of this helper.
             let member = finish.member(block);
             // LINEARIZE: the insertion, when a helper performs it.
             Spot { table: self, position, word: seen }.exchange(member);
@@ -179,10 +191,14 @@ fn mark_settled(word: &AtomicU64, publication: u64) {
     // A close may add its bit meanwhile; then the word is tried once more with it.
     for closed in [publication & CLOSED, CLOSED] {
         let from = publication | closed;
-        // ORDERING: Release: the open happens before any insertion that builds on the settled word; pairs with the
-        // Acquire in `settle_bucket`. Relaxed on failure: whoever changed the word has settled it, or closed it.
+        // ORDERING: Release: the open happens before any insertion that builds on the settled word;
+        // pairs with the Acquire in `settle_bucket`. Relaxed on failure: whoever changed the word
+        // has settled it, or closed it.
         // Model: `publish_two`.
-        if word.compare_exchange(from, from & !PENDING, Ordering::Release, Ordering::Relaxed).is_ok() {
+        if word
+            .compare_exchange(from, from & !PENDING, Ordering::Release, Ordering::Relaxed)
+            .is_ok()
+        {
             return;
         }
     }
@@ -217,17 +233,21 @@ impl<B> Claim<'_, B> {
         let word = &spot.table.bucket(home.bucket).publication;
         let pending = Pending { position: spot.position, nonce };
         let publication = pending.encode((home.publication + 1) & VERSION);
-        // ORDERING: Release publishes the claim; pairs with the Acquire in `settle_bucket`. Relaxed on failure: the caller
-        // starts over. Model: `publish_two`, `add_and_add`.
-        let published =
-            word.compare_exchange(home.publication, publication, Ordering::Release, Ordering::Relaxed);
+        // ORDERING: Release publishes the claim; pairs with the Acquire in `settle_bucket`. Relaxed
+        // on failure: the caller starts over. Model: `publish_two`, `add_and_add`.
+        let published = word.compare_exchange(
+            home.publication,
+            publication,
+            Ordering::Release,
+            Ordering::Relaxed,
+        );
         if published.is_err() {
-            // Nobody else touches an unpublished claim. Should a helper ever be fooled by a nonce that wrapped, the block is
-            // stored, and must count as stored.
+            // Nobody else touches an unpublished claim. Should a helper ever be fooled by a nonce
+            // that wrapped, the block is stored, and must count as stored.
             return !spot.exchange(Word::EMPTY);
         }
-        // LINEARIZE: the insertion. If a helper opened the claim first, it did this; somebody may even have replaced or
-        // taken the session since.
+        // LINEARIZE: the insertion. If a helper opened the claim first, it did this; somebody may
+        // even have replaced or taken the session since.
         spot.exchange(Word::member(block, tag, stamp));
         mark_settled(word, publication);
         true
@@ -275,7 +295,8 @@ mod tests {
         }
 
         fn take(&self, slot: usize) {
-            let spot = self.table.at(Position { bucket: self.table.buckets_of(&self.probe)[0], slot });
+            let spot =
+                self.table.at(Position { bucket: self.table.buckets_of(&self.probe)[0], slot });
             assert!(spot.word.is_member() && spot.exchange(Word::EMPTY));
         }
 
@@ -320,7 +341,11 @@ mod tests {
             let is_fooled = publications % (1 << Nonce::VERSION_BITS) == 0;
             let claim = scene.helped_after(publications);
             assert_eq!(scene.members(), if is_fooled { 2 } else { 1 }, "after {publications}");
-            assert_eq!(claim.publish(Stamp::of_tick(0)), is_fooled, "what is a member counts as stored");
+            assert_eq!(
+                claim.publish(Stamp::of_tick(0)),
+                is_fooled,
+                "what is a member counts as stored"
+            );
             assert_eq!(scene.members(), if is_fooled { 2 } else { 1 });
         }
     }

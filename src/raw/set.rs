@@ -6,7 +6,8 @@ use super::table::Table;
 use super::word::{Pattern, Tag, Word};
 use std::ptr::NonNull;
 
-/// A hash, and the set it has in a table of some size: worked out once for an operation, before its guard.
+/// A hash, and the set it has in a table of some size: worked out once for an operation, before its
+/// guard.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Probe {
     hash: u64,
@@ -41,8 +42,8 @@ pub(crate) struct Spot<'t, B> {
     pub(crate) word: Word<B>,
 }
 
-/// The tables in force, oldest first: one, or two during a migration, more if its mover sleeps meanwhile. `'t` ends with the guard under which they were
-/// found.
+/// The tables in force, oldest first: one, or two during a migration, more if its mover sleeps
+/// meanwhile. `'t` ends with the guard under which they were found.
 pub(crate) struct Chain<'t, B> {
     pub(super) oldest: &'t Table<B>,
 }
@@ -101,7 +102,9 @@ impl Set {
 
     /// The slots of the set, home first.
     pub(crate) fn positions(self) -> impl Iterator<Item = Position> {
-        self.buckets.into_iter().flat_map(|bucket| (0..SLOTS).map(move |slot| Position { bucket, slot }))
+        self.buckets
+            .into_iter()
+            .flat_map(|bucket| (0..SLOTS).map(move |slot| Position { bucket, slot }))
     }
 }
 
@@ -170,7 +173,11 @@ impl<'t, B> Rows<'t, B> {
 
     /// Looks for a word that fits and whose block `is_wanted`.
     #[inline(always)]
-    fn find(&self, pattern: Pattern, is_wanted: &mut impl FnMut(NonNull<B>) -> bool) -> Option<Spot<'t, B>> {
+    fn find(
+        &self,
+        pattern: Pattern,
+        is_wanted: &mut impl FnMut(NonNull<B>) -> bool,
+    ) -> Option<Spot<'t, B>> {
         let mut mask = self.candidates(pattern);
         while mask != 0 {
             let spot = self.first_of(mask);
@@ -184,7 +191,8 @@ impl<'t, B> Rows<'t, B> {
 }
 
 impl<'t, B> Chain<'t, B> {
-    /// The first member with the tag of this hash, which nearly always is the one that is looked for.
+    /// The first member with the tag of this hash, which nearly always is the one that is looked
+    /// for.
     #[inline(always)]
     pub(crate) fn glance(&self, probe: &Probe) -> Glance<'t, B> {
         let rows = self.oldest.rows(probe);
@@ -200,10 +208,11 @@ impl<'t, B> Chain<'t, B> {
         }
     }
 
-    /// The member with this hash whose block `is_wanted`, which is asked for blocks that are alive under the guard.
+    /// The member with this hash whose block `is_wanted`, which is asked for blocks that are alive
+    /// under the guard.
     ///
-    /// Tables are read oldest first, the direction in which sessions move, so a session that moves meanwhile is met in
-    /// one or the other.
+    /// Tables are read oldest first, the direction in which sessions move, so a session that moves
+    /// meanwhile is met in one or the other.
     #[inline(always)]
     pub(crate) fn find(
         &self,
@@ -276,8 +285,9 @@ impl<B> Spot<'_, B> {
             return None;
         }
         let member = self.word.to_member();
-        // LINEARIZE: nothing: the session is present before and after. If the exchange fails the mover, or another
-        // helper, was faster; the caller finds the member, or finds that it is gone.
+        // LINEARIZE: nothing: the session is present before and after. If the exchange fails the
+        // mover, or another helper, was faster; the caller finds the member, or finds that it is
+        // gone.
         let promoted = self.exchange(member);
         promoted.then_some(Self { word: member, ..*self })
     }

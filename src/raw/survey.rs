@@ -32,13 +32,16 @@ impl<'t, B> Rows<'t, B> {
         self.set.buckets.contains(&position.bucket)
     }
 
-    /// The member that was stored last of those with a tag in a full set, if they are more than chance brings together: one id
-    /// in many contexts. It goes for the next of them, lest they push out all others.
+    /// The member that was stored last of those with a tag in a full set, if they are more than
+    /// chance brings together: one id in many contexts. It goes for the next of them, lest they
+    /// push out all others.
     #[cold]
     pub(crate) fn latest_of_crowd(&self, tag: Tag, tick: usize) -> Option<Spot<'t, B>> {
         let pattern = Pattern::member(tag);
-        let spots = (0..SLOTS).flat_map(|slot| self.set.buckets.map(|bucket| Position { bucket, slot }));
-        let crowd = spots.map(|position| self.table.at(position)).filter(|spot| spot.word.fits(pattern));
+        let spots =
+            (0..SLOTS).flat_map(|slot| self.set.buckets.map(|bucket| Position { bucket, slot }));
+        let crowd =
+            spots.map(|position| self.table.at(position)).filter(|spot| spot.word.fits(pattern));
         let mut size = 0;
         // Of several that seem to be the latest, the last: slots fill in this order.
         let age = |spot: &Spot<'t, B>| spot.word.stamp().age(tick);
@@ -125,6 +128,10 @@ mod tests {
         assert_eq!(table.elder_in(1, 9), None);
         let vacancy = |hash| table.rows(&table.probe(hash)).vacancy().map(|spot| spot.position);
         assert_eq!(vacancy(0), Some(Position { bucket: 1, slot: 0 }));
-        assert_eq!(vacancy(1 << 31), Some(Position { bucket: 1, slot: 0 }), "whichever is the home");
+        assert_eq!(
+            vacancy(1 << 31),
+            Some(Position { bucket: 1, slot: 0 }),
+            "whichever is the home"
+        );
     }
 }

@@ -1,4 +1,5 @@
-//! A table: an array of buckets, the link to its successor, and the root that names the one in force.
+//! A table: an array of buckets, the link to its successor, and the root that names the one in
+//! force.
 
 use super::bucket::{Bucket, SLOTS};
 use super::publish::BUCKETS_MAX;
@@ -10,14 +11,16 @@ use crate::sync::{AtomicPtr, AtomicUsize, Ordering};
 use std::alloc::Layout;
 use std::ptr::{self, NonNull};
 
-/// `INVARIANT(STAYS)`: each member, shadow and claim owns one count of its block; a MOVED word owns none. A count is
-/// given up, through `retire`, by whoever ends the stay with a successful exchange.
+/// `INVARIANT(STAYS)`: each member, shadow and claim owns one count of its block; a MOVED word owns
+/// none. A count is given up, through `retire`, by whoever ends the stay with a successful
+/// exchange.
 pub(crate) struct Table<B> {
     buckets: Box<[Bucket<B>]>,
     next: AtomicPtr<Table<B>>,
     /// Unique in the process: an address may be used again.
     number: u64,
-    /// Progress of the migration that empties this table: the next bucket to close, then the next to move.
+    /// Progress of the migration that empties this table: the next bucket to close, then the next
+    /// to move.
     pub(super) closing: AtomicUsize,
     pub(super) moving: AtomicUsize,
 }
@@ -134,18 +137,21 @@ impl<B> Table<B> {
 
     #[inline]
     pub(crate) fn next(&self) -> Option<&Self> {
-        // ORDERING: Acquire: sees the table as it was made; pairs with `link`. Model: `migrate_and_replace`.
+        // ORDERING: Acquire: sees the table as it was made; pairs with `link`. Model:
+        // `migrate_and_replace`.
         let next = self.next.load(Ordering::Acquire);
-        // SAFETY: a successor is retired after its predecessor, which the caller's guard keeps alive.
+        // SAFETY: a successor is retired after its predecessor, which the caller's guard keeps
+        // alive.
         unsafe { next.as_ref() }
     }
 
     /// Publishes the successor, unless there is one.
     pub(super) fn link(&self, next: Box<Self>) {
         let next = Box::into_raw(next);
-        // ORDERING: Release: publishes the table, pairs with `next`. Relaxed on failure: nothing is read. Model:
-        // `migrate_and_replace`.
-        let linked = self.next.compare_exchange(ptr::null_mut(), next, Ordering::Release, Ordering::Relaxed);
+        // ORDERING: Release: publishes the table, pairs with `next`. Relaxed on failure: nothing is
+        // read. Model: `migrate_and_replace`.
+        let linked =
+            self.next.compare_exchange(ptr::null_mut(), next, Ordering::Release, Ordering::Relaxed);
         if linked.is_err() {
             // SAFETY: it came from the box above, and nobody else has seen it.
             drop(unsafe { Box::from_raw(next) });
@@ -159,8 +165,8 @@ fn allocate<B>(buckets: usize) -> Result<Box<[Bucket<B>]>, TableError> {
     let layout = Layout::array::<Bucket<B>>(buckets).map_err(|_| TableError::TooLarge)?;
     let memory = zeroed(layout).ok_or(TableError::OutOfMemory)?.cast::<Bucket<B>>();
     let row = ptr::slice_from_raw_parts_mut(memory.as_ptr(), buckets);
-    // SAFETY: 1. The memory has the layout of the boxed slice, from the global allocator. 2. A bucket is atomic integers
-    // and pointers, for which all bits zero is a value.
+    // SAFETY: 1. The memory has the layout of the boxed slice, from the global allocator. 2. A
+    // bucket is atomic integers and pointers, for which all bits zero is a value.
     Ok(unsafe { Box::from_raw(row) })
 }
 
@@ -173,7 +179,8 @@ fn allocate<B>(buckets: usize) -> Result<Box<[Bucket<B>]>, TableError> {
 /// The oldest table in force. Its successors hang on it.
 pub(crate) struct Root<B> {
     oldest: AtomicPtr<Table<B>>,
-    /// Where its buckets lie and how many they are, for those who want no more than to ask for their cache lines.
+    /// Where its buckets lie and how many they are, for those who want no more than to ask for
+    /// their cache lines.
     row: Row,
 }
 
@@ -219,8 +226,9 @@ impl<B> Root<B> {
         Self { oldest: AtomicPtr::new(Box::into_raw(table)), row }
     }
 
-    /// The probe of a hash. Asks for the cache lines of its set, without a guard: on large tables the lines come while the
-    /// guard is taken, and while the lookup before this one still waits for its session.
+    /// The probe of a hash. Asks for the cache lines of its set, without a guard: on large tables
+    /// the lines come while the guard is taken, and while the lookup before this one still waits
+    /// for its session.
     #[inline(always)]
     pub(crate) fn probe(&self, hash: u64) -> Probe {
         self.row.probe::<B>(hash, false)
@@ -235,12 +243,15 @@ impl<B> Root<B> {
     /// The tables in force.
     ///
     /// # Safety
-    /// The caller is pinned for `'t` in the domain that retires the tables, or has the root for itself.
+    /// The caller is pinned for `'t` in the domain that retires the tables, or has the root for
+    /// itself.
     #[inline]
     pub(crate) unsafe fn chain<'t>(&self) -> Chain<'t, B> {
-        // ORDERING: Acquire: sees the table as it was made; pairs with `advance`. Model: `migrate_and_get`.
+        // ORDERING: Acquire: sees the table as it was made; pairs with `advance`. Model:
+        // `migrate_and_get`.
         let oldest = self.oldest.load(Ordering::Acquire);
-        // SAFETY: the root is never null, and a table that was reachable when the guard began is not freed under it.
+        // SAFETY: the root is never null, and a table that was reachable when the guard began is
+        // not freed under it.
         Chain { oldest: unsafe { &*oldest } }
     }
 
@@ -248,16 +259,17 @@ impl<B> Root<B> {
     ///
     /// The caller is the mover, `emptied` is the oldest table and has a successor.
     pub(super) fn advance(&self, emptied: &Table<B>) -> Option<NonNull<Table<B>>> {
-        // ORDERING: Relaxed: the mover has seen it by `next`. The pointer itself is taken, not one made from a reference: it
-        // will be freed by.
+        // ORDERING: Relaxed: the mover has seen it by `next`. The pointer itself is taken, not one
+        // made from a reference: it will be freed by.
         let next = emptied.next.load(Ordering::Relaxed);
         if next.is_null() {
             return None;
         }
-        // ORDERING: Release so that whoever loads the root sees the new table, pairs with `chain`. Model:
-        // `migrate_and_get`.
+        // ORDERING: Release so that whoever loads the root sees the new table, pairs with `chain`.
+        // Model: `migrate_and_get`.
         let old = self.oldest.swap(next, Ordering::Release);
-        // SAFETY: the successor is alive as long as it is the oldest, and the mover alone changes that.
+        // SAFETY: the successor is alive as long as it is the oldest, and the mover alone changes
+        // that.
         self.row.move_to(unsafe { &*next });
         debug_assert!(ptr::eq(old, emptied));
         NonNull::new(old)
@@ -269,8 +281,8 @@ impl<B> Drop for Root<B> {
         // ORDERING: Relaxed twice: `&mut self` is ordered after every other user.
         let mut table = self.oldest.load(Ordering::Relaxed);
         while !table.is_null() {
-            // SAFETY: the tables from the root on came from boxes and are freed here once; the blocks in them were
-            // released by the owner of the root.
+            // SAFETY: the tables from the root on came from boxes and are freed here once; the
+            // blocks in them were released by the owner of the root.
             let owned = unsafe { Box::from_raw(table) };
             table = owned.next.load(Ordering::Relaxed);
         }

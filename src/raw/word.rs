@@ -3,15 +3,18 @@
 //! ```text
 //!   63      54 53    48 47                                    4 3   2   1 0
 //!  +----------+--------+---------------------------------------+-----+-----+
-//!  |   tag    | stamp  |  address of the block (16-aligned)    | n t |state|   MEMBER, SHADOW   (t: touched)
+//!  |   tag    | stamp  |  address of the block (16-aligned)    | n t |state|   MEMBER, SHADOW
 //!  |  claimant|version |  address of the block                 | ver |  1  |   CLAIM
 //!  |    1     |   0    |  address of the block                 |  0  |  2  |   MOVED
 //!  |    0     |   0    |  0                                    |  0  |  0  |   EMPTY
 //!  +----------+--------+---------------------------------------+-----+-----+
 //! ```
 //!
-//! The topmost ten bits are zero in EMPTY alone. Everything but the address is put beside it with `map_addr`, so the word
-//! keeps the pointer's provenance; an address is taken out by masking before it is dereferenced.
+//! `n` is unused, `t` says that a member was used since it was stored.
+//!
+//! The topmost ten bits are zero in EMPTY alone. Everything but the address is put beside it with
+//! `map_addr`, so the word keeps the pointer's provenance; an address is taken out by masking
+//! before it is dereferenced.
 
 use std::marker::PhantomData;
 use std::ptr::{self, NonNull};
@@ -19,21 +22,24 @@ use std::ptr::{self, NonNull};
 #[cfg(not(target_pointer_width = "64"))]
 compile_error!("sessile packs a tag and an age beside a 48-bit address: it needs 64-bit pointers");
 
-/// A hash fragment kept beside the address, so that most other keys are told apart without a look at the block.
+/// A hash fragment kept beside the address, so that most other keys are told apart without a look
+/// at the block.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Tag(usize);
 
 impl Tag {
     pub(crate) const BITS: u32 = 10;
 
-    /// Mixes both halves, of which the bucket choices use mostly the high bits. Never zero, which is what EMPTY shows.
+    /// Mixes both halves, of which the bucket choices use mostly the high bits. Never zero, which
+    /// is what EMPTY shows.
     #[inline]
     pub(crate) fn of_hash(hash: u64) -> Self {
         Self(((hash ^ (hash >> 32)) as usize & ((1 << Self::BITS) - 1)).max(1))
     }
 }
 
-/// What sets one claim apart from every other: the claimant's number and the version it wants to publish.
+/// What sets one claim apart from every other: the claimant's number and the version it wants to
+/// publish.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Nonce {
     pub(crate) claimant: u16,
@@ -42,13 +48,17 @@ pub(crate) struct Nonce {
 
 impl Nonce {
     pub(crate) const CLAIMANT_BITS: u32 = 10;
-    /// Bits of the version that a claim carries. A stale helper is fooled only by the same block in the same slot
-    /// claimed by the same thread this power of two of publications later, all within one of its guards.
+    /// Bits of the version that a claim carries. A stale helper is fooled only by the same block in
+    /// the same slot claimed by the same thread this power of two of publications later, all within
+    /// one of its guards.
     pub(crate) const VERSION_BITS: u32 = 8;
 
     pub(crate) fn new(claimant: usize, version: u64) -> Self {
         debug_assert!((1..1 << Self::CLAIMANT_BITS).contains(&claimant));
-        Self { claimant: claimant as u16, version: (version & ((1 << Self::VERSION_BITS) - 1)) as u16 }
+        Self {
+            claimant: claimant as u16,
+            version: (version & ((1 << Self::VERSION_BITS) - 1)) as u16,
+        }
     }
 }
 
@@ -74,13 +84,15 @@ impl Stamp {
         Self::age_of(self.offset(tick))
     }
 
-    /// Ticks since the stamp, plus those that a stamp may be ahead: an order of ages that takes no branch.
+    /// Ticks since the stamp, plus those that a stamp may be ahead: an order of ages that takes no
+    /// branch.
     #[inline(always)]
     pub(super) fn offset(self, tick: usize) -> usize {
         (tick + Self::AHEAD_MAX).wrapping_sub(usize::from(self.0)) % Self::PERIOD
     }
 
-    /// The age behind an offset. What a thread stamped that is a few ticks ahead of this one is of the present.
+    /// The age behind an offset. What a thread stamped that is a few ticks ahead of this one is of
+    /// the present.
     #[inline]
     pub(super) fn age_of(offset: usize) -> usize {
         offset.saturating_sub(Self::AHEAD_MAX)
@@ -174,8 +186,8 @@ impl<B> Word<B> {
         Self::from_raw(block.as_ptr().map_addr(|address| address | bits))
     }
 
-    /// Whether the address leaves the bits free that the word needs. It does for every address that Linux, Windows and
-    /// macOS hand out unasked on x86-64 and AArch64.
+    /// Whether the address leaves the bits free that the word needs. It does for every address that
+    /// Linux, Windows and macOS hand out unasked on x86-64 and AArch64.
     #[inline]
     pub(crate) fn can_hold(block: NonNull<B>) -> bool {
         block.addr().get() & !ADDRESS == 0
@@ -183,7 +195,10 @@ impl<B> Word<B> {
 
     #[inline]
     pub(crate) fn member(block: NonNull<B>, tag: Tag, stamp: Stamp) -> Self {
-        Self::compose(block, (tag.0 << TAG_SHIFT) | (usize::from(stamp.0) << STAMP_SHIFT) | STATE_MEMBER)
+        Self::compose(
+            block,
+            (tag.0 << TAG_SHIFT) | (usize::from(stamp.0) << STAMP_SHIFT) | STATE_MEMBER,
+        )
     }
 
     #[inline]
@@ -285,7 +300,9 @@ impl<B> Word<B> {
     #[inline]
     pub(crate) fn restamped(self, stamp: Stamp) -> Self {
         let mask = (Stamp::PERIOD - 1) << STAMP_SHIFT;
-        Self::from_raw(self.raw.map_addr(|bits| (bits & !mask) | (usize::from(stamp.0) << STAMP_SHIFT)))
+        Self::from_raw(
+            self.raw.map_addr(|bits| (bits & !mask) | (usize::from(stamp.0) << STAMP_SHIFT)),
+        )
     }
 }
 
@@ -310,9 +327,13 @@ mod tests {
                 assert_eq!(word.touched(Stamp::of_tick(3)).stamp(), Stamp::of_tick(3));
                 assert_eq!(word.to_shadow().state(), State::Shadow);
                 assert!(word.to_shadow().to_member() == word);
-                assert!(word.fits(Pattern::member(Tag(tag))) && !word.fits(Pattern::member(Tag(tag ^ 4))));
                 assert!(
-                    word.to_shadow().fits(Pattern::shadow(Tag(tag))) && !word.fits(Pattern::shadow(Tag(tag)))
+                    word.fits(Pattern::member(Tag(tag)))
+                        && !word.fits(Pattern::member(Tag(tag ^ 4)))
+                );
+                assert!(
+                    word.to_shadow().fits(Pattern::shadow(Tag(tag)))
+                        && !word.fits(Pattern::shadow(Tag(tag)))
                 );
                 assert!(!Word::<Block>::EMPTY.fits(Pattern::member(Tag(tag))));
             }
@@ -321,7 +342,10 @@ mod tests {
             let nonce = Nonce::new(987, version);
             let word = Word::claim(address, nonce);
             assert!(word.is_claim(nonce) && word.state() == State::Claim && word.holds(address));
-            assert!(!word.is_claim(Nonce::new(986, version)) && !word.is_claim(Nonce::new(987, version + 1)));
+            assert!(
+                !word.is_claim(Nonce::new(986, version))
+                    && !word.is_claim(Nonce::new(987, version + 1))
+            );
         }
         assert_eq!(Word::moved(address).state(), State::Moved);
         assert_eq!(Word::<Block>::EMPTY.state(), State::Empty);

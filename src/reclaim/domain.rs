@@ -11,8 +11,8 @@ use crate::sync::untracked::{AtomicU64, AtomicUsize, Ordering};
 use std::ptr::NonNull;
 use std::sync::Weak;
 
-/// Defers the destruction of blocks of type `B` until no guard can see them; `L` is the owner's part of each
-/// thread's `Local`.
+/// Defers the destruction of blocks of type `B` until no guard can see them; `L` is the owner's
+/// part of each thread's `Local`.
 pub(crate) struct Domain<B: Reclaim, L: State> {
     /// Unique in the process.
     number: u64,
@@ -24,11 +24,13 @@ pub(crate) struct Domain<B: Reclaim, L: State> {
 /// Flushes that may bring nothing before a guard elsewhere is held responsible.
 const ROUNDS_WITHOUT_PROGRESS: u32 = 4;
 
-/// Bytes that a thread may retire before it adds them to the domain's total, where the limit is far.
+/// Bytes that a thread may retire before it adds them to the domain's total, where the limit is
+/// far.
 const UNTOLD_MAX: u64 = 64 << 10;
 
-/// The first record may hold back so much of the limit, the n-th a n-th of that. The sum grows like a logarithm: what 60 000
-/// threads hold back is a quarter of the limit (twice the sum, see `Pin::retire`).
+/// The first record may hold back so much of the limit, the n-th a n-th of that. The sum grows like
+/// a logarithm: what 60 000 threads hold back is a quarter of the limit (twice the sum, see
+/// `Pin::retire`).
 const UNTOLD_SHARE: u64 = 96;
 
 impl<B: Reclaim, L: State> Domain<B, L> {
@@ -58,8 +60,8 @@ impl<B: Reclaim, L: State> Domain<B, L> {
         unsafe { self.place.shared() }
     }
 
-    /// Pins this thread to read, at the least cost. `None` when its thread-local storage is already gone: then only
-    /// [`pin`](Self::pin) can.
+    /// Pins this thread to read, at the least cost. `None` when its thread-local storage is already
+    /// gone: then only [`pin`](Self::pin) can.
     #[inline]
     pub(crate) fn reader(&self) -> Option<Reader<'_, B, L>> {
         // SAFETY: the number is that of this very domain, which lives as long as `&self`.
@@ -105,10 +107,12 @@ impl<B: Reclaim, L: State> Domain<B, L> {
         unsafe { Lease::new(self.number, (&raw const *record).cast(), handle, tenure) }
     }
 
-    /// Pushes reclamation forward: seals what every thread retired, lets time pass, releases what became ripe.
+    /// Pushes reclamation forward: seals what every thread retired, lets time pass, releases what
+    /// became ripe.
     ///
-    /// Frees everything retired before the call when no guard is held elsewhere and nobody pins in between; what another thread
-    /// took out to release is in its hands. Called in the drop of a payload it may leave the releasing to those further up.
+    /// Frees everything retired before the call when no guard is held elsewhere and nobody pins in
+    /// between; what another thread took out to release is in its hands. Called in the drop of a
+    /// payload it may leave the releasing to those further up.
     pub(crate) fn collect(&self) {
         let shared = self.shared();
         for record in shared.records.busy() {
@@ -136,17 +140,21 @@ impl<B: Reclaim, L: State> Domain<B, L> {
         }
     }
 
-    /// Lets time pass until everything sealed is ripe, or nothing ripens any more because a guard is held.
+    /// Lets time pass until everything sealed is ripe, or nothing ripens any more because a guard
+    /// is held.
     ///
-    /// A bag sealed at epoch e is freed at e + 2, each round advances at most one epoch and frees eight bags, so a few rounds
-    /// without progress say nothing. Bags of threads that exited are progress too: they are counted as endings.
+    /// A bag sealed at epoch e is freed at e + 2, each round advances at most one epoch and frees
+    /// eight bags, so a few rounds without progress say nothing. Bags of threads that exited are
+    /// progress too: they are counted as endings.
     fn ripen(&self) {
         // What is sealed later is not waited for.
         let limbos = self.shared().records.busy().map(|record| &record.value.limbo);
         let goals = limbos.map(|limbo| (limbo, limbo.sealed_end()));
         let goals: Vec<_> = goals.filter(|(limbo, goal)| limbo.unripe_below(*goal) > 0).collect();
-        let unripe =
-            || goals.iter().map(|(limbo, goal)| limbo.unripe_below(*goal)).sum::<u64>() + self.deferred();
+        let unripe = || {
+            goals.iter().map(|(limbo, goal)| limbo.unripe_below(*goal)).sum::<u64>()
+                + self.deferred()
+        };
         let mut left = unripe();
         let mut bags = left + self.endings();
         let mut patience = ROUNDS_WITHOUT_PROGRESS;
@@ -182,7 +190,8 @@ impl<B: Reclaim, L: State> Domain<B, L> {
         self.shared().records.leased()
     }
 
-    /// Whether `bytes` more garbage might pass `limit`: read from one line, which is written once per batch.
+    /// Whether `bytes` more garbage might pass `limit`: read from one line, which is written once
+    /// per batch.
     #[inline]
     pub(crate) fn may_be_over(&self, limit: u64, bytes: u64) -> bool {
         let shared = self.shared();
@@ -192,15 +201,18 @@ impl<B: Reclaim, L: State> Domain<B, L> {
         published.saturating_add(untold) > limit.saturating_sub(bytes)
     }
 
-    /// Whether `bytes` more garbage would pass `limit`, by the exact sum over the threads if need be.
+    /// Whether `bytes` more garbage would pass `limit`, by the exact sum over the threads if need
+    /// be.
     pub(crate) fn is_over(&self, limit: u64, bytes: u64) -> bool {
         self.may_be_over(limit, bytes) && self.garbage().1.saturating_add(bytes) > limit
     }
 
-    /// Gives a count back at once. A payload that panics in its drop is counted and goes no further.
+    /// Gives a count back at once. A payload that panics in its drop is counted and goes no
+    /// further.
     ///
     /// # Safety
-    /// The caller owns the count, and no guard of this domain exists under which the block is reached through it.
+    /// The caller owns the count, and no guard of this domain exists under which the block is
+    /// reached through it.
     pub(crate) unsafe fn release(&self, block: NonNull<B>) {
         self.shared().release(block);
     }
@@ -215,7 +227,8 @@ impl<B: Reclaim, L: State> Domain<B, L> {
         self.shared().records.iter().map(|record| &record.value.state)
     }
 
-    /// The owner's parts of the threads that use the domain now, and what those that exited left to all.
+    /// The owner's parts of the threads that use the domain now, and what those that exited left to
+    /// all.
     pub(crate) fn states_in_use(&self) -> impl Iterator<Item = &L> {
         let shared = self.shared();
         shared.records.busy().map(|record| &record.value.state).chain([&shared.heir])
@@ -224,7 +237,8 @@ impl<B: Reclaim, L: State> Domain<B, L> {
 
 impl<B: Reclaim, L: State> Drop for Domain<B, L> {
     fn drop(&mut self) {
-        // A thread that exits at this moment may hold what is shared a little longer, but nothing that was retired.
+        // A thread that exits at this moment may hold what is shared a little longer, but nothing
+        // that was retired.
         self.shared().drain();
     }
 }

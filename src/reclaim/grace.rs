@@ -1,8 +1,9 @@
 //! Where grace periods come from.
 //!
-//! Shipped: a private crossbeam-epoch collector, so that no foreign destructor runs in our calls and no foreign
-//! stalled thread holds our sessions. Models: either that, or the *contract* reclaimer, which runs a deferred
-//! function at the earliest moment the contract allows and so finds premature frees that a lazy collector hides.
+//! Shipped: a private crossbeam-epoch collector, so that no foreign destructor runs in our calls
+//! and no foreign stalled thread holds our sessions. Models: either that, or the *contract*
+//! reclaimer, which runs a deferred function at the earliest moment the contract allows and so
+//! finds premature frees that a lazy collector hides.
 #![allow(clippy::disallowed_types, reason = "this is the file that owns them")]
 
 #[cfg(any(sessile_loom, sessile_shuttle))]
@@ -14,7 +15,8 @@ mod epoch {
     use crossbeam_epoch::{Collector, LocalHandle};
 
     pub(crate) struct Grace(Collector);
-    /// A registration with a collector. Nothing in it is tied to a thread, so it may pass from one to the next.
+    /// A registration with a collector. Nothing in it is tied to a thread, so it may pass from one
+    /// to the next.
     pub(crate) struct Handle(LocalHandle);
     pub(crate) struct Guard(crossbeam_epoch::Guard);
 
@@ -34,8 +36,12 @@ mod epoch {
             Guard(self.0.pin())
         }
 
-        /// Runs `f` under a guard, on paths that are seldom taken: the usual ones keep the code of pinning for themselves.
-        #[cfg_attr(any(sessile_loom, sessile_shuttle), allow(dead_code, reason = "models have their own"))]
+        /// Runs `f` under a guard, on paths that are seldom taken: the usual ones keep the code of
+        /// pinning for themselves.
+        #[cfg_attr(
+            any(sessile_loom, sessile_shuttle),
+            allow(dead_code, reason = "models have their own")
+        )]
         #[cold]
         #[inline(never)]
         pub(crate) fn pin_seldom(&self, f: &mut dyn FnMut(&Guard)) {

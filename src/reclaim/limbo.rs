@@ -1,15 +1,15 @@
 //! The blocks one thread has retired, oldest first.
 //!
-//! Indices count from the first retirement ever. `sealed` is the index up to which a sentinel has been deferred,
-//! `ripe` the index up to which one has run:
+//! Indices count from the first retirement ever. `sealed` is the index up to which a sentinel has
+//! been deferred, `ripe` the index up to which one has run:
 //!
 //! ```text
 //!   popped <= ripe <= sealed <= popped + queue.len()
 //! ```
 //!
-//! Soundness rests on crossbeam's contract alone: a function deferred at time t runs after every guard that was
-//! active at t is gone. A block is pushed after its unlinking and before the sentinel that covers it, so a reader of
-//! the block was pinned before the sentinel was deferred.
+//! Soundness rests on crossbeam's contract alone: a function deferred at time t runs after every
+//! guard that was active at t is gone. A block is pushed after its unlinking and before the
+//! sentinel that covers it, so a reader of the block was pinned before the sentinel was deferred.
 
 use super::published::Published;
 use super::stray::Strays;
@@ -27,8 +27,8 @@ pub(crate) struct Limbo<B> {
     strays: Strays<B>,
     /// Shared with the sentinels, which may outlive the domain.
     ripe: Arc<AtomicU64>,
-    /// What was retired, counted by the owner, and what was released, counted by whoever is inside: one writer each, so a
-    /// retirement needs no locked instruction for them.
+    /// What was retired, counted by the owner, and what was released, counted by whoever is inside:
+    /// one writer each, so a retirement needs no locked instruction for them.
     retired: Amount,
     released: Amount,
     /// The pending bytes as the domain's total last saw them.
@@ -46,8 +46,8 @@ struct Amount {
     bytes: Tally,
 }
 
-/// A block that waits, and the bytes it holds back: what is subtracted is what was added, though a first weighing may have
-/// changed it since.
+/// A block that waits, and the bytes it holds back: what is subtracted is what was added, though a
+/// first weighing may have changed it since.
 pub(super) struct Retired<B> {
     pub(super) block: NonNull<B>,
     bytes: u64,
@@ -72,7 +72,8 @@ pub(crate) struct Occupied<'l, B> {
     limbo: &'l Limbo<B>,
 }
 
-/// Retirements covered by one sentinel. A larger batch holds more garbage, a smaller one pays in flushes (about 250 ns).
+/// Retirements covered by one sentinel. A larger batch holds more garbage, a smaller one pays in
+/// flushes (about 250 ns).
 pub(super) const BATCH: u64 = if MODELLED {
     1
 } else if cfg!(crossbeam_sanitize) {
@@ -84,9 +85,9 @@ pub(super) const BATCH: u64 = if MODELLED {
 /// Attempts of a collector to enter, between which others may run.
 const PATIENCE: u32 = if MODELLED { 2 } else { 1000 };
 
-/// A block's cache lines are asked for at the beginning of the operation after that which released the block so many places
-/// before it. The one that is released next is usually the one that is allocated and written next, and nobody has looked at
-/// it for as long as it was stored.
+/// A block's cache lines are asked for at the beginning of the operation after that which released
+/// the block so many places before it. The one that is released next is usually the one that is
+/// allocated and written next, and nobody has looked at it for as long as it was stored.
 const WARMED_AHEAD: usize = 2;
 
 /// Lines of a block that are asked for, at most.
@@ -103,8 +104,8 @@ impl Amount {
     }
 }
 
-// SAFETY: the queue is reached only through `Occupied`, of which there is one at a time; the addresses in it are
-// released by whoever pops them, which `Reclaim` allows from any thread.
+// SAFETY: the queue is reached only through `Occupied`, of which there is one at a time; the
+// addresses in it are released by whoever pops them, which `Reclaim` allows from any thread.
 unsafe impl<B> Send for Limbo<B> {}
 // SAFETY: as above.
 unsafe impl<B> Sync for Limbo<B> {}
@@ -128,8 +129,8 @@ impl<B: super::Reclaim> Limbo<B> {
     /// Enters the limbo unless somebody is in it.
     #[inline]
     pub(crate) fn try_occupy(&self) -> Option<Occupied<'_, B>> {
-        // ORDERING: Acquire on success: sees the queue as the last occupant left it, pairs with `Occupied::drop`.
-        // Relaxed on failure: nothing is read. Model: `limbo_occupied`.
+        // ORDERING: Acquire on success: sees the queue as the last occupant left it, pairs with
+        // `Occupied::drop`. Relaxed on failure: nothing is read. Model: `limbo_occupied`.
         self.occupied.compare_exchange(false, true, Ordering::Acquire, Ordering::Relaxed).ok()?;
         let mut occupied = Occupied { limbo: self };
         if !self.strays.is_empty() {
@@ -138,8 +139,8 @@ impl<B: super::Reclaim> Limbo<B> {
         Some(occupied)
     }
 
-    /// Retires a block: into the queue if nobody is inside, else by the side entrance. Returns the queue if it is ours. Called
-    /// by the owner.
+    /// Retires a block: into the queue if nobody is inside, else by the side entrance. Returns the
+    /// queue if it is ours. Called by the owner.
     pub(crate) fn retire(&self, block: NonNull<B>, bytes: u64) -> Option<Occupied<'_, B>> {
         self.retired.add(1, bytes);
         let retired = Retired { block, bytes };
@@ -151,8 +152,9 @@ impl<B: super::Reclaim> Limbo<B> {
         Some(occupied)
     }
 
-    /// Asks for the cache lines of a block that will be released soon. Where its page is cold too, even asking takes time: it
-    /// is spent best at the beginning of an operation, which waits for its buckets then.
+    /// Asks for the cache lines of a block that will be released soon. Where its page is cold too,
+    /// even asking takes time: it is spent best at the beginning of an operation, which waits for
+    /// its buckets then.
     #[inline]
     pub(super) fn warm(&self) {
         // ORDERING: Relaxed twice: one thread's own, and a hint.
@@ -213,7 +215,8 @@ impl<B: super::Reclaim> Limbo<B> {
 }
 
 impl<B: super::Reclaim> Occupied<'_, B> {
-    /// Appends a retired block. Aborts when memory for its address is exhausted, as crossbeam-epoch does for its own.
+    /// Appends a retired block. Aborts when memory for its address is exhausted, as crossbeam-epoch
+    /// does for its own.
     fn enqueue(&mut self, retired: Retired<B>) {
         // SAFETY: `Occupied` is the only access to the queue.
         self.limbo.queue.with_mut(|queue| unsafe { (*queue).blocks.push_back(retired) });
@@ -226,7 +229,8 @@ impl<B: super::Reclaim> Occupied<'_, B> {
         self.limbo.queue.with_mut(|queue| unsafe { (*queue).end() - (*queue).sealed >= BATCH })
     }
 
-    /// Marks what is open as sealed and returns the function that must be deferred to make it ripe. `None` if nothing is.
+    /// Marks what is open as sealed and returns the function that must be deferred to make it ripe.
+    /// `None` if nothing is.
     pub(crate) fn seal(&mut self) -> Option<impl FnOnce() + Send + use<B>> {
         // SAFETY: `Occupied` is the only access to the queue.
         let sealed = self.limbo.queue.with_mut(|queue| unsafe {
@@ -240,10 +244,11 @@ impl<B: super::Reclaim> Occupied<'_, B> {
         // ORDERING: Relaxed: a hint to `collect`.
         self.limbo.sealed_end.store(sealed, Ordering::Relaxed);
         let ripe = Arc::clone(&self.limbo.ripe);
-        // A maximum, because sentinels may run out of order: what a smaller one covers the larger one has covered. By exchange,
-        // because ThreadSanitizer does not see `fetch_max`.
-        // ORDERING: Release: the end of the guards that the sentinel waited for happens before the release of the blocks; pairs
-        // with the Acquire load in `pop`. Relaxed on failure: only compared. Model: `limbo_sentinel`.
+        // A maximum, because sentinels may run out of order: what a smaller one covers the larger
+        // one has covered. By exchange, because ThreadSanitizer does not see `fetch_max`.
+        // ORDERING: Release: the end of the guards that the sentinel waited for happens before the
+        // release of the blocks; pairs with the Acquire load in `pop`. Relaxed on failure: only
+        // compared. Model: `limbo_sentinel`.
         Some(move || {
             let raise = |ripe: u64| (ripe < sealed).then_some(sealed);
             let _ = ripe.fetch_update(Ordering::Release, Ordering::Relaxed, raise);
@@ -286,14 +291,16 @@ impl<B: super::Reclaim> Occupied<'_, B> {
     /// No guard of the domain exists, and none will.
     pub(crate) unsafe fn drain(&mut self) -> impl Iterator<Item = NonNull<B>> + use<B> {
         // SAFETY: `Occupied` is the only access to the queue.
-        let blocks = self.limbo.queue.with_mut(|queue| unsafe { std::mem::take(&mut (*queue).blocks) });
+        let blocks =
+            self.limbo.queue.with_mut(|queue| unsafe { std::mem::take(&mut (*queue).blocks) });
         blocks.into_iter().map(|retired| retired.block)
     }
 }
 
 impl<B> Drop for Occupied<'_, B> {
     fn drop(&mut self) {
-        // ORDERING: Release: hands the queue over, pairs with `try_occupy`. Model: `limbo_occupied`.
+        // ORDERING: Release: hands the queue over, pairs with `try_occupy`. Model:
+        // `limbo_occupied`.
         self.limbo.occupied.store(false, Ordering::Release);
     }
 }

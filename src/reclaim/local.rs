@@ -1,8 +1,9 @@
 //! What a thread has in each domain it used, and how it finds it again.
 //!
-//! Everything lies in the domain, and goes with it. Thread-local storage holds a lease per domain that the thread used, which
-//! only says where, and a copy of the one used last: the usual call compares one number. A lease ends with the thread; the
-//! `Local` is then tidied up, and waits in the registry for another owner.
+//! Everything lies in the domain, and goes with it. Thread-local storage holds a lease per domain
+//! that the thread used, which only says where, and a copy of the one used last: the usual call
+//! compares one number. A lease ends with the thread; the `Local` is then tidied up, and waits in
+//! the registry for another owner.
 
 use super::grace::{Grace, Guard, Handle};
 use super::limbo::Limbo;
@@ -19,7 +20,8 @@ pub(crate) struct Local<B, L> {
     pub(crate) untold_max: u64,
     /// The cache's own part.
     pub(crate) state: L,
-    /// The registration for grace periods, for the owner alone. It may outlast the owner and serve the next one.
+    /// The registration for grace periods, for the owner alone. It may outlast the owner and serve
+    /// the next one.
     handle: Cell<Option<NonNull<Handle>>>,
 }
 
@@ -28,7 +30,8 @@ pub(crate) trait Landlord: Send + Sync {
     /// Takes a `Local` back.
     ///
     /// # Safety
-    /// `record` is the address that the landlord's own registry gave out, and the caller owns the record.
+    /// `record` is the address that the landlord's own registry gave out, and the caller owns the
+    /// record.
     unsafe fn end_lease(&self, record: *const ());
 }
 
@@ -70,7 +73,8 @@ impl<B, L> Local<B, L> {
 
     /// Called by the owner.
     pub(super) fn handle(&self) -> Option<&Handle> {
-        // SAFETY: it came from a box in `register`, and ends in `unregister`, which the owner calls, or with `self`.
+        // SAFETY: it came from a box in `register`, and ends in `unregister`, which the owner
+        // calls, or with `self`.
         self.handle.get().map(|handle| unsafe { &*handle.as_ptr() })
     }
 
@@ -99,7 +103,8 @@ thread_local_value! {
     static RELEASING: Cell<u32> = Cell::new(0);
 }
 
-/// How deep the releasing of blocks may nest: a payload's drop that retires or collects comes back to it.
+/// How deep the releasing of blocks may nest: a payload's drop that retires or collects comes back
+/// to it.
 const RELEASING_MAX: u32 = 4;
 
 /// This thread is releasing ripe blocks, perhaps inside a payload's drop.
@@ -118,8 +123,8 @@ impl Drop for Releasing {
     }
 }
 
-/// Whether this thread may begin to release. Else what it retires stays in limbo for those further up, or the recursion would
-/// be as deep as the backlog.
+/// Whether this thread may begin to release. Else what it retires stays in limbo for those further
+/// up, or the recursion would be as deep as the backlog.
 pub(crate) fn may_release() -> bool {
     RELEASING.with(Cell::get) < RELEASING_MAX
 }
@@ -140,13 +145,15 @@ pub(crate) struct Entered<'d, B, L> {
 /// # Safety
 /// The domain with the number `domain` has parts of type `Local<B, L>` and outlives `'d`.
 #[inline]
-pub(crate) unsafe fn enter_again<'d, B, L>(domain: u64) -> Option<(Guard, &'d Record<Local<B, L>>)> {
+pub(crate) unsafe fn enter_again<'d, B, L>(
+    domain: u64,
+) -> Option<(Guard, &'d Record<Local<B, L>>)> {
     let current = CURRENT.with(Cell::get);
     if current.domain != domain {
         return None;
     }
-    // SAFETY: `CURRENT` names a lease of this thread that has not ended (`Lease::drop` clears it), and the domain is
-    // alive, so handle and record are, and the record is of this domain's type.
+    // SAFETY: `CURRENT` names a lease of this thread that has not ended (`Lease::drop` clears it),
+    // and the domain is alive, so handle and record are, and the record is of this domain's type.
     Some(unsafe { ((*current.handle).pin(), &*current.record.cast()) })
 }
 
@@ -155,7 +162,10 @@ pub(crate) unsafe fn enter_again<'d, B, L>(domain: u64) -> Option<(Guard, &'d Re
 /// # Safety
 /// `domain` is the number of the domain that `lease` leases from, and that domain outlives `'d`.
 #[inline]
-pub(crate) unsafe fn enter<'d, B, L>(domain: u64, lease: impl FnOnce() -> Lease) -> Entered<'d, B, L> {
+pub(crate) unsafe fn enter<'d, B, L>(
+    domain: u64,
+    lease: impl FnOnce() -> Lease,
+) -> Entered<'d, B, L> {
     // SAFETY: passed on.
     match unsafe { enter_again(domain) } {
         Some((guard, record)) => Entered { guard, record, lease: None },
@@ -178,10 +188,12 @@ unsafe fn enter_slow<'d, B, L>(domain: u64, lease: impl FnOnce() -> Lease) -> En
         let (guard, record) = unsafe { ((*current.handle).pin(), &*current.record.cast()) };
         return Entered { guard, record, lease: None };
     }
-    // The thread is being torn down: lease for this one operation. `lease` is unused, since `select` did not run.
+    // The thread is being torn down: lease for this one operation. `lease` is unused, since
+    // `select` did not run.
     let lease = lease.take().map(|lease| lease());
     let Some(lease) = lease else { unreachable!("`select` returns what it leased") };
-    // SAFETY: the lease lives in the value that is returned, and what it names as long as the domain.
+    // SAFETY: the lease lives in the value that is returned, and what it names as long as the
+    // domain.
     let (guard, record) = unsafe { ((*lease.handle).pin(), &*lease.record.cast()) };
     Entered { guard, record, lease: Some(Box::new(lease)) }
 }
@@ -192,7 +204,8 @@ impl Leases {
         let place = match self.place_of(domain) {
             Ok(known) => known,
             Err(_) => {
-                // Those of caches that are gone are looked for each time that there might be half as many.
+                // Those of caches that are gone are looked for each time that there might be half
+                // as many.
                 if self.0.len() == self.0.capacity() {
                     self.0.retain(|known| known.landlord.strong_count() > 0);
                     self.0.reserve(self.0.len() + 1);
@@ -213,8 +226,8 @@ impl Leases {
 
 impl Lease {
     /// # Safety
-    /// `record` belongs to the registry of `landlord`, which is the domain `domain`, and is owned by the caller; `handle` is its
-    /// registration.
+    /// `record` belongs to the registry of `landlord`, which is the domain `domain`, and is owned
+    /// by the caller; `handle` is its registration.
     pub(crate) unsafe fn new(
         domain: u64,
         record: *const (),

@@ -21,7 +21,8 @@ pub(crate) struct Reader<'d, B, L> {
 
 /// A reader with the right to retire what was unlinked.
 ///
-/// Dropping it releases, outside of the guard, the ripe blocks that its retirements took from limbo.
+/// Dropping it releases, outside of the guard, the ripe blocks that its retirements took from
+/// limbo.
 pub(crate) struct Pin<'d, B: Reclaim, L: State> {
     reader: ManuallyDrop<Reader<'d, B, L>>,
     shared: &'d Shared<B, L>,
@@ -79,16 +80,17 @@ impl<'d, B: Reclaim, L: State> Pin<'d, B, L> {
         }
     }
 
-    /// Gives up one count of `block`, which holds back `bytes`, after the grace period, and takes a ripe block from limbo
-    /// for it. The block is not looked at: it may be cold.
+    /// Gives up one count of `block`, which holds back `bytes`, after the grace period, and takes a
+    /// ripe block from limbo for it. The block is not looked at: it may be cold.
     ///
     /// # Safety
-    /// The caller owns one count of `block`, no new reader can reach the block through what the count stood for, and
-    /// this pin has existed since before the block was unlinked.
+    /// The caller owns one count of `block`, no new reader can reach the block through what the
+    /// count stood for, and this pin has existed since before the block was unlinked.
     pub(crate) unsafe fn retire(&self, block: NonNull<B>, bytes: u64) {
         if !self.guard.is_lazy() {
             let block = SendBlock(block);
-            // SAFETY: the count is ours by contract, and the grace period is over when the function runs.
+            // SAFETY: the count is ours by contract, and the grace period is over when the function
+            // runs.
             self.guard.defer(move || unsafe { B::release(block.into_inner()) });
             return;
         }
@@ -128,8 +130,8 @@ impl<'d, B: Reclaim, L: State> Pin<'d, B, L> {
         self.guard.flush();
     }
 
-    /// Defers the sentinel of what a limbo has open, if anything is. Apart from the usual path, which would have to make room
-    /// for crossbeam's bags on the stack.
+    /// Defers the sentinel of what a limbo has open, if anything is. Apart from the usual path,
+    /// which would have to make room for crossbeam's bags on the stack.
     #[cold]
     #[inline(never)]
     pub(super) fn seal(&self, limbo: &mut Occupied<'_, B>) {
@@ -139,9 +141,11 @@ impl<'d, B: Reclaim, L: State> Pin<'d, B, L> {
         }
     }
 
-    /// Looks after the leftovers of one other thread: seals its open batch; the drop of the pin releases a few ripe blocks.
+    /// Looks after the leftovers of one other thread: seals its open batch; the drop of the pin
+    /// releases a few ripe blocks.
     ///
-    /// The busy ones take turns, so that idle and exited threads' secrets go as long as anyone works.
+    /// The busy ones take turns, so that idle and exited threads' secrets go as long as anyone
+    /// works.
     #[cold]
     fn adopt(&self) {
         if !local::may_release() {

@@ -4,9 +4,11 @@
 use crate::sync::Ordering;
 use crate::sync::on_request::AtomicU64;
 
-/// Bytes, and in the upper bits how often they were changed: a number that comes back must not look unchanged.
+/// Bytes, and in the upper bits how often they were changed: a number that comes back must not look
+/// unchanged.
 ///
-/// Anybody may tell the total what is pending. Who read it, slept, and told it then would take back what others have told.
+/// Anybody may tell the total what is pending. Who read it, slept, and told it then would take back
+/// what others have told.
 #[derive(Debug, Default)]
 pub(super) struct Published(AtomicU64);
 
@@ -21,13 +23,14 @@ impl Published {
 
     /// Publishes what is pending, and returns the change. Each change is returned to one caller.
     pub(super) fn follow(&self, pending: impl Fn() -> u64) -> i64 {
-        // ORDERING: Acquire: what is pending is read after this; pairs with the exchange. Model: `limbo_published`.
+        // ORDERING: Acquire: what is pending is read after this; pairs with the exchange. Model:
+        // `limbo_published`.
         let mut seen = self.0.load(Ordering::Acquire);
         loop {
             let bytes = pending().min(BYTES);
             let next = (seen & !BYTES).wrapping_add(1 << BYTES_BITS) | bytes;
-            // ORDERING: Release: whoever publishes next reads no older a number than this one; pairs with the load. Acquire on
-            // failure: as there. Model: `limbo_published`.
+            // ORDERING: Release: whoever publishes next reads no older a number than this one;
+            // pairs with the load. Acquire on failure: as there. Model: `limbo_published`.
             match self.0.compare_exchange(seen, next, Ordering::Release, Ordering::Acquire) {
                 Ok(_) => return bytes.wrapping_sub(seen & BYTES) as i64,
                 Err(newer) => seen = newer,

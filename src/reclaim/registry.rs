@@ -1,10 +1,12 @@
 //! The threads' records: found by index, each with one owner at a time.
 //!
-//! Records lie in groups, groups in segments, of which each has twice as many as the one before: a record never moves, and an
-//! index leads to it in a few steps. A group has two words of bits. A record is *owned* while a thread leases it, or somebody
-//! tidies up after its last owner; whoever sets the bit owns it, and the lowest free record is taken first. It is *busy* while
-//! it is owned or holds something that others must look after. Only the owner changes that, so that nobody takes the bit away
-//! from a record that was leased anew. Walks visit busy records: those of threads that are gone cost a bit each.
+//! Records lie in groups, groups in segments, of which each has twice as many as the one before: a
+//! record never moves, and an index leads to it in a few steps. A group has two words of bits. A
+//! record is *owned* while a thread leases it, or somebody tidies up after its last owner; whoever
+//! sets the bit owns it, and the lowest free record is taken first. It is *busy* while it is owned
+//! or holds something that others must look after. Only the owner changes that, so that nobody
+//! takes the bit away from a record that was leased anew. Walks visit busy records: those of
+//! threads that are gone cost a bit each.
 
 use crate::sync::on_request::{AtomicPtr, AtomicU64};
 use crate::sync::untracked::{AtomicU64 as Untracked, AtomicUsize};
@@ -22,15 +24,16 @@ pub(crate) struct Registry<N> {
 }
 
 struct Segment<N> {
-    /// How many of its records are busy: walks leave a segment out that has none. Raised before the bit is set and lowered
-    /// after it is taken away, by the owner.
+    /// How many of its records are busy: walks leave a segment out that has none. Raised before the
+    /// bit is set and lowered after it is taken away, by the owner.
     busy: AtomicUsize,
     groups: Box<[Group<N>]>,
 }
 
 struct Group<N> {
     owned: AtomicU64,
-    /// INVARIANT(BUSY-OWNER): changed by the record's owner alone. No proof rests on its order: whoever knows of what a record holds knows of the bit, which was set before.
+    /// INVARIANT(BUSY-OWNER): changed by the record's owner alone. No proof rests on its order:
+    /// whoever knows of what a record holds knows of the bit, which was set before.
     busy: Untracked,
     records: [AtomicPtr<Record<N>>; GROUP],
 }
@@ -64,7 +67,9 @@ impl<N> Registry<N> {
             let mut groups = Self::groups_of(nth, segment);
             groups.find_map(|(first, group)| Some((segment, first, group, group.own_lowest()?)))
         });
-        let Some((segment, first, group, bit)) = owned else { unreachable!("no system has so many threads") };
+        let Some((segment, first, group, bit)) = owned else {
+            unreachable!("no system has so many threads")
+        };
         // ORDERING: Relaxed: the owner's own bit; for others see the fields.
         if group.busy.load(Ordering::Relaxed) & (1 << bit) == 0 {
             segment.busy.fetch_add(1, Ordering::Relaxed);
@@ -93,13 +98,15 @@ impl<N> Registry<N> {
     /// The busy records from an index on.
     pub(crate) fn busy_from(&self, index: usize) -> impl Iterator<Item = &Record<N>> {
         // ORDERING: Relaxed: see the field.
-        let segments = self.segments().filter(|(_, segment)| segment.busy.load(Ordering::Relaxed) > 0);
+        let segments =
+            self.segments().filter(|(_, segment)| segment.busy.load(Ordering::Relaxed) > 0);
         let groups = segments.flat_map(|(nth, segment)| Self::groups_of(nth, segment));
         groups.filter(move |(first, _)| first + GROUP > index).flat_map(move |(first, group)| {
             // ORDERING: Relaxed: see the field.
             let busy = group.busy.load(Ordering::Relaxed) & (!0 << index.saturating_sub(first));
             let bits = std::iter::successors(Some(busy), |rest| Some(rest & rest.wrapping_sub(1)));
-            let bits = bits.take_while(|rest| *rest != 0).map(|rest| rest.trailing_zeros() as usize);
+            let bits =
+                bits.take_while(|rest| *rest != 0).map(|rest| rest.trailing_zeros() as usize);
             bits.filter_map(|bit| group.record(bit))
         })
     }
@@ -123,7 +130,11 @@ impl<N> Registry<N> {
     /// The groups of a segment, each with the index of its first record.
     fn groups_of(nth: usize, segment: &Segment<N>) -> impl Iterator<Item = (usize, &Group<N>)> {
         let before = (1 << nth) - 1;
-        segment.groups.iter().enumerate().map(move |(place, group)| ((before + place) * GROUP, group))
+        segment
+            .groups
+            .iter()
+            .enumerate()
+            .map(move |(place, group)| ((before + place) * GROUP, group))
     }
 
     fn segment(&self, nth: usize) -> Option<&Segment<N>> {
@@ -132,7 +143,8 @@ impl<N> Registry<N> {
     }
 
     fn segment_address(&self, nth: usize) -> *mut Segment<N> {
-        // ORDERING: Acquire: pairs with the Release in `segment_or_new`. Model: `registry_is_walked`.
+        // ORDERING: Acquire: pairs with the Release in `segment_or_new`. Model:
+        // `registry_is_walked`.
         self.segments[nth].load(Ordering::Acquire)
     }
 
@@ -142,10 +154,14 @@ impl<N> Registry<N> {
         }
         let groups = (0..1 << nth).map(|_| Group::new()).collect();
         let raw = Box::into_raw(Box::new(Segment { busy: AtomicUsize::new(0), groups }));
-        // ORDERING: Release publishes the segment, Acquire on failure sees another thread's: pairs with each other and with
-        // `segment`. Model: `registry_is_walked`.
-        match self.segments[nth].compare_exchange(ptr::null_mut(), raw, Ordering::Release, Ordering::Acquire)
-        {
+        // ORDERING: Release publishes the segment, Acquire on failure sees another thread's: pairs
+        // with each other and with `segment`. Model: `registry_is_walked`.
+        match self.segments[nth].compare_exchange(
+            ptr::null_mut(),
+            raw,
+            Ordering::Release,
+            Ordering::Acquire,
+        ) {
             Ok(_) => {
                 // ORDERING: Relaxed: see the field.
                 self.published.fetch_max(nth + 1, Ordering::Relaxed);
@@ -178,10 +194,12 @@ impl<N> Record<N> {
         }
     }
 
-    /// Leaves the record out of the walks until it is acquired again. Called by its owner, when it holds nothing.
+    /// Leaves the record out of the walks until it is acquired again. Called by its owner, when it
+    /// holds nothing.
     pub(crate) fn rest(&self) {
         let (segment, group, bit) = self.place();
-        // ORDERING: Relaxed: see the fields; the next owner, who sets the bit again, comes after this one.
+        // ORDERING: Relaxed: see the fields; the next owner, who sets the bit again, comes after
+        // this one.
         if group.busy.fetch_and(!(1 << bit), Ordering::Relaxed) & (1 << bit) != 0 {
             segment.busy.fetch_sub(1, Ordering::Relaxed);
         }
@@ -189,7 +207,8 @@ impl<N> Record<N> {
 
     fn disown(&self) {
         let (_, group, bit) = self.place();
-        // ORDERING: Release: hands over what this owner did, pairs with `try_own`. Model: `registry_hands_over`.
+        // ORDERING: Release: hands over what this owner did, pairs with `try_own`. Model:
+        // `registry_hands_over`.
         group.owned.fetch_and(!(1 << bit), Ordering::Release);
     }
 }
@@ -233,7 +252,8 @@ impl<N> Group<N> {
     }
 
     fn own(&self, owned: u64, bit: usize) -> Result<u64, u64> {
-        // ORDERING: Acquire: takes over what the last owner did, pairs with `disown`. Relaxed on failure: only compared.
+        // ORDERING: Acquire: takes over what the last owner did, pairs with `disown`. Relaxed on
+        // failure: only compared.
         // Model: `registry_hands_over`.
         self.owned.compare_exchange(owned, owned | 1 << bit, Ordering::Acquire, Ordering::Relaxed)
     }
@@ -286,7 +306,12 @@ mod tests {
     fn the_lowest_free_record_is_taken_first() {
         let registry = Registry::new();
         let records: Vec<_> = (0..1200).map(|_| registry.acquire(|index| index)).collect();
-        assert!(records.iter().enumerate().all(|(nth, record)| record.index == nth && record.value == nth));
+        assert!(
+            records
+                .iter()
+                .enumerate()
+                .all(|(nth, record)| record.index == nth && record.value == nth)
+        );
         records.iter().rev().for_each(|record| {
             record.rest();
             registry.release(record);

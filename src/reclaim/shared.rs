@@ -1,4 +1,5 @@
-//! What the leases of a domain share with it: the threads' records, and what becomes of them when a thread exits.
+//! What the leases of a domain share with it: the threads' records, and what becomes of them when a
+//! thread exits.
 
 use super::grace::Grace;
 use super::limbo::Limbo;
@@ -11,7 +12,8 @@ use crate::sync::{Arc, MODELLED};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr::NonNull;
 
-/// The life of what is shared. Leases refer to it weakly: a few words are all that a thread keeps of a domain that is gone.
+/// The life of what is shared. Leases refer to it weakly: a few words are all that a thread keeps
+/// of a domain that is gone.
 pub(super) struct Tenure<B: Reclaim, L: State>(Place<B, L>);
 
 /// Where what is shared lies: in a box that the tenure frees.
@@ -34,12 +36,14 @@ pub(super) struct Shared<B, L> {
     pub(super) endings: Arc<AtomicU64>,
     /// Whose leftovers are looked after next.
     pub(super) turn: AtomicUsize,
-    /// Payload drops that panicked inside the domain; a tally of rare events, so contention is no matter.
+    /// Payload drops that panicked inside the domain; a tally of rare events, so contention is no
+    /// matter.
     pub(super) drop_panics: AtomicU64,
 }
 
-// SAFETY: `Local`s are handed from thread to thread by the registry, with the registrations in them, whose parts other than
-// atomics are for the owner alone; the blocks may be released by any thread (`Reclaim`), and `L` is `Send + Sync` (`State`).
+// SAFETY: `Local`s are handed from thread to thread by the registry, with the registrations in
+// them, whose parts other than atomics are for the owner alone; the blocks may be released by any
+// thread (`Reclaim`), and `L` is `Send + Sync` (`State`).
 unsafe impl<B, L: Send + Sync> Send for Shared<B, L> {}
 // SAFETY: as above.
 unsafe impl<B, L: Send + Sync> Sync for Shared<B, L> {}
@@ -48,8 +52,8 @@ unsafe impl<B, L: Send + Sync> Send for Place<B, L> {}
 // SAFETY: as above.
 unsafe impl<B, L: Send + Sync> Sync for Place<B, L> {}
 
-/// Registrations that end beside a guard that stays, each about 4 KiB: further ones wait in their records, where the next
-/// threads find them.
+/// Registrations that end beside a guard that stays, each about 4 KiB: further ones wait in their
+/// records, where the next threads find them.
 const ENDINGS_MAX: u64 = if MODELLED { 1 } else { 128 };
 
 /// Records that one sealing of a batch looks at, to see whether they are to be tidied.
@@ -78,16 +82,19 @@ impl<B, L> Place<B, L> {
 
 impl<B: Reclaim, L: State> Drop for Tenure<B, L> {
     fn drop(&mut self) {
-        // SAFETY: it came from a box, and nobody else refers to it: the domain is gone, and leases upgrade no more.
+        // SAFETY: it came from a box, and nobody else refers to it: the domain is gone, and leases
+        // upgrade no more.
         let shared = unsafe { Box::from_raw(self.0.0.as_ptr()) };
         shared.drain();
     }
 }
 
 impl<B: Reclaim, L: State> Shared<B, L> {
-    /// Gives a count back. A payload that panics in its drop harms nobody else: the panic is counted and ends here.
+    /// Gives a count back. A payload that panics in its drop harms nobody else: the panic is
+    /// counted and ends here.
     pub(super) fn release(&self, block: NonNull<B>) {
-        // SAFETY: whoever popped the block owns the count that was retired, and the grace period is over.
+        // SAFETY: whoever popped the block owns the count that was retired, and the grace period is
+        // over.
         let released = catch_unwind(AssertUnwindSafe(|| unsafe { B::release(block) }));
         if let Err(payload) = released {
             // ORDERING: Relaxed: a statistic.
@@ -119,9 +126,13 @@ impl<B: Reclaim, L: State> Shared<B, L> {
         Some(next)
     }
 
-    /// Tidies the next records that nobody owns, of which there are many where many threads exited at once.
+    /// Tidies the next records that nobody owns, of which there are many where many threads exited
+    /// at once.
     pub(super) fn tidy_from(&self, record: &Record<Local<B, L>>) {
-        self.records.busy_from(record.index).take(TIDIED_PER_BATCH).for_each(|record| self.tidy(record));
+        self.records
+            .busy_from(record.index)
+            .take(TIDIED_PER_BATCH)
+            .for_each(|record| self.tidy(record));
     }
 
     /// Does for a record without an owner what remained to be done.
@@ -129,8 +140,8 @@ impl<B: Reclaim, L: State> Shared<B, L> {
         record.if_unowned(|| self.vacate(record));
     }
 
-    /// Gives up what a record holds, as far as it can be given up by now; a record that holds nothing rests. Called by its
-    /// owner, who does not need it any more. Runs no user code.
+    /// Gives up what a record holds, as far as it can be given up by now; a record that holds
+    /// nothing rests. Called by its owner, who does not need it any more. Runs no user code.
     fn vacate(&self, record: &Record<Local<B, L>>) {
         let local = &record.value;
         local.state.leave(&self.heir);
@@ -143,8 +154,8 @@ impl<B: Reclaim, L: State> Shared<B, L> {
         }
     }
 
-    /// Seals what a limbo has open, and counts the end of its registration, which the caller ends. False where there is none, or
-    /// too many ends wait already.
+    /// Seals what a limbo has open, and counts the end of its registration, which the caller ends.
+    /// False where there is none, or too many ends wait already.
     fn may_end(&self, local: &Local<B, L>) -> bool {
         let Some(handle) = local.handle() else { return false };
         let count = |endings| (endings < ENDINGS_MAX).then_some(endings + 1);
@@ -181,7 +192,8 @@ impl<B: Reclaim, L: State> Landlord for Tenure<B, L> {
     unsafe fn end_lease(&self, record: *const ()) {
         // SAFETY: `self` holds it.
         let shared = unsafe { self.0.shared() };
-        // SAFETY: by the contract of `end_lease` this is a record of our registry, which lives as long as `self`.
+        // SAFETY: by the contract of `end_lease` this is a record of our registry, which lives as
+        // long as `self`.
         let record = unsafe { &*record.cast::<Record<Local<B, L>>>() };
         // Before anything is deferred: that leaves with the registration, in one bag.
         let handle = record.value.handle().filter(|handle| handle.is_lazy());

@@ -1,7 +1,8 @@
 //! The side entrance of a limbo: a stack that its owner pushes to while somebody else is inside.
 //!
-//! A thread that finds its own limbo occupied by a collector does not wait: it leaves the block here. Whoever occupies the
-//! limbo next moves what is here into the queue, where it is sealed like everything else.
+//! A thread that finds its own limbo occupied by a collector does not wait: it leaves the block
+//! here. Whoever occupies the limbo next moves what is here into the queue, where it is sealed like
+//! everything else.
 
 use super::limbo::Retired;
 use crate::sync::{AtomicPtr, Ordering};
@@ -28,7 +29,8 @@ impl<B> Strays<B> {
         loop {
             // SAFETY: `stray` is not published yet.
             unsafe { (*stray).next = head };
-            // ORDERING: Release publishes the stray, pairs with `take_all`; Relaxed on failure, only compared.
+            // ORDERING: Release publishes the stray, pairs with `take_all`; Relaxed on failure,
+            // only compared.
             // Model: `limbo_side_entrance`.
             match self.head.compare_exchange(head, stray, Ordering::Release, Ordering::Relaxed) {
                 Ok(_) => return,

@@ -81,16 +81,21 @@ impl Marks {
     fn of(id: &SessionId, context: &Context, protocol: Protocol, resumable: bool) -> Self {
         let flag = |is_set: bool, flag: u32| if is_set { flag } else { 0 };
         let flags = flag(resumable, Self::RESUMABLE) | flag(!context.is_none(), Self::IN_CONTEXT);
-        Self(flags | (id.len() as u32) << Self::LEN_SHIFT | u32::from(protocol.0) << Self::PROTOCOL_SHIFT)
+        Self(
+            flags
+                | (id.len() as u32) << Self::LEN_SHIFT
+                | u32::from(protocol.0) << Self::PROTOCOL_SHIFT,
+        )
     }
 }
 
 /// Session memory. The first 64 bytes are all that a lookup without a context reads.
 ///
-/// `INVARIANT(KEY-FROZEN)`: id, context, protocol, generation and payload never change after construction. A key that changed
-/// while it was cached is CVE-2024-2511.
+/// `INVARIANT(KEY-FROZEN)`: id, context, protocol, generation and payload never change after
+/// construction. A key that changed while it was cached is CVE-2024-2511.
 ///
-/// Dates and flags are words of their own: each is validated by the lookup that reads it, and orders nothing else.
+/// Dates and flags are words of their own: each is validated by the lookup that reads it, and
+/// orders nothing else.
 #[repr(C, align(16))]
 pub(crate) struct Block<T> {
     /// Handles, plus one for each stay in a slot of a table.
@@ -161,8 +166,8 @@ impl<T> Block<T> {
         &self.protocol
     }
 
-    // ORDERING: Relaxed for every date and flag below but where something else is said: single words that publish nothing;
-    // the payload they speak of was published with the block's address.
+    // ORDERING: Relaxed for every date and flag below but where something else is said: single
+    // words that publish nothing; the payload they speak of was published with the block's address.
 
     /// The generation in which the peer was authenticated.
     #[inline]
@@ -172,7 +177,12 @@ impl<T> Block<T> {
 
     /// Compares the full key, id first.
     #[inline]
-    pub(crate) fn match_key(&self, id: &SessionId, context: &Context, protocol: Protocol) -> KeyMatch {
+    pub(crate) fn match_key(
+        &self,
+        id: &SessionId,
+        context: &Context,
+        protocol: Protocol,
+    ) -> KeyMatch {
         self.lifetime.touch();
         let same_id = self.id == *id && self.protocol == protocol;
         match same_id {
@@ -190,12 +200,19 @@ impl<T> Block<T> {
         }
     }
 
-    /// Whether the session has this key and is usable: resumable, not expired, not of the future. What nearly every lookup
-    /// finds, in as few steps as it can be told.
+    /// Whether the session has this key and is usable: resumable, not expired, not of the future.
+    /// What nearly every lookup finds, in as few steps as it can be told.
     #[inline(always)]
-    pub(crate) fn is_hit(&self, id: &SessionId, context: &Context, protocol: Protocol, now: u64) -> bool {
+    pub(crate) fn is_hit(
+        &self,
+        id: &SessionId,
+        context: &Context,
+        protocol: Protocol,
+        now: u64,
+    ) -> bool {
         self.lifetime.touch();
-        let has_marks = self.marks.load(Ordering::Relaxed) == Marks::of(id, context, protocol, true).0;
+        let has_marks =
+            self.marks.load(Ordering::Relaxed) == Marks::of(id, context, protocol, true).0;
         has_marks
             && self.id.has_bytes_of(id)
             && (context.is_none() || self.context == *context)
@@ -209,9 +226,9 @@ impl<T> Block<T> {
     }
 
     pub(crate) fn set_not_resumable(&self) {
-        // `remove` promises that whoever comes after it is refused. A store might wait in this processor's buffer until
-        // long after `remove` has returned; an exchange is seen by all before anything that follows it (on x86-64; elsewhere
-        // it is no later than a store).
+        // `remove` promises that whoever comes after it is refused. A store might wait in this
+        // processor's buffer until long after `remove` has returned; an exchange is seen by all
+        // before anything that follows it (on x86-64; elsewhere it is no later than a store).
         if self.is_resumable() {
             self.marks.fetch_and(!Marks::RESUMABLE, Ordering::Relaxed);
         }
@@ -222,8 +239,8 @@ impl<T> Block<T> {
         self.marks.load(Ordering::Relaxed) & Marks::FROM_TIER != 0
     }
 
-    /// Marks a session that a second tier supplied, or that was taken: whoever adds it again is one.
-    /// Answers whether it was marked. Fast lookups leave it to slow ones.
+    /// Marks a session that a second tier supplied, or that was taken: whoever adds it again is
+    /// one. Answers whether it was marked. Fast lookups leave it to slow ones.
     pub(crate) fn set_from_tier(&self) -> bool {
         self.marks.fetch_or(Marks::FROM_TIER, Ordering::Relaxed) & Marks::FROM_TIER != 0
     }
@@ -259,12 +276,14 @@ impl<T> Block<T> {
         created > now && created != Dates::UNSET
     }
 
-    /// What `add` makes of the dates: the session's own, and these where it has none. `None` if the session is expired, or
-    /// would be then. Called with a handle in hand, which nobody is shown until [`date`](Self::date).
+    /// What `add` makes of the dates: the session's own, and these where it has none. `None` if the
+    /// session is expired, or would be then. Called with a handle in hand, which nobody is shown
+    /// until [`date`](Self::date).
     #[inline]
     pub(crate) fn dating(&self, now: u64, timeout: u64) -> Option<Dating> {
-        // ORDERING: Acquire: sees the dates that former holders set; pairs with the Release of their drops. Whoever holds the
-        // only count has nobody beside it, and nobody comes as long as it keeps the handle to itself.
+        // ORDERING: Acquire: sees the dates that former holders set; pairs with the Release of
+        // their drops. Whoever holds the only count has nobody beside it, and nobody comes as long
+        // as it keeps the handle to itself.
         // Model: `dates_after_a_holder`.
         let is_alone = self.count.load(Ordering::Acquire) == 1;
         let dates = self.dates();
@@ -273,8 +292,8 @@ impl<T> Block<T> {
         (now <= dates.expires().min(expires)).then_some(Dating { dated, expires, is_alone })
     }
 
-    /// Gives an undated session its date and its timeout: what the first cache does. Without an exchange if the caller has the
-    /// only handle.
+    /// Gives an undated session its date and its timeout: what the first cache does. Without an
+    /// exchange if the caller has the only handle.
     #[inline]
     pub(crate) fn date(&self, Dating { dated, expires, is_alone }: Dating) {
         if !is_alone {
@@ -303,7 +322,8 @@ impl<T> Block<T> {
         self.recompute_expiry();
     }
 
-    /// Dates a stored session anew, never backwards: a thread that slept must not undo a later renewal.
+    /// Dates a stored session anew, never backwards: a thread that slept must not undo a later
+    /// renewal.
     pub(crate) fn renew(&self, now: u64) {
         let later = |created: u64| (created < now).then_some(now.min(Dates::UNSET - 1));
         if self.created.fetch_update(Ordering::Relaxed, Ordering::Relaxed, later).is_ok() {
@@ -324,29 +344,34 @@ impl<T> Block<T> {
         }
     }
 
-    /// Recomputes until the inputs stand still, so that the last setter to write the expiry has seen what all others set. An
-    /// expiry that was written since the inputs were read is of newer ones perhaps, and stays.
+    /// Recomputes until the inputs stand still, so that the last setter to write the expiry has
+    /// seen what all others set. An expiry that was written since the inputs were read is of newer
+    /// ones perhaps, and stays.
     fn recompute_expiry(&self) {
-        // ORDERING: Acquire: the dates behind this expiry, or newer ones, are read next; pairs with the exchange. Model:
-        // `dates_that_were_set_are_in_force`.
+        // ORDERING: Acquire: the dates behind this expiry, or newer ones, are read next; pairs with
+        // the exchange. Model: `dates_that_were_set_are_in_force`.
         let mut seen = self.expires.load(Ordering::Acquire);
         let mut dates = self.dates();
         loop {
-            // ORDERING: AcqRel: Release: whoever writes the expiry after this thread sees what it set; Acquire: this thread
-            // sees what those before it set. A fence would order the looks, not the writes. Acquire on failure: as the load
-            // above. Model: `dates_two_setters`, `dates_that_were_set_are_in_force`, `dates_under_a_deadline`.
+            // ORDERING: AcqRel: Release: whoever writes the expiry after this thread sees what it
+            // set; Acquire: this thread sees what those before it set. A fence would order the
+            // looks, not the writes. Acquire on failure: as the load above. Model:
+            // `dates_two_setters`, `dates_that_were_set_are_in_force`, `dates_under_a_deadline`.
             let next = dates.expires();
-            let written = self.expires.compare_exchange(seen, next, Ordering::AcqRel, Ordering::Acquire);
+            let written =
+                self.expires.compare_exchange(seen, next, Ordering::AcqRel, Ordering::Acquire);
             let before = dates;
             dates = self.dates();
-            if written.is_ok() && (dates.created, dates.timeout) == (before.created, before.timeout) {
+            if written.is_ok() && (dates.created, dates.timeout) == (before.created, before.timeout)
+            {
                 return;
             }
             seen = written.map_or_else(|newer| newer, |_| next);
         }
     }
 
-    /// Dates a session anew that has just been stored with the date `seen`, unless somebody did meanwhile.
+    /// Dates a session anew that has just been stored with the date `seen`, unless somebody did
+    /// meanwhile.
     pub(crate) fn redate(&self, seen: Option<u64>, now: u64) {
         let (seen, now) = (seen.unwrap_or(Dates::UNSET), now.min(Dates::UNSET - 1));
         if self.created.compare_exchange(seen, now, Ordering::Relaxed, Ordering::Relaxed).is_ok() {
@@ -367,8 +392,8 @@ impl<T> Block<T> {
         self.weight.load(Ordering::Relaxed) != Self::WEIGHT_UNSET
     }
 
-    /// Fixes the weight. The first weighing counts, whichever cache did it: what was charged must be what is given
-    /// back, however often the weigher would change its mind.
+    /// Fixes the weight. The first weighing counts, whichever cache did it: what was charged must
+    /// be what is given back, however often the weigher would change its mind.
     pub(crate) fn fix_weight(&self, weight: u32) {
         let weight = weight.min(Self::WEIGHT_MAX);
         let unset = Self::WEIGHT_UNSET;

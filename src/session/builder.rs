@@ -43,16 +43,16 @@ impl SessionBuilder {
         self
     }
 
-    /// When the session was negotiated, by the cache's clock. Unless set, the first cache that stores
-    /// the session dates it.
+    /// When the session was negotiated, by the cache's clock. Unless set, the first cache that
+    /// stores the session dates it.
     pub fn created_at(mut self, time: impl Into<Timestamp>) -> Self {
         // The largest value means "undated"; a date that far in the future is never used anyway.
         self.0.dates.created = time.into().as_secs().min(Dates::UNSET - 1);
         self
     }
 
-    /// How long the session lives after it was created, rounded up to whole seconds. Unless set, the first
-    /// cache that stores the session applies its own timeout.
+    /// How long the session lives after it was created, rounded up to whole seconds. Unless set,
+    /// the first cache that stores the session applies its own timeout.
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.0.dates.timeout = timeout_seconds(timeout).min(Dates::UNSET - 1);
         self
@@ -64,8 +64,8 @@ impl SessionBuilder {
         self
     }
 
-    /// The generation in which the peer was authenticated: [`Generation::present`] as it was before the
-    /// handshake. Unless set, that of the present; a later one than that is cut back to it.
+    /// The generation in which the peer was authenticated: [`Generation::present`] as it was before
+    /// the handshake. Unless set, that of the present; a later one than that is cut back to it.
     pub fn generation(mut self, generation: Generation) -> Self {
         self.0.generation = generation.min(self.0.generation);
         self

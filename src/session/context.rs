@@ -6,9 +6,10 @@ use std::fmt;
 
 /// The isolation domain of a session: OpenSSL's session id context, as part of the key.
 ///
-/// A session stored under one context does not exist for another. Derive the context from everything
-/// that decides whether a resumed client may enter: certificates, client CAs, verification mode,
-/// application name. Five CVEs of 2024 to 2026 came from checking less, later, or not at all.
+/// A session stored under one context does not exist for another. Derive the context from
+/// everything that decides whether a resumed client may enter: certificates, client CAs,
+/// verification mode, application name. Five CVEs of 2024 to 2026 came from checking less, later,
+/// or not at all.
 ///
 /// ```
 /// use sessile::Context;
@@ -38,7 +39,8 @@ impl Context {
 
     /// Digests the parts of a security configuration with SHA-256.
     ///
-    /// Each part is preceded by its length as eight little-endian bytes, so no two lists of parts run together.
+    /// Each part is preceded by its length as eight little-endian bytes, so no two lists of parts
+    /// run together.
     #[cfg(feature = "digest")]
     pub fn digest<I, B>(parts: I) -> Self
     where
@@ -94,8 +96,9 @@ impl Generation {
     /// The generation of what is built now.
     #[inline]
     pub fn present() -> Self {
-        // ORDERING: Acquire: the revocation that began this generation is in its cache's list; pairs
-        // with the exchange in `begin`. Invisible: arc-swap holds the list, and no model sees into it.
+        // ORDERING: Acquire: the revocation that began this generation is in its cache's list;
+        // pairs with the exchange in `begin`. Invisible: arc-swap holds the list, and no model sees
+        // into it.
         Self(PRESENT.load(Ordering::Acquire))
     }
 
@@ -107,15 +110,17 @@ impl Generation {
     /// Begins the next generation, if this is the present one still.
     pub(crate) fn begin_next(self) -> bool {
         // ORDERING: Release: see `present`. Invisible: as there. Relaxed on failure: only compared.
-        PRESENT.compare_exchange(self.0, self.next().0, Ordering::Release, Ordering::Relaxed).is_ok()
+        PRESENT
+            .compare_exchange(self.0, self.next().0, Ordering::Release, Ordering::Relaxed)
+            .is_ok()
     }
 }
 
-/// The protocol version of a session. It is part of the key, as in OpenSSL: one id under two versions
-/// is two sessions.
+/// The protocol version of a session. It is part of the key, as in OpenSSL: one id under two
+/// versions is two sessions.
 ///
-/// The number is the version on the wire; [`UNSPECIFIED`](Self::UNSPECIFIED) is for adapters that do
-/// not know it.
+/// The number is the version on the wire; [`UNSPECIFIED`](Self::UNSPECIFIED) is for adapters that
+/// do not know it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Protocol(pub u16);
 

@@ -1,8 +1,9 @@
 //! The counted handle.
 //!
-//! A session is one allocation with its own count. Handles raise it by cloning; a table owns one count for each stay
-//! of the session in one of its slots, and gives that count up only through deferred destruction. A reader that is
-//! pinned may therefore raise the count of any session it reached through a table under that same guard.
+//! A session is one allocation with its own count. Handles raise it by cloning; a table owns one
+//! count for each stay of the session in one of its slots, and gives that count up only through
+//! deferred destruction. A reader that is pinned may therefore raise the count of any session it
+//! reached through a table under that same guard.
 
 use super::block::{Block, Draft};
 use super::{Context, Generation, Protocol, SessionBuilder, SessionId};
@@ -37,8 +38,9 @@ pub struct Session<T> {
     owns: PhantomData<Block<T>>,
 }
 
-// SAFETY: A handle gives shared access to `T` from the thread that holds it and may drop `T` there, which is what
-// `Arc<T>` gives and needs: `T: Send + Sync`. Everything else in the block is atomic or frozen.
+// SAFETY: A handle gives shared access to `T` from the thread that holds it and may drop `T` there,
+// which is what `Arc<T>` gives and needs: `T: Send + Sync`. Everything else in the block is atomic
+// or frozen.
 unsafe impl<T: Send + Sync> Send for Session<T> {}
 // SAFETY: as above.
 unsafe impl<T: Send + Sync> Sync for Session<T> {}
@@ -56,17 +58,17 @@ impl<T> Session<T> {
         SessionBuilder::new(id)
     }
 
-    /// Whether both handles are of the same object. This, not an equal id, is what "identical" means
-    /// to [`SessionCache::add`](crate::SessionCache::add) and
+    /// Whether both handles are of the same object. This, not an equal id, is what "identical"
+    /// means to [`SessionCache::add`](crate::SessionCache::add) and
     /// [`SessionCache::remove`](crate::SessionCache::remove).
     #[inline]
     pub fn ptr_eq(a: &Self, b: &Self) -> bool {
         a.block == b.block
     }
 
-    /// The number of handles, plus one for each cache that holds the session. A cache that removed it
-    /// gives its count back by deferred destruction, so a while later. Other threads may change the
-    /// number at any time.
+    /// The number of handles, plus one for each cache that holds the session. A cache that removed
+    /// it gives its count back by deferred destruction, so a while later. Other threads may change
+    /// the number at any time.
     pub fn handle_count(this: &Self) -> usize {
         // ORDERING: Relaxed: an observation, out of date when it is returned.
         this.block().count.load(Ordering::Relaxed)
@@ -123,7 +125,8 @@ impl<T> Session<T> {
         Some(self.block().expires()).filter(|&seconds| seconds != u64::MAX).map(Timestamp::from)
     }
 
-    /// Changes the timeout (`SSL_SESSION_set_timeout`), also of a stored session. Rounded up to whole seconds.
+    /// Changes the timeout (`SSL_SESSION_set_timeout`), also of a stored session. Rounded up to
+    /// whole seconds.
     pub fn set_timeout(&self, timeout: Duration) {
         self.block().set_timeout(timeout_seconds(timeout));
     }
@@ -169,24 +172,27 @@ impl<T> Session<T> {
         Self { block, owns: PhantomData }
     }
 
-    /// Gives up the count that a table owned, after the grace period. It is nearly always the last one, and then there is
-    /// nothing to subtract it from.
+    /// Gives up the count that a table owned, after the grace period. It is nearly always the last
+    /// one, and then there is nothing to subtract it from.
     ///
     /// # Safety
-    /// As for [`from_address`](Self::from_address), and nobody reaches the block through a table any more.
+    /// As for [`from_address`](Self::from_address), and nobody reaches the block through a table
+    /// any more.
     #[inline]
     pub(crate) unsafe fn release(block: NonNull<Block<T>>) {
         // SAFETY: passed on.
         let last = unsafe { Self::from_address(block) };
         last.block().lifetime.touch();
-        // ORDERING: Acquire: sees what former holders did; pairs with the Release in `drop`. Model: `count_of_a_table`.
+        // ORDERING: Acquire: sees what former holders did; pairs with the Release in `drop`. Model:
+        // `count_of_a_table`.
         if last.block().count.load(Ordering::Acquire) == 1 {
             // SAFETY: there is no other handle to clone, and no table to find the block in.
             unsafe { ManuallyDrop::new(last).free() };
         }
     }
 
-    /// Drops the payload and frees the block. The box gives the memory back even when the payload's drop panics.
+    /// Drops the payload and frees the block. The box gives the memory back even when the payload's
+    /// drop panics.
     ///
     /// # Safety
     /// Nobody else holds or reaches the block, and this handle is not used again.
@@ -213,8 +219,9 @@ impl<T> Clone for Session<T> {
     /// Aborts the process when the count passes `isize::MAX`, as `Arc` does.
     #[inline]
     fn clone(&self) -> Self {
-        // ORDERING: Relaxed: whoever clones already holds a count or a guard under which the block was reached, so
-        // the block is visible and cannot go. Model: `replace_and_get` shows that a guard is enough.
+        // ORDERING: Relaxed: whoever clones already holds a count or a guard under which the block
+        // was reached, so the block is visible and cannot go. Model: `replace_and_get` shows that a
+        // guard is enough.
         self.block().lifetime.touch();
         let before = self.block().count.fetch_add(1, Ordering::Relaxed);
         if before > isize::MAX as usize {
@@ -228,13 +235,15 @@ impl<T> Drop for Session<T> {
     #[inline]
     fn drop(&mut self) {
         self.block().lifetime.touch();
-        // ORDERING: Release: what this holder did with the session happens before its destruction; pairs with
-        // `acquire_count` of the last holder, and with `release`. Model: `count_last_drop`.
+        // ORDERING: Release: what this holder did with the session happens before its destruction;
+        // pairs with `acquire_count` of the last holder, and with `release`. Model:
+        // `count_last_drop`.
         if self.block().count.fetch_sub(1, Ordering::Release) != 1 {
             return;
         }
         acquire_count(&self.block().count);
-        // SAFETY: the count went from one to zero, so nobody else holds the block, and no table does.
+        // SAFETY: the count went from one to zero, so nobody else holds the block, and no table
+        // does.
         unsafe { self.free() };
     }
 }

@@ -5,10 +5,11 @@ use std::cmp::Ordering;
 use std::fmt;
 use std::hash::{Hash, Hasher};
 
-/// A TLS session id, 1 to 32 bytes (RFC 5246 section 7.4.1.2; a stateful TLS 1.3 ticket is a 32-byte id too).
+/// A TLS session id, 1 to 32 bytes (RFC 5246 section 7.4.1.2; a stateful TLS 1.3 ticket is a
+/// 32-byte id too).
 ///
-/// Ids are compared with their length: `a` and `a\0` are different ids. An empty id names no session,
-/// so it cannot be built. (OpenSSL stores one, and can then never remove it.)
+/// Ids are compared with their length: `a` and `a\0` are different ids. An empty id names no
+/// session, so it cannot be built. (OpenSSL stores one, and can then never remove it.)
 ///
 /// ```
 /// use sessile::SessionId;
@@ -138,7 +139,10 @@ pub struct InvalidSessionId {
 
 impl InvalidSessionId {
     /// How many bytes were offered.
-    #[allow(clippy::len_without_is_empty, reason = "the length of what was offered, not a collection")]
+    #[allow(
+        clippy::len_without_is_empty,
+        reason = "the length of what was offered, not a collection"
+    )]
     pub fn len(&self) -> usize {
         self.len
     }

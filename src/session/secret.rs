@@ -14,9 +14,9 @@ use zeroize::Zeroizing;
 pub struct Secret(Zeroizing<Box<[u8]>>);
 
 impl From<Vec<u8>> for Secret {
-    /// Takes the bytes over. If the vector has spare capacity, its bytes are copied into an allocation
-    /// of their size, and the vector is wiped with its spare capacity: shrinking in place could leave
-    /// an unwiped copy behind.
+    /// Takes the bytes over. If the vector has spare capacity, its bytes are copied into an
+    /// allocation of their size, and the vector is wiped with its spare capacity: shrinking in
+    /// place could leave an unwiped copy behind.
     fn from(bytes: Vec<u8>) -> Self {
         if bytes.len() == bytes.capacity() {
             return Self(Zeroizing::new(bytes.into_boxed_slice()));

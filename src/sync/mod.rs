@@ -1,9 +1,10 @@
 //! The one door to atomics, cells and thread-local storage.
 //!
-//! Everything the models must see goes through the names exported here: `std` in a shipped build, `loom` under the
-//! private cfg `sessile_loom`, `shuttle` under `sessile_shuttle`, `std` with every access counted under `sessile_counts`.
-//! All backends offer the same list, so the source that is model-checked, and counted, is the source that ships. Data that
-//! no proof rests on (counters, dates, hints) uses [`untracked`], which no model sees: loom would spend its search on
+//! Everything the models must see goes through the names exported here: `std` in a shipped build,
+//! `loom` under the private cfg `sessile_loom`, `shuttle` under `sessile_shuttle`, `std` with every
+//! access counted under `sessile_counts`. All backends offer the same list, so the source that is
+//! model-checked, and counted, is the source that ships. Data that no proof rests on (counters,
+//! dates, hints) uses [`untracked`], which no model sees: loom would spend its search on
 //! reorderings that cannot matter.
 #![allow(clippy::disallowed_types, reason = "this is the module that owns them")]
 
@@ -28,7 +29,8 @@ mod shuttle;
 #[cfg(sessile_shuttle)]
 pub(crate) use self::shuttle::*;
 
-/// Whether somebody else schedules our threads: then runs must repeat exactly, and smaller tables meet more races.
+/// Whether somebody else schedules our threads: then runs must repeat exactly, and smaller tables
+/// meet more races.
 pub(crate) const MODELLED: bool = cfg!(any(sessile_loom, sessile_shuttle));
 
 #[cfg(any(sessile_loom, sessile_shuttle))]
@@ -42,14 +44,17 @@ pub(crate) use self::settings_cell::ArcCell;
 
 /// Makes every earlier `Release` decrement of a count visible before the memory it guards is freed.
 ///
-/// ThreadSanitizer does not understand fences; under it an acquire load of the count does the same work.
+/// ThreadSanitizer does not understand fences; under it an acquire load of the count does the same
+/// work.
 #[inline]
 pub(crate) fn acquire_count(count: &AtomicUsize) {
     if cfg!(crossbeam_sanitize_thread) {
-        // ORDERING: Acquire, see the fence below. Invisible: this branch exists for ThreadSanitizer alone.
+        // ORDERING: Acquire, see the fence below. Invisible: this branch exists for ThreadSanitizer
+        // alone.
         count.load(Ordering::Acquire);
     } else {
-        // ORDERING: Acquire fence; pairs with the Release decrement in `Session::drop`. Model: `count_last_drop`.
+        // ORDERING: Acquire fence; pairs with the Release decrement in `Session::drop`. Model:
+        // `count_last_drop`.
         fence(Ordering::Acquire);
     }
 }

@@ -1,8 +1,9 @@
 //! What belongs to one search: its switches, and the places that it executed.
 //!
-//! loom and shuttle run all threads of a model on the thread that searches. So all of this lives in that thread's own storage,
-//! and searches on other threads have theirs: no search can change what another one does. Whoever asks outside of a
-//! search panics: a model cannot run under switches that an earlier one left.
+//! loom and shuttle run all threads of a model on the thread that searches. So all of this lives in
+//! that thread's own storage, and searches on other threads have theirs: no search can change what
+//! another one does. Whoever asks outside of a search panics: a model cannot run under switches
+//! that an earlier one left.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -16,7 +17,8 @@ pub(crate) type Place = (&'static str, u32, u32);
 /// What a search is made with.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Switches {
-    /// Domains use real crossbeam-epoch, not the reclaimer that frees at the first moment its contract allows.
+    /// Domains use real crossbeam-epoch, not the reclaimer that frees at the first moment its
+    /// contract allows.
     pub real_epoch: bool,
     /// The files, `src/budget.rs`, whose words on request are seen.
     pub seen: &'static [&'static str],
@@ -48,10 +50,12 @@ impl Search {
         Self(PhantomData)
     }
 
-    /// The places that this search has executed, each with its operation and orderings; empty unless they are recorded.
+    /// The places that this search has executed, each with its operation and orderings; empty
+    /// unless they are recorded.
     pub fn sites(&self) -> Vec<String> {
-        let shown =
-            |((file, line, column), what): (&Place, &String)| format!("{file}:{line}:{column} {what}");
+        let shown = |((file, line, column), what): (&Place, &String)| {
+            format!("{file}:{line}:{column} {what}")
+        };
         with(|state| state.sites.iter().map(shown).collect())
     }
 }

@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 /// Holds what administrators change and hot paths do not read: hooks.
 ///
-/// The only user of arc-swap. loom cannot see through it, so nothing that a model must order lives behind it.
+/// The only user of arc-swap. loom cannot see through it, so nothing that a model must order lives
+/// behind it.
 #[derive(Debug)]
 pub(crate) struct ArcCell<T>(ArcSwap<T>);
 

@@ -1,10 +1,13 @@
 //! The scheduler's backend: the same names over shuttle.
 //!
-//! Every access to an atomic is a place where shuttle may go on with another thread, and every access is sequentially
-//! consistent: what is found here is an interleaving, never an ordering. In return a run may be long: whole sequences of
-//! operations on the whole cache, in schedules chosen by a fuzzer. See `fuzz/schedules`.
+//! Every access to an atomic is a place where shuttle may go on with another thread, and every
+//! access is sequentially consistent: what is found here is an interleaving, never an ordering. In
+//! return a run may be long: whole sequences of operations on the whole cache, in schedules chosen
+//! by a fuzzer. See `fuzz/schedules`.
 
-pub(crate) use ::shuttle::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, AtomicUsize, Ordering, fence};
+pub(crate) use ::shuttle::sync::atomic::{
+    AtomicBool, AtomicPtr, AtomicU64, AtomicUsize, Ordering, fence,
+};
 pub(crate) use ::std::sync::Arc;
 
 pub(crate) mod on_request {
@@ -34,7 +37,8 @@ impl<T> UnsafeCell<T> {
 
 /// The life of a piece of memory: a touch after its end fails the run.
 ///
-/// It lies in the memory that it speaks of, which may be in use again by then: AddressSanitizer sees what this misses.
+/// It lies in the memory that it speaks of, which may be in use again by then: AddressSanitizer
+/// sees what this misses.
 #[derive(Debug)]
 pub(crate) struct Lifetime(::std::sync::atomic::AtomicBool);
 

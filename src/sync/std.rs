@@ -1,7 +1,9 @@
 //! The shipped backend: plain `std`.
 
 pub(crate) use std::sync::Arc;
-pub(crate) use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, AtomicUsize, Ordering, fence};
+pub(crate) use std::sync::atomic::{
+    AtomicBool, AtomicPtr, AtomicU64, AtomicUsize, Ordering, fence,
+};
 
 /// What models see only if they ask for it: statistics, dates, permits, the registry of threads.
 pub(crate) mod on_request {

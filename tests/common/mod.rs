@@ -1,7 +1,10 @@
-//! What the behaviour tests share: ids, payloads that are counted, hooks that are logged, threads that race.
+//! What the behaviour tests share: ids, payloads that are counted, hooks that are logged, threads
+//! that race.
 #![allow(dead_code, reason = "every test file uses its own part")]
 
-use sessile::{ManualClock, RemovalCause, Session, SessionCache, SessionCacheBuilder, SessionId, Timestamp};
+use sessile::{
+    ManualClock, RemovalCause, Session, SessionCache, SessionCacheBuilder, SessionId, Timestamp,
+};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Barrier, Mutex, OnceLock, PoisonError, Weak};
 
@@ -72,7 +75,8 @@ pub(crate) fn assert_whole<T: Send + Sync + 'static>(cache: &SessionCache<T>) {
     assert!(cache.len() <= cache.capacity());
     let all = cache.snapshot();
     assert_eq!(all.len(), cache.len(), "the snapshot shows what is counted");
-    let mut keys: Vec<_> = all.iter().map(|one| (one.context_bytes(), one.protocol(), one.id())).collect();
+    let mut keys: Vec<_> =
+        all.iter().map(|one| (one.context_bytes(), one.protocol(), one.id())).collect();
     keys.sort_unstable();
     keys.dedup();
     assert_eq!(keys.len(), all.len(), "no key twice");
@@ -185,7 +189,8 @@ impl Removals {
     }
 }
 
-/// A cache by the name that its own hooks and clock know it by. Weak, so that the two do not keep each other.
+/// A cache by the name that its own hooks and clock know it by. Weak, so that the two do not keep
+/// each other.
 pub(crate) struct Own<T: Send + Sync + 'static = u64>(Arc<OnceLock<Weak<SessionCache<T>>>>);
 
 impl<T: Send + Sync + 'static> Default for Own<T> {

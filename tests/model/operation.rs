@@ -1,4 +1,5 @@
-//! What a case does: a short list of operations on few keys, decoded from small numbers so that it shrinks.
+//! What a case does: a short list of operations on few keys, decoded from small numbers so that it
+//! shrinks.
 
 use sessile::{Context, Protocol, SessionId};
 
@@ -53,7 +54,8 @@ impl Terms {
     fn decode(byte: u8) -> Self {
         Self {
             created: [None, None, Some(-10), Some(6)][usize::from(byte % 4)],
-            timeout: [None, None, Some(0), Some(10), Some(30), Some(u64::MAX)][usize::from(byte / 4 % 6)],
+            timeout: [None, None, Some(0), Some(10), Some(30), Some(u64::MAX)]
+                [usize::from(byte / 4 % 6)],
             deadline: [None, None, Some(20)][usize::from(byte / 24 % 3)],
             resumable: byte < 250,
         }

@@ -1,10 +1,12 @@
-//! The cache beside its model: every operation is done to both, and everything that shows is compared.
+//! The cache beside its model: every operation is done to both, and everything that shows is
+//! compared.
 
 use crate::common::{START, at};
 use crate::operation::{Key, Operation, Setting, Terms};
 use crate::reference::{Answer, Event, Model, Object, Rules};
 use sessile::{
-    Added, Context, Garbage, ManualClock, Mode, Policy, Protocol, Session, SessionCache, Timestamp, View,
+    Added, Context, Garbage, ManualClock, Mode, Policy, Protocol, Session, SessionCache, Timestamp,
+    View,
 };
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
@@ -25,7 +27,12 @@ pub(crate) struct Pair {
 const TIMEOUT: u64 = 25;
 
 impl Pair {
-    pub(crate) fn new(setting: Setting, policy: Policy, protect: bool, capacities: &'static [usize]) -> Self {
+    pub(crate) fn new(
+        setting: Setting,
+        policy: Policy,
+        protect: bool,
+        capacities: &'static [usize],
+    ) -> Self {
         let capacity = capacities[usize::from(setting.capacity) % capacities.len()];
         let clock = Arc::new(ManualClock::new(START));
         let (removed, arrived) =
@@ -39,7 +46,9 @@ impl Pair {
             .timeout(Duration::from_secs(TIMEOUT))
             .mode(Mode { auto_flush, update_time, ..Mode::default() })
             .clock(Arc::clone(&clock))
-            .on_removed(move |one: &Session<usize>, cause| removals.lock().unwrap().push_back((**one, cause)))
+            .on_removed(move |one: &Session<usize>, cause| {
+                removals.lock().unwrap().push_back((**one, cause))
+            })
             .on_added(move |one| arrivals.lock().unwrap().push(**one))
             .build()
             .unwrap();
@@ -66,7 +75,8 @@ impl Pair {
     fn make(&mut self, key: Key, terms: Terms) -> usize {
         let number = self.handles.len();
         let now = self.model.now;
-        let mut builder = Session::<usize>::builder(key.id()).context(key.context()).protocol(key.protocol());
+        let mut builder =
+            Session::<usize>::builder(key.id()).context(key.context()).protocol(key.protocol());
         if let Some(offset) = terms.created {
             builder = builder.created_at(now.saturating_add_signed(offset));
         }
@@ -138,14 +148,16 @@ impl Pair {
                 let (now, context) = (self.model.now + ahead, key.context());
                 let flushed = self.cache.view(context).flush_expired_at(now);
                 self.listen();
-                let is_due = |object: &Object| object.key.context() == context && now > object.expires();
+                let is_due =
+                    |object: &Object| object.key.context() == context && now > object.expires();
                 assert_eq!(flushed, self.model.flush(is_due));
             }
             Operation::ClearView(key) => {
                 let flushed = self.view(key).clear();
                 self.listen();
-                let of_view =
-                    |other: Key| (other.context(), other.protocol()) == (key.context(), key.protocol());
+                let of_view = |other: Key| {
+                    (other.context(), other.protocol()) == (key.context(), key.protocol())
+                };
                 assert_eq!(flushed, self.model.flush(|object| of_view(object.key)));
             }
             _ => {
@@ -204,7 +216,9 @@ impl Pair {
         let one_of = |number: usize| number.checked_rem(self.handles.len());
         match operation {
             Operation::AddAgain(n) => one_of(n).map_or(Operation::Nothing, Operation::AddAgain),
-            Operation::AddMisplaced(n) => one_of(n).map_or(Operation::Nothing, Operation::AddMisplaced),
+            Operation::AddMisplaced(n) => {
+                one_of(n).map_or(Operation::Nothing, Operation::AddMisplaced)
+            }
             Operation::Remove(n) => one_of(n).map_or(Operation::Nothing, Operation::Remove),
             Operation::Forbid(n) => one_of(n).map_or(Operation::Nothing, Operation::Forbid),
             Operation::SetTimeout(n, to) => {
@@ -229,7 +243,8 @@ impl Pair {
             }
             AddAgain(number) => self.add(number),
             lookup @ (Get(_) | Read(_) | Take(_)) => self.look(lookup),
-            removal @ (Remove(_) | RemoveId(_) | Flush(_) | FlushView(..) | Clear | ClearView(_)) => {
+            removal @ (Remove(_) | RemoveId(_) | Flush(_) | FlushView(..) | Clear
+            | ClearView(_)) => {
                 self.remove(removal);
             }
             other => self.adjust(other),
@@ -244,7 +259,10 @@ impl Pair {
         stats.garbage = Garbage::default();
         self.model.stats.number = self.model.len() as u64;
         assert_eq!(stats, self.model.stats);
-        assert_eq!((self.cache.len(), self.cache.capacity()), (self.model.len(), self.model.capacity));
+        assert_eq!(
+            (self.cache.len(), self.cache.capacity()),
+            (self.model.len(), self.model.capacity)
+        );
         assert!(self.cache.len() <= self.cache.capacity());
     }
 

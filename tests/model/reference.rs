@@ -89,7 +89,8 @@ impl Object {
 
 impl Model {
     pub(crate) fn new(rules: Rules, now: u64, capacity: usize, timeout: u64) -> Self {
-        let (objects, stored, stats, told) = (Vec::new(), Vec::new(), Stats::default(), VecDeque::new());
+        let (objects, stored, stats, told) =
+            (Vec::new(), Vec::new(), Stats::default(), VecDeque::new());
         Self { rules, now, capacity, timeout, objects, stored, stats, early_evictions: 0, told }
     }
 
@@ -195,7 +196,8 @@ impl Model {
     fn look(&mut self, key: Key) -> Option<usize> {
         let Some(place) = self.place_of_key(key) else {
             let objects = &self.objects;
-            let elsewhere = self.stored.iter().any(|entry| objects[entry.object].key.names_like(key));
+            let elsewhere =
+                self.stored.iter().any(|entry| objects[entry.object].key.names_like(key));
             if elsewhere {
                 self.stats.context_misses += 1;
             } else {

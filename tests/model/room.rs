@@ -42,7 +42,8 @@ impl Model {
     fn accept_departures(&mut self) {
         while let Some(&(gone, cause)) = self.told.front() {
             let place = self.place_of(gone).expect("who leaves was there");
-            let expected = if self.is_expired(gone) { RemovalCause::Expired } else { RemovalCause::Evicted };
+            let expected =
+                if self.is_expired(gone) { RemovalCause::Expired } else { RemovalCause::Evicted };
             assert_eq!(cause, expected);
             if cause == RemovalCause::Evicted && self.len() < self.capacity {
                 self.early_evictions += 1;
@@ -61,7 +62,9 @@ impl Model {
             let place = self.first_to_shrink();
             let cause = self.told.front().expect("the excess goes").1;
             let is_expired = self.is_expired(self.stored[place].object);
-            assert!(cause == RemovalCause::Evicted || (is_expired && cause == RemovalCause::Expired));
+            assert!(
+                cause == RemovalCause::Evicted || (is_expired && cause == RemovalCause::Expired)
+            );
             self.leaves(place, cause);
         }
     }

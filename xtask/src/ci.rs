@@ -3,8 +3,9 @@
 use crate::command::{self, cargo, shell};
 use anyhow::{Result, ensure};
 
-/// Everything, in the order in which a failure is cheapest, as one would type it at the root. Each command that a document
-/// shows stands here literally; `cargo xtask documents` checks that. `cargo xtask verify` runs one more, that of the models.
+/// Everything, in the order in which a failure is cheapest, as one would type it at the root. Each
+/// command that a document shows stands here literally; `cargo xtask documents` checks that.
+/// `cargo xtask verify` runs one more, that of the models.
 pub(crate) const STEPS: &[&str] = &[
     "cargo xtask help",
     "cargo xtask fmt",
@@ -91,7 +92,10 @@ mod tests {
     fn the_script_runs_every_step() {
         let script = std::fs::read_to_string(root().join(".ci/run")).unwrap();
         let commands: Vec<_> = script.lines().filter(|line| line.starts_with("cargo ")).collect();
-        assert_eq!(commands, ["cargo test --workspace", "cargo xtask ci --done 'cargo test --workspace'"]);
+        assert_eq!(
+            commands,
+            ["cargo test --workspace", "cargo xtask ci --done 'cargo test --workspace'"]
+        );
         assert!(STEPS.contains(&"cargo test --workspace"));
     }
 

@@ -20,8 +20,8 @@ pub(crate) fn cargo(arguments: &[&str]) -> Command {
     command
 }
 
-/// `cargo` or `rustc` of the nightly toolchain, at the root. Goes by rustup: the `CARGO` that cargo hands down is one
-/// toolchain's own and knows no other.
+/// `cargo` or `rustc` of the nightly toolchain, at the root. Goes by rustup: the `CARGO` that cargo
+/// hands down is one toolchain's own and knows no other.
 pub(crate) fn nightly(tool: &str) -> Command {
     let mut command = Command::new("rustup");
     command.args(["run", "nightly", tool]).current_dir(root());
@@ -39,7 +39,8 @@ pub(crate) fn nightly(tool: &str) -> Command {
     command
 }
 
-/// `cargo` in the folder of the models under `root`, whose configuration file sets the model's cfgs.
+/// `cargo` in the folder of the models under `root`, whose configuration file sets the model's
+/// cfgs.
 pub(crate) fn loom_cargo(root: &Path, arguments: &[&str]) -> Command {
     let mut command = cargo(arguments);
     command.current_dir(root.join("loom-tests"));
@@ -49,8 +50,11 @@ pub(crate) fn loom_cargo(root: &Path, arguments: &[&str]) -> Command {
 
 /// Keeps from models what would change them.
 pub(crate) fn as_models(command: &mut Command) {
-    // An inherited RUSTFLAGS would override the configuration file, and the models would run as plain threads.
-    for inherited in ["RUSTFLAGS", "CARGO_ENCODED_RUSTFLAGS", "CARGO_TARGET_DIR", "LOOM_MAX_PREEMPTIONS"] {
+    // An inherited RUSTFLAGS would override the configuration file, and the models would run as
+    // plain threads.
+    for inherited in
+        ["RUSTFLAGS", "CARGO_ENCODED_RUSTFLAGS", "CARGO_TARGET_DIR", "LOOM_MAX_PREEMPTIONS"]
+    {
         command.env_remove(inherited);
     }
     for ours in ["SESSILE_SITES", "SESSILE_REPORT", "SESSILE_WEAKEN"] {

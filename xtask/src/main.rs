@@ -48,14 +48,15 @@ enum Task {
         #[arg(long)]
         preemptions: Option<usize>,
     },
-    /// Checks that each command that a document shows is run by continuous integration as it stands, or has a reason, and that
-    /// tables are those of the figures.
+    /// Checks that each command that a document shows is run by continuous integration as it
+    /// stands, or has a reason, and that tables are those of the figures.
     Documents {
         /// Makes the tables anew from the figures first.
         #[arg(long)]
         write: bool,
     },
-    /// Instructions and writes to shared lines of each operation, against those in `benches/counts.toml`; fails when one grew.
+    /// Instructions and writes to shared lines of each operation, against those in
+    /// `benches/counts.toml`; fails when one grew.
     Counts(counts::Options),
     /// Everything that checks the races, in one table: the parts below and the models.
     Verify(verify::Options),
@@ -125,7 +126,9 @@ mod tests {
     fn the_command_line_is_sound() {
         Arguments::command().debug_assert();
         let parses = |words: &str| Arguments::try_parse_from(words.split(' ')).is_ok();
-        assert!(parses("xtask verify --only loom,tsan --long --deny-skips --may-skip miri,fuzz --json f"));
+        assert!(parses(
+            "xtask verify --only loom,tsan --long --deny-skips --may-skip miri,fuzz --json f"
+        ));
         assert!(parses("xtask ci --done x --done y") && parses("xtask ci"));
         assert!(parses("xtask loom add_ --preemptions 2"));
         assert!(parses("xtask orderings src/raw --long"));

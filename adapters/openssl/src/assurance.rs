@@ -13,7 +13,8 @@ use crate::ffi;
 
 unsafe extern "C" {
     fn SSL_get_verify_callback(ssl: *const sys::SSL) -> Option<VerifyCallback>;
-    fn X509_VERIFY_PARAM_get0_host(param: *mut sys::X509_VERIFY_PARAM, index: c_int) -> *mut c_char;
+    fn X509_VERIFY_PARAM_get0_host(param: *mut sys::X509_VERIFY_PARAM, index: c_int)
+    -> *mut c_char;
     fn X509_VERIFY_PARAM_get_hostflags(param: *const sys::X509_VERIFY_PARAM) -> c_uint;
     fn X509_VERIFY_PARAM_get0_email(param: *mut sys::X509_VERIFY_PARAM) -> *mut c_char;
     fn X509_VERIFY_PARAM_get1_ip_asc(param: *mut sys::X509_VERIFY_PARAM) -> *mut c_char;

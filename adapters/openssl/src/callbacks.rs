@@ -36,7 +36,10 @@ static FORMER: Place<InfoCallback> = Place::new();
 static FORMER_OF_CONNECTION: Slot<InfoCallback> = Slot::new();
 
 /// Attaches a server's store.
-pub(crate) fn install_server(context: &mut SslContextBuilder, store: ContextStore) -> Result<(), ErrorStack> {
+pub(crate) fn install_server(
+    context: &mut SslContextBuilder,
+    store: ContextStore,
+) -> Result<(), ErrorStack> {
     install_info(context)?;
     SERVERS.fill(context, store)?;
     // SAFETY: the context is alive and not shared yet; the callbacks are functions of these types.
@@ -225,7 +228,9 @@ fn former_of(ssl: &SslRef, context: &SslContextRef) -> Option<InfoCallback> {
     // SAFETY: the context is alive.
     let in_force = || unsafe { ffi::SSL_CTX_get_info_callback(context.as_ptr()) };
     let of_connection = FORMER_OF_CONNECTION.at(ssl).copied();
-    of_connection.or_else(|| in_force().filter(|one| !is_ours(*one))).or_else(|| FORMER.at(context).copied())
+    of_connection
+        .or_else(|| in_force().filter(|one| !is_ours(*one)))
+        .or_else(|| FORMER.at(context).copied())
 }
 
 fn tell_server(ssl: &mut SslRef, store: Option<&ContextStore>, moment: Moment) {

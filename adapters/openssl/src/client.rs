@@ -31,8 +31,8 @@ const LONGEST_LIFE: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 /// the verify mode and callback, the hosts, address and email, the flags, level and depth of its
 /// verify parameters are part of the key. A connection that went on although verification failed
 /// leaves its sessions to those that verify nothing; one with a set of authorities of its own
-/// (`set_verify_cert_store`) leaves them to nobody. A verify callback is known by its function: what
-/// else decides in it, such as a captured fingerprint, must be in the name given to
+/// (`set_verify_cert_store`) leaves them to nobody. A verify callback is known by its function:
+/// what else decides in it, such as a captured fingerprint, must be in the name given to
 /// [`attach`](Self::attach) or [`offer`](Self::offer).
 ///
 /// Cloning is cheap and gives another handle to the same memory.
@@ -96,7 +96,8 @@ impl ClientStore {
     pub fn attach(&self, context: &mut SslContextBuilder, name: Context) -> Result<(), ErrorStack> {
         let store = ClientContext::new(self.clone(), &name);
         context.set_session_id_context(store.id_context().as_bytes())?;
-        context.set_session_cache_mode(SslSessionCacheMode::CLIENT | SslSessionCacheMode::NO_INTERNAL);
+        context
+            .set_session_cache_mode(SslSessionCacheMode::CLIENT | SslSessionCacheMode::NO_INTERNAL);
         callbacks::install_client(context, store)
     }
 

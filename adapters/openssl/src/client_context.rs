@@ -17,7 +17,8 @@ use std::time::Duration;
 use openssl::error::ErrorStack;
 use openssl::ssl::{SslRef, SslSession, SslSessionRef};
 use sessile::{
-    Added, Clock, Context, Handshake, Protocol, Session, SessionCache, SessionId, TicketRing, Timestamp, View,
+    Added, Clock, Context, Handshake, Protocol, Session, SessionCache, SessionId, TicketRing,
+    Timestamp, View,
 };
 use sha2::{Digest, Sha256};
 
@@ -73,7 +74,11 @@ impl ClientContext {
     }
 
     /// Names the server of a connection and answers what it may offer.
-    pub(crate) fn visit(&self, ssl: &mut SslRef, server: &str) -> Result<Option<SslSession>, ErrorStack> {
+    pub(crate) fn visit(
+        &self,
+        ssl: &mut SslRef,
+        server: &str,
+    ) -> Result<Option<SslSession>, ErrorStack> {
         let (server, assurance) = (Sha256::digest(server).into(), Assurance::demanded(ssl));
         let offered = assurance.and_then(|assurance| self.recall(&self.id_of(&server, &assurance)));
         let session = offered.as_ref().map(|kept| kept.session.clone());
@@ -113,7 +118,8 @@ impl ClientContext {
         if !tickets.put(kept, bytes) {
             return;
         }
-        let builder = Session::<Memory>::builder(id).context(self.domain).protocol(Protocol::TLS1_3);
+        let builder =
+            Session::<Memory>::builder(id).context(self.domain).protocol(Protocol::TLS1_3);
         let Ok(entry) = builder.try_build(Memory::Tls13(tickets)) else { return };
         // An entry that is refused is one full handshake more.
         if let Ok(Added::Replaced(older)) = self.cache().add(entry.clone()) {
@@ -128,7 +134,8 @@ impl ClientContext {
         let (_, timeout) = ffi::dates(&kept.session);
         let builder = Session::<Memory>::builder(id).timeout(Duration::from_secs(timeout));
         // A use dates the entry anew, up to the session's own end.
-        let builder = builder.deadline(kept.expiry()).context(self.domain).protocol(Protocol::TLS1_2);
+        let builder =
+            builder.deadline(kept.expiry()).context(self.domain).protocol(Protocol::TLS1_2);
         if let Ok(entry) = builder.try_build(Memory::Tls12(kept)) {
             // An entry that is refused is one full handshake more.
             let _ = self.cache().add(entry);
@@ -137,7 +144,12 @@ impl ClientContext {
 
     /// The full handshake behind what this connection is given, and the end of it: a resumption
     /// does not move them. `None` if the connection resumed what it was not offered here.
-    fn bounds(&self, ssl: &SslRef, visit: &Visit, assurance: &Assurance) -> Option<(Timestamp, Timestamp)> {
+    fn bounds(
+        &self,
+        ssl: &SslRef,
+        visit: &Visit,
+        assurance: &Assurance,
+    ) -> Option<(Timestamp, Timestamp)> {
         if ssl.session_reused() {
             let offered = visit.offered.as_ref().filter(|_| visit.assurance == Some(*assurance))?;
             let end = offered.authenticated + self.store.longest_age();
@@ -228,7 +240,8 @@ impl ClientContext {
     fn keep_renewed(&self, ssl: &SslRef) {
         let offered = VISITS.at(ssl).and_then(|visit| visit.offered.as_ref());
         let (Some(offered), Some(session)) = (offered, ssl.session()) else { return };
-        let is_renewed = Protocol(ffi::connection_version(ssl)) != Protocol::TLS1_3 && !offered.is(session);
+        let is_renewed =
+            Protocol(ffi::connection_version(ssl)) != Protocol::TLS1_3 && !offered.is(session);
         if is_renewed {
             self.keep(ssl, session.to_owned());
         }

@@ -13,7 +13,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use openssl::ssl::{NameType, SslRef, SslSession, SslSessionRef, SslVerifyMode};
-use sessile::{Clock, Context, Handshake, Protocol, Session, SessionCache, SessionId, Source, Timestamp};
+use sessile::{
+    Clock, Context, Handshake, Protocol, Session, SessionCache, SessionId, Source, Timestamp,
+};
 
 use crate::clock::UnixClock;
 use crate::domain::{IdContext, Key};
@@ -81,8 +83,10 @@ impl ContextStore {
         let (_, timeout) = ffi::dates(&session);
         let timeout = Duration::from_secs(timeout).min(self.cache().timeout());
         let Ok(draft) = ServerStore::draft(&session, timeout) else { return };
-        if let Ok(stored) =
-            draft.deadline(bounds.deadline).generation(bounds.authentication.generation).try_build(session)
+        if let Ok(stored) = draft
+            .deadline(bounds.deadline)
+            .generation(bounds.authentication.generation)
+            .try_build(session)
         {
             // A session that the cache refuses is one full handshake more.
             let _ = self.cache().add(stored);
@@ -214,7 +218,8 @@ impl ContextStore {
     /// Whether a connection that resumes may be in this context. One that demands a certificate by
     /// now needs a session with one.
     fn may_resume(&self, ssl: &SslRef) -> bool {
-        const DEMANDS: SslVerifyMode = SslVerifyMode::PEER.union(SslVerifyMode::FAIL_IF_NO_PEER_CERT);
+        const DEMANDS: SslVerifyMode =
+            SslVerifyMode::PEER.union(SslVerifyMode::FAIL_IF_NO_PEER_CERT);
         let is_shown = !ssl.verify_mode().contains(DEMANDS) || ssl.peer_certificate().is_some();
         let parent = Progress::of(ssl).and_then(|progress| progress.parent.as_ref());
         parent.filter(|_| is_shown).is_some_and(|parent| {
@@ -256,12 +261,14 @@ fn is_sound(session: &SslSessionRef, id: &SessionId, domain: Context) -> bool {
         && IdContext::of(session).is_some_and(|made| made.domain() == domain)
 }
 
-/// Whether a connection resumes a session that `current`, its present context, is not the place for.
-/// Sessions that no store handed over are the program's, but not where a store is attached and they
-/// were made elsewhere.
+/// Whether a connection resumes a session that `current`, its present context, is not the place
+/// for. Sessions that no store handed over are the program's, but not where a store is attached and
+/// they were made elsewhere.
 pub(crate) fn is_astray(ssl: &SslRef, current: Option<&ContextStore>) -> bool {
     let progress = Progress::of(ssl);
-    if progress.is_some_and(|progress| progress.is_over || progress.is_refused) || !ssl.session_reused() {
+    if progress.is_some_and(|progress| progress.is_over || progress.is_refused)
+        || !ssl.session_reused()
+    {
         return progress.is_some_and(|progress| progress.is_refused);
     }
     match progress.is_some_and(|progress| progress.parent.is_some()) {

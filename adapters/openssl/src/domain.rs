@@ -67,7 +67,8 @@ impl IdContext {
 /// The domain that contexts of this name share: the key context of their sessions.
 pub(crate) fn domain_of(name: &Context) -> Context {
     let mut bytes = [0; 32];
-    bytes[CHECK_BYTES..DOMAIN_END].copy_from_slice(&Sha256::digest(name.as_bytes())[..DOMAIN_BYTES]);
+    bytes[CHECK_BYTES..DOMAIN_END]
+        .copy_from_slice(&Sha256::digest(name.as_bytes())[..DOMAIN_BYTES]);
     Context::from_bytes(bytes)
 }
 

@@ -14,9 +14,16 @@ use openssl_sys as sys;
 use crate::origin::Origin;
 
 pub(crate) type InfoCallback = unsafe extern "C" fn(*const sys::SSL, c_int, c_int);
-type ExtraDup =
-    unsafe extern "C" fn(*mut c_void, *const c_void, *mut *mut c_void, c_int, c_long, *mut c_void) -> c_int;
-type ExtraFree = unsafe extern "C" fn(*mut c_void, *mut c_void, *mut c_void, c_int, c_long, *mut c_void);
+type ExtraDup = unsafe extern "C" fn(
+    *mut c_void,
+    *const c_void,
+    *mut *mut c_void,
+    c_int,
+    c_long,
+    *mut c_void,
+) -> c_int;
+type ExtraFree =
+    unsafe extern "C" fn(*mut c_void, *mut c_void, *mut c_void, c_int, c_long, *mut c_void);
 pub(crate) type EarlyDataCallback = unsafe extern "C" fn(*mut sys::SSL, *mut c_void) -> c_int;
 
 unsafe extern "C" {
@@ -28,9 +35,15 @@ unsafe extern "C" {
         argument: *mut c_void,
     );
     fn SSL_CTX_set_timeout(context: *mut sys::SSL_CTX, seconds: c_long) -> c_long;
-    pub(crate) fn SSL_CTX_set_info_callback(context: *mut sys::SSL_CTX, callback: Option<InfoCallback>);
+    pub(crate) fn SSL_CTX_set_info_callback(
+        context: *mut sys::SSL_CTX,
+        callback: Option<InfoCallback>,
+    );
     pub(crate) fn SSL_CTX_get_info_callback(context: *mut sys::SSL_CTX) -> Option<InfoCallback>;
-    fn SSL_SESSION_get0_id_context(session: *const sys::SSL_SESSION, length: *mut c_uint) -> *const u8;
+    fn SSL_SESSION_get0_id_context(
+        session: *const sys::SSL_SESSION,
+        length: *mut c_uint,
+    ) -> *const u8;
     fn SSL_SESSION_set1_id_context(
         session: *mut sys::SSL_SESSION,
         context: *const u8,
@@ -42,7 +55,11 @@ unsafe extern "C" {
     fn SSL_renegotiate_pending(ssl: *const sys::SSL) -> c_int;
     fn SSL_SESSION_dup(session: *const sys::SSL_SESSION) -> *mut sys::SSL_SESSION;
     fn SSL_SESSION_get0_hostname(session: *const sys::SSL_SESSION) -> *const c_char;
-    fn SSL_SESSION_set_ex_data(session: *mut sys::SSL_SESSION, index: c_int, data: *mut c_void) -> c_int;
+    fn SSL_SESSION_set_ex_data(
+        session: *mut sys::SSL_SESSION,
+        index: c_int,
+        data: *mut c_void,
+    ) -> c_int;
     fn SSL_SESSION_get_ex_data(session: *const sys::SSL_SESSION, index: c_int) -> *mut c_void;
     fn CRYPTO_get_ex_new_index(
         class: c_int,
@@ -114,7 +131,10 @@ pub(crate) fn connection_version(ssl: &SslRef) -> u16 {
 pub(crate) fn dates(session: &SslSessionRef) -> (u64, u64) {
     // SAFETY: the session is alive.
     let (time, timeout) = unsafe {
-        (sys::SSL_SESSION_get_time(session.as_ptr()), sys::SSL_SESSION_get_timeout(session.as_ptr()))
+        (
+            sys::SSL_SESSION_get_time(session.as_ptr()),
+            sys::SSL_SESSION_get_timeout(session.as_ptr()),
+        )
     };
     let seconds = |value: c_long| u64::try_from(value).unwrap_or(0);
     (seconds(time), seconds(timeout))
@@ -145,7 +165,11 @@ pub(crate) fn set_id_context(session: &SslSessionRef, id_context: &[u8; 32]) -> 
     // SAFETY: the session is alive and not shared; 32 bytes are read, the most an id context may
     // have.
     unsafe {
-        SSL_SESSION_set1_id_context(session.as_ptr(), id_context.as_ptr(), id_context.len() as c_uint) == 1
+        SSL_SESSION_set1_id_context(
+            session.as_ptr(),
+            id_context.as_ptr(),
+            id_context.len() as c_uint,
+        ) == 1
     }
 }
 
@@ -275,8 +299,8 @@ unsafe extern "C" fn share_origin(
     _: c_long,
     _: *mut c_void,
 ) -> c_int {
-    // SAFETY: libssl lends a pointer to what the original carries: null, or a record that `set_origin`
-    // gave it, and that the original keeps alive.
+    // SAFETY: libssl lends a pointer to what the original carries: null, or a record that
+    // `set_origin` gave it, and that the original keeps alive.
     unsafe {
         let origin = (*place).cast::<Origin>();
         if !origin.is_null() {

@@ -52,7 +52,8 @@ pub(crate) enum Memory {
 pub(crate) fn size_of(ssl: &SslRef, session: &SslSessionRef) -> usize {
     ffi::without_errors(|| {
         let certificates = ssl.peer_cert_chain().into_iter().flatten();
-        let lengths = certificates.map(|one| one.to_der().map_or(BYTES_PER_SERVER, |der| der.len()));
+        let lengths =
+            certificates.map(|one| one.to_der().map_or(BYTES_PER_SERVER, |der| der.len()));
         let session = session.to_der().map_or(BYTES_PER_SERVER, |der| der.len());
         lengths.fold(session, usize::saturating_add)
     })

@@ -1,8 +1,9 @@
 //! What a session is worth, wherever it is moved to.
 //!
 //! A program can take a session out of a store and put it into another one, or into the same one
-//! again, under dates and a generation of its choice. So the record of the full handshake is carried
-//! by the `SSL_SESSION` itself, in its extra data. Copies share it; what was read from DER has none.
+//! again, under dates and a generation of its choice. So the record of the full handshake is
+//! carried by the `SSL_SESSION` itself, in its extra data. Copies share it; what was read from DER
+//! has none.
 #![forbid(unsafe_code)]
 
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -50,8 +51,8 @@ impl Origin {
 }
 
 impl Authentication {
-    /// That of a stored session. One without a record was made when it says, and is of the generation
-    /// that it was filed in.
+    /// That of a stored session. One without a record was made when it says, and is of the
+    /// generation that it was filed in.
     pub(crate) fn of(session: &Session<openssl::ssl::SslSession>) -> Self {
         let payload: &SslSessionRef = session;
         let filed = session.generation();

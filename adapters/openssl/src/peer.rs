@@ -19,7 +19,7 @@ pub(crate) fn expiry(ssl: &SslRef) -> Timestamp {
 /// A time that cannot be read is long past.
 fn seconds(time: &Asn1TimeRef) -> Timestamp {
     let since_epoch = Asn1Time::from_unix(0).and_then(|epoch| epoch.diff(time));
-    let seconds =
-        since_epoch.map_or(0, |since| i64::from(since.days) * SECONDS_PER_DAY + i64::from(since.secs));
+    let seconds = since_epoch
+        .map_or(0, |since| i64::from(since.days) * SECONDS_PER_DAY + i64::from(since.secs));
     Timestamp::from(u64::try_from(seconds).unwrap_or(0))
 }

@@ -9,8 +9,8 @@ use std::time::Duration;
 use openssl::error::ErrorStack;
 use openssl::ssl::{SslContextBuilder, SslOptions, SslSession, SslSessionCacheMode, SslSessionRef};
 use sessile::{
-    BuildError, Capacity, Clock, Context, Generation, Rejection, Session, SessionBuilder, SessionCache,
-    SessionCacheBuilder, Stats, View,
+    BuildError, Capacity, Clock, Context, Generation, Rejection, Session, SessionBuilder,
+    SessionCache, SessionCacheBuilder, Stats, View,
 };
 
 use crate::callbacks;
@@ -144,7 +144,8 @@ impl ServerStore {
     pub fn attach(&self, context: &mut SslContextBuilder, name: Context) -> Result<(), ErrorStack> {
         let store = ContextStore::new(self.clone(), &name);
         context.set_session_id_context(store.id_context().as_bytes())?;
-        context.set_session_cache_mode(SslSessionCacheMode::SERVER | SslSessionCacheMode::NO_INTERNAL);
+        context
+            .set_session_cache_mode(SslSessionCacheMode::SERVER | SslSessionCacheMode::NO_INTERNAL);
         context.set_options(SslOptions::NO_TICKET | NO_ANTI_REPLAY);
         ffi::set_timeout(context, self.shared.cache.timeout().as_secs());
         callbacks::install_server(context, store)
@@ -188,7 +189,10 @@ impl ServerStore {
     }
 
     /// What a session is stored as, which lives for `timeout`.
-    pub(crate) fn draft(session: &SslSessionRef, timeout: Duration) -> Result<SessionBuilder, Rejection> {
+    pub(crate) fn draft(
+        session: &SslSessionRef,
+        timeout: Duration,
+    ) -> Result<SessionBuilder, Rejection> {
         if session.id().is_empty() {
             return Err(Rejection::NotResumable);
         }
@@ -197,7 +201,8 @@ impl ServerStore {
         // A clock that is read a moment later may show the next second.
         let now = UnixClock.now().as_secs();
         let created = if created == now + 1 { now } else { created };
-        let builder = Session::<SslSession>::builder(key.id).context(key.domain).protocol(key.protocol);
+        let builder =
+            Session::<SslSession>::builder(key.id).context(key.domain).protocol(key.protocol);
         Ok(builder.created_at(created).timeout(timeout).resumable(ffi::is_resumable(session)))
     }
 }

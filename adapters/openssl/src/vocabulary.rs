@@ -17,8 +17,9 @@ impl ServerStore {
     ///
     /// [`Identical`](Added::Identical) if this very `SSL_SESSION` is stored; otherwise the store
     /// holds one more reference to it. A TLS 1.3 session that is added again after it was taken can
-    /// be resumed again, without early data if they were accepted before. A session keeps the age and
-    /// the generation of its full handshake, and one that was read from DER brings no early data.
+    /// be resumed again, without early data if they were accepted before. A session keeps the age
+    /// and the generation of its full handshake, and one that was read from DER brings no early
+    /// data.
     ///
     /// # Errors
     ///
@@ -52,8 +53,9 @@ impl ServerStore {
     /// Removes whatever is stored under the session's id, version and context
     /// (`SSL_CTX_remove_session` since OpenSSL 1.1).
     pub fn remove_id_of(&self, session: &SslSessionRef) -> bool {
-        Key::of(session)
-            .is_some_and(|key| self.cache().view(key.domain).protocol(key.protocol).remove_id(&key.id))
+        Key::of(session).is_some_and(|key| {
+            self.cache().view(key.domain).protocol(key.protocol).remove_id(&key.id)
+        })
     }
 
     /// Handles of all sessions (`SSL_CTX_sessions`), in no particular order.
@@ -78,7 +80,8 @@ impl ServerStore {
     /// A size too large to allocate; the former size stays.
     pub fn set_cache_size(&self, sessions: usize) -> Result<usize, BuildError> {
         let former = self.cache_size();
-        let capacity = if sessions == 0 { Capacity::Unbounded } else { Capacity::Sessions(sessions) };
+        let capacity =
+            if sessions == 0 { Capacity::Unbounded } else { Capacity::Sessions(sessions) };
         self.cache().set_capacity(capacity)?;
         Ok(former)
     }

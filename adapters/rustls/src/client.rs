@@ -208,7 +208,8 @@ impl ClientContextStore {
             found.shelf().map(edit);
             return;
         }
-        let builder = Session::<Memory>::builder(id).context(self.context).protocol(Protocol::TLS1_3);
+        let builder =
+            Session::<Memory>::builder(id).context(self.context).protocol(Protocol::TLS1_3);
         let Ok(made) = builder.try_build(Memory::Tls13(Shelf::default())) else { return };
         let Some(shelf) = made.shelf() else { return };
         edit(shelf);
@@ -262,14 +263,21 @@ impl ClientSessionStore for ClientContextStore {
         self.view(Protocol::TLS1_2).remove_id(&self.digest_of(server_name).into());
     }
 
-    fn insert_tls13_ticket(&self, server_name: ServerName<'static>, value: Tls13ClientSessionValue) {
+    fn insert_tls13_ticket(
+        &self,
+        server_name: ServerName<'static>,
+        value: Tls13ClientSessionValue,
+    ) {
         let digest = self.digest_of(&server_name);
         if let Some(last_second) = self.bound.last_second(self.now(), &digest) {
             self.edit(digest.into(), |shelf| shelf.put(value, last_second));
         }
     }
 
-    fn take_tls13_ticket(&self, server_name: &ServerName<'static>) -> Option<Tls13ClientSessionValue> {
+    fn take_tls13_ticket(
+        &self,
+        server_name: &ServerName<'static>,
+    ) -> Option<Tls13ClientSessionValue> {
         let (digest, now) = (self.digest_of(server_name), self.now());
         let end = self.bound.end(now, &digest);
         let view = self.view(Protocol::TLS1_3);
@@ -281,7 +289,9 @@ impl ClientSessionStore for ClientContextStore {
 
 impl fmt::Debug for ClientContextStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ClientContextStore").field("capacity", &self.cache.capacity()).finish_non_exhaustive()
+        f.debug_struct("ClientContextStore")
+            .field("capacity", &self.cache.capacity())
+            .finish_non_exhaustive()
     }
 }
 
@@ -325,7 +335,8 @@ mod tests {
 
     #[test]
     fn names_are_equal_in_any_case_and_never_equal_to_addresses() {
-        let id = |name: &str| digest_of(Context::NONE, &ServerName::try_from(name.to_owned()).unwrap());
+        let id =
+            |name: &str| digest_of(Context::NONE, &ServerName::try_from(name.to_owned()).unwrap());
         assert_eq!(id("www.example.org"), id("WWW.Example.ORG"));
         assert_ne!(id("www.example.org"), id("example.org"));
         assert_eq!(id("2001:db8::1"), id("2001:0DB8:0:0:0:0:0:1"));

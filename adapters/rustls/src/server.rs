@@ -13,7 +13,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rustls::server::StoresServerSessions;
-use sessile::{BuildError, Capacity, Context, Generation, Secret, Session, SessionCache, SessionId};
+use sessile::{
+    BuildError, Capacity, Context, Generation, Secret, Session, SessionCache, SessionId,
+};
 use sessile::{Source, Stats, View};
 use sha2::{Digest, Sha256};
 
@@ -243,7 +245,8 @@ impl ServerContextStore {
         // handed out nevertheless.
         let found = view.get_if(id, |session| {
             let is_accepted = accept(session);
-            let is_stored = || view.peek(id).is_some_and(|stored| Session::ptr_eq(&stored, session));
+            let is_stored =
+                || view.peek(id).is_some_and(|stored| Session::ptr_eq(&stored, session));
             if !is_accepted || !value::is_tls13(session) || is_stored() {
                 return is_accepted;
             }
@@ -273,7 +276,9 @@ impl StoresServerSessions for ServerContextStore {
     fn put(&self, key: Vec<u8>, value: Vec<u8>) -> bool {
         let secret = Secret::from(value);
         let Ok(id) = SessionId::new(&key) else { return false };
-        let Some(last_second) = self.bound.last_second(self.now(), &self.digest) else { return false };
+        let Some(last_second) = self.bound.last_second(self.now(), &self.digest) else {
+            return false;
+        };
         let session = Session::<Secret>::builder(id)
             .context(self.context)
             .generation(self.generation)

@@ -115,7 +115,8 @@ mod tests {
     #[test]
     fn all_of_one_window_end_in_its_last_second() {
         for digest in [[0; 32], [0x5a; 32], [0xff; 32]] {
-            let ends: Vec<u64> = (1000..2000).map(|now| seconds(7).last_second(now, &digest)).collect();
+            let ends: Vec<u64> =
+                (1000..2000).map(|now| seconds(7).last_second(now, &digest)).collect();
             for (now, end) in (1000..).zip(&ends) {
                 assert!((now..now + 7).contains(end), "{now} {end}");
             }
@@ -160,7 +161,8 @@ mod tests {
             assert_eq!(windows.last_second(5, &[9; 32]), 5);
         }
         for windows in [seconds(86_400), Windows::new(Duration::MAX)] {
-            for (now, digest) in [0, u64::MAX].into_iter().flat_map(|now| [(now, [0; 32]), (now, [255; 32])])
+            for (now, digest) in
+                [0, u64::MAX].into_iter().flat_map(|now| [(now, [0; 32]), (now, [255; 32])])
             {
                 let bound = Bound::new(windows);
                 bound.note_resumption(now, &digest);
@@ -173,6 +175,9 @@ mod tests {
     #[test]
     fn contexts_end_at_different_times() {
         let windows = seconds(86_400);
-        assert_ne!(windows.last_second(1_000_000, &[1; 32]), windows.last_second(1_000_000, &[2; 32]));
+        assert_ne!(
+            windows.last_second(1_000_000, &[1; 32]),
+            windows.last_second(1_000_000, &[2; 32])
+        );
     }
 }

@@ -1,4 +1,5 @@
-//! Sessions outlive the configuration that made them: a renewed certificate costs no full handshakes.
+//! Sessions outlive the configuration that made them: a renewed certificate costs no full
+//! handshakes.
 
 mod support;
 

@@ -36,7 +36,8 @@ fn a_server_that_forgot_the_tls12_session_is_met_afresh() {
     let site = Site::new(&["localhost"]);
     let server_store = ServerStore::new(100).unwrap();
     let server = Arc::new(site.server(&TLS12, server_store.for_context(Context::NONE)));
-    let client = Arc::new(site.client_with(ClientStore::new(100).unwrap().for_context(Context::NONE)));
+    let client =
+        Arc::new(site.client_with(ClientStore::new(100).unwrap().for_context(Context::NONE)));
 
     assert_eq!(shake(&client, &server), Full);
     server_store.cache().clear();
@@ -96,7 +97,11 @@ fn servers_beyond_the_capacity_are_forgotten() {
     for number in 0..1_000 {
         let server = name(&format!("host{number}.example"));
         context.set_kx_hint(server.clone(), NamedGroup::X25519);
-        assert_eq!(context.kx_hint(&server), Some(NamedGroup::X25519), "the newest is always there");
+        assert_eq!(
+            context.kx_hint(&server),
+            Some(NamedGroup::X25519),
+            "the newest is always there"
+        );
         assert!(store.len() <= CAPACITY);
     }
     assert_eq!(store.capacity(), CAPACITY);

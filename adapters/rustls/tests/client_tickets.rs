@@ -39,7 +39,8 @@ impl ClientSessionStore for Collector {
 /// Tickets with `max_early_data_size` 1, 2, 3 …, to tell them apart.
 fn tickets(count: u32) -> Vec<Tls13ClientSessionValue> {
     let site = Site::new(&["localhost"]);
-    let mut server = site.server(&TLS13, ServerStore::new(1_000).unwrap().for_context(Context::NONE));
+    let mut server =
+        site.server(&TLS13, ServerStore::new(1_000).unwrap().for_context(Context::NONE));
     server.send_tls13_tickets = count as usize;
     let collector = Arc::new(Collector::default());
     assert_eq!(shake(&Arc::new(site.client_with(collector.clone())), &Arc::new(server)), Full);
@@ -72,11 +73,15 @@ fn a_ticket_taken_makes_room_for_one() {
     let store = ClientStore::new(100).unwrap().for_context(Context::NONE);
     let mut tickets = tickets(10).into_iter();
     let mut put = |count: usize| {
-        tickets.by_ref().take(count).for_each(|ticket| store.insert_tls13_ticket(name("localhost"), ticket));
+        tickets
+            .by_ref()
+            .take(count)
+            .for_each(|ticket| store.insert_tls13_ticket(name("localhost"), ticket));
     };
     put(8);
-    let taken: Vec<_> =
-        (0..3).map(|_| store.take_tls13_ticket(&name("localhost")).unwrap().max_early_data_size()).collect();
+    let taken: Vec<_> = (0..3)
+        .map(|_| store.take_tls13_ticket(&name("localhost")).unwrap().max_early_data_size())
+        .collect();
     assert_eq!(taken, [8, 7, 6]);
     put(2);
     assert_eq!(take_all(&*store, &name("localhost")), [10, 9, 5, 4, 3, 2, 1]);
@@ -111,7 +116,10 @@ fn racing_threads_take_each_ticket_once() {
     for _ in 0..20 {
         let mut tickets = tickets(64).into_iter();
         for server in &names {
-            tickets.by_ref().take(8).for_each(|ticket| store.insert_tls13_ticket(server.clone(), ticket));
+            tickets
+                .by_ref()
+                .take(8)
+                .for_each(|ticket| store.insert_tls13_ticket(server.clone(), ticket));
         }
         let start = Barrier::new(THREADS);
         let take = || {

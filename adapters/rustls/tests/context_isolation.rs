@@ -1,4 +1,5 @@
-//! Configurations share one cache and resume each other's sessions only if their contexts are equal.
+//! Configurations share one cache and resume each other's sessions only if their contexts are
+//! equal.
 
 mod support;
 

@@ -1,4 +1,5 @@
-//! TLS 1.2: one session is stored by a full handshake and resumed by its id as often as the client asks.
+//! TLS 1.2: one session is stored by a full handshake and resumed by its id as often as the client
+//! asks.
 
 mod support;
 

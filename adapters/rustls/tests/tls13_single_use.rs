@@ -1,4 +1,5 @@
-//! TLS 1.3: a ticket is resumed once, whoever presents it and however many do so at the same moment.
+//! TLS 1.3: a ticket is resumed once, whoever presents it and however many do so at the same
+//! moment.
 
 mod support;
 

@@ -22,8 +22,8 @@ pub(crate) const NAME: &str = if cfg!(feature = "mimalloc") {
     "system malloc"
 };
 
-/// Passes everything on; for a thread that weighs, it counts the bytes that are asked for. For all others it costs the
-/// load of a flag.
+/// Passes everything on; for a thread that weighs, it counts the bytes that are asked for. For all
+/// others it costs the load of a flag.
 pub(crate) struct Scale(Inner);
 
 /// Whether any thread weighs: what everybody has to load.

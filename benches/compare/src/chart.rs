@@ -43,17 +43,19 @@ pub(crate) fn times(path: &Path, tables: &[&Table]) -> Result<()> {
             table.placement().map_or(String::new(), |placement| format!(", {}", placement.name()));
         format!("{} thread(s){placement}", table.lanes)
     });
-    let groups = first.records.iter().filter(|record| record.entrant.role != Role::Harness).map(|record| {
-        let value = |table: &&Table| {
-            let same = table.records.iter().find(|other| other.entrant.name == record.entrant.name)?;
-            Some(table.nanos(same)).filter(|nanos| nanos.is_finite())
-        };
-        Group {
-            name: record.entrant.name,
-            role: record.entrant.role,
-            values: tables.iter().map(value).collect(),
-        }
-    });
+    let groups =
+        first.records.iter().filter(|record| record.entrant.role != Role::Harness).map(|record| {
+            let value = |table: &&Table| {
+                let same =
+                    table.records.iter().find(|other| other.entrant.name == record.entrant.name)?;
+                Some(table.nanos(same)).filter(|nanos| nanos.is_finite())
+            };
+            Group {
+                name: record.entrant.name,
+                role: record.entrant.role,
+                values: tables.iter().map(value).collect(),
+            }
+        });
     let chart = Chart {
         title: format!(
             "{}, {} sessions: ns per operation and thread (shorter is better)",
@@ -71,8 +73,9 @@ pub(crate) fn times(path: &Path, tables: &[&Table]) -> Result<()> {
 pub(crate) fn hit_ratios(path: &Path, traces: &[HitRatios]) -> Result<()> {
     let Some(first) = traces.first() else { return Ok(()) };
     let groups = first.policies.iter().map(|policy| {
-        let value =
-            |trace: &HitRatios| trace.policies.iter().find(|other| other.name == policy.name)?.hit_ratio;
+        let value = |trace: &HitRatios| {
+            trace.policies.iter().find(|other| other.name == policy.name)?.hit_ratio
+        };
         let is_ours = policy.name.starts_with(crate::peers::SUBJECT);
         let role = if is_ours { Role::Subject } else { Role::Peer };
         Group { name: policy.name, role, values: traces.iter().map(value).collect() }
@@ -93,10 +96,12 @@ impl Chart<'_> {
         let height = TOP + 20 + group_height * self.groups.len() as u32;
         let area = SVGBackend::new(path, (WIDTH, height)).into_drawing_area();
         // The errors of the backend borrow it.
-        let failed = |error: &dyn std::fmt::Display| anyhow!("cannot draw {}: {error}", path.display());
+        let failed =
+            |error: &dyn std::fmt::Display| anyhow!("cannot draw {}: {error}", path.display());
         area.fill(&WHITE).map_err(|error| failed(&error))?;
         let heading = ("sans-serif", 16).into_font().color(&INK);
-        area.draw(&Text::new(self.title.clone(), (10, 10), heading)).map_err(|error| failed(&error))?;
+        area.draw(&Text::new(self.title.clone(), (10, 10), heading))
+            .map_err(|error| failed(&error))?;
         let small = ("sans-serif", 12).into_font().color(&INK);
         let legend = format!("bars from top: {}", self.series.join(" | "));
         area.draw(&Text::new(legend, (10, 34), small.clone())).map_err(|error| failed(&error))?;

@@ -9,14 +9,17 @@ use clap::{Parser, ValueEnum};
 use std::path::PathBuf;
 use std::process::exit;
 
-/// Runs Sessile beside every cache it is measured against, round by round, and prints a table per workload.
+/// Runs Sessile beside every cache it is measured against, round by round, and prints a table per
+/// workload.
 ///
-/// Times are nanoseconds per operation and thread. "x best peer" is how many times faster a store is than the fastest real
-/// one, "of floor" how many times slower than a table whose ids name their slots. Compare within one table only.
+/// Times are nanoseconds per operation and thread. "x best peer" is how many times faster a store
+/// is than the fastest real one, "of floor" how many times slower than a table whose ids name their
+/// slots. Compare within one table only.
 #[derive(Debug, Parser)]
 #[command(name = "compare", version)]
 pub(crate) struct Options {
-    /// About two minutes instead of about ten: fewer rounds, and the large stores in the three main workloads only
+    /// About two minutes instead of about ten: fewer rounds, and the large stores in the three main
+    /// workloads only
     #[arg(long)]
     pub(crate) quick: bool,
     /// Workloads, by name; `hot` is hot-get and hot-read, `traces` the hit ratios [default: all]
@@ -40,7 +43,8 @@ pub(crate) struct Options {
     /// Replays a public trace file as well; may be repeated
     #[arg(long, value_name = "FILE")]
     pub(crate) trace: Vec<PathBuf>,
-    /// How the trace files are written [default: by extension: .lis is ARC, .trc LIRS, else one id per line]
+    /// How the trace files are written [default: by extension: .lis is ARC, .trc LIRS, else one id
+    /// per line]
     #[arg(long, value_name = "FORMAT", value_enum)]
     pub(crate) trace_format: Option<Format>,
 }
@@ -108,7 +112,8 @@ impl Options {
     /// Whether the synthetic traces are asked for.
     pub(crate) fn wants_traces(&self) -> bool {
         let is_everything = self.workload.is_empty() && self.trace.is_empty();
-        is_everything || self.workload.iter().any(|selection| matches!(selection, Selection::Traces))
+        is_everything
+            || self.workload.iter().any(|selection| matches!(selection, Selection::Traces))
     }
 
     /// Of all entrants, those asked for. The subject, the floors and the harness always take part.

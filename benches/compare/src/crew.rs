@@ -40,7 +40,8 @@ impl Crew {
 
     /// Whether there are more lanes than processors.
     pub(crate) fn is_oversubscribed(&self) -> bool {
-        thread::available_parallelism().is_ok_and(|processors| self.workers.len() > processors.get())
+        thread::available_parallelism()
+            .is_ok_and(|processors| self.workers.len() > processors.get())
     }
 
     /// Runs a job on all lanes, started together.
@@ -128,7 +129,8 @@ impl Worker {
 }
 
 impl Drop for Worker {
-    /// Waits for the thread: what its thread-local storage holds back is freed before anything else is measured.
+    /// Waits for the thread: what its thread-local storage holds back is freed before anything else
+    /// is measured.
     fn drop(&mut self) {
         self.tasks = None;
         if let Some(thread) = self.thread.take() {

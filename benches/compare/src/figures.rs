@@ -103,13 +103,15 @@ impl Record {
 impl Table {
     /// The placement of most rounds, if there are two lanes to be apart.
     pub(crate) fn placement(&self) -> Option<Placement> {
-        let near = self.round_trips.iter().filter(|&&trip| Placement::of(trip) == Placement::Near).count();
-        let majority = if 2 * near >= self.round_trips.len() { Placement::Near } else { Placement::Far };
+        let near =
+            self.round_trips.iter().filter(|&&trip| Placement::of(trip) == Placement::Near).count();
+        let majority =
+            if 2 * near >= self.round_trips.len() { Placement::Near } else { Placement::Far };
         (!self.round_trips.is_empty()).then_some(majority)
     }
 
-    /// The part of the time in which other processes had the processors. It is not in the figures, but what they did to the
-    /// caches is.
+    /// The part of the time in which other processes had the processors. It is not in the figures,
+    /// but what they did to the caches is.
     pub(crate) fn part_delayed(&self) -> f64 {
         let delayed: u64 = self.records.iter().map(|record| record.delayed_nanos).sum();
         let worked: u64 = self.records.iter().map(|record| record.nanos).sum();
@@ -119,9 +121,15 @@ impl Table {
     /// The rounds of a record that count: those with the placement that most had.
     fn rounds<'t>(&'t self, record: &'t Record) -> impl Iterator<Item = &'t Round> {
         let placement = self.placement();
-        let counts =
-            move |round: usize| self.round_trips.get(round).map(|&trip| Placement::of(trip)) == placement;
-        record.rounds.iter().enumerate().filter(move |(round, _)| counts(*round)).map(|(_, round)| round)
+        let counts = move |round: usize| {
+            self.round_trips.get(round).map(|&trip| Placement::of(trip)) == placement
+        };
+        record
+            .rounds
+            .iter()
+            .enumerate()
+            .filter(move |(round, _)| counts(*round))
+            .map(|(_, round)| round)
     }
 
     fn figures(&self, record: &Record, figure: impl Fn(&Round) -> Option<f64>) -> Vec<f64> {
@@ -137,14 +145,20 @@ impl Table {
     }
 
     /// The median over rounds of one of the quantiles.
-    pub(crate) fn quantile(&self, record: &Record, which: impl Fn(&Quantiles) -> f64) -> Option<f64> {
+    pub(crate) fn quantile(
+        &self,
+        record: &Record,
+        which: impl Fn(&Quantiles) -> f64,
+    ) -> Option<f64> {
         let figures = self.figures(record, |round| round.quantiles.as_ref().map(&which));
         (!figures.is_empty()).then(|| median(&figures))
     }
 
-    /// The longest operation of the quietest round: what the store does in every round, without what befell one of them.
+    /// The longest operation of the quietest round: what the store does in every round, without
+    /// what befell one of them.
     pub(crate) fn worst(&self, record: &Record) -> Option<f64> {
-        let figures = self.figures(record, |round| round.quantiles.map(|quantiles| quantiles.worst));
+        let figures =
+            self.figures(record, |round| round.quantiles.map(|quantiles| quantiles.worst));
         figures.into_iter().min_by(f64::total_cmp)
     }
 
@@ -188,7 +202,8 @@ impl Table {
 
     /// The fastest floor that does what the workload asks for.
     pub(crate) fn best_floor(&self) -> Option<&Record> {
-        let basis = if self.workload == Workload::HotRead { Role::UncountedFloor } else { Role::Floor };
+        let basis =
+            if self.workload == Workload::HotRead { Role::UncountedFloor } else { Role::Floor };
         self.fastest(|record| record.entrant.role == basis)
     }
 }

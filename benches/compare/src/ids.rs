@@ -1,8 +1,8 @@
 //! Session ids that are made from numbers, and the numbers that are stored at a time.
 //!
-//! The sessions that ever exist are numbered. With several lanes (threads) the numbers are dealt round: session
-//! `index` of lane `lane` has number `index * lanes + lane`, so that whatever the number of lanes, the newest
-//! `capacity` numbers are the window that a full store holds.
+//! The sessions that ever exist are numbered. With several lanes (threads) the numbers are dealt
+//! round: session `index` of lane `lane` has number `index * lanes + lane`, so that whatever the
+//! number of lanes, the newest `capacity` numbers are the window that a full store holds.
 
 use std::hash::{Hash, Hasher};
 
@@ -12,8 +12,8 @@ use std::hash::{Hash, Hasher};
 pub(crate) struct Id([u8; 32]);
 
 impl Id {
-    /// The id of session `number`. Three words are mixed; the last one is the number itself, which is what lets the
-    /// direct-index floors do without a hash.
+    /// The id of session `number`. Three words are mixed; the last one is the number itself, which
+    /// is what lets the direct-index floors do without a hash.
     #[inline]
     pub(crate) fn of(number: u64) -> Self {
         const ODD: [u64; 3] = [0x9e37_79b9_7f4a_7c15, 0xbf58_476d_1ce4_e5b9, 0x94d0_49bb_1331_11eb];

@@ -28,7 +28,9 @@ impl Machine {
             rustc: env!("COMPARE_RUSTC"),
             commit: env!("COMPARE_COMMIT"),
             allocator: allocator::NAME,
-            command: format!("cargo run --release -p compare -- {}", command.join(" ")).trim_end().to_owned(),
+            command: format!("cargo run --release -p compare -- {}", command.join(" "))
+                .trim_end()
+                .to_owned(),
             load: load(),
         }
     }
@@ -51,7 +53,8 @@ fn load() -> Option<String> {
     text.split_whitespace().next().map(str::to_owned)
 }
 
-/// How long the calling thread could have run and was not let, since it started. Zero where the system does not tell.
+/// How long the calling thread could have run and was not let, since it started. Zero where the
+/// system does not tell.
 pub(crate) fn time_delayed() -> Duration {
     let delayed = || {
         let text = fs::read_to_string("/proc/thread-self/schedstat").ok()?;

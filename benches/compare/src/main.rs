@@ -1,8 +1,9 @@
 //! Sessile beside every cache it is measured against, in one process.
 //!
-//! `store` says what a peer must do, `peers` and `floors` are those who do it, `workloads` is what is done to them,
-//! `measure` runs it in interleaved rounds on the threads of `crew`, `figures` makes medians and ratios of it, `report`
-//! and `chart` write them down. `traces` compares hit ratios. `plan` is the order of it all, `cli` what one can ask for.
+//! `store` says what a peer must do, `peers` and `floors` are those who do it, `workloads` is what
+//! is done to them, `measure` runs it in interleaved rounds on the threads of `crew`, `figures`
+//! makes medians and ratios of it, `report` and `chart` write them down. `traces` compares hit
+//! ratios. `plan` is the order of it all, `cli` what one can ask for.
 
 mod allocator;
 mod chart;
@@ -36,7 +37,8 @@ static ALLOCATOR: Scale = Scale::new();
 
 fn main() -> ExitCode {
     let options = Options::read();
-    let plan = Plan::new(&options, peers::all()).unwrap_or_else(|error| refuse(&format!("{error:#}")));
+    let plan =
+        Plan::new(&options, peers::all()).unwrap_or_else(|error| refuse(&format!("{error:#}")));
     peers::missing().for_each(|missing| eprintln!("compare: {missing}"));
     match run(&options, &plan) {
         Ok(()) => ExitCode::SUCCESS,

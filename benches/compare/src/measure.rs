@@ -1,8 +1,8 @@
 //! Interleaved rounds.
 //!
-//! All stores of a table are alive together, and each round runs one lap of each, in an order that rotates: whatever
-//! disturbs the machine disturbs all of them. Where stores are filled and emptied, a round is the whole life of one
-//! store after the other, interleaved in the same way.
+//! All stores of a table are alive together, and each round runs one lap of each, in an order that
+//! rotates: whatever disturbs the machine disturbs all of them. Where stores are filled and
+//! emptied, a round is the whole life of one store after the other, interleaved in the same way.
 
 use crate::crew::Crew;
 use crate::figures::{Quantiles, Record, Round, Table};
@@ -89,8 +89,14 @@ impl Stage {
         Self { crew, capacity, popularity, contestants: Vec::new() }
     }
 
-    /// Builds and prepares a store of each entrant in place of those before; `tick` is called after each.
-    pub(crate) fn prepare(&mut self, entrants: &[Entrant], preparation: Preparation, tick: &dyn Fn()) {
+    /// Builds and prepares a store of each entrant in place of those before; `tick` is called after
+    /// each.
+    pub(crate) fn prepare(
+        &mut self,
+        entrants: &[Entrant],
+        preparation: Preparation,
+        tick: &dyn Fn(),
+    ) {
         self.contestants.clear();
         for &entrant in entrants {
             let mut contestant = self.build(entrant, Start::Sized);
@@ -178,7 +184,8 @@ impl Stage {
         }
     }
 
-    /// Measures a workload on the stores that are prepared, as far as they take part; `tick` is called after each lap.
+    /// Measures a workload on the stores that are prepared, as far as they take part; `tick` is
+    /// called after each lap.
     pub(crate) fn measure(
         &mut self,
         workload: Workload,
@@ -191,7 +198,8 @@ impl Stage {
         let takes_part =
             |one: &&mut Contestant| entrants.iter().any(|entrant| entrant.name == one.entrant.name);
         let mut contestants: Vec<_> = all.iter_mut().filter(takes_part).collect();
-        let ops: Vec<_> = contestants.iter_mut().map(|one| self.calibrate(one, kernel, effort.lap)).collect();
+        let ops: Vec<_> =
+            contestants.iter_mut().map(|one| self.calibrate(one, kernel, effort.lap)).collect();
         let mut table = self.table(workload, entrants.iter().copied());
         for round in 0..effort.rounds {
             table.round_trips.extend(self.crew.round_trip_nanos());
@@ -199,7 +207,12 @@ impl Stage {
                 let at = (round + turn) % contestants.len();
                 let seed = 2 * round as u64;
                 // The other stores have pushed this one out of the caches.
-                self.lap(contestants[at], kernel, (ops[at] / 3).next_multiple_of(kernel.grain()), seed);
+                self.lap(
+                    contestants[at],
+                    kernel,
+                    (ops[at] / 3).next_multiple_of(kernel.grain()),
+                    seed,
+                );
                 let laps = self.lap(contestants[at], kernel, ops[at], seed + 1);
                 table.records[at].note(Round::of(workload, &laps), &laps);
                 tick();
@@ -229,7 +242,10 @@ impl Stage {
                 let at = (round + turn) % entrants.len();
                 let mut contestant = self.build(entrants[at], life.start());
                 ups.records[at].note_life(self.grow_up(&mut contestant, up));
-                let record = downs.records.iter_mut().find(|record| record.entrant.name == entrants[at].name);
+                let record = downs
+                    .records
+                    .iter_mut()
+                    .find(|record| record.entrant.name == entrants[at].name);
                 if let Some(record) = record {
                     record.note_life(self.pass_away(&mut contestant, down, round as u64));
                 }
@@ -246,7 +262,12 @@ impl Stage {
     }
 
     /// Removes or sweeps what is in a full one.
-    fn pass_away(&self, contestant: &mut Contestant, workload: Workload, seed: u64) -> (Round, Vec<Lap>) {
+    fn pass_away(
+        &self,
+        contestant: &mut Contestant,
+        workload: Workload,
+        seed: u64,
+    ) -> (Round, Vec<Lap>) {
         let quiet_p99 = (workload == Workload::Flush)
             .then(|| self.lap(contestant, Kernel::Quiet, QUIET_LOOKUPS, seed))
             .and_then(|laps| Quantiles::of(&laps))
@@ -295,7 +316,12 @@ impl Quantiles {
         }
         let at = |quantile| all.value_at_quantile(quantile) as f64;
         let is_any = !all.is_empty();
-        is_any.then(|| Self { p50: at(0.5), p99: at(0.99), p999: at(0.999), worst: all.max() as f64 })
+        is_any.then(|| Self {
+            p50: at(0.5),
+            p99: at(0.99),
+            p999: at(0.999),
+            worst: all.max() as f64,
+        })
     }
 }
 

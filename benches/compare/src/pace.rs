@@ -1,8 +1,8 @@
 //! Keeps lanes together.
 //!
-//! A lane that loses its processor to somebody else would fall behind by thousands of sessions, and what the others look up
-//! of it would not exist yet. Lanes therefore publish now and then how far they are, and whoever is too far ahead waits,
-//! which does not count as time of the store.
+//! A lane that loses its processor to somebody else would fall behind by thousands of sessions, and
+//! what the others look up of it would not exist yet. Lanes therefore publish now and then how far
+//! they are, and whoever is too far ahead waits, which does not count as time of the store.
 
 use crossbeam_utils::CachePadded;
 use quanta::Instant;
@@ -18,15 +18,20 @@ pub(crate) struct Pace {
 
 impl Pace {
     pub(crate) fn new(lanes: u64) -> Self {
-        Self { done: (0..lanes).map(|_| CachePadded::default()).collect(), is_over: AtomicBool::new(false) }
+        Self {
+            done: (0..lanes).map(|_| CachePadded::default()).collect(),
+            is_over: AtomicBool::new(false),
+        }
     }
 
-    /// Publishes that `lane` has done `done` operations, and waits while another one is more than `lead` behind.
+    /// Publishes that `lane` has done `done` operations, and waits while another one is more than
+    /// `lead` behind.
     pub(crate) fn wait(&self, lane: u64, done: u64, lead: u64) -> Duration {
         // ORDERING: Relaxed: a hint, it publishes nothing.
         self.done[lane as usize].store(done, Ordering::Relaxed);
-        let is_ahead =
-            || self.done.iter().any(|other| other.load(Ordering::Relaxed).saturating_add(lead) < done);
+        let is_ahead = || {
+            self.done.iter().any(|other| other.load(Ordering::Relaxed).saturating_add(lead) < done)
+        };
         if !is_ahead() {
             return Duration::ZERO;
         }

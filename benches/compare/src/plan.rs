@@ -48,7 +48,8 @@ impl Plan {
         let mut traces = Vec::new();
         if options.wants_traces() {
             traces.extend(
-                Scenario::ALL.map(|scenario| (scenario.name().to_owned(), Source::Scenario(scenario))),
+                Scenario::ALL
+                    .map(|scenario| (scenario.name().to_owned(), Source::Scenario(scenario))),
             );
         }
         for path in &options.trace {
@@ -101,7 +102,8 @@ impl Plan {
                 continue;
             }
             self.bar.set_message(format!("weighing stores of {entries}"));
-            let bytes = memory::weigh(&self.entrants, entries, &|| self.tick(Self::build_millis(entries)));
+            let bytes =
+                memory::weigh(&self.entrants, entries, &|| self.tick(Self::build_millis(entries)));
             results.bytes.insert(entries, bytes);
             for &threads in &self.threads {
                 self.run_leg(entries, threads, &mut results);
@@ -112,7 +114,8 @@ impl Plan {
         results
     }
 
-    /// What is measured at one size. A quick run that was not told otherwise keeps large stores to the lookups.
+    /// What is measured at one size. A quick run that was not told otherwise keeps large stores to
+    /// the lookups.
     fn workloads_at(&self, entries: u64) -> Vec<Workload> {
         let is_run = |workload: &Workload| {
             !self.is_quick || self.is_told || entries <= LARGE || *workload == Workload::Hit
@@ -131,7 +134,9 @@ impl Plan {
             self.bar.set_message(format!("{workload}, {entries} sessions, {threads} thread(s)"));
             if workload.preparation() != prepared || stage.is_without(&entrants) {
                 prepared = workload.preparation();
-                stage.prepare(&entrants, prepared, &|| self.tick(Self::prepare_millis(prepared, entries)));
+                stage.prepare(&entrants, prepared, &|| {
+                    self.tick(Self::prepare_millis(prepared, entries))
+                });
             }
             let tick = || self.tick(Self::lap_millis(effort));
             let table = stage.measure(workload, &entrants, effort, &tick);
@@ -140,12 +145,15 @@ impl Plan {
         stage.clear();
         for life in Life::ALL.into_iter().filter(|life| Self::is_lived(*life, &workloads)) {
             let [up, down] = life.workloads();
-            self.bar.set_message(format!("{up} and {down}, {entries} sessions, {threads} thread(s)"));
+            self.bar
+                .set_message(format!("{up} and {down}, {entries} sessions, {threads} thread(s)"));
             let tick = || self.tick(Self::life_millis(entries));
             let tables = stage.measure_lives(&self.entrants_of(up), life, effort, &tick);
-            tables.into_iter().filter(|table| workloads.contains(&table.workload)).for_each(|table| {
-                self.publish(results, table);
-            });
+            tables.into_iter().filter(|table| workloads.contains(&table.workload)).for_each(
+                |table| {
+                    self.publish(results, table);
+                },
+            );
         }
     }
 

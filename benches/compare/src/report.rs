@@ -127,8 +127,9 @@ impl Results {
         for table in &self.tables {
             let name = format!("{}-{}.svg", table.workload, table.entries);
             if !charted.contains(&name) {
-                let of_size =
-                    |other: &&Table| (other.workload, other.entries) == (table.workload, table.entries);
+                let of_size = |other: &&Table| {
+                    (other.workload, other.entries) == (table.workload, table.entries)
+                };
                 let tables: Vec<_> = self.tables.iter().filter(of_size).collect();
                 chart::times(&directory.join(&name), &tables)?;
                 writeln!(page, "![{} with {} sessions]({name})\n", table.workload, table.entries)?;
@@ -148,8 +149,11 @@ impl Results {
         writeln!(page, "|---|{}", "--:|".repeat(columns.len()))?;
         for row in self.rows_of(table) {
             let cells: Vec<_> = columns.iter().map(|column| (column.cell)(&row)).collect();
-            let name =
-                if row.role == Some(Role::Subject) { format!("**{}**", row.peer) } else { row.peer.into() };
+            let name = if row.role == Some(Role::Subject) {
+                format!("**{}**", row.peer)
+            } else {
+                row.peer.into()
+            };
             writeln!(page, "| {name} | {} |", cells.join(" | "))?;
         }
         writeln!(page)?;
@@ -178,7 +182,9 @@ fn markdown_of(traces: &[HitRatios]) -> Result<String> {
         let ratio = |trace: &HitRatios| or_dash(trace.policies[at].hit_ratio, 4);
         let cells: Vec<_> = traces.iter().map(ratio).collect();
         let remark = match policy.holds {
-            Some(holds) if holds as f64 > 1.01 * traces[0].capacity as f64 => format!(" (holds {holds})"),
+            Some(holds) if holds as f64 > 1.01 * traces[0].capacity as f64 => {
+                format!(" (holds {holds})")
+            }
             _ => String::new(),
         };
         writeln!(text, "| {}{remark} | {} |", policy.name, cells.join(" | "))?;

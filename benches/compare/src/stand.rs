@@ -18,7 +18,8 @@ pub(crate) enum Role {
     Variant,
     /// A real store.
     Peer,
-    /// A direct-index table that does what a store must: protect what it returns, free what it removes.
+    /// A direct-index table that does what a store must: protect what it returns, free what it
+    /// removes.
     Floor,
     /// The same without a count on what it returns.
     UncountedFloor,

@@ -4,7 +4,8 @@ use crate::ids::Id;
 use std::hint::black_box;
 use std::time::Duration;
 
-/// The bytes of a session beside its key and its dates: about what a TLS 1.2 session weighs without certificates.
+/// The bytes of a session beside its key and its dates: about what a TLS 1.2 session weighs without
+/// certificates.
 pub(crate) type Payload = [u8; 200];
 
 /// The session that every store holds where it can: one block of memory with a count.
@@ -35,26 +36,28 @@ impl Value for Session {
         let id = sessile::SessionId::from(*id.bytes());
         match lifetime {
             Lifetime::Unset => Self::new(id, payload),
-            Lifetime::Of { created, seconds } => {
-                Self::builder(id).created_at(created).timeout(Duration::from_secs(seconds)).build(payload)
-            }
+            Lifetime::Of { created, seconds } => Self::builder(id)
+                .created_at(created)
+                .timeout(Duration::from_secs(seconds))
+                .build(payload),
         }
     }
 }
 
 /// A cache, map or floor.
 ///
-/// Every method does the whole of its work before it returns, including the destruction of what leaves the store as far
-/// as the store itself does not put it off.
+/// Every method does the whole of its work before it returns, including the destruction of what
+/// leaves the store as far as the store itself does not put it off.
 pub(crate) trait Store: Send + Sync + Sized + 'static {
     /// What it keeps.
     type Value: Value;
 
-    /// Whether a full store makes room by itself. The others are told whom to remove, inside the timed region.
+    /// Whether a full store makes room by itself. The others are told whom to remove, inside the
+    /// timed region.
     const EVICTS: bool;
 
-    /// Whether a removal searches the whole store: it is then kept out of what would take hours, and out of the traces,
-    /// where its policy is simulated.
+    /// Whether a removal searches the whole store: it is then kept out of what would take hours,
+    /// and out of the traces, where its policy is simulated.
     const SEARCHES: bool = false;
 
     /// An empty store that knows its capacity and prepares for it as far as it can.

@@ -6,7 +6,8 @@ use crate::stand::Role;
 use anyhow::Result;
 use std::fmt::Write as _;
 
-/// One line per workload, size and number of threads. The last column is the best that any store could be expected to reach.
+/// One line per workload, size and number of threads. The last column is the best that any store
+/// could be expected to reach.
 pub(crate) fn write_summary(page: &mut String, results: &Results) -> Result<()> {
     writeln!(page, "### Summary\n")?;
     writeln!(
@@ -25,8 +26,10 @@ pub(crate) fn write_summary(page: &mut String, results: &Results) -> Result<()> 
 
 fn line_of(table: &Table, rows: &[Row]) -> Option<String> {
     let subject = rows.iter().find(|row| row.role == Some(Role::Subject))?;
-    let floor = table.best_floor().and_then(|floor| rows.iter().find(|row| row.peer == floor.entrant.name));
-    let ratio = |value: Option<f64>| value.map_or_else(|| "-".into(), |value| format!("{value:.2}"));
+    let floor =
+        table.best_floor().and_then(|floor| rows.iter().find(|row| row.peer == floor.entrant.name));
+    let ratio =
+        |value: Option<f64>| value.map_or_else(|| "-".into(), |value| format!("{value:.2}"));
     let threads = match table.is_oversubscribed {
         true => format!("{} (oversubscribed)", table.lanes),
         false => table.lanes.to_string(),

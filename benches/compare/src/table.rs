@@ -53,7 +53,8 @@ impl Table {
             let trip = median(&self.round_trips);
             let _ = write!(title, ", line round trip {trip:.0} ns, {}", placement.name());
             if left_out > 0 {
-                let _ = write!(title, " ({left_out} of {} rounds left out)", self.round_trips.len());
+                let _ =
+                    write!(title, " ({left_out} of {} rounds left out)", self.round_trips.len());
             }
         }
         let part = self.part_delayed();
@@ -66,9 +67,13 @@ impl Table {
     pub(crate) fn columns(&self) -> Vec<Column> {
         match self.workload {
             Workload::Tail => vec![P50, P99, P999, WORST, HITS, PEER, FLOOR],
-            Workload::Fill | Workload::Grow => vec![NANOS, SPREAD, P99, P999, WORST, BYTES, PEER, FLOOR],
+            Workload::Fill | Workload::Grow => {
+                vec![NANOS, SPREAD, P99, P999, WORST, BYTES, PEER, FLOOR]
+            }
             Workload::Flush => vec![NANOS, SPREAD, P99, QUIET, P999, WORST, PEER, FLOOR],
-            Workload::Tls12 | Workload::Tls13 => vec![NANOS, SPREAD, HITS, BYTES, PEER, CACHE, FLOOR],
+            Workload::Tls12 | Workload::Tls13 => {
+                vec![NANOS, SPREAD, HITS, BYTES, PEER, CACHE, FLOOR]
+            }
             _ => vec![NANOS, SPREAD, HITS, BYTES, PEER, FLOOR],
         }
     }
@@ -94,10 +99,12 @@ pub(crate) fn text_of(results: &Results, table: &Table) -> String {
 /// The hit ratios of one trace in plain text.
 pub(crate) fn text_of_trace(trace: &HitRatios) -> String {
     let mut text = format!("{}, {} events, capacity {}", trace.trace, trace.events, trace.capacity);
-    let lru = trace.policies.iter().find(|policy| policy.name == "LRU").and_then(|lru| lru.hit_ratio);
+    let lru =
+        trace.policies.iter().find(|policy| policy.name == "LRU").and_then(|lru| lru.hit_ratio);
     let _ = write!(text, "\n  {:<18} {:>12} {:>12} {:>12}", "", "hit ratio", "of LRU", "holds");
     for policy in &trace.policies {
-        let of_lru = policy.hit_ratio.zip(lru.filter(|&lru| lru > 0.0)).map(|(ratio, lru)| ratio / lru);
+        let of_lru =
+            policy.hit_ratio.zip(lru.filter(|&lru| lru > 0.0)).map(|(ratio, lru)| ratio / lru);
         let (ratio, of_lru) = (or_dash(policy.hit_ratio, 4), or_dash(of_lru, 3));
         let holds = policy.holds.map_or("-".into(), |holds| holds.to_string());
         let _ = write!(text, "\n  {:<18} {ratio:>12} {of_lru:>12} {holds:>12}", policy.name);
@@ -117,12 +124,18 @@ mod tests {
         let trace: Vec<_> = (0..400).map(|id| Event { op, id }).collect();
         let text = text_of_trace(&compare("scan".into(), &trace, 32, &peers::all(), &|| ()));
         assert!(!text.contains("NaN") && !text.contains("inf"), "{text}");
-        text.lines().skip(2).map(|line| line.split_whitespace().collect::<Vec<_>>().join(" ")).collect()
+        text.lines()
+            .skip(2)
+            .map(|line| line.split_whitespace().collect::<Vec<_>>().join(" "))
+            .collect()
     }
 
     #[test]
     fn where_nothing_is_hit_or_looked_up_there_is_a_dash() {
-        assert_eq!(scan(Op::GetOrAdd)[..3], ["Belady 0.0000 - -", "LRU 0.0000 - -", "FIFO 0.0000 - -"]);
+        assert_eq!(
+            scan(Op::GetOrAdd)[..3],
+            ["Belady 0.0000 - -", "LRU 0.0000 - -", "FIFO 0.0000 - -"]
+        );
         assert_eq!(scan(Op::Add)[..3], ["Belady - - -", "LRU - - -", "FIFO - - -"]);
     }
 }

@@ -1,7 +1,7 @@
 //! The time of each operation, by criterion.
 //!
-//! `cargo bench -p micro`; `cargo bench -p micro -- take` for those whose name contains it. Operations are timed in chunks,
-//! whose inputs are made in between and not timed.
+//! `cargo bench -p micro`; `cargo bench -p micro -- take` for those whose name contains it.
+//! Operations are timed in chunks, whose inputs are made in between and not timed.
 
 #![allow(missing_docs, reason = "criterion's macros make functions without any")]
 

@@ -1,9 +1,9 @@
 //! Single operations of the cache in their steady state.
 //!
-//! `operations` says what each operation is, `stock` is the cache that it finds, `measured` is the one place from which
-//! operations are run. Three measurements share them: `benches/operations.rs` takes the time by criterion
-//! (`cargo bench -p micro`), and the program `counts` runs under callgrind, or counts atomic accesses, for
-//! `cargo xtask counts`.
+//! `operations` says what each operation is, `stock` is the cache that it finds, `measured` is the
+//! one place from which operations are run. Three measurements share them: `benches/operations.rs`
+//! takes the time by criterion (`cargo bench -p micro`), and the program `counts` runs under
+//! callgrind, or counts atomic accesses, for `cargo xtask counts`.
 
 #![forbid(unsafe_code)]
 
@@ -38,7 +38,8 @@ pub trait Operation {
     /// The operation on a new cache for so many sessions.
     fn new(sessions: usize, time: Time) -> Self;
 
-    /// Makes the inputs of the next `n` runs and brings the cache to where they can begin. At most [`COUNTED`] at a time.
+    /// Makes the inputs of the next `n` runs and brings the cache to where they can begin. At most
+    /// [`COUNTED`] at a time.
     fn prepare(&mut self, n: usize) -> Vec<Self::Input>;
 
     /// Runs it once. Whether it did what its name says: a hit, an insertion.

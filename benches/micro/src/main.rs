@@ -1,7 +1,7 @@
 //! `counts`: runs each operation some ten thousand times, for somebody who counts.
 //!
-//! callgrind counts what happens in the call of `micro::measure`. Built with the private cfg `sessile_counts` the cache itself
-//! counts its atomic accesses. `cargo xtask counts` does both.
+//! callgrind counts what happens in the call of `micro::measure`. Built with the private cfg
+//! `sessile_counts` the cache itself counts its atomic accesses. `cargo xtask counts` does both.
 
 #![forbid(unsafe_code)]
 
@@ -11,7 +11,8 @@ use micro::{COUNTED, Operation, Time, Visitor, measure, visit};
 use serde::Serialize;
 use std::io::{self, Write};
 
-/// Runs each operation 10 000 times on a cache in its steady state, and prints a line of JSON about each.
+/// Runs each operation 10 000 times on a cache in its steady state, and prints a line of JSON about
+/// each.
 #[derive(Debug, Parser)]
 #[command(name = "counts")]
 struct Options {
@@ -24,8 +25,8 @@ struct Options {
     /// Only the operation whose name is just that.
     #[arg(long, requires = "operation")]
     exact: bool,
-    /// Runs on this one of the processors, counted round, as if there were no other: how many permits a thread may keep depends
-    /// on their number.
+    /// Runs on this one of the processors, counted round, as if there were no other: how many
+    /// permits a thread may keep depends on their number.
     #[arg(long, value_name = "N")]
     processor: Option<usize>,
     /// The clock that the caches read.
@@ -74,7 +75,8 @@ fn main() -> Result<()> {
 
 fn keep_to(nth: usize) -> Result<()> {
     let processors = core_affinity::get_core_ids().unwrap_or_default();
-    let processor = processors.get(nth % processors.len().max(1)).context("no processor is known")?;
+    let processor =
+        processors.get(nth % processors.len().max(1)).context("no processor is known")?;
     ensure!(core_affinity::set_for_current(*processor), "the processor cannot be chosen");
     Ok(())
 }
@@ -82,7 +84,8 @@ fn keep_to(nth: usize) -> Result<()> {
 impl Options {
     fn want(&self, name: &str, sessions: usize) -> bool {
         let fits = |wanted: &str| if self.exact { name == wanted } else { name.contains(wanted) };
-        self.sessions.is_none_or(|wanted| wanted == sessions) && self.operation.as_deref().is_none_or(fits)
+        self.sessions.is_none_or(|wanted| wanted == sessions)
+            && self.operation.as_deref().is_none_or(fits)
     }
 }
 
@@ -93,7 +96,9 @@ struct Runner {
 
 impl Visitor for Runner {
     fn visit<O: Operation>(&mut self, sessions: usize) {
-        if self.result.is_ok() && O::COUNTED_SIZES.contains(&sessions) && self.options.want(O::NAME, sessions)
+        if self.result.is_ok()
+            && O::COUNTED_SIZES.contains(&sessions)
+            && self.options.want(O::NAME, sessions)
         {
             let line = self.run::<O>(sessions).with_context(|| format!("`{}`", O::NAME));
             self.result = line.and_then(|line| print(&line));
@@ -116,8 +121,8 @@ impl Runner {
     }
 }
 
-/// As many runs as will be counted, so that what they retire is in its steady state. Not by `measure`, whose calls are
-/// counted.
+/// As many runs as will be counted, so that what they retire is in its steady state. Not by
+/// `measure`, whose calls are counted.
 fn warm_up<O: Operation>(operation: &mut O) {
     for input in operation.prepare(COUNTED) {
         operation.run(input);
@@ -146,7 +151,8 @@ fn counted<R>(f: impl FnOnce() -> R) -> (R, Vec<Access>) {
     (result, counts.into_iter().map(access).collect())
 }
 
-/// Shows the counter a handle that is cloned and dropped: two read-modify-writes, and nothing else that writes.
+/// Shows the counter a handle that is cloned and dropped: two read-modify-writes, and nothing else
+/// that writes.
 #[cfg(sessile_counts)]
 fn check_the_counter() -> Result<()> {
     use sessile::{Session, SessionId};

@@ -7,10 +7,12 @@ use std::time::{Duration, Instant};
 /// Runs that are counted. The averages then have four decimals, all of them exact.
 pub const COUNTED: usize = 10_000;
 
-/// Runs that are timed between two preparations: few enough for their inputs to stay in the nearest cache.
+/// Runs that are timed between two preparations: few enough for their inputs to stay in the nearest
+/// cache.
 const CHUNK: usize = 256;
 
-/// The only caller of operations, which callgrind knows by its name. Returns how many did what they should.
+/// The only caller of operations, which callgrind knows by its name. Returns how many did what they
+/// should.
 #[inline(never)]
 pub fn measure<O: Operation>(operation: &O, inputs: &mut Vec<O::Input>) -> usize {
     let mut done = 0;

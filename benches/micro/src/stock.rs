@@ -2,7 +2,8 @@
 
 use sessile::{Added, ManualClock, Session, SessionCache, SessionId};
 
-/// The bytes of a session beside its key and its dates: about what a TLS 1.2 session weighs without certificates.
+/// The bytes of a session beside its key and its dates: about what a TLS 1.2 session weighs without
+/// certificates.
 pub(crate) type Payload = [u8; 200];
 
 /// Which clock the cache reads.
@@ -61,7 +62,8 @@ impl Stock {
     }
 }
 
-/// Which of a cache's sessions is next: all in turns, in an order that has nothing to do with where they lie.
+/// Which of a cache's sessions is next: all in turns, in an order that has nothing to do with where
+/// they lie.
 pub(crate) struct Rounds {
     sessions: Vec<Session<Payload>>,
     at: usize,

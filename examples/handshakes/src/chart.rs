@@ -1,4 +1,5 @@
-//! The figures as an SVG of three bar charts: what was resumed, how long handshakes took, what the store cost.
+//! The figures as an SVG of three bar charts: what was resumed, how long handshakes took, what the
+//! store cost.
 
 use anyhow::{Result, anyhow};
 use plotters::coord::Shift;
@@ -34,7 +35,8 @@ pub(crate) fn draw(runs: &[Run]) -> Result<String> {
         root.fill(&WHITE).map_err(failed)?;
         let (header, body) = root.split_vertically(HEADER);
         legend(&header, runs)?;
-        for (area, panel) in body.split_by_breakpoints(PANEL_EDGES, [0; 0]).iter().zip(panels(runs)) {
+        for (area, panel) in body.split_by_breakpoints(PANEL_EDGES, [0; 0]).iter().zip(panels(runs))
+        {
             bars(area, &panel)?;
         }
         root.present().map_err(failed)?;
@@ -44,7 +46,8 @@ pub(crate) fn draw(runs: &[Run]) -> Result<String> {
 
 fn panels(runs: &[Run]) -> [Panel; 3] {
     let by_version = |value: &dyn Fn(&Run) -> f64| grouped(runs, "", value);
-    let latency = |name: &str, value: &dyn Fn(&Run) -> f64| grouped(runs, name, &|run| value(run) / 1e3);
+    let latency =
+        |name: &str, value: &dyn Fn(&Run) -> f64| grouped(runs, name, &|run| value(run) / 1e3);
     let quantiles = [
         latency("p50", &|run| run.latency_us.p50),
         latency("p99", &|run| run.latency_us.p99),
@@ -70,7 +73,11 @@ fn panels(runs: &[Run]) -> [Panel; 3] {
 }
 
 /// The runs' values by protocol version.
-fn grouped(runs: &[Run], name: &str, value: &dyn Fn(&Run) -> f64) -> Vec<(String, Vec<(Kind, f64)>)> {
+fn grouped(
+    runs: &[Run],
+    name: &str,
+    value: &dyn Fn(&Run) -> f64,
+) -> Vec<(String, Vec<(Kind, f64)>)> {
     let mut groups: Vec<(String, Vec<(Kind, f64)>)> = Vec::new();
     for run in runs {
         let group = if name.is_empty() {
@@ -98,7 +105,8 @@ fn legend(area: &Area<'_>, runs: &[Run]) -> Result<()> {
     let title = format!("TLS handshakes over loopback, capacity {capacity} sessions");
     area.draw(&Text::new(title, (20, 18), ("sans-serif", 20).into_font())).map_err(failed)?;
     for (kind, left) in kinds.iter().zip((0..).map(|index| 700 + index * 130)) {
-        area.draw(&Rectangle::new([(left, 20), (left + 14, 34)], colour(*kind).filled())).map_err(failed)?;
+        area.draw(&Rectangle::new([(left, 20), (left + 14, 34)], colour(*kind).filled()))
+            .map_err(failed)?;
         area.draw(&Text::new(kind.to_string(), (left + 20, 20), ("sans-serif", 16).into_font()))
             .map_err(failed)?;
     }
@@ -132,7 +140,8 @@ fn bars(area: &Area<'_>, panel: &Panel) -> Result<()> {
             let left = index as f64 + GAP / 2.0 + place as f64 * width;
             let bar = Rectangle::new([(left, 0.0), (left + width, *value)], colour(*kind).filled());
             chart.draw_series([bar]).map_err(failed)?;
-            let style = ("sans-serif", 10).into_text_style(area).pos(Pos::new(HPos::Center, VPos::Bottom));
+            let style =
+                ("sans-serif", 10).into_text_style(area).pos(Pos::new(HPos::Center, VPos::Bottom));
             let number = Text::new((panel.label)(*value), (left + width / 2.0, *value), style);
             chart.draw_series([number]).map_err(failed)?;
         }
@@ -143,7 +152,10 @@ fn bars(area: &Area<'_>, panel: &Panel) -> Result<()> {
 /// Labels stand below the middle of their group, the axis' other marks stay bare.
 fn group_at(groups: &[(String, Vec<(Kind, f64)>)], position: f64) -> String {
     let middle = (position.fract() - 0.5).abs() < 0.01;
-    groups.get(position as usize).filter(|_| middle).map_or_else(String::new, |(name, _)| name.clone())
+    groups
+        .get(position as usize)
+        .filter(|_| middle)
+        .map_or_else(String::new, |(name, _)| name.clone())
 }
 
 fn colour(kind: Kind) -> RGBColor {

@@ -1,8 +1,9 @@
 //! The clients: who connects when, and what they measured.
 //!
-//! Each worker makes one connection at a time, along a schedule that depends on the seed alone. Clients belong
-//! to one worker each, so that a client never has two connections open and its tickets are used in order. The
-//! number of handshakes is fixed before the first run: every store sees the same clients in the same order.
+//! Each worker makes one connection at a time, along a schedule that depends on the seed alone.
+//! Clients belong to one worker each, so that a client never has two connections open and its
+//! tickets are used in order. The number of handshakes is fixed before the first run: every store
+//! sees the same clients in the same order.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -88,7 +89,13 @@ impl Until {
     }
 }
 
-async fn run(load: &Load, kind: Kind, tls: Tls, until: Until, progress: &ProgressBar) -> Result<Run> {
+async fn run(
+    load: &Load,
+    kind: Kind,
+    tls: Tls,
+    until: Until,
+    progress: &ProgressBar,
+) -> Result<Run> {
     let store = backend::store(load.backend, kind, load.capacity)?;
     let listener = server::bind(([127, 0, 0, 1], 0).into()).context("cannot listen on loopback")?;
     let server = Server::start(listener, Arc::clone(&store), &[tls], SITE)?;
@@ -97,7 +104,8 @@ async fn run(load: &Load, kind: Kind, tls: Tls, until: Until, progress: &Progres
         (0..WORKERS).map(|index| Worker::new(load, index, &server, tls)).collect::<Result<_>>()?;
     let start = Instant::now();
     let mut tally = Tally::new()?;
-    let task = |worker: Worker| Ok(tokio::spawn(worker.work(Tally::new()?, until, progress.clone())));
+    let task =
+        |worker: Worker| Ok(tokio::spawn(worker.work(Tally::new()?, until, progress.clone())));
     let tasks: Vec<_> = workers.into_iter().map(task).collect::<Result<_>>()?;
     for task in tasks {
         tally.merge(task.await.context("a worker panicked")?)?;
@@ -128,7 +136,9 @@ impl Tally {
     fn count(&mut self, visit: Result<Visit>) {
         match visit {
             Ok(visit) => {
-                self.latency.saturating_record(u64::try_from(visit.handshake.as_nanos()).unwrap_or(u64::MAX));
+                self.latency.saturating_record(
+                    u64::try_from(visit.handshake.as_nanos()).unwrap_or(u64::MAX),
+                );
                 self.resumed += u64::from(visit.resumed);
                 self.full += u64::from(!visit.resumed);
             }
@@ -153,7 +163,14 @@ impl Tally {
         Ok(())
     }
 
-    fn into_run(self, kind: Kind, tls: Tls, seconds: f64, store: &dyn Store, timing: Timing) -> Run {
+    fn into_run(
+        self,
+        kind: Kind,
+        tls: Tls,
+        seconds: f64,
+        store: &dyn Store,
+        timing: Timing,
+    ) -> Run {
         let handshakes = self.handshakes();
         let microseconds = |nanoseconds: u64| nanoseconds as f64 / 1e3;
         let at = |quantile: f64| microseconds(self.latency.value_at_quantile(quantile));
@@ -234,7 +251,8 @@ pub(crate) fn clients_of(load: &Load, worker: usize) -> usize {
     (load.clients + WORKERS - 1 - worker) / WORKERS
 }
 
-/// An identity of its own: nobody else's sessions, and all the tickets that rustls keeps for one server.
+/// An identity of its own: nobody else's sessions, and all the tickets that rustls keeps for one
+/// server.
 fn remembering(base: &ClientConfig) -> TlsConnector {
     let mut config = base.clone();
     config.resumption = Resumption::in_memory_sessions(8);

@@ -1,7 +1,8 @@
 //! Real TLS handshakes over loopback, resumed through Sessile and through its peers.
 //!
-//! A server with stateful resumption is driven by many client identities, once for each session store and each
-//! protocol version, by one and the same schedule. `--serve` runs the server alone, for clients from outside.
+//! A server with stateful resumption is driven by many client identities, once for each session
+//! store and each protocol version, by one and the same schedule. `--serve` runs the server alone,
+//! for clients from outside.
 
 mod backend;
 mod chart;
@@ -27,12 +28,13 @@ use crate::driver::Load;
 use crate::report::Run;
 use crate::server::{Service, Tls};
 
-/// Drives a TLS server over loopback and compares the session stores that its handshakes resume from.
+/// Drives a TLS server over loopback and compares the session stores that its handshakes resume
+/// from.
 #[derive(Debug, Parser)]
 #[command(version)]
 struct Options {
-    /// How long one run takes, about; the number of handshakes is fixed from it beforehand, and the same for
-    /// each store
+    /// How long one run takes, about; the number of handshakes is fixed from it beforehand, and the
+    /// same for each store
     #[arg(long, default_value_t = 4, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=3600))]
     seconds: u64,
 
@@ -68,8 +70,8 @@ struct Options {
     #[arg(long, value_name = "FILE")]
     report: Option<PathBuf>,
 
-    /// Only serve, until Ctrl-C, and print the statistics then; port 0 takes any free one. Clients that ask for
-    /// /forget, /expire or /replace have that done to all sessions of Sessile
+    /// Only serve, until Ctrl-C, and print the statistics then; port 0 takes any free one. Clients
+    /// that ask for /forget, /expire or /replace have that done to all sessions of Sessile
     #[arg(long, value_name = "ADDR", conflicts_with_all = ["seconds", "clients", "seed", "json", "report"])]
     serve: Option<SocketAddr>,
 
@@ -155,7 +157,8 @@ fn main() -> ExitCode {
 /// What is wrong and what was allowed, without the usage text below it.
 fn one_line(error: &clap::Error) -> String {
     let text = error.to_string();
-    let lines: Vec<&str> = text.lines().map(str::trim).take_while(|line| !line.is_empty()).collect();
+    let lines: Vec<&str> =
+        text.lines().map(str::trim).take_while(|line| !line.is_empty()).collect();
     lines.join(" ").trim_start_matches("error: ").to_owned()
 }
 
@@ -180,7 +183,8 @@ impl Job {
                 bail!("--serve takes one store, not all of them");
             };
             let bind = |option, address| {
-                server::bind(address).with_context(|| format!("cannot listen on {option} {address}"))
+                server::bind(address)
+                    .with_context(|| format!("cannot listen on {option} {address}"))
             };
             return Ok(Self::Serve(Service {
                 listener: bind("--serve", address)?,
@@ -240,7 +244,8 @@ fn complete(runs: &[Run]) -> Result<()> {
     Ok(())
 }
 
-/// A file that is known to be writable before the run, and keeps its old content until the run is over.
+/// A file that is known to be writable before the run, and keeps its old content until the run is
+/// over.
 struct Output {
     option: &'static str,
     path: PathBuf,

@@ -70,7 +70,8 @@ pub(crate) fn json(runs: &[Run]) -> Result<String> {
 /// The runs for people.
 pub(crate) fn table(load: &Load, runs: &[Run]) -> String {
     let mut text = String::new();
-    let written = write_rows(&mut text, load, runs).and_then(|()| write_notes(&mut text, load.backend, runs));
+    let written =
+        write_rows(&mut text, load, runs).and_then(|()| write_notes(&mut text, load.backend, runs));
     debug_assert!(written.is_ok(), "a string takes any text");
     text
 }
@@ -131,7 +132,14 @@ fn write_rows(text: &mut String, load: &Load, runs: &[Run]) -> std::fmt::Result 
 fn write_notes(text: &mut String, backend: Backend, runs: &[Run]) -> std::fmt::Result {
     writeln!(text)?;
     for run in runs {
-        write!(text, "{:8} TLS {}: {} failed, {}", run.store, run.tls.name(), run.failed, run.cache)?;
+        write!(
+            text,
+            "{:8} TLS {}: {} failed, {}",
+            run.store,
+            run.tls.name(),
+            run.failed,
+            run.cache
+        )?;
         if let Some(alone) = run.store_ns_per_handshake_alone {
             write!(text, "; store's mean on one thread alone {alone:.0} ns")?;
         }

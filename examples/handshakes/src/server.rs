@@ -1,6 +1,7 @@
 //! The TLS server: stateful resumption only, one short HTTP/1.0 answer for each connection.
 //!
-//! The driver knows a server by its address and certificate alone, so that another TLS library can stand here.
+//! The driver knows a server by its address and certificate alone, so that another TLS library can
+//! stand here.
 
 use std::io::Write;
 use std::net::SocketAddr;
@@ -99,7 +100,8 @@ async fn accept(listener: TcpListener, acceptor: Acceptor, store: Arc<dyn Store>
             Ok((tcp, _)) => {
                 let (acceptor, store) = (acceptor.clone(), Arc::clone(&store));
                 tokio::spawn(async move {
-                    // A client that breaks off is its own business; the driver counts what it could not finish.
+                    // A client that breaks off is its own business; the driver counts what it could
+                    // not finish.
                     let _ = timeout(PATIENCE, answer(tcp, acceptor, &*store)).await;
                 });
             }
@@ -132,7 +134,8 @@ async fn answer(tcp: TcpStream, acceptor: Acceptor, store: &dyn Store) -> Result
     }
 }
 
-/// Serves one request, and says goodbye whatever came of it: libssl has sessions forgotten whose connection ends without.
+/// Serves one request, and says goodbye whatever came of it: libssl has sessions forgotten whose
+/// connection ends without.
 async fn respond(
     mut tls: impl AsyncRead + AsyncWrite + Unpin,
     is_resumed: bool,

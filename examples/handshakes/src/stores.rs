@@ -126,8 +126,8 @@ impl Store for RustlsStore {
     }
 }
 
-/// Times and counts the calls to any store. Two clock readings are part of each time, some 50 ns, and so is the
-/// wait of a thread that loses its processor in a call.
+/// Times and counts the calls to any store. Two clock readings are part of each time, some 50 ns,
+/// and so is the wait of a thread that loses its processor in a call.
 #[derive(Debug)]
 struct Timed {
     inner: Arc<dyn StoresServerSessions>,
@@ -148,7 +148,8 @@ struct Calls {
 impl Timed {
     fn new(inner: Arc<dyn StoresServerSessions>) -> Result<Self> {
         let nanoseconds = Histogram::new_with_bounds(1, LONGEST_NANOSECONDS, 3)?;
-        let calls = Calls { nanoseconds, total_nanoseconds: 0, puts: 0, refused: 0, lookups: 0, hits: 0 };
+        let calls =
+            Calls { nanoseconds, total_nanoseconds: 0, puts: 0, refused: 0, lookups: 0, hits: 0 };
         Ok(Self { inner, calls: Mutex::new(calls) })
     }
 
@@ -172,7 +173,10 @@ impl Timed {
         answer
     }
 
-    fn lookup(&self, call: impl FnOnce(&dyn StoresServerSessions) -> Option<Vec<u8>>) -> Option<Vec<u8>> {
+    fn lookup(
+        &self,
+        call: impl FnOnce(&dyn StoresServerSessions) -> Option<Vec<u8>>,
+    ) -> Option<Vec<u8>> {
         self.time(call, |calls, found| {
             calls.lookups += 1;
             calls.hits += u64::from(found.is_some());

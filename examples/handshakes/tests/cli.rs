@@ -97,7 +97,8 @@ fn small_run(backend: &str) -> (String, Vec<Value>) {
         "--report",
         svg.to_str().unwrap(),
     ]);
-    let (table, message) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    let (table, message) =
+        (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert!(output.status.success(), "{message}");
     assert!(message.is_empty(), "no progress bar without a terminal: {message}");
     assert!(table.contains("sessile") && table.contains("p99.9"), "{table}");
@@ -108,11 +109,13 @@ fn small_run(backend: &str) -> (String, Vec<Value>) {
     (table.into_owned(), runs)
 }
 
-/// Asserts that the runs are of these stores, once for each version, and that each version's had the same schedule.
+/// Asserts that the runs are of these stores, once for each version, and that each version's had
+/// the same schedule.
 fn assert_runs_of(runs: &[Value], stores: &[&str]) {
     let name = |run: &Value, field: &str| run[field].as_str().unwrap().to_owned();
     let names: Vec<_> = runs.iter().map(|run| (name(run, "store"), name(run, "tls"))).collect();
-    let expected = |tls: &str| stores.iter().map(|store| ((*store).to_owned(), tls.to_owned())).collect();
+    let expected =
+        |tls: &str| stores.iter().map(|store| ((*store).to_owned(), tls.to_owned())).collect();
     let expected: [Vec<_>; 2] = ["1.2", "1.3"].map(expected);
     assert_eq!(names, expected.concat());
     runs.iter().for_each(assert_plausible);
@@ -136,16 +139,21 @@ fn a_small_run_of_libssl_has_its_own_cache_beside_it() {
     assert!(table.contains("on one thread alone"), "{table}");
     for run in &runs {
         assert!(run["store_ns_per_handshake_alone"].as_f64().unwrap() > 0.0);
-        let [sessions, evicted] = ["sessions", "evicted"].map(|field| run["cache"][field].as_u64().unwrap());
-        assert!(sessions <= 128 && (evicted == 0 || sessions > 120), "both hold what they may: {run}");
+        let [sessions, evicted] =
+            ["sessions", "evicted"].map(|field| run["cache"][field].as_u64().unwrap());
+        assert!(
+            sessions <= 128 && (evicted == 0 || sessions > 120),
+            "both hold what they may: {run}"
+        );
     }
 }
 
 fn assert_plausible(run: &Value) {
     let count = |field: &str| run[field].as_u64().unwrap_or_else(|| panic!("{field} in {run}"));
     let figure = |field: &str| run[field].as_f64().unwrap_or_else(|| panic!("{field} in {run}"));
-    let latency =
-        |field: &str| run["latency_us"][field].as_f64().unwrap_or_else(|| panic!("{field} in {run}"));
+    let latency = |field: &str| {
+        run["latency_us"][field].as_f64().unwrap_or_else(|| panic!("{field} in {run}"))
+    };
     assert_eq!(count("failed"), 0);
     assert_eq!(count("full") + count("resumed"), count("handshakes"));
     assert!(count("full") > 0 && count("resumed") > 0);
@@ -161,8 +169,10 @@ fn assert_plausible(run: &Value) {
     assert_eq!(cache["hits"], run["resumed"], "each hit is a resumption");
     if run["store"] == "sessile" {
         assert!(cache["sessions"].as_u64().unwrap() <= 128);
-        // How many handshakes a second brings is the machine's affair; where they must have gone is not.
-        let of = |field: &str| cache[field].as_u64().unwrap_or_else(|| panic!("{field} in {cache}"));
+        // How many handshakes a second brings is the machine's affair; where they must have gone is
+        // not.
+        let of =
+            |field: &str| cache[field].as_u64().unwrap_or_else(|| panic!("{field} in {cache}"));
         assert_eq!(of("evicted") + of("taken") + of("expired") + of("sessions"), of("puts"));
         assert_eq!(cache["accepted"], cache["accepted_good"]);
     }

@@ -1,16 +1,18 @@
-//! A cache with everything switched on: weights, modes that change, a second tier, hooks that call back.
+//! A cache with everything switched on: weights, modes that change, a second tier, hooks that call
+//! back.
 //!
-//! After each operation the cache must be whole ([`assert_whole`]): no key twice, no more than the capacity, counters that
-//! balance. A copy that asks the cache for a key whenever a hook tells of it must be what is stored, but for what the second tier
-//! supplied itself; no session may come back from a key that it does not have, and in the end every payload is dropped once.
+//! After each operation the cache must be whole ([`assert_whole`]): no key twice, no more than the
+//! capacity, counters that balance. A copy that asks the cache for a key whenever a hook tells of
+//! it must be what is stored, but for what the second tier supplied itself; no session may come
+//! back from a key that it does not have, and in the end every payload is dropped once.
 
 use crate::OPERATIONS_MAX;
 use crate::common::{Ledger, Payload, START, assert_whole};
 use crate::operation::Key;
 use arbitrary::{Result, Unstructured};
 use sessile::{
-    Added, Context, Hooks, ManualClock, Mode, Policy, Protocol, RemovalCause, Session, SessionCache,
-    SessionId,
+    Added, Context, Hooks, ManualClock, Mode, Policy, Protocol, RemovalCause, Session,
+    SessionCache, SessionId,
 };
 use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -53,7 +55,8 @@ const WEIGHT_MAX: usize = 200;
 impl Known {
     fn make(&self, key: Key) -> Session<Payload> {
         let number = self.numbers.fetch_add(1, Ordering::Relaxed);
-        let builder = Session::<Payload>::builder(key.id()).context(key.context()).protocol(key.protocol());
+        let builder =
+            Session::<Payload>::builder(key.id()).context(key.context()).protocol(key.protocol());
         builder.build(self.ledger.payload(number))
     }
 
@@ -135,7 +138,8 @@ impl Open {
     pub(crate) fn new(judge: u8, input: &mut Unstructured<'_>) -> Result<Self> {
         let clock = Arc::new(ManualClock::new(START));
         let capacity = 1 + usize::from(input.arbitrary::<u8>()? % 40);
-        let policy = [Policy::Lru, Policy::Fifo, Policy::SoonestExpiry][usize::from(judge >> 3) % 3];
+        let policy =
+            [Policy::Lru, Policy::Fifo, Policy::SoonestExpiry][usize::from(judge >> 3) % 3];
         let mut builder = SessionCache::builder()
             .capacity(capacity)
             .policy(policy)
@@ -144,7 +148,10 @@ impl Open {
             .clock(Arc::clone(&clock));
         if judge & 1 != 0 {
             let weigh = |session: &Session<Payload>| (session.number() % WEIGHTS) as usize;
-            builder = builder.weigher(weigh).max_weight(WEIGHT_MAX).max_entry_weight(WEIGHTS as usize - 2);
+            builder = builder
+                .weigher(weigh)
+                .max_weight(WEIGHT_MAX)
+                .max_entry_weight(WEIGHTS as usize - 2);
         }
         let cache = Arc::new(builder.build().expect("valid settings"));
         let known = Arc::new(Known {
@@ -242,7 +249,8 @@ impl Open {
                 .map(|(key, number)| (*key, *number))
                 .collect()
         };
-        let stored = self.cache.iter().map(|session| (key_of(&session), session.number())).collect();
+        let stored =
+            self.cache.iter().map(|session| (key_of(&session), session.number())).collect();
         let copy = self.known.copy.lock().expect("no hook panics");
         assert_eq!(own(&stored), own(&copy), "what is stored, and what the hooks led to");
     }

@@ -1,4 +1,5 @@
-//! Fuzzed interleavings: `cargo fuzz` makes this libFuzzer's program, `cargo run` the command line of `schedules::cli`.
+//! Fuzzed interleavings: `cargo fuzz` makes this libFuzzer's program, `cargo run` the command line
+//! of `schedules::cli`.
 #![forbid(unsafe_code)]
 #![cfg_attr(fuzzing, no_main)]
 

@@ -20,7 +20,8 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Task {
-    /// Runs scenarios by chance, each under many schedules: half of them random, half by probabilistic concurrency testing.
+    /// Runs scenarios by chance, each under many schedules: half of them random, half by
+    /// probabilistic concurrency testing.
     Trials {
         /// Schedules in total; rounded up to whole scenarios.
         #[arg(long, default_value_t = 120_000)]
@@ -50,7 +51,8 @@ enum Task {
 pub fn main() -> Result<()> {
     match Arguments::parse().task {
         Task::Trials { schedules, per_scenario, depth, seed } => {
-            Trials { schedules, per_scenario: per_scenario as usize, depth: depth as usize, seed }.run()
+            Trials { schedules, per_scenario: per_scenario as usize, depth: depth as usize, seed }
+                .run()
         }
         Task::Replay { files } => files.iter().try_for_each(replay),
     }
@@ -106,7 +108,8 @@ impl Trials {
         let (scenario, seed) = (draw.scenario(), draw.next());
         let random = self.per_scenario / 2;
         let attempt = AssertUnwindSafe(|| {
-            counts.random += run(scenario.clone(), RandomScheduler::new_from_seed(seed, random), stage::take);
+            counts.random +=
+                run(scenario.clone(), RandomScheduler::new_from_seed(seed, random), stage::take);
             let pct = PctScheduler::new_from_seed(seed, self.depth, self.per_scenario - random);
             counts.pct += run(scenario.clone(), pct, stage::take);
         });

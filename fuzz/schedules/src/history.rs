@@ -1,9 +1,10 @@
 //! Does one order of single operations explain what was seen of a key?
 //!
-//! A key is a register that holds one object or none. An event lies between the moments at which its operation began and
-//! ended. A history is accepted if its events can be put into one order that never turns two events around of which one
-//! ended before the other began, that obeys the register, and that ends with what is left: linearizability, by the search of
-//! Wing and Gong with the memory of Lowe.
+//! A key is a register that holds one object or none. An event lies between the moments at which
+//! its operation began and ended. A history is accepted if its events can be put into one order
+//! that never turns two events around of which one ended before the other began, that obeys the
+//! register, and that ends with what is left: linearizability, by the search of Wing and Gong with
+//! the memory of Lowe.
 
 use std::collections::HashSet;
 
@@ -78,7 +79,12 @@ impl History {
     }
 
     /// Whether the events in `rest` can follow a moment at which the key holds `now`.
-    fn extends(&self, rest: u64, now: Option<u64>, known: &mut HashSet<(u64, Option<u64>)>) -> bool {
+    fn extends(
+        &self,
+        rest: u64,
+        now: Option<u64>,
+        known: &mut HashSet<(u64, Option<u64>)>,
+    ) -> bool {
         if rest == 0 {
             return now == self.last;
         }
@@ -86,7 +92,8 @@ impl History {
             return false;
         }
         let of_rest = |index: &usize| rest >> index & 1 != 0;
-        let soonest_end = (0..self.events.len()).filter(of_rest).map(|index| self.events[index].end).min();
+        let soonest_end =
+            (0..self.events.len()).filter(of_rest).map(|index| self.events[index].end).min();
         (0..self.events.len()).filter(of_rest).any(|index| {
             let event = self.events[index];
             let may_be_next = soonest_end.is_none_or(|end| event.start <= end);
@@ -122,19 +129,25 @@ mod tests {
     fn rejects_a_session_taken_twice_or_seen_after_it_left() {
         assert!(!history(Some(1), &[(0, 9, Taken(1)), (1, 8, Taken(1))], None).is_explained());
         assert!(!history(Some(1), &[(0, 1, Taken(1)), (2, 3, Got(1))], None).is_explained());
-        assert!(!history(Some(1), &[(0, 9, Left(1)), (1, 8, Replaced(2, 1))], Some(2)).is_explained());
+        assert!(
+            !history(Some(1), &[(0, 9, Left(1)), (1, 8, Replaced(2, 1))], Some(2)).is_explained()
+        );
     }
 
     #[test]
     fn rejects_a_second_insertion_and_a_loss() {
-        assert!(!history(None, &[(0, 9, Inserted(1)), (1, 8, Inserted(2))], Some(2)).is_explained());
+        assert!(
+            !history(None, &[(0, 9, Inserted(1)), (1, 8, Inserted(2))], Some(2)).is_explained()
+        );
         assert!(!history(None, &[(0, 1, Inserted(1))], None).is_explained());
         assert!(!history(Some(1), &[], None).is_explained());
     }
 
     #[test]
     fn rejects_a_miss_while_the_key_is_stored_throughout() {
-        assert!(!history(Some(1), &[(0, 9, Replaced(2, 1)), (1, 8, Missed)], Some(2)).is_explained());
+        assert!(
+            !history(Some(1), &[(0, 9, Replaced(2, 1)), (1, 8, Missed)], Some(2)).is_explained()
+        );
         assert!(!history(Some(1), &[(0, 1, Lacked(1))], Some(1)).is_explained());
     }
 

@@ -1,12 +1,13 @@
 //! The cache under a scheduler that does as it is told.
 //!
-//! A *scenario* is what a few threads do to a small cache: at most twelve operations on three keys. A *schedule* is who
-//! runs when, at every access to an atomic. Both are decoded from bytes ([`Scenario::decode`], [`Bytes`]), so that a fuzzer
-//! that follows the coverage searches for interleavings, and a file repeats one exactly. [`stage`] runs a scenario and judges
-//! it: one order must explain each key's history ([`history`]), and every payload must be dropped once.
+//! A *scenario* is what a few threads do to a small cache: at most twelve operations on three keys.
+//! A *schedule* is who runs when, at every access to an atomic. Both are decoded from bytes
+//! ([`Scenario::decode`], [`Bytes`]), so that a fuzzer that follows the coverage searches for
+//! interleavings, and a file repeats one exactly. [`stage`] runs a scenario and judges it: one
+//! order must explain each key's history ([`history`]), and every payload must be dropped once.
 //!
-//! The cache itself is built on shuttle here, by the private cfg `sessile_shuttle`. All atomics are sequentially consistent
-//! under it; orderings are the business of the loom models.
+//! The cache itself is built on shuttle here, by the private cfg `sessile_shuttle`. All atomics are
+//! sequentially consistent under it; orderings are the business of the loom models.
 #![forbid(unsafe_code)]
 
 #[cfg(not(sessile_shuttle))]
@@ -31,7 +32,8 @@ use shuttle::scheduler::Scheduler;
 use shuttle::{Config, FailurePersistence, MaxSteps, Runner};
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// More scheduling points than this in one run count as a livelock. The longest of a million runs has a few thousand.
+/// More scheduling points than this in one run count as a livelock. The longest of a million runs
+/// has a few thousand.
 const STEPS_MAX: usize = 200_000;
 
 /// Stack of one thread, in bytes: sanitizers need more than shuttle's default.
@@ -43,7 +45,8 @@ pub fn execute(data: &[u8]) {
     run(scenario, Bytes::new(schedule), stage::take);
 }
 
-/// Runs a scenario under every schedule that the scheduler offers, and returns how many. Panics when something is wrong.
+/// Runs a scenario under every schedule that the scheduler offers, and returns how many. Panics
+/// when something is wrong.
 pub fn run(scenario: Scenario, scheduler: impl Scheduler + 'static, taker: Taker) -> usize {
     let mut config = Config::new();
     config.stack_size = STACK_BYTES;

@@ -139,7 +139,10 @@ mod tests {
         data[4] = 14 | 1 << 6;
         data[HEADER_BYTES] = 42;
         let (scenario, schedule) = Scenario::decode(&data);
-        assert_eq!((scenario.capacity, scenario.other_capacity, scenario.real_epoch), (2, 20, true));
+        assert_eq!(
+            (scenario.capacity, scenario.other_capacity, scenario.real_epoch),
+            (2, 20, true)
+        );
         assert_eq!(scenario.stored, [0, 2]);
         assert_eq!(scenario.threads, [vec![Step::Resize], vec![], vec![], vec![Step::Take(2)]]);
         assert_eq!(schedule, [42, 0]);

@@ -1,8 +1,9 @@
 //! A scheduler that takes its choices from bytes.
 //!
-//! One byte is one choice: who runs (2 bits) and for how many scheduling points before the next byte is read (6 bits). So a
-//! short input has few preemptions, as most bugs do, and cutting an input off is a small change. When the bytes are used
-//! up, threads run one after another, each as long as it can.
+//! One byte is one choice: who runs (2 bits) and for how many scheduling points before the next
+//! byte is read (6 bits). So a short input has few preemptions, as most bugs do, and cutting an
+//! input off is a small change. When the bytes are used up, threads run one after another, each as
+//! long as it can.
 
 use shuttle::scheduler::{Schedule, Scheduler, Task, TaskId};
 
@@ -23,8 +24,9 @@ impl Bytes {
 
     /// The first of `others` after `current`, around the end.
     fn next_in_turn(others: &[TaskId], current: Option<TaskId>) -> Option<TaskId> {
-        let is_later =
-            |task: &&TaskId| current.is_none_or(|current| usize::from(**task) > usize::from(current));
+        let is_later = |task: &&TaskId| {
+            current.is_none_or(|current| usize::from(**task) > usize::from(current))
+        };
         others.iter().find(is_later).or(others.first()).copied()
     }
 }

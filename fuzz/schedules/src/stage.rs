@@ -1,13 +1,15 @@
 //! One run of a scenario, and its judgement.
 //!
-//! Moments are numbers of one counter that the scheduler does not see: only one thread runs at a time. What leaves a key
-//! without being replaced or taken is told by the removal hook, which runs on the thread whose operation caused it, before
-//! that operation ends.
+//! Moments are numbers of one counter that the scheduler does not see: only one thread runs at a
+//! time. What leaves a key without being replaced or taken is told by the removal hook, which runs
+//! on the thread whose operation caused it, before that operation ends.
 
 use crate::history::{Event, History, What};
 use crate::ledger::{Entry, Ledger};
 use crate::scenario::{KEYS, Key, Scenario, Step};
-use sessile::{Added, Garbage, ManualClock, Rejection, RemovalCause, Session, SessionCache, SessionId};
+use sessile::{
+    Added, Garbage, ManualClock, Rejection, RemovalCause, Session, SessionCache, SessionId,
+};
 use shuttle::thread::{self, ThreadId};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -70,8 +72,12 @@ impl Log {
         *departures = others;
         let mine: Vec<(ThreadId, u64, RemovalCause)> = mine;
         // The results of the operations tell the rest.
-        let is_told = |cause: &RemovalCause| matches!(cause, RemovalCause::Taken | RemovalCause::Replaced);
-        mine.into_iter().filter(|(_, _, cause)| !is_told(cause)).map(|(_, object, _)| object).collect()
+        let is_told =
+            |cause: &RemovalCause| matches!(cause, RemovalCause::Taken | RemovalCause::Replaced);
+        mine.into_iter()
+            .filter(|(_, _, cause)| !is_told(cause))
+            .map(|(_, object, _)| object)
+            .collect()
     }
 }
 
@@ -112,7 +118,8 @@ impl Stage {
         let departed = self.log.departed();
         let end = self.log.now();
         let left = departed.into_iter().map(|object| (key_of(object), What::Left(object)));
-        let events = seen.into_iter().chain(left).map(|(key, what)| (key, Event { start, end, what }));
+        let events =
+            seen.into_iter().chain(left).map(|(key, what)| (key, Event { start, end, what }));
         lock(&self.log.events).extend(events);
         self.assert_within_capacity();
     }
@@ -181,7 +188,8 @@ impl Stage {
         objects.into_iter().map(|object| (key_of(object), What::Got(object))).collect()
     }
 
-    /// A scenario changes the capacity once, so that one of the two readings was in force when the length was read.
+    /// A scenario changes the capacity once, so that one of the two readings was in force when the
+    /// length was read.
     fn assert_within_capacity(&self) {
         let before = self.cache.capacity();
         let len = self.cache.len();
@@ -210,7 +218,8 @@ impl Stage {
     /// The counters tell what the events tell.
     fn balance(&self, scenario: &Scenario, left: &[u64], events: &[(Key, Event)]) {
         let stats = self.cache.stats();
-        let count = |is: fn(&What) -> bool| events.iter().filter(|event| is(&event.1.what)).count() as u64;
+        let count =
+            |is: fn(&What) -> bool| events.iter().filter(|event| is(&event.1.what)).count() as u64;
         assert_eq!(stats.number, left.len() as u64);
         assert!(left.len() <= self.cache.capacity(), "more sessions than the capacity");
         let before = scenario.stored.len() as u64;
@@ -228,7 +237,11 @@ impl Stage {
         let Self { cache, ledger, shared, .. } = self;
         drop(shared);
         cache.collect();
-        assert_eq!(cache.stats().garbage, Garbage::default(), "everything retired is freed by a collect");
+        assert_eq!(
+            cache.stats().garbage,
+            Garbage::default(),
+            "everything retired is freed by a collect"
+        );
         assert_eq!(ledger.alive(), stored, "payloads alive beside the stored ones");
         drop(cache);
         assert_eq!(ledger.alive(), 0, "payloads outlive the cache");

@@ -57,7 +57,8 @@ fn the_caches_own_take_passes_the_same_search() {
 fn nothing_but_the_scheduler_decides_what_happens() {
     for real_epoch in [false, true] {
         let scenario = Scenario { real_epoch, ..takes_and_adds() };
-        let scheduler = UncontrolledNondeterminismCheckScheduler::new(RandomScheduler::new_from_seed(7, 100));
+        let scheduler =
+            UncontrolledNondeterminismCheckScheduler::new(RandomScheduler::new_from_seed(7, 100));
         assert!(run(scenario, scheduler, stage::take) >= 100);
     }
 }
@@ -76,7 +77,8 @@ fn counted_take(cache: &SessionCache<Entry>, id: &SessionId) -> Option<Session<E
 
 fn outcome(bytes: &[u8]) -> u64 {
     TAKES.with(|takes| takes.set(1));
-    let threads = [vec![Step::Take(0)], vec![Step::Add(0)], vec![Step::Add(1)], vec![Step::Snapshot]];
+    let threads =
+        [vec![Step::Take(0)], vec![Step::Add(0)], vec![Step::Add(1)], vec![Step::Snapshot]];
     let scenario = Scenario { threads, ..takes_and_adds() };
     assert_eq!(run(scenario, Bytes::new(bytes), counted_take), 1, "one schedule");
     TAKES.with(Cell::get)
@@ -118,5 +120,9 @@ fn bytes_find_a_lost_update() {
     };
     assert!(!is_lost(&[]), "one after the other");
     let after_points = (0..8).map(|points| is_lost(&[START, points << 2, long(1)]));
-    assert_eq!(after_points.filter(|is_lost| *is_lost).count(), 1, "between the load and the store");
+    assert_eq!(
+        after_points.filter(|is_lost| *is_lost).count(),
+        1,
+        "between the load and the store"
+    );
 }

@@ -60,7 +60,8 @@ impl Ranking {
     }
 }
 
-/// What tells a slot of a bucket from the other slots and buckets of one age: more for those that were seen sooner.
+/// What tells a slot of a bucket from the other slots and buckets of one age: more for those that
+/// were seen sooner.
 fn place(nth: usize, slot: usize) -> u32 {
     ((RANKED_MAX - 1 - nth) << LANE_BITS | (LANES - 1 - slot)) as u32
 }

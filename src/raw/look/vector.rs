@@ -6,13 +6,16 @@ use crate::raw::word::{Pattern, STAMP_SHIFT, STATE, STATE_MEMBER, Stamp, TAG_SHI
 use std::arch::asm;
 use std::arch::x86_64::{
     __m128i, _mm_and_si128, _mm_andnot_si128, _mm_castps_si128, _mm_castsi128_ps, _mm_cmpeq_epi16,
-    _mm_cvtsi128_si32, _mm_max_epi16, _mm_movemask_epi8, _mm_or_si128, _mm_packs_epi16, _mm_packs_epi32,
-    _mm_set_epi16, _mm_set1_epi16, _mm_set1_epi32, _mm_setzero_si128, _mm_shuffle_epi32, _mm_shuffle_ps,
-    _mm_slli_epi16, _mm_srai_epi32, _mm_srli_epi32, _mm_sub_epi16,
+    _mm_cvtsi128_si32, _mm_max_epi16, _mm_movemask_epi8, _mm_or_si128, _mm_packs_epi16,
+    _mm_packs_epi32, _mm_set_epi16, _mm_set1_epi16, _mm_set1_epi32, _mm_setzero_si128,
+    _mm_shuffle_epi32, _mm_shuffle_ps, _mm_slli_epi16, _mm_srai_epi32, _mm_srli_epi32,
+    _mm_sub_epi16,
 };
 
-// The top sixteen bits of a word are tag and stamp, and nothing but an empty word has none of them set.
-const _: () = assert!(STAMP_SHIFT == 48 && Tag::BITS == 10 && Stamp::PERIOD == 64 && STATE_MEMBER == 0);
+// The top sixteen bits of a word are tag and stamp, and nothing but an empty word has none of them
+// set.
+const _: () =
+    assert!(STAMP_SHIFT == 48 && Tag::BITS == 10 && Stamp::PERIOD == 64 && STATE_MEMBER == 0);
 
 /// The lanes of slots in a mask for two buckets.
 const SLOT_LANES: u32 = 0xFEFE;
@@ -21,18 +24,19 @@ const SLOT_LANES: u32 = 0xFEFE;
 #[derive(Clone, Copy)]
 pub(in crate::raw) struct Look([__m128i; 4]);
 
-// SAFETY, for every block below that calls the processor's own instructions and nothing else: they belong to SSE2, which
-// every x86-64 processor has, and touch no memory.
+// SAFETY, for every block below that calls the processor's own instructions and nothing else: they
+// belong to SSE2, which every x86-64 processor has, and touch no memory.
 
 impl Look {
     #[inline(always)]
     pub(in crate::raw) fn at<B>(bucket: &Bucket<B>) -> Self {
         let (a, b, c, d): (__m128i, __m128i, __m128i, __m128i);
-        // SAFETY: 1. A bucket is 64 bytes at an address that 64 divides. 2. The loads stand for loads of the eight atomic
-        // words, in no particular order. On x86-64 every load is an acquire, and the compiler moves no access to memory
-        // across this block, which may read and write any. 3. Each word is read untorn, since processors read an aligned
-        // half of such a load at once. Were it torn into halves, the halves would be of words that the slot held, and what
-        // is found is loaded again.
+        // SAFETY: 1. A bucket is 64 bytes at an address that 64 divides. 2. The loads stand for
+        // loads of the eight atomic words, in no particular order. On x86-64 every load is an
+        // acquire, and the compiler moves no access to memory across this block, which may read and
+        // write any. 3. Each word is read untorn, since processors read an aligned half of such a
+        // load at once. Were it torn into halves, the halves would be of words that the slot held,
+        // and what is found is loaded again.
         unsafe {
             asm!(
                 "movdqa {a}, [{line}]",
@@ -50,7 +54,8 @@ impl Look {
         Self([a, b, c, d])
     }
 
-    /// One half of each word, four in a register: those that `PICK` picks from two registers, as the instruction has it.
+    /// One half of each word, four in a register: those that `PICK` picks from two registers, as
+    /// the instruction has it.
     #[inline(always)]
     fn halves<const PICK: i32>(self) -> [__m128i; 2] {
         // SAFETY: as above.

@@ -1,9 +1,10 @@
 //! The eagerest reclaimer that keeps the contract of epoch reclamation; models only.
 //!
-//! A deferred function runs at the moment the last guard that existed when it was deferred goes. The books are kept
-//! under a `std` mutex, invisible to the model; the ordering that the contract promises is carried by one
-//! read-modify-write of a modelled atomic in each call. It is stronger than an epoch scheme between two pins, which is
-//! why the models of the count also run on real crossbeam-epoch.
+//! A deferred function runs at the moment the last guard that existed when it was deferred goes.
+//! The books are kept under a `std` mutex, invisible to the model; the ordering that the contract
+//! promises is carried by one read-modify-write of a modelled atomic in each call. It is stronger
+//! than an epoch scheme between two pins, which is why the models of the count also run on real
+//! crossbeam-epoch.
 
 use crate::sync::search;
 #[cfg(sessile_shuttle)]
@@ -94,7 +95,8 @@ impl Shared {
         for (waits_for, _) in &mut books.waiting {
             waits_for.remove(&number);
         }
-        let (ready, waiting) = books.waiting.drain(..).partition(|(waits_for, _)| waits_for.is_empty());
+        let (ready, waiting) =
+            books.waiting.drain(..).partition(|(waits_for, _)| waits_for.is_empty());
         books.waiting = waiting;
         let ready: Vec<(BTreeSet<u64>, Deferred)> = ready;
         ready.into_iter().map(|(_, deferred)| deferred).collect()

@@ -25,7 +25,8 @@ macro_rules! counted {
             #[track_caller]
             pub(crate) fn store(&self, value: $value, ordering: Ordering) {
                 // The sequentially consistent store is an exchange on x86.
-                note(if ordering == Ordering::SeqCst { Kind::ReadModifyWrite } else { Kind::Store });
+                let is_locked = ordering == Ordering::SeqCst;
+                note(if is_locked { Kind::ReadModifyWrite } else { Kind::Store });
                 self.0.store(value, ordering);
             }
 

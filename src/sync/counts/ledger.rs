@@ -1,6 +1,7 @@
 //! What was counted, by its place in the source.
 //!
-//! A thread counts its own accesses, and only inside [`of`]: what leads up to a measurement costs little and is not in it.
+//! A thread counts its own accesses, and only inside [`of`]: what leads up to a measurement costs
+//! little and is not in it.
 #![forbid(unsafe_code)]
 
 use std::cell::RefCell;
@@ -14,7 +15,8 @@ pub enum Kind {
     Load,
     /// Takes it, without waiting.
     Store,
-    /// Takes it and waits until it is there: an exchange or an addition, whether it succeeds or not.
+    /// Takes it and waits until it is there: an exchange or an addition, whether it succeeds or
+    /// not.
     ReadModifyWrite,
     /// Touches no line.
     Fence,
@@ -30,7 +32,8 @@ thread_local! {
     static COUNTS: RefCell<Option<Counts>> = const { RefCell::new(None) };
 }
 
-/// Runs `f` and counts the accesses that this thread makes meanwhile. Inside itself it would begin anew.
+/// Runs `f` and counts the accesses that this thread makes meanwhile. Inside itself it would begin
+/// anew.
 pub fn of<R>(f: impl FnOnce() -> R) -> (R, Counts) {
     let swap = |counts: Option<Counts>| COUNTS.with(|own| own.replace(counts));
     swap(Some(Counts::new()));

@@ -52,7 +52,8 @@ macro_rules! watched {
                 failure: Ordering,
             ) -> Result<$value, $value> {
                 let place = Location::caller();
-                let [success, failure] = weaken::orderings(place, "compare_exchange", [success, failure]);
+                let written = [success, failure];
+                let [success, failure] = weaken::orderings(place, "compare_exchange", written);
                 let _step = self.marks.write();
                 self.word.compare_exchange(from, to, success, failure)
             }
@@ -68,7 +69,8 @@ macro_rules! arithmetic {
             $(
                 #[track_caller]
                 pub(crate) fn $operation(&self, value: $value, ordering: Ordering) -> $value {
-                    let [ordering] = weaken::orderings(Location::caller(), stringify!($operation), [ordering]);
+                    let (place, name) = (Location::caller(), stringify!($operation));
+                    let [ordering] = weaken::orderings(place, name, [ordering]);
                     let _step = self.marks.write();
                     self.word.$operation(value, ordering)
                 }
@@ -81,7 +83,8 @@ macro_rules! arithmetic {
                 fetch: Ordering,
                 mut f: impl FnMut($value) -> Option<$value>,
             ) -> Result<$value, $value> {
-                let [set, fetch] = weaken::orderings(Location::caller(), "fetch_update", [set, fetch]);
+                let (place, written) = (Location::caller(), [set, fetch]);
+                let [set, fetch] = weaken::orderings(place, "fetch_update", written);
                 let mut value = self.word.load(fetch);
                 self.marks.after_load();
                 while let Some(next) = f(value) {

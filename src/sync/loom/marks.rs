@@ -1,10 +1,11 @@
 //! Marks beside a word, so that a search sees every race on it.
 //!
-//! loom 0.7 looks for races with the *last* access to an atomic only. A thread that loads a word before it writes it
-//! thereby hides every earlier load of another thread, and a search can end far too soon (tokio-rs/loom issues 166 and
-//! 392). A mark is touched by each load of one thread and by each write of the others: now the write and the earlier load
-//! meet at the mark. Marks carry no data and order nothing that the word does not; an access and its touches are one step
-//! of the search.
+//! loom 0.7 looks for races with the *last* access to an atomic only. A thread that loads a word
+//! before it writes it thereby hides every earlier load of another thread, and a search can end far
+//! too soon (tokio-rs/loom issues 166 and 392). A mark is touched by each load of one thread and by
+//! each write of the others: now the write and the earlier load meet at the mark. Marks carry no
+//! data and order nothing that the word does not; an access and its touches are one step of the
+//! search.
 
 use crate::sync::search;
 use loom::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -19,7 +20,8 @@ const SEATS: usize = 4;
 #[derive(Debug)]
 pub struct Marks {
     marks: [AtomicU64; SEATS],
-    /// The mark of threads whose thread-local storage is being torn down: nobody can tell which they are.
+    /// The mark of threads whose thread-local storage is being torn down: nobody can tell which
+    /// they are.
     leaving: AtomicU64,
     /// Who has which mark. Invisible to loom: it must not order the threads.
     seated: Mutex<Vec<u64>>,

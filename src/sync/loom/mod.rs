@@ -1,7 +1,8 @@
 //! The model's backend: the same names over loom.
 //!
-//! Every atomic is loom's with two things added: [`marks`], which let the search see all races, and [`weaken`], by which a
-//! run of a model can weaken the ordering of one operation, named by its place in the source.
+//! Every atomic is loom's with two things added: [`marks`], which let the search see all races, and
+//! [`weaken`], by which a run of a model can weaken the ordering of one operation, named by its
+//! place in the source.
 
 mod atomic;
 pub(crate) mod marks;

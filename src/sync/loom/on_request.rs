@@ -1,7 +1,8 @@
-//! Words that a model sees only if it asks for their file: statistics, dates, permits, settings, the registry of threads.
+//! Words that a model sees only if it asks for their file: statistics, dates, permits, settings,
+//! the registry of threads.
 //!
-//! Most models are not about them. Unseen they are the standard library's: they cost no search, and the edges that they would
-//! carry cannot hide that one is missing elsewhere.
+//! Most models are not about them. Unseen they are the standard library's: they cost no search, and
+//! the edges that they would carry cannot hide that one is missing elsewhere.
 
 use crate::sync::search;
 use std::panic::Location;
@@ -78,5 +79,6 @@ on_request! {
     AtomicPtr<T>, *mut T,
     load(ordering: Ordering) -> *mut T;
     store(value: *mut T, ordering: Ordering);
-    compare_exchange(from: *mut T, to: *mut T, success: Ordering, failure: Ordering) -> Result<*mut T, *mut T>;
+    compare_exchange(from: *mut T, to: *mut T, success: Ordering, failure: Ordering)
+        -> Result<*mut T, *mut T>;
 }

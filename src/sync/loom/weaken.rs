@@ -1,8 +1,9 @@
 //! Weakening the ordering of one operation, to see a model fail.
 //!
-//! An operation is named by its place: file, line and column of the method's name. The environment variable
-//! `SESSILE_WEAKEN`, `src/raw/bucket.rs:44:28/0=Acquire`, replaces its first ordering (`/1`: the ordering of failure) by
-//! another; with `SESSILE_SITES` set, [`sites`](search::Search::sites) lists the places that were executed.
+//! An operation is named by its place: file, line and column of the method's name. The environment
+//! variable `SESSILE_WEAKEN`, `src/raw/bucket.rs:44:28/0=Acquire`, replaces its first ordering
+//! (`/1`: the ordering of failure) by another; with `SESSILE_SITES` set,
+//! [`sites`](search::Search::sites) lists the places that were executed.
 
 use crate::sync::search;
 use std::panic::Location;
@@ -35,7 +36,8 @@ pub(super) fn orderings<const N: usize>(
 
 impl Weakening {
     fn is_at(&self, location: &Location<'_>) -> bool {
-        (self.line, self.column) == (location.line(), location.column()) && self.file == location.file()
+        (self.line, self.column) == (location.line(), location.column())
+            && self.file == location.file()
     }
 }
 

@@ -1,9 +1,11 @@
-//! The caches that are kept busy at once: one set, hundreds, thousands, by weight, without a bound, with a second tier.
+//! The caches that are kept busy at once: one set, hundreds, thousands, by weight, without a bound,
+//! with a second tier.
 
 use super::payload::Payload;
 use anyhow::Result;
 use sessile::{
-    Capacity, Context, Hooks, ManualClock, Policy, Session, SessionCache, SessionCacheBuilder, SessionId,
+    Capacity, Context, Hooks, ManualClock, Policy, Session, SessionCache, SessionCacheBuilder,
+    SessionId,
 };
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -12,8 +14,9 @@ use std::time::Duration;
 /// Where every cache's clock starts, in seconds.
 const START: u64 = 1_000_000;
 
-/// ThreadSanitizer does not understand the fence with which `std::sync::Arc` frees, and the library that comes with the
-/// compiler is not built for it. Hooks are held in such an `Arc` by arc-swap; whoever drops the last one would be reported.
+/// ThreadSanitizer does not understand the fence with which `std::sync::Arc` frees, and the library
+/// that comes with the compiler is not built for it. Hooks are held in such an `Arc` by arc-swap;
+/// whoever drops the last one would be reported.
 const HIDES_FENCES: bool = cfg!(crossbeam_sanitize_thread);
 
 /// Payloads that were not whole when they were read.
@@ -40,26 +43,29 @@ pub(super) struct Caches {
 impl Caches {
     pub(super) fn new(payload_bytes: usize) -> Result<Self> {
         let clock = Arc::new(ManualClock::new(START));
-        let build =
-            |name,
-             capacity: Capacity,
-             ids,
-             sizes,
-             change: &dyn Fn(SessionCacheBuilder<Payload>) -> SessionCacheBuilder<Payload>| {
-                let builder = SessionCache::builder().capacity(capacity).clock(Arc::clone(&clock));
-                let cache = change(builder.timeout(Duration::from_secs(3))).build()?;
-                anyhow::Ok(Subject {
-                    name,
-                    cache,
-                    ids,
-                    sizes,
-                    swaps_hooks: name == "resized" && !HIDES_FENCES,
-                })
-            };
+        let build = |name,
+                     capacity: Capacity,
+                     ids,
+                     sizes,
+                     change: &dyn Fn(
+            SessionCacheBuilder<Payload>,
+        ) -> SessionCacheBuilder<Payload>| {
+            let builder = SessionCache::builder().capacity(capacity).clock(Arc::clone(&clock));
+            let cache = change(builder.timeout(Duration::from_secs(3))).build()?;
+            anyhow::Ok(Subject {
+                name,
+                cache,
+                ids,
+                sizes,
+                swaps_hooks: name == "resized" && !HIDES_FENCES,
+            })
+        };
         let total = 500 * payload_bytes.max(1);
         let subjects = vec![
             build("one set", Capacity::Sessions(10), 24, &[], &|builder| builder)?,
-            build("hundreds", Capacity::Sessions(400), 700, &[], &|builder| builder.policy(Policy::Fifo))?,
+            build("hundreds", Capacity::Sessions(400), 700, &[], &|builder| {
+                builder.policy(Policy::Fifo)
+            })?,
             build("thousands", Capacity::Sessions(5_000), 9_000, &[], &|builder| {
                 builder.protect_reused(true)
             })?,
@@ -86,14 +92,20 @@ pub(super) fn watching_hooks() -> Hooks<Payload> {
 }
 
 /// The second tier has a quarter of all sessions.
-fn second_tier(id: &SessionId, context: &Context, payload_bytes: usize) -> Option<Session<Payload>> {
+fn second_tier(
+    id: &SessionId,
+    context: &Context,
+    payload_bytes: usize,
+) -> Option<Session<Payload>> {
     let number = number(id);
     number.is_multiple_of(4).then(|| session(number, *context, payload_bytes))
 }
 
 /// A session with its payload.
 pub(super) fn session(number: u64, context: Context, payload_bytes: usize) -> Session<Payload> {
-    Session::<Payload>::builder(id(number)).context(context).build(Payload::new(number, payload_bytes))
+    Session::<Payload>::builder(id(number))
+        .context(context)
+        .build(Payload::new(number, payload_bytes))
 }
 
 /// The `n`th id.

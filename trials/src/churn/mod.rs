@@ -1,11 +1,12 @@
 //! Every operation of the cache, kept busy, for a sanitizer to watch.
 //!
-//! Threads use seven caches at once (`caches`), read each payload that they meet to its last byte (`payload`), and exit after a
-//! while with handles in hand and retired sessions behind them (`worker`); others take their place. In the end every payload
-//! that was made must have been dropped, and every cache's statistics must add up.
+//! Threads use seven caches at once (`caches`), read each payload that they meet to its last byte
+//! (`payload`), and exit after a while with handles in hand and retired sessions behind them
+//! (`worker`); others take their place. In the end every payload that was made must have been
+//! dropped, and every cache's statistics must add up.
 //!
-//! The trial itself orders as little as it can, so that it hides no race: threads share nothing but the caches, two relaxed
-//! counters and a clock.
+//! The trial itself orders as little as it can, so that it hides no race: threads share nothing but
+//! the caches, two relaxed counters and a clock.
 #![forbid(unsafe_code)]
 
 mod caches;
@@ -85,7 +86,9 @@ pub(crate) fn run(options: &Options) -> Result<Figures> {
                 scope.spawn(move || run_lane(options, lane, caches, done))
             })
             .collect();
-        show_progress(options.operations, &done, || lanes.iter().all(thread::ScopedJoinHandle::is_finished))?;
+        show_progress(options.operations, &done, || {
+            lanes.iter().all(thread::ScopedJoinHandle::is_finished)
+        })?;
         for lane in lanes {
             lane.join().map_err(|_| anyhow::anyhow!("a thread panicked"))?;
         }
@@ -99,7 +102,9 @@ pub(crate) fn run(options: &Options) -> Result<Figures> {
     let figures = Figures {
         operations,
         threads: options.threads,
-        lives: (0..options.threads).map(|lane| lane_calls(options, lane).div_ceil(options.life)).sum(),
+        lives: (0..options.threads)
+            .map(|lane| lane_calls(options, lane).div_ceil(options.life))
+            .sum(),
         seconds,
         operations_per_second: operations as f64 / seconds,
         payloads_made,
@@ -125,7 +130,8 @@ fn lane_calls(options: &Options, lane: u64) -> u64 {
     options.operations / options.threads + u64::from(lane < options.operations % options.threads)
 }
 
-/// One thread after another. Each is joined explicitly: a scope does not wait for what a thread does as it exits.
+/// One thread after another. Each is joined explicitly: a scope does not wait for what a thread
+/// does as it exits.
 fn run_lane(options: &Options, lane: u64, caches: &Caches, done: &AtomicU64) {
     let calls = lane_calls(options, lane);
     for (life, first) in (0..calls).step_by(options.life as usize).enumerate() {
@@ -141,7 +147,9 @@ fn run_lane(options: &Options, lane: u64, caches: &Caches, done: &AtomicU64) {
 }
 
 fn show_progress(operations: u64, done: &AtomicU64, is_over: impl Fn() -> bool) -> Result<()> {
-    let style = ProgressStyle::with_template("{bar:40} {human_pos}/{human_len} operations {per_sec} {eta}")?;
+    let style = ProgressStyle::with_template(
+        "{bar:40} {human_pos}/{human_len} operations {per_sec} {eta}",
+    )?;
     let progress = ProgressBar::new(operations).with_style(style);
     while !is_over() {
         progress.set_position(done.load(Ordering::Relaxed));

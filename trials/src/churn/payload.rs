@@ -32,7 +32,8 @@ impl Payload {
         Self { owner, secret, sum }
     }
 
-    /// Reads every byte. False when it is not the owner's, or not whole: freed, wiped, or never finished.
+    /// Reads every byte. False when it is not the owner's, or not whole: freed, wiped, or never
+    /// finished.
     pub(super) fn is_whole(&self, owner: u64) -> bool {
         self.owner == owner && sum(&self.secret) == self.sum
     }
@@ -54,8 +55,8 @@ pub(super) fn made_and_dropped() -> (u64, u64) {
     (MADE.load(Ordering::Relaxed), dropped)
 }
 
-/// Every word changes the sum: a multiplication by an odd number loses nothing. Word by word, since a sanitizer looks at each
-/// access.
+/// Every word changes the sum: a multiplication by an odd number loses nothing. Word by word, since
+/// a sanitizer looks at each access.
 fn sum(bytes: &[u8]) -> u64 {
     let (words, rest) = bytes.as_chunks();
     let words = words.iter().map(|word| u64::from_le_bytes(*word));

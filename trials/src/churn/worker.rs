@@ -1,4 +1,5 @@
-//! One thread's life: calls by chance on all caches, and a few handles that it leaves behind when it exits.
+//! One thread's life: calls by chance on all caches, and a few handles that it leaves behind when
+//! it exits.
 
 use super::caches::{Caches, Subject, id, session, verify, watching_hooks};
 use super::payload::Payload;
@@ -24,7 +25,8 @@ impl<'c> Worker<'c> {
         Self { caches, random: fastrand::Rng::with_seed(seed), held: Vec::new(), payload_bytes }
     }
 
-    /// Makes so many calls and exits: what its calls retired, and handles it holds, are its leftovers.
+    /// Makes so many calls and exits: what its calls retired, and handles it holds, are its
+    /// leftovers.
     pub(super) fn live(mut self, calls: u64, done: &AtomicU64) {
         let mut reported = 0;
         for call in 1..=calls {
@@ -65,7 +67,8 @@ impl<'c> Worker<'c> {
     }
 
     fn context(&mut self) -> Context {
-        [Context::NONE, Context::from_bytes([1; 32]), Context::from_bytes([2; 32])][self.random.usize(..3)]
+        [Context::NONE, Context::from_bytes([1; 32]), Context::from_bytes([2; 32])]
+            [self.random.usize(..3)]
     }
 
     /// Reads a session and keeps the handle for a while.
@@ -109,7 +112,9 @@ impl<'c> Worker<'c> {
         let view = subject.cache.view(context);
         match self.random.u8(..8) {
             0..3 => {
-                if let Ok(Added::Replaced(old)) = view.add(session(number, context, self.payload_bytes)) {
+                if let Ok(Added::Replaced(old)) =
+                    view.add(session(number, context, self.payload_bytes))
+                {
                     verify(&old);
                 }
             }
@@ -153,7 +158,9 @@ impl<'c> Worker<'c> {
                 cache.clear();
             }
             9_961 => cache.snapshot().iter().for_each(verify),
-            9_962 => cache.view(self.context()).iter().take(40).for_each(|session| verify(&session)),
+            9_962 => {
+                cache.view(self.context()).iter().take(40).for_each(|session| verify(&session))
+            }
             9_963 if self.random.u8(..8) == 0 => {
                 cache.view(self.context()).clear();
             }

@@ -1,9 +1,12 @@
 //! The allocator of this program: the system's, which on demand refuses, looks and weighs.
 //!
-//! - It refuses the n-th allocation of a thread ([`refuse`]), so that each allocation of an operation fails once.
-//! - It looks into each block that is given back for a canary ([`canaries_freed`]), so that a secret that was not wiped is
-//!   found at the only moment at which it is certainly unwanted and still readable.
-//! - It weighs the live blocks of chosen sizes ([`weigh`]), which counts garbage without asking the cache.
+//! - It refuses the n-th allocation of a thread ([`refuse`]), so that each allocation of an
+//!   operation fails once.
+//! - It looks into each block that is given back for a canary ([`canaries_freed`]), so that a
+//!   secret that was not wiped is found at the only moment at which it is certainly unwanted and
+//!   still readable.
+//! - It weighs the live blocks of chosen sizes ([`weigh`]), which counts garbage without asking the
+//!   cache.
 //!
 //! Each costs one load of a flag while it is off.
 
@@ -18,8 +21,9 @@ static ALLOCATOR: Probe = Probe;
 struct Probe;
 
 /// What no block that is given back may hold. Random, so that nothing else looks like it.
-pub(crate) const CANARY: [u8; 16] =
-    [0xC5, 0x1A, 0x9E, 0x77, 0xE3, 0x08, 0xB4, 0x6D, 0x2F, 0xD1, 0x5C, 0x93, 0xF8, 0x41, 0xA6, 0x3B];
+pub(crate) const CANARY: [u8; 16] = [
+    0xC5, 0x1A, 0x9E, 0x77, 0xE3, 0x08, 0xB4, 0x6D, 0x2F, 0xD1, 0x5C, 0x93, 0xF8, 0x41, 0xA6, 0x3B,
+];
 
 #[derive(Clone, Copy)]
 struct Refusal {
@@ -39,14 +43,16 @@ static LIGHTEST: AtomicUsize = AtomicUsize::new(0);
 static HEAVIEST: AtomicUsize = AtomicUsize::new(0);
 static LIVE_BYTES: AtomicIsize = AtomicIsize::new(0);
 
-/// Runs `f` with one allocation of this thread refused, after `passes` others. Also says whether it came to that.
+/// Runs `f` with one allocation of this thread refused, after `passes` others. Also says whether it
+/// came to that.
 pub(crate) fn refuse<R>(passes: usize, tell: fn(), f: impl FnOnce() -> R) -> (R, bool) {
     REFUSAL.set(Some(Refusal { passes, tell }));
     let result = f();
     (result, REFUSAL.take().is_none())
 }
 
-/// Runs `f` and returns how many blocks were given back with a canary in them meanwhile, by any thread.
+/// Runs `f` and returns how many blocks were given back with a canary in them meanwhile, by any
+/// thread.
 pub(crate) fn canaries_freed<R>(f: impl FnOnce() -> R) -> (R, u64) {
     let before = CANARIES.load(Ordering::SeqCst);
     IS_LOOKING.store(true, Ordering::SeqCst);
@@ -55,8 +61,12 @@ pub(crate) fn canaries_freed<R>(f: impl FnOnce() -> R) -> (R, u64) {
     (result, CANARIES.load(Ordering::SeqCst) - before)
 }
 
-/// Runs `f` while live blocks of these sizes are weighed. `f` gets a function that tells how many bytes were added since.
-pub(crate) fn weigh<R>(sizes: RangeInclusive<usize>, f: impl FnOnce(&(dyn Fn() -> isize + Sync)) -> R) -> R {
+/// Runs `f` while live blocks of these sizes are weighed. `f` gets a function that tells how many
+/// bytes were added since.
+pub(crate) fn weigh<R>(
+    sizes: RangeInclusive<usize>,
+    f: impl FnOnce(&(dyn Fn() -> isize + Sync)) -> R,
+) -> R {
     LIGHTEST.store(*sizes.start(), Ordering::SeqCst);
     HEAVIEST.store(*sizes.end(), Ordering::SeqCst);
     IS_WEIGHING.store(true, Ordering::SeqCst);
@@ -93,8 +103,8 @@ impl Probe {
         }
     }
 
-    /// Counts the block if it holds a canary, and then clears it: a later block at the same place, of which not every byte
-    /// is written, would show it again.
+    /// Counts the block if it holds a canary, and then clears it: a later block at the same place,
+    /// of which not every byte is written, would show it again.
     ///
     /// # Safety
     /// `memory` is a live block of `size` bytes that nobody else uses.
@@ -102,10 +112,12 @@ impl Probe {
     unsafe fn look(memory: *mut u8, size: usize) {
         let mut matched = 0;
         for at in 0..size {
-            // SAFETY: within the block. Volatile, because the compiler may think that nobody reads a block that is freed.
+            // SAFETY: within the block. Volatile, because the compiler may think that nobody reads
+            // a block that is freed.
             let byte = unsafe { memory.add(at).read_volatile() };
             matched = match byte {
-                // The canary's first byte occurs in it once, so a mismatch starts over with no prefix kept.
+                // The canary's first byte occurs in it once, so a mismatch starts over with no
+                // prefix kept.
                 _ if byte == CANARY[matched] => matched + 1,
                 _ => usize::from(byte == CANARY[0]),
             };
@@ -119,8 +131,9 @@ impl Probe {
     }
 }
 
-// SAFETY: every call is refused, as an allocator may, or passed on to the system's allocator unchanged. The provided
-// `realloc` copies through `alloc` and `dealloc`, so that a block that moved is looked at too.
+// SAFETY: every call is refused, as an allocator may, or passed on to the system's allocator
+// unchanged. The provided `realloc` copies through `alloc` and `dealloc`, so that a block that
+// moved is looked at too.
 unsafe impl GlobalAlloc for Probe {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         if Self::is_refused() {
@@ -181,7 +194,10 @@ mod tests {
             assert!(refused);
             assert_eq!(sizes.iter().position(|granted| !granted), Some(passes));
         }
-        assert!(!refuse(1, || (), || drop(black_box(Box::new(1)))).1, "one allocation is fewer than two");
+        assert!(
+            !refuse(1, || (), || drop(black_box(Box::new(1)))).1,
+            "one allocation is fewer than two"
+        );
     }
 
     #[test]

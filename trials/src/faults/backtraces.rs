@@ -1,7 +1,8 @@
 //! Where in the source a child process was when its allocation was refused.
 //!
-//! The child may be aborted the moment after, and naming its frames would cost it a tenth of a second. So it prints where
-//! its return addresses lie relative to a function of the program, and the parent, which runs the same program, names them.
+//! The child may be aborted the moment after, and naming its frames would cost it a tenth of a
+//! second. So it prints where its return addresses lie relative to a function of the program, and
+//! the parent, which runs the same program, names them.
 #![forbid(unsafe_code)]
 
 use std::ffi::c_void;
@@ -40,7 +41,10 @@ pub(crate) fn innermost(offsets: &[isize], crates: &[&str]) -> Option<Site> {
     for &offset in offsets {
         let address = anchor().wrapping_add_signed(offset) as *mut c_void;
         backtrace::resolve(address, |symbol| {
-            let file = symbol.filename().map(|path| path.to_string_lossy().into_owned()).unwrap_or_default();
+            let file = symbol
+                .filename()
+                .map(|path| path.to_string_lossy().into_owned())
+                .unwrap_or_default();
             let krate = crates.iter().find(|krate| is_of(&file, krate));
             if let (None, Some(krate)) = (&site, krate) {
                 let place = format!("{}:{}", shortened(&file, krate), symbol.lineno().unwrap_or(0));
@@ -57,7 +61,8 @@ pub(crate) fn innermost(offsets: &[isize], crates: &[&str]) -> Option<Site> {
     site
 }
 
-/// Whether a source file belongs to a crate: `…/NAME-VERSION/src/…` of a registry, or our own `…/src/…`.
+/// Whether a source file belongs to a crate: `…/NAME-VERSION/src/…` of a registry, or our own
+/// `…/src/…`.
 fn is_of(file: &str, krate: &str) -> bool {
     if krate == "sessile" {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().map(|root| root.join("src"));
@@ -85,13 +90,19 @@ mod tests {
             "/home/me/registry/src/index/crossbeam-epoch-0.9.21/src/internal.rs",
             "crossbeam-epoch"
         ));
-        assert!(!is_of("/home/me/registry/src/index/crossbeam-epoch-0.9.21/src/internal.rs", "sessile"));
+        assert!(!is_of(
+            "/home/me/registry/src/index/crossbeam-epoch-0.9.21/src/internal.rs",
+            "sessile"
+        ));
         assert!(!is_of("/rustc/0123/library/alloc/src/vec/mod.rs", "sessile"));
     }
 
     #[test]
     fn a_place_is_named_without_the_machine() {
-        assert_eq!(shortened("/home/me/sessile/src/reclaim/limbo.rs", "sessile"), "src/reclaim/limbo.rs");
+        assert_eq!(
+            shortened("/home/me/sessile/src/reclaim/limbo.rs", "sessile"),
+            "src/reclaim/limbo.rs"
+        );
         let file = "/home/me/registry/src/index/crossbeam-epoch-0.9.21/src/internal.rs";
         assert_eq!(shortened(file, "crossbeam-epoch"), "crossbeam-epoch/src/internal.rs");
     }

@@ -1,8 +1,9 @@
-//! How long a removed secret stays in memory: from the return of the removal to the wiping of the payload.
+//! How long a removed secret stays in memory: from the return of the removal to the wiping of the
+//! payload.
 //!
-//! Three situations: threads that work on, a thread that goes idle after it removed while another works on, and a cache that
-//! falls idle and is told to collect. The payload notes the time when its drop has wiped it. A payload that was wiped before
-//! the removal returned waited for nothing.
+//! Three situations: threads that work on, a thread that goes idle after it removed while another
+//! works on, and a cache that falls idle and is told to collect. The payload notes the time when
+//! its drop has wiped it. A payload that was wiped before the removal returned waited for nothing.
 #![forbid(unsafe_code)]
 
 use super::outcome::{Delays, Figures, Outcome, WipeFigures};
@@ -50,7 +51,8 @@ impl Times {
     }
 }
 
-/// A secret that says when it was wiped. Fields are dropped in their order: first wiped, then noted.
+/// A secret that says when it was wiped. Fields are dropped in their order: first wiped, then
+/// noted.
 struct Timed {
     _secret: Secret,
     _note: Note,
@@ -167,8 +169,10 @@ fn idle_threads(time: Duration) -> Result<Vec<Arc<Times>>> {
                 thread::scope(|scope| {
                     let idle = |nth: usize| {
                         let keys = 10_000 + 1000 * nth as u64..;
-                        let mine: Vec<_> =
-                            keys.take(removals[nth]).map(|number| remove_one(&cache, number)).collect();
+                        let mine: Vec<_> = keys
+                            .take(removals[nth])
+                            .map(|number| remove_one(&cache, number))
+                            .collect();
                         let start = Instant::now();
                         while start.elapsed() < PATIENCE && !mine.iter().all(|one| one.is_wiped()) {
                             thread::sleep(Duration::from_micros(200));
@@ -212,7 +216,10 @@ mod tests {
         let cache = SessionCache::new(10).unwrap();
         let times = Arc::new(Times::default());
         let held = session(1, Some(Arc::clone(&times)));
-        assert!(cache.add(held.clone()).is_ok_and(|added| added.changed()) && cache.remove_id(&held.id()));
+        assert!(
+            cache.add(held.clone()).is_ok_and(|added| added.changed())
+                && cache.remove_id(&held.id())
+        );
         cache.collect();
         assert_eq!(times.delay(), None);
         drop(held);
@@ -233,6 +240,8 @@ mod tests {
         let mut delays = Histogram::new(3).unwrap();
         (1..=100).for_each(|n| delays.record(n * 1_000_000).unwrap());
         let told = milliseconds(&delays);
-        assert!((told.p50 - 50.0).abs() < 0.1 && (told.max - 100.0).abs() < 0.2 && told.samples == 100);
+        assert!(
+            (told.p50 - 50.0).abs() < 0.1 && (told.max - 100.0).abs() < 0.2 && told.samples == 100
+        );
     }
 }

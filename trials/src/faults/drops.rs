@@ -1,4 +1,5 @@
-//! Payloads whose drop does more than to free: it panics, it uses the cache again, it ends another cache.
+//! Payloads whose drop does more than to free: it panics, it uses the cache again, it ends another
+//! cache.
 #![forbid(unsafe_code)]
 
 use super::outcome::{Figures, Outcome};
@@ -78,7 +79,8 @@ const DEPTH_MAX: u32 = 3;
 impl Doer {
     fn session(number: u64, deed: Deed, cache: &Weak<Cache>, books: &Arc<Books>) -> Session<Self> {
         books.made.fetch_add(1, Ordering::Relaxed);
-        let other = (deed == Deed::EndOtherCache).then(|| Self::other_cache(cache, books)).flatten();
+        let other =
+            (deed == Deed::EndOtherCache).then(|| Self::other_cache(cache, books)).flatten();
         let (cache, books) = (cache.clone(), Arc::clone(books));
         Session::new(id(number), Self { number, deed, cache, books, other })
     }
@@ -99,7 +101,12 @@ impl Doer {
             Deed::Get => drop(cache.get(&key)),
             Deed::Read => _ = cache.read(&key, |found| found.number),
             Deed::Add => {
-                drop(cache.add(Self::session(self.number + 1, Deed::Nothing, &self.cache, &self.books)));
+                drop(cache.add(Self::session(
+                    self.number + 1,
+                    Deed::Nothing,
+                    &self.cache,
+                    &self.books,
+                )));
             }
             Deed::Take => drop(cache.take(&key)),
             Deed::RemoveId => _ = cache.remove_id(&key),
@@ -200,7 +207,8 @@ fn attempt(deed: Deed, way: &Way, every: u64) -> Result<()> {
     // The caller's own last handle panics at the caller, between two operations.
     let at_caller = catch_unwind(AssertUnwindSafe(|| way.1(&cache, &clock, &make)));
     ensure!(at_caller.is_ok() || deed == Deed::Panic, "a panic out of nowhere");
-    // What a drop removes in the middle of a collection is left to the next one: at worst one session each time.
+    // What a drop removes in the middle of a collection is left to the next one: at worst one
+    // session each time.
     let mut rounds = 0;
     while cache.stats().garbage.sessions > 0 && rounds < 10 * CAPACITY {
         cache.collect();
@@ -213,15 +221,21 @@ fn attempt(deed: Deed, way: &Way, every: u64) -> Result<()> {
     drop((make, cache));
     let alive = books.made.load(Ordering::SeqCst) - books.freed.load(Ordering::SeqCst);
     ensure!(alive == 0, "{alive} payloads outlive the cache");
-    let (did, panicked) = (books.done.load(Ordering::SeqCst), books.panicked.load(Ordering::SeqCst));
+    let (did, panicked) =
+        (books.done.load(Ordering::SeqCst), books.panicked.load(Ordering::SeqCst));
     ensure!(did + panicked > 0, "no payload did its deed");
     Ok(())
 }
 
-/// Every payload that left was dropped, whatever the others did, and every panic in a deferred drop was counted.
+/// Every payload that left was dropped, whatever the others did, and every panic in a deferred drop
+/// was counted.
 fn ensure_accounts(books: &Books, cache: &Cache, stored: u64) -> Result<()> {
-    let nested: u64 =
-        cache.snapshot().iter().filter_map(|one| one.other.as_ref()).map(|other| other.len() as u64).sum();
+    let nested: u64 = cache
+        .snapshot()
+        .iter()
+        .filter_map(|one| one.other.as_ref())
+        .map(|other| other.len() as u64)
+        .sum();
     let alive = books.made.load(Ordering::SeqCst) - books.freed.load(Ordering::SeqCst);
     let expected = stored + nested;
     ensure!(alive >= expected, "{alive} alive, {expected} stored");

@@ -1,11 +1,12 @@
 //! A wall of ids: what a peer who chooses ids can do to the others.
 //!
-//! The hash is keyed, so from outside no ids can be chosen that share a set. Two floods remain. Ids that are alike, as misses and
-//! as adds, must cost what random ids cost. And one id in many contexts, which are compared and not hashed, does share a set: its
-//! lookups must stay bounded by the fourteen slots of a set, and the others' sessions must stay.
+//! The hash is keyed, so from outside no ids can be chosen that share a set. Two floods remain. Ids
+//! that are alike, as misses and as adds, must cost what random ids cost. And one id in many
+//! contexts, which are compared and not hashed, does share a set: its lookups must stay bounded by
+//! the fourteen slots of a set, and the others' sessions must stay.
 //!
-//! Times are p99 of single calls. Both kinds are timed in turns, and the ratio is the median over the rounds, so that a
-//! disturbance from outside strikes both or is outvoted.
+//! Times are p99 of single calls. Both kinds are timed in turns, and the ratio is the median over
+//! the rounds, so that a disturbance from outside strikes both or is outvoted.
 #![forbid(unsafe_code)]
 
 use super::outcome::{Figures, Outcome};
@@ -38,7 +39,9 @@ const KINDS: [Kind; 8] = [
     ("equal prefixes", |n| [&[0xAB; 24][..], &n.to_be_bytes()].concat()),
     ("equal suffixes", |n| [&n.to_le_bytes()[..], &[0xCD; 24]].concat()),
     ("multiples of a power of two", |n| [&(n << 40).to_le_bytes()[..], &[0; 24]].concat()),
-    ("one counter in both halves", |n| [&[0; 8][..], &n.to_le_bytes(), &[0; 8], &n.to_le_bytes()].concat()),
+    ("one counter in both halves", |n| {
+        [&[0; 8][..], &n.to_le_bytes(), &[0; 8], &n.to_le_bytes()].concat()
+    }),
     ("differences that cancel out", |n| {
         [&n.to_le_bytes()[..], &[0; 8], &(!n).to_le_bytes(), &[0; 8]].concat()
     }),
@@ -103,7 +106,12 @@ fn alike() -> Result<Outcome> {
             }
             ensure_whole(&cache)?;
             let expected = distinct.min(CAPACITY) * 995 / 1000;
-            ensure!(cache.len() >= expected, "{} of {} stored", cache.len(), distinct.min(CAPACITY));
+            ensure!(
+                cache.len() >= expected,
+                "{} of {} stored",
+                cache.len(),
+                distinct.min(CAPACITY)
+            );
             // What of a cache full of random ids is found as fast as what of one full of these?
             let (other, _) = full_of(&random)?;
             let get_alike = |id: &SessionId| drop(black_box(cache.get(black_box(id))));
@@ -147,15 +155,18 @@ fn one_id() -> Result<Outcome> {
         outcome.attempt(format_args!("beside {stored} others"), || {
             let (cache, others) = full()?;
             others[stored..CAPACITY].iter().for_each(|id| _ = cache.remove_id(id));
-            let before = others[..stored].iter().filter(|id| cache.read(id, |_| ()).is_some()).count();
+            let before =
+                others[..stored].iter().filter(|id| cache.read(id, |_| ()).is_some()).count();
             for n in 0..1000 {
                 drop(cache.add(Session::<u64>::builder(wall).context(context(n)).build(n)));
-                let same = (0..=n).rev().take(30).filter(|&n| cache.view(context(n)).get(&wall).is_some());
+                let same =
+                    (0..=n).rev().take(30).filter(|&n| cache.view(context(n)).get(&wall).is_some());
                 ensure!((1..=SET).contains(&same.count()), "after {n} contexts");
             }
             let walls = cache.iter().filter(|one| one.id() == wall).count();
             ensure!((1..=SET).contains(&walls), "{walls} sessions with one id");
-            let after = others[..stored].iter().filter(|id| cache.read(id, |_| ()).is_some()).count();
+            let after =
+                others[..stored].iter().filter(|id| cache.read(id, |_| ()).is_some()).count();
             let lost = before - after;
             // In a full cache each of the fourteen needs somebody's permit, wherever it is stored.
             ensure!(lost <= 2 * SET, "{lost} of the others' sessions are lost");
@@ -176,7 +187,8 @@ fn one_id() -> Result<Outcome> {
             cache.stats().context_misses - before == (ROUNDS * CALLS_PER_ROUND) as u64,
             "not all met the wall"
         );
-        // The same again beside one absent id over and over, whose set is in the processor's cache as the wall's is.
+        // The same again beside one absent id over and over, whose set is in the processor's cache
+        // as the wall's is.
         let hot = vec![absent[0]; absent.len()];
         hot_ratio = ratio_of_p99(&walls, &hot, |id| drop(black_box(cache.get(black_box(id)))))?;
         ensure_ratio(ratio)
@@ -187,7 +199,11 @@ fn one_id() -> Result<Outcome> {
     Ok(outcome)
 }
 
-fn ratio_of_p99(flood: &[SessionId], usual: &[SessionId], call: impl Fn(&SessionId)) -> Result<f64> {
+fn ratio_of_p99(
+    flood: &[SessionId],
+    usual: &[SessionId],
+    call: impl Fn(&SessionId),
+) -> Result<f64> {
     ratio_between(flood, &call, usual, &call)
 }
 
@@ -219,7 +235,10 @@ fn part(ids: &[SessionId], round: usize) -> impl Iterator<Item = &SessionId> {
     ids.iter().cycle().skip(round * CALLS_PER_ROUND % ids.len()).take(CALLS_PER_ROUND)
 }
 
-fn p99_nanoseconds<'i>(ids: impl Iterator<Item = &'i SessionId>, call: impl Fn(&SessionId)) -> Result<u64> {
+fn p99_nanoseconds<'i>(
+    ids: impl Iterator<Item = &'i SessionId>,
+    call: impl Fn(&SessionId),
+) -> Result<u64> {
     let mut histogram = Histogram::<u64>::new(3)?;
     for id in ids {
         let start = Instant::now();

@@ -1,9 +1,10 @@
 //! `fork` after use.
 //!
-//! The README promises: after `fork` without `exec` a child must not use a cache that the parent's *other threads* were using.
-//! So a child of a process with threads may only end or execute another program, and the parent must not notice; and a child of
-//! a process with one thread may use the cache as the parent may. The latter needs a process without threads: this program
-//! again, as a child of its own that forks further.
+//! The README promises: after `fork` without `exec` a child must not use a cache that the parent's
+//! *other threads* were using. So a child of a process with threads may only end or execute another
+//! program, and the parent must not notice; and a child of a process with one thread may use the
+//! cache as the parent may. The latter needs a process without threads: this program again, as a
+//! child of its own that forks further.
 
 use super::outcome::{Figures, Outcome};
 use super::payload::{Ledger, Payload};
@@ -56,7 +57,10 @@ fn from_threads(time: Duration) -> Result<Outcome> {
             })?;
             ensure_whole(&cache)?;
             ensure_reclaimed(&cache)?;
-            ensure!(ledger.alive() == cache.len() as u64 && ledger.wrong() == 0, "payloads were lost");
+            ensure!(
+                ledger.alive() == cache.len() as u64 && ledger.wrong() == 0,
+                "payloads were lost"
+            );
             Ok(())
         });
     });
@@ -78,7 +82,9 @@ fn from_one_thread() -> Result<Outcome> {
             match said {
                 Some("held") => Ok(()),
                 Some(error) => bail!("{error}"),
-                None => bail!("{}, {}", output.status, String::from_utf8_lossy(&output.stderr).trim()),
+                None => {
+                    bail!("{}, {}", output.status, String::from_utf8_lossy(&output.stderr).trim())
+                }
             }
         });
     }
@@ -187,11 +193,13 @@ fn use_up(cache: &Cache, ledger: &Arc<Ledger>) -> Result<()> {
 
 /// Runs `f` in a child process and returns how that ended: its exit code, or 128 and the signal.
 fn in_child(f: impl FnOnce() -> i32) -> Result<i32> {
-    // SAFETY: `fork` has no precondition. In a process with threads the callers' `f` does nothing that needs a lock or memory.
+    // SAFETY: `fork` has no precondition. In a process with threads the callers' `f` does nothing
+    // that needs a lock or memory.
     match unsafe { libc::fork() } {
         -1 => Err(io::Error::last_os_error()).context("cannot fork"),
         0 => {
-            // SAFETY: both are async-signal-safe; `_exit` runs no destructor and flushes nothing, which belongs to the parent.
+            // SAFETY: both are async-signal-safe; `_exit` runs no destructor and flushes nothing,
+            // which belongs to the parent.
             unsafe {
                 libc::alarm(ALARM_SECONDS);
                 libc::_exit(f())
@@ -228,6 +236,7 @@ mod tests {
         assert_eq!(in_child(|| 7).unwrap(), 7);
         assert_eq!(in_child(execute_true).unwrap(), 0);
         // SAFETY: kills the child alone.
-        assert_eq!(in_child(|| unsafe { libc::raise(libc::SIGKILL) }).unwrap(), 128 + libc::SIGKILL);
+        let killed = in_child(|| unsafe { libc::raise(libc::SIGKILL) });
+        assert_eq!(killed.unwrap(), 128 + libc::SIGKILL);
     }
 }

@@ -1,8 +1,9 @@
 //! Hooks that do what hooks may do: call every operation, end caches, be replaced while they run.
 //!
-//! That a hook may panic is the business of `panics`. The last handle of the cache whose hook runs cannot be dropped by
-//! that hook: its caller borrows the cache. But a hook, or the closure of `read`, may drop the last handle of every other
-//! cache, and the hook's own handle, which `set_hooks` may drop while the hook runs.
+//! That a hook may panic is the business of `panics`. The last handle of the cache whose hook runs
+//! cannot be dropped by that hook: its caller borrows the cache. But a hook, or the closure of
+//! `read`, may drop the last handle of every other cache, and the hook's own handle, which
+//! `set_hooks` may drop while the hook runs.
 #![forbid(unsafe_code)]
 
 use super::outcome::{Figures, Outcome};
@@ -32,7 +33,9 @@ const OPERATIONS: [Operation; 17] = [
     ("get of nothing", |cache, _, number| drop(cache.get(&id(1000 + number)))),
     ("read", |cache, _, number| _ = cache.read(&id(number), |found| found.number())),
     ("take", |cache, _, number| drop(cache.take(&id(number)))),
-    ("remove", |cache, _, number| drop(cache.get(&id(number)).inspect(|found| _ = cache.remove(found)))),
+    ("remove", |cache, _, number| {
+        drop(cache.get(&id(number)).inspect(|found| _ = cache.remove(found)))
+    }),
     ("remove_id", |cache, _, number| _ = cache.remove_id(&id(number))),
     ("flush_expired", |cache, _, _| _ = cache.flush_expired_at(START + 1)),
     ("clear", |cache, _, _| _ = cache.clear()),
@@ -40,7 +43,9 @@ const OPERATIONS: [Operation; 17] = [
     ("set_capacity", |cache, _, number| _ = cache.set_capacity(CAPACITY + (number % 3) as usize)),
     ("len", |cache, _, _| _ = cache.len()),
     ("snapshot", |cache, _, _| drop(cache.snapshot())),
-    ("view", |cache, ledger, number| drop(cache.view(sessile::Context::NONE).add(ledger.session(number)))),
+    ("view", |cache, ledger, number| {
+        drop(cache.view(sessile::Context::NONE).add(ledger.session(number)))
+    }),
     ("stats", |cache, _, _| _ = cache.stats()),
     ("collect", |cache, _, _| cache.collect()),
     ("set_mode", |cache, _, _| cache.set_mode(Mode::default())),
@@ -84,7 +89,10 @@ fn reentering(time: Duration) -> Outcome {
 }
 
 /// A cache whose one hook runs `act`, with the number of times that it ran.
-fn hooked(hook: &str, act: impl Fn(u64) + Send + Sync + 'static) -> Result<(Cache, Arc<AtomicU64>)> {
+fn hooked(
+    hook: &str,
+    act: impl Fn(u64) + Send + Sync + 'static,
+) -> Result<(Cache, Arc<AtomicU64>)> {
     let calls = Arc::new(AtomicU64::new(0));
     let counter = Arc::clone(&calls);
     let act = move |number: u64| {
@@ -125,7 +133,12 @@ fn reenter(hook: &'static str, operation: fn(&Cache, &Arc<Ledger>, u64)) -> Resu
     ensure!(calls.load(Ordering::Relaxed) > 0, "the hook was never called");
     ensure_whole(&cache)?;
     ensure_reclaimed(&cache)?;
-    ensure!(ledger.alive() == cache.len() as u64, "{} alive, {} stored", ledger.alive(), cache.len());
+    ensure!(
+        ledger.alive() == cache.len() as u64,
+        "{} alive, {} stored",
+        ledger.alive(),
+        cache.len()
+    );
     drop(cache);
     ensure!(ledger.alive() == 0 && ledger.wrong() == 0, "{} payloads are left", ledger.alive());
     Ok(())
@@ -171,7 +184,8 @@ fn end_another(hook: &'static str) -> Result<()> {
     Ok(())
 }
 
-/// The hook owns a handle of its own cache, a cycle that it breaks by replacing itself; then the caller's is the last.
+/// The hook owns a handle of its own cache, a cycle that it breaks by replacing itself; then the
+/// caller's is the last.
 fn end_own(hook: &'static str) -> Result<()> {
     let ledger = Arc::new(Ledger::default());
     let own: Arc<Mutex<Option<Arc<Cache>>>> = Arc::default();
@@ -207,7 +221,8 @@ fn end_in_read() -> Result<()> {
     ensure_whole(&cache)
 }
 
-/// Two threads use a cache and drop their handles; whichever is last ends it, perhaps in the middle of its payloads' drops.
+/// Two threads use a cache and drop their handles; whichever is last ends it, perhaps in the middle
+/// of its payloads' drops.
 fn end_by_two() -> Result<()> {
     let ledger = Arc::new(Ledger::default());
     let cache = Arc::new(full(&ledger)?);
@@ -220,7 +235,11 @@ fn end_by_two() -> Result<()> {
         let its = Arc::clone(&cache);
         ended(vec![scope.spawn(|| work(its)), scope.spawn(|| work(cache))])
     });
-    ensure!(ledger.alive() == 0 && ledger.wrong() == 0, "{} payloads outlive the cache", ledger.alive());
+    ensure!(
+        ledger.alive() == 0 && ledger.wrong() == 0,
+        "{} payloads outlive the cache",
+        ledger.alive()
+    );
     Ok(())
 }
 
@@ -259,7 +278,8 @@ impl Drop for Shift {
     }
 }
 
-/// All hooks are replaced over and over: each event is told once, to the old ones or to the new, and the old ones go.
+/// All hooks are replaced over and over: each event is told once, to the old ones or to the new,
+/// and the old ones go.
 fn replaced(time: Duration) -> Outcome {
     let mut outcome = Outcome::new("hooks: replaced while they run");
     repeat(time, |_| outcome.attempt("replacement", try_replaced));
@@ -291,7 +311,11 @@ fn try_replaced() -> Result<()> {
     let heard: Vec<_> = told.iter().map(|count| count.load(Ordering::SeqCst)).collect();
     ensure!(heard == happened, "told {heard:?} of {happened:?}");
     ensure!(happened.iter().all(|&events| events > 0), "nothing happened: {happened:?}");
-    ensure!(on_duty.load(Ordering::SeqCst) == 1, "{} sets of hooks live", on_duty.load(Ordering::SeqCst));
+    ensure!(
+        on_duty.load(Ordering::SeqCst) == 1,
+        "{} sets of hooks live",
+        on_duty.load(Ordering::SeqCst)
+    );
     ensure_whole(&cache)?;
     drop(cache);
     ensure!(on_duty.load(Ordering::SeqCst) == 0, "hooks outlive their cache");

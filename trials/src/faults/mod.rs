@@ -1,9 +1,9 @@
 //! `trials faults`: injects faults into the cache and checks that nothing is lost.
 //!
-//! One file per family of faults. A family makes *attempts*: each injects one fault and then checks everything that the
-//! cache promises about it. The table and the figures say how many attempts were made and how many of them held. What the
-//! families share: `outcome` (attempts and figures), `allocator` (the program's allocator, which can refuse, look and
-//! weigh), `payload`, `support`.
+//! One file per family of faults. A family makes *attempts*: each injects one fault and then checks
+//! everything that the cache promises about it. The table and the figures say how many attempts
+//! were made and how many of them held. What the families share: `outcome` (attempts and figures),
+//! `allocator` (the program's allocator, which can refuse, look and weigh), `payload`, `support`.
 
 mod allocation;
 mod allocator;
@@ -48,8 +48,8 @@ const FAMILIES: [Family; 10] = [
 
 #[derive(Debug, Args)]
 pub(crate) struct Options {
-    /// Runs one family only: stall, panics, threads, drops, hooks, allocation, flood, fork, wipe or delay. May be given
-    /// several times.
+    /// Runs one family only: stall, panics, threads, drops, hooks, allocation, flood, fork, wipe or
+    /// delay. May be given several times.
     #[arg(long, value_name = "NAME")]
     only: Vec<String>,
     /// Seconds for which a family repeats its attempts; each is made at least once.
@@ -63,7 +63,9 @@ pub(crate) struct Options {
 pub(crate) fn run(options: &Options) -> Result<Figures> {
     match options.child.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         [] => run_families(options),
-        ["allocation", case, first] => allocation::child(case, first.parse()?).map(|()| Figures::default()),
+        ["allocation", case, first] => {
+            allocation::child(case, first.parse()?).map(|()| Figures::default())
+        }
         ["fork"] => fork::child().map(|()| Figures::default()),
         _ => bail!("no such child: {}", options.child.join(" ")),
     }
@@ -72,10 +74,15 @@ pub(crate) fn run(options: &Options) -> Result<Figures> {
 fn run_families(options: &Options) -> Result<Figures> {
     for name in &options.only {
         let names: Vec<_> = FAMILIES.iter().map(|family| family.name).collect();
-        ensure!(names.contains(&name.as_str()), "no family {name:?}; there are {}", names.join(", "));
+        ensure!(
+            names.contains(&name.as_str()),
+            "no family {name:?}; there are {}",
+            names.join(", ")
+        );
     }
-    let is_chosen =
-        |family: &&Family| options.only.is_empty() || options.only.iter().any(|name| name == family.name);
+    let is_chosen = |family: &&Family| {
+        options.only.is_empty() || options.only.iter().any(|name| name == family.name)
+    };
     let chosen: Vec<_> = FAMILIES.iter().filter(is_chosen).collect();
     let started = Instant::now();
     let bar = ProgressBar::new(chosen.len() as u64)

@@ -103,8 +103,12 @@ pub(crate) struct Figures {
 impl Figures {
     /// An error when anything did not hold.
     pub(crate) fn verdict(&self) -> Result<()> {
-        let failed: Vec<_> =
-            self.faults.iter().filter(|outcome| !outcome.holds()).map(|outcome| outcome.name).collect();
+        let failed: Vec<_> = self
+            .faults
+            .iter()
+            .filter(|outcome| !outcome.holds())
+            .map(|outcome| outcome.name)
+            .collect();
         ensure!(failed.is_empty(), "did not hold: {}", failed.join(", "));
         if let Some(garbage) = &self.garbage {
             let (most, limit) = (garbage.max_bytes_seen, garbage.limit_bytes);
@@ -122,9 +126,15 @@ impl Figures {
             outcome.failures.iter().for_each(|failure| println!("    failed: {failure}"));
         }
         if let Some(garbage) = &self.garbage {
-            println!("garbage: limit {} bytes, most seen {}", garbage.limit_bytes, garbage.max_bytes_seen);
+            println!(
+                "garbage: limit {} bytes, most seen {}",
+                garbage.limit_bytes, garbage.max_bytes_seen
+            );
             for one in &garbage.workloads {
-                println!("    {:<26} {} threads: {:>9} bytes", one.name, one.threads, one.max_bytes_seen);
+                println!(
+                    "    {:<26} {} threads: {:>9} bytes",
+                    one.name, one.threads, one.max_bytes_seen
+                );
             }
         }
         if let Some(wipe) = &self.wipe_ms {
@@ -136,7 +146,9 @@ impl Figures {
             ];
             for (name, one) in parts {
                 let Delays { p50, p99, max, samples } = one;
-                println!("{name:<20} p50 {p50:.3}  p99 {p99:.3}  max {max:.3}  ({samples} samples)");
+                println!(
+                    "{name:<20} p50 {p50:.3}  p99 {p99:.3}  max {max:.3}  ({samples} samples)"
+                );
             }
         }
         println!("{:.1} s", self.seconds);
@@ -166,7 +178,10 @@ mod tests {
 
     #[test]
     fn the_verdict_minds_the_garbage_and_wants_attempts() {
-        assert!(figures(Outcome::new("none"), 0).verdict().is_err(), "nothing tried is nothing shown");
+        assert!(
+            figures(Outcome::new("none"), 0).verdict().is_err(),
+            "nothing tried is nothing shown"
+        );
         for (most, holds) in [(100, true), (101, false)] {
             let mut outcome = Outcome::new("one");
             outcome.attempt("holds", || Ok(()));

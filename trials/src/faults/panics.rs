@@ -1,12 +1,16 @@
-//! Threads that a panic ends in mid-operation, at each point at which user code runs, while other threads churn.
+//! Threads that a panic ends in mid-operation, at each point at which user code runs, while other
+//! threads churn.
 //!
-//! The panic is lit for the victim's thread alone and burns at its `k`th pass of the point, for k = 0, 1, 2. The thread dies
-//! of it. Afterwards table, counts and payloads must be whole, and the cache must work on.
+//! The panic is lit for the victim's thread alone and burns at its `k`th pass of the point, for k =
+//! 0, 1, 2. The thread dies of it. Afterwards table, counts and payloads must be whole, and the
+//! cache must work on.
 #![forbid(unsafe_code)]
 
 use super::outcome::{Figures, Outcome};
 use super::payload::{Ledger, Payload};
-use super::support::{Fuse, Injected, Point, START, disturbed, ensure_reclaimed, ensure_whole, id, repeat};
+use super::support::{
+    Fuse, Injected, Point, START, disturbed, ensure_reclaimed, ensure_whole, id, repeat,
+};
 use anyhow::{Result, ensure};
 use sessile::{Clock, Session, SessionCache, Timestamp};
 use std::collections::BTreeMap;
@@ -133,7 +137,8 @@ pub(crate) fn run(time: Duration, figures: &mut Figures) -> Result<()> {
             for point in Point::ALL {
                 for passes in 0..PASSES {
                     let key = (round * 31 + u64::from(passes) * 7) % KEYS;
-                    let died = disturbed(1, churn, || die(&cache, &ledger, operation, key, point, passes));
+                    let died =
+                        disturbed(1, churn, || die(&cache, &ledger, operation, key, point, passes));
                     let (Ok(true) | Err(_)) = died else { continue };
                     *burnt.entry(format!("{point:?}")).or_insert(0u64) += 1;
                     let what = format_args!("{point:?}, pass {passes}, in {}", operation.name);
@@ -148,7 +153,10 @@ pub(crate) fn run(time: Duration, figures: &mut Figures) -> Result<()> {
         ensure!(missing.is_empty(), "never reached: {missing:?}");
         Ok(())
     });
-    outcome.note(format!("panics: {burnt:?}; caught in deferred drops: {}", cache.stats().drop_panics));
+    outcome.note(format!(
+        "panics: {burnt:?}; caught in deferred drops: {}",
+        cache.stats().drop_panics
+    ));
     drop(cache);
     outcome.attempt("the cache goes", || {
         ensure!(ledger.alive() == 0, "{} payloads outlive the cache", ledger.alive());
@@ -194,7 +202,8 @@ fn churn(cache: &Cache, ledger: &Arc<Ledger>, random: &mut fastrand::Rng) {
     }
 }
 
-/// Whether a thread that runs the operation dies of the panic; false when it never came to the point.
+/// Whether a thread that runs the operation dies of the panic; false when it never came to the
+/// point.
 fn die(
     cache: &Cache,
     ledger: &Arc<Ledger>,
@@ -206,7 +215,8 @@ fn die(
     let (died, has_burnt) = thread::scope(|scope| {
         let (lit, is_lit) = std::sync::mpsc::channel();
         let victim = scope.spawn(move || {
-            // Tells whether the fuse burnt when the thread unwinds, too: a deferred drop's panic goes no further.
+            // Tells whether the fuse burnt when the thread unwinds, too: a deferred drop's panic
+            // goes no further.
             let _teller = Teller(lit);
             Fuse::light(point, passes);
             (operation.run)(cache, ledger, key);
@@ -216,7 +226,9 @@ fn die(
     let has_burnt = has_burnt?;
     match died {
         Ok(()) => ensure!(!has_burnt || point == Point::Drop, "the panic went nowhere"),
-        Err(panic) => ensure!(has_burnt && panic.is::<Injected>(), "another panic than the injected one"),
+        Err(panic) => {
+            ensure!(has_burnt && panic.is::<Injected>(), "another panic than the injected one")
+        }
     }
     Ok(has_burnt)
 }

@@ -48,7 +48,9 @@ pub(crate) struct Payload {
 
 impl Payload {
     pub(crate) fn number(&self) -> u64 {
-        self.ledger.wrong.fetch_add(u64::from(self.is_freed.load(Ordering::Relaxed)), Ordering::Relaxed);
+        self.ledger
+            .wrong
+            .fetch_add(u64::from(self.is_freed.load(Ordering::Relaxed)), Ordering::Relaxed);
         self.number
     }
 }

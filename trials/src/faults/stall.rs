@@ -1,9 +1,10 @@
-//! A reader that stalls inside `read` while others work: garbage stays within its limit, and everything else goes on.
+//! A reader that stalls inside `read` while others work: garbage stays within its limit, and
+//! everything else goes on.
 //!
-//! For each workload the garbage is measured three ways: what the cache says, sampled all the time by a thread of its own;
-//! what the cache says once the workers are at rest; and what the allocator says then, which weighs the live blocks of the
-//! sessions' size and knows nothing of the cache. A stalled reader frees nothing meanwhile, so what is there at rest is the
-//! most that there was.
+//! For each workload the garbage is measured three ways: what the cache says, sampled all the time
+//! by a thread of its own; what the cache says once the workers are at rest; and what the allocator
+//! says then, which weighs the live blocks of the sessions' size and knows nothing of the cache. A
+//! stalled reader frees nothing meanwhile, so what is there at rest is the most that there was.
 #![forbid(unsafe_code)]
 
 use super::allocator::weigh;
@@ -199,8 +200,10 @@ fn try_workload(
     most: &mut u64,
 ) -> Result<()> {
     let cache = SessionCache::builder().capacity(workload.capacity).garbage_limit(LIMIT).build()?;
-    let held = Session::<Bulk>::builder(id(STALLED)).context(stalled_context()).build([STALLED; 133]);
-    // The cache's LRU must not evict it for good; the reader holds it by the guard, whatever becomes of it.
+    let held =
+        Session::<Bulk>::builder(id(STALLED)).context(stalled_context()).build([STALLED; 133]);
+    // The cache's LRU must not evict it for good; the reader holds it by the guard, whatever
+    // becomes of it.
     ensure!(cache.add(held).is_ok_and(|added| added.changed()));
     let seen = Seen::default();
     while_a_reader_stalls(&cache, || -> Result<()> {
@@ -208,7 +211,8 @@ fn try_workload(
         let at_rest = cache.stats().garbage.bytes;
         let weighed = live() as u64 - (cache.len() * block_bytes) as u64;
         *most = sampled.max(at_rest).max(weighed);
-        // A session that left while it was being moved gave up a second count, which is garbage that weighs nothing.
+        // A session that left while it was being moved gave up a second count, which is garbage
+        // that weighs nothing.
         let agrees = if workload.moves { at_rest >= weighed } else { at_rest == weighed };
         ensure!(agrees, "the cache says {at_rest} bytes, the allocator {weighed}");
         ensure!(cache.len() <= cache.capacity());
@@ -300,7 +304,11 @@ fn while_a_reader_stalls<R>(cache: &Cache, work: impl FnOnce() -> Result<R>) -> 
 }
 
 /// Everything goes, adds are welcome again, and the allocator agrees.
-fn after_the_stall(cache: &Cache, block_bytes: usize, live: &(dyn Fn() -> isize + Sync)) -> Result<()> {
+fn after_the_stall(
+    cache: &Cache,
+    block_bytes: usize,
+    live: &(dyn Fn() -> isize + Sync),
+) -> Result<()> {
     ensure_reclaimed(cache)?;
     let stored = (cache.len() * block_bytes) as isize;
     ensure!(live() == stored, "{} bytes live, {stored} stored", live());
@@ -325,7 +333,8 @@ mod tests {
         let bytes = footprint().unwrap();
         let mut most = 0;
         let time = Duration::from_millis(100);
-        let result = weigh(bytes..=bytes, |live| try_workload(workload, 1, time, bytes, live, &mut most));
+        let result =
+            weigh(bytes..=bytes, |live| try_workload(workload, 1, time, bytes, live, &mut most));
         (result, most)
     }
 

@@ -27,7 +27,10 @@ pub(crate) fn id(number: u64) -> SessionId {
 pub(crate) fn ensure_whole<T: Send + Sync + 'static>(cache: &SessionCache<T>) -> Result<()> {
     let stats = cache.stats();
     let left = stats.removed + stats.taken + stats.evicted + stats.expired + stats.flushed;
-    ensure!(stats.added - left == stats.number, "what came and went is not what is there: {stats:?}");
+    ensure!(
+        stats.added - left == stats.number,
+        "what came and went is not what is there: {stats:?}"
+    );
     ensure!(cache.len() <= cache.capacity(), "{} of {} stored", cache.len(), cache.capacity());
     let all = cache.snapshot();
     ensure!(all.len() == cache.len(), "{} shown, {} counted", all.len(), cache.len());
@@ -59,8 +62,15 @@ pub(crate) enum Point {
 }
 
 impl Point {
-    pub(crate) const ALL: [Self; 7] =
-        [Self::OnAdded, Self::OnRemoved, Self::OnMiss, Self::Weigher, Self::Clock, Self::Reader, Self::Drop];
+    pub(crate) const ALL: [Self; 7] = [
+        Self::OnAdded,
+        Self::OnRemoved,
+        Self::OnMiss,
+        Self::Weigher,
+        Self::Clock,
+        Self::Reader,
+        Self::Drop,
+    ];
 }
 
 /// Makes this thread panic when it comes to a point for the `passes + 1`st time.
@@ -83,7 +93,8 @@ impl Fuse {
         FUSE.take().is_none()
     }
 
-    /// Called by user code at each point. Unwinds without the panic message, which would only be noise.
+    /// Called by user code at each point. Unwinds without the panic message, which would only be
+    /// noise.
     pub(crate) fn pass(point: Point) {
         let Ok(Some((lit, passes))) = FUSE.try_with(Cell::get) else { return };
         if lit == point && !thread::panicking() {
@@ -95,8 +106,12 @@ impl Fuse {
     }
 }
 
-/// Runs `f` on a thread of its own; an error when it is not done in time, and the thread is then left behind.
-pub(crate) fn within(limit: Duration, f: impl FnOnce() -> Result<()> + Send + 'static) -> Result<()> {
+/// Runs `f` on a thread of its own; an error when it is not done in time, and the thread is then
+/// left behind.
+pub(crate) fn within(
+    limit: Duration,
+    f: impl FnOnce() -> Result<()> + Send + 'static,
+) -> Result<()> {
     let (done, is_done) = mpsc::channel();
     let running = thread::spawn(move || {
         let result = f();
@@ -121,7 +136,8 @@ pub(crate) fn repeat(time: Duration, mut round: impl FnMut(u64)) {
     }
 }
 
-/// Runs `work` while other threads run `disturb` over and over, each with its own source of chance. They have begun by then.
+/// Runs `work` while other threads run `disturb` over and over, each with its own source of chance.
+/// They have begun by then.
 pub(crate) fn disturbed<R>(
     threads: u64,
     disturb: impl Fn(&mut fastrand::Rng) + Sync,
@@ -153,10 +169,11 @@ pub(crate) fn disturbed<R>(
     })
 }
 
-/// Waits for threads to the end of their teardown, in which they pin for the last time. A scope alone does not. Returns what
-/// they returned; a panic goes on here.
+/// Waits for threads to the end of their teardown, in which they pin for the last time. A scope
+/// alone does not. Returns what they returned; a panic goes on here.
 pub(crate) fn ended<R>(threads: Vec<ScopedJoinHandle<'_, R>>) -> Vec<R> {
-    let join = |one: ScopedJoinHandle<'_, R>| one.join().unwrap_or_else(|panic| resume_unwind(panic));
+    let join =
+        |one: ScopedJoinHandle<'_, R>| one.join().unwrap_or_else(|panic| resume_unwind(panic));
     threads.into_iter().map(join).collect()
 }
 

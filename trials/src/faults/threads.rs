@@ -1,4 +1,5 @@
-//! Threads that come and go: what they leave in limbo is freed by others, and their number leaves no trace.
+//! Threads that come and go: what they leave in limbo is freed by others, and their number leaves
+//! no trace.
 #![forbid(unsafe_code)]
 
 use super::allocator::weigh;
@@ -22,7 +23,8 @@ const WAVE: u64 = 8;
 const WAVES_BEFORE: u64 = 40;
 const WAVES: u64 = 500;
 
-/// Bytes that may be live more after a few thousand more threads: what the allocator of a queue may have rounded up to.
+/// Bytes that may be live more after a few thousand more threads: what the allocator of a queue may
+/// have rounded up to.
 const GROWTH_MAX: isize = 64 << 10;
 
 pub(crate) fn run(time: Duration, figures: &mut Figures) -> Result<()> {
@@ -54,7 +56,10 @@ fn leftovers(time: Duration) -> Result<Outcome> {
         });
     });
     let most = waits.iter().copied().fold(0.0, f64::max);
-    outcome.note(format!("freed by another thread's adds after {:.2} ms, at most {most:.2}", median(waits)));
+    outcome.note(format!(
+        "freed by another thread's adds after {:.2} ms, at most {most:.2}",
+        median(waits)
+    ));
     Ok(outcome)
 }
 
@@ -171,7 +176,8 @@ fn many_caches() -> Result<Outcome> {
         ensure!(ledger.alive() == 0, "{} payloads are left", ledger.alive());
         Ok(())
     });
-    outcome.note(format!("6000 caches; {grown} bytes more live after all than after the first tenth"));
+    outcome
+        .note(format!("6000 caches; {grown} bytes more live after all than after the first tenth"));
     Ok(outcome)
 }
 
@@ -194,35 +200,44 @@ thread_local! {
     static LAST_ACT: RefCell<LastAct> = const { RefCell::new(LastAct(None)) };
 }
 
-/// Threads whose destructors use the cache, before and after its own thread-local storage went, and drop its last handle.
+/// Threads whose destructors use the cache, before and after its own thread-local storage went, and
+/// drop its last handle.
 fn teardown(time: Duration) -> Result<Outcome> {
     let mut outcome = Outcome::new("threads: a cache used in teardown");
     repeat(time, |round| {
         let uses_first = round % 2 == 0;
-        outcome.attempt(format_args!("cache used before the storage was made: {uses_first}"), || {
-            let ledger = Arc::new(Ledger::default());
-            let cache = Arc::new(SessionCache::new(3)?);
-            let (its, last) = (Arc::clone(&ledger), Arc::clone(&cache));
-            if round % 3 == 0 {
-                // Then the thread's destructor drops the last handle of the cache.
-                drop(cache);
-                join(move || leave_last_act(last, its, uses_first))?;
-            } else {
-                join(move || leave_last_act(last, its, uses_first))?;
-                ensure_whole(&cache)?;
-                ensure!(cache.len() == 3 - 1 || cache.len() == 3, "{} stored", cache.len());
-                drop(cache);
-            }
-            ensure!(ledger.alive() == 0 && ledger.wrong() == 0, "{} payloads are left", ledger.alive());
-            ensure!(ledger.made() >= 70, "the last act was not played");
-            Ok(())
-        });
+        outcome.attempt(
+            format_args!("cache used before the storage was made: {uses_first}"),
+            || {
+                let ledger = Arc::new(Ledger::default());
+                let cache = Arc::new(SessionCache::new(3)?);
+                let (its, last) = (Arc::clone(&ledger), Arc::clone(&cache));
+                if round % 3 == 0 {
+                    // Then the thread's destructor drops the last handle of the cache.
+                    drop(cache);
+                    join(move || leave_last_act(last, its, uses_first))?;
+                } else {
+                    join(move || leave_last_act(last, its, uses_first))?;
+                    ensure_whole(&cache)?;
+                    ensure!(cache.len() == 3 - 1 || cache.len() == 3, "{} stored", cache.len());
+                    drop(cache);
+                }
+                ensure!(
+                    ledger.alive() == 0 && ledger.wrong() == 0,
+                    "{} payloads are left",
+                    ledger.alive()
+                );
+                ensure!(ledger.made() >= 70, "the last act was not played");
+                Ok(())
+            },
+        );
     });
     Ok(outcome)
 }
 
 fn leave_last_act(cache: Arc<Cache>, ledger: Arc<Ledger>, uses_first: bool) {
-    // Thread-local values are dropped in the order in which they were first used, or the reverse: both are tried.
+    // Thread-local values are dropped in the order in which they were first used, or the reverse:
+    // both are tried.
     if uses_first {
         drop(cache.add(ledger.session(0)));
     }

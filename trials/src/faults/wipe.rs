@@ -1,8 +1,8 @@
 //! Freed memory is searched for secrets.
 //!
-//! Each secret holds a canary, and the allocator looks into every block at the moment at which it is given back. However a
-//! session leaves, no block may hold a canary. Each way is also taken with plain bytes, whose canaries must be found: all of
-//! them, or the search is blind.
+//! Each secret holds a canary, and the allocator looks into every block at the moment at which it
+//! is given back. However a session leaves, no block may hold a canary. Each way is also taken with
+//! plain bytes, whose canaries must be found: all of them, or the search is blind.
 #![forbid(unsafe_code)]
 
 use super::allocator::{CANARY, canaries_freed};
@@ -81,15 +81,21 @@ fn ways<B: Bytes>() -> [Way<B>; 20] {
         }),
         ("remove_id", |scene| each(scene, |scene, number| _ = scene.cache.remove_id(&id(number)))),
         ("take and drop", |scene| each(scene, |scene, number| drop(scene.cache.take(&id(number))))),
-        ("replace", |scene| each(scene, |scene, number| drop(scene.cache.add(scene.session(number))))),
-        ("evict", |scene| each(scene, |scene, number| drop(scene.cache.add(scene.session(1000 + number))))),
+        ("replace", |scene| {
+            each(scene, |scene, number| drop(scene.cache.add(scene.session(number))))
+        }),
+        ("evict", |scene| {
+            each(scene, |scene, number| drop(scene.cache.add(scene.session(1000 + number))))
+        }),
         ("expire at lookup", |scene| {
             scene.clock.advance(7201);
             each(scene, |scene, number| drop(scene.cache.get(&id(number))))
         }),
         ("expire in the sweep of adds", |scene| {
             scene.clock.advance(7201);
-            (0..5).try_for_each(|_| each(scene, |scene, number| drop(scene.cache.add(scene.session(number)))))
+            (0..5).try_for_each(|_| {
+                each(scene, |scene, number| drop(scene.cache.add(scene.session(number))))
+            })
         }),
         ("found not resumable", |scene| {
             each(scene, |scene, number| {
@@ -118,11 +124,13 @@ fn ways<B: Bytes>() -> [Way<B>; 20] {
         }),
         ("drop of the cache", |_| Ok(())),
         ("rejected: not resumable", |scene| {
-            let dead = Session::<Guarded<B>>::builder(id(1)).resumable(false).build(scene.payload());
+            let dead =
+                Session::<Guarded<B>>::builder(id(1)).resumable(false).build(scene.payload());
             rejected(scene, dead)
         }),
         ("rejected: expired", |scene| {
-            let old = Session::<Guarded<B>>::builder(id(1)).created_at(1).timeout(Duration::from_secs(1));
+            let old =
+                Session::<Guarded<B>>::builder(id(1)).created_at(1).timeout(Duration::from_secs(1));
             rejected(scene, old.build(scene.payload()))
         }),
         ("rejected: store off", |scene| {
@@ -193,7 +201,10 @@ pub(crate) fn run(time: Duration, figures: &mut Figures) -> Result<()> {
         for way in ways::<Vec<u8>>() {
             plain.attempt(way.0, || {
                 let (payloads, found) = take_way(way.1)?;
-                ensure!(found == payloads, "{found} canaries found in {payloads} blocks that hold one");
+                ensure!(
+                    found == payloads,
+                    "{found} canaries found in {payloads} blocks that hold one"
+                );
                 Ok(())
             });
         }
@@ -203,7 +214,8 @@ pub(crate) fn run(time: Duration, figures: &mut Figures) -> Result<()> {
     Ok(())
 }
 
-/// Plays one scene to its end; returns how many payloads it made, all of them freed, and the blocks with a canary.
+/// Plays one scene to its end; returns how many payloads it made, all of them freed, and the blocks
+/// with a canary.
 fn take_way<B: Bytes>(way: fn(&Scene<B>) -> Result<()>) -> Result<(u64, u64)> {
     let (scene, found) = canaries_freed(|| -> Result<_> {
         let scene = Scene::<B>::new()?;

@@ -1,12 +1,14 @@
-//! Is there an order that explains what was seen of one key? The search of Wing and Gong with Lowe's memory.
+//! Is there an order that explains what was seen of one key? The search of Wing and Gong with
+//! Lowe's memory.
 //!
-//! A key is in one of few states: nothing is stored under it, or one object is. Each step either observes the state or
-//! changes it, at one moment within its interval. The search builds an order step by step: a step may come next once
-//! everything that must come before it has; it must fit the state. Which steps are done, and the state, is all that the
-//! rest depends on, so no such pair is tried twice.
+//! A key is in one of few states: nothing is stored under it, or one object is. Each step either
+//! observes the state or changes it, at one moment within its interval. The search builds an order
+//! step by step: a step may come next once everything that must come before it has; it must fit the
+//! state. Which steps are done, and the state, is all that the rest depends on, so no such pair is
+//! tried twice.
 //!
-//! A step that observes and fits may be taken at once: it changes nothing, so an order in which it comes later still holds when
-//! it comes now. Only changes are chosen between.
+//! A step that observes and fits may be taken at once: it changes nothing, so an order in which it
+//! comes later still holds when it comes now. Only changes are chosen between.
 //!
 //! A step that has not returned may come last, or not at all.
 
@@ -72,7 +74,12 @@ struct Search<'h> {
 }
 
 impl Search<'_> {
-    fn reaches_end(&self, done: u128, state: Option<u8>, seen: &mut HashSet<(u128, Option<u8>)>) -> bool {
+    fn reaches_end(
+        &self,
+        done: u128,
+        state: Option<u8>,
+        seen: &mut HashSet<(u128, Option<u8>)>,
+    ) -> bool {
         let done = self.observe(done, state);
         if self.required & !done == 0 {
             return true;
@@ -81,7 +88,9 @@ impl Search<'_> {
             return false;
         }
         self.next(done).any(|nth| match self.steps[nth].effect {
-            Effect::Change { from, to } if from == state => self.reaches_end(done | 1 << nth, to, seen),
+            Effect::Change { from, to } if from == state => {
+                self.reaches_end(done | 1 << nth, to, seen)
+            }
             _ => false,
         })
     }

@@ -1,7 +1,8 @@
 //! What to show when no order explains a history: the shortest part of it that cannot be explained.
 //!
-//! A prefix of an explicable history is explicable, so the part ends with the first return whose prefix is not. Calls under way
-//! at that moment are pending in it. An observation that can be left out without making sense of the rest is left out.
+//! A prefix of an explicable history is explicable, so the part ends with the first return whose
+//! prefix is not. Calls under way at that moment are pending in it. An observation that can be left
+//! out without making sense of the rest is left out.
 
 use super::check::{self, Effect, PENDING, Step};
 use super::history::{Event, History};
@@ -55,7 +56,10 @@ pub(super) fn verify(history: &History, margin: u64) -> Result<(), Violation> {
     for part in split(history)? {
         if !check::is_linearizable(part.initial, &part.steps, margin) {
             let steps = shortest(&part, margin);
-            return Err(Violation::Order { key: part.key, steps: describe(&part, &steps, history) });
+            return Err(Violation::Order {
+                key: part.key,
+                steps: describe(&part, &steps, history),
+            });
         }
     }
     Ok(())
@@ -67,7 +71,8 @@ fn shortest(part: &KeyHistory, margin: u64) -> Vec<Step> {
     let mut ends: Vec<_> = part.steps.iter().map(|step| step.returned).collect();
     ends.sort_unstable();
     let prefixes = ends.into_iter().map(|end| prefix(&part.steps, end));
-    let mut steps = prefixes.into_iter().find(|steps| fails(steps)).unwrap_or_else(|| part.steps.clone());
+    let mut steps =
+        prefixes.into_iter().find(|steps| fails(steps)).unwrap_or_else(|| part.steps.clone());
     let mut nth = 0;
     while nth < steps.len() {
         let mut fewer = steps.clone();
@@ -85,7 +90,9 @@ fn shortest(part: &KeyHistory, margin: u64) -> Vec<Step> {
 /// What had begun by `end`; what had not returned is pending.
 fn prefix(steps: &[Step], end: u64) -> Vec<Step> {
     let begun = steps.iter().filter(|step| step.invoked <= end);
-    begun.map(|step| if step.returned <= end { *step } else { Step { returned: PENDING, ..*step } }).collect()
+    begun
+        .map(|step| if step.returned <= end { *step } else { Step { returned: PENDING, ..*step } })
+        .collect()
 }
 
 fn describe(part: &KeyHistory, steps: &[Step], history: &History) -> Vec<String> {
@@ -97,7 +104,8 @@ fn describe(part: &KeyHistory, steps: &[Step], history: &History) -> Vec<String>
 }
 
 fn line(part: &KeyHistory, step: &Step, start: u64, history: &History) -> String {
-    let Some(event) = history.logs.get(step.thread).and_then(|log| log.events.get(step.place)) else {
+    let Some(event) = history.logs.get(step.thread).and_then(|log| log.events.get(step.place))
+    else {
         return format!("at rest                        {}", effect(part, step.effect));
     };
     let micros = |stamp: u64| stamp.saturating_sub(start) as f64 / 1000.0;

@@ -1,5 +1,6 @@
-//! Where threads meet, to leave together within a few dozen nanoseconds: they spin, and yield when there are more of them
-//! than cores. A thread that panics breaks the gate, so that nobody waits for it.
+//! Where threads meet, to leave together within a few dozen nanoseconds: they spin, and yield when
+//! there are more of them than cores. A thread that panics breaks the gate, so that nobody waits
+//! for it.
 
 use std::hint::spin_loop;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -36,7 +37,8 @@ impl Gate {
 }
 
 impl Member<'_> {
-    /// Waits for all threads to come to their `meeting`th meeting, counted from 0. False when one never will.
+    /// Waits for all threads to come to their `meeting`th meeting, counted from 0. False when one
+    /// never will.
     pub(super) fn meet(&self, meeting: usize) -> bool {
         let gate = self.0;
         gate.arrived.fetch_add(1, Ordering::AcqRel);

@@ -186,7 +186,8 @@ impl fmt::Display for Answer {
 
 impl fmt::Display for Call {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let one = |object: &Option<Object>| object.map_or("none".to_owned(), |object| object.to_string());
+        let one =
+            |object: &Option<Object>| object.map_or("none".to_owned(), |object| object.to_string());
         match self {
             Self::Add { object, answer } => write!(f, "add {object}: {answer}"),
             Self::Lookup { found, .. } => write!(f, "lookup: {}", one(found)),

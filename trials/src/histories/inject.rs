@@ -1,8 +1,10 @@
-//! The checker checked: a history that was accepted is corrupted so that nothing can justify it, and must then be refused.
+//! The checker checked: a history that was accepted is corrupted so that nothing can justify it,
+//! and must then be refused.
 //!
-//! Each corruption is wrong by construction, whatever the threads did. Most rest on objects with one stay: one that was stored
-//! once and seen to leave once is nowhere afterwards, one that was stored once and never left is there from then on. It must also
-//! be refused by the part of the checker that it is meant for, the search or the rules.
+//! Each corruption is wrong by construction, whatever the threads did. Most rest on objects with
+//! one stay: one that was stored once and seen to leave once is nowhere afterwards, one that was
+//! stored once and never left is there from then on. It must also be refused by the part of the
+//! checker that it is meant for, the search or the rules.
 
 use super::explain::verify;
 use super::history::{Answer, Call, Departure, Event, History, Log, Object};
@@ -34,7 +36,8 @@ pub(super) const KINDS: [Kind; 22] = [
         subject.after_departure(|object| Call::Add { object, answer: Answer::Identical })
     }),
     order("shown after the removal", |subject| {
-        subject.after_departure(|object| Call::Snapshot { keys: 1 << object.key, shown: vec![object] })
+        subject
+            .after_departure(|object| Call::Snapshot { keys: 1 << object.key, shown: vec![object] })
     }),
     order("miss of what is stored", |subject| {
         subject.while_stored(|object| Call::Lookup { key: object.key, found: None })
@@ -49,7 +52,10 @@ pub(super) const KINDS: [Kind; 22] = [
         subject.while_stored(|object| Call::Flush { keys: 1 << object.key, now: None })
     }),
     order("left behind by flush_expired", |subject| {
-        subject.while_stored(|object| Call::Flush { keys: 1 << object.key, now: Some(object.expires + 1) })
+        subject.while_stored(|object| Call::Flush {
+            keys: 1 << object.key,
+            now: Some(object.expires + 1),
+        })
     }),
     order("missing in a snapshot", |subject| {
         subject.while_stored(|object| Call::Snapshot { keys: 1 << object.key, shown: vec![] })
@@ -61,15 +67,18 @@ pub(super) const KINDS: [Kind; 22] = [
     order("left unseen", Subject::unseen_departure),
     rule("take that no hook saw", Subject::unseen_take),
     rule("hit after the expiry", |subject| {
-        subject
-            .observe_any(|object| (Call::Lookup { key: object.key, found: Some(object) }, object.expires + 1))
+        subject.observe_any(|object| {
+            (Call::Lookup { key: object.key, found: Some(object) }, object.expires + 1)
+        })
     }),
     rule("hit after remove had forbidden it", Subject::forbidden_hit),
     rule("hit of another key", |subject| {
         subject.observe_any(|object| (Call::Lookup { key: object.key ^ 1, found: Some(object) }, 0))
     }),
     rule("shown twice", |subject| {
-        subject.observe_any(|object| (Call::Snapshot { keys: 1 << object.key, shown: vec![object; 2] }, 0))
+        subject.observe_any(|object| {
+            (Call::Snapshot { keys: 1 << object.key, shown: vec![object; 2] }, 0)
+        })
     }),
     rule("refused without a reason", |subject| {
         let answer = Answer::Rejected(Rejection::Garbage);
@@ -79,7 +88,8 @@ pub(super) const KINDS: [Kind; 22] = [
     rule("more than the capacity", Subject::too_many),
 ];
 
-/// Corrupts a copy of an accepted history. `None` when it offers no occasion; else whether the corruption was found.
+/// Corrupts a copy of an accepted history. `None` when it offers no occasion; else whether the
+/// corruption was found.
 pub(super) fn try_one(
     history: &History,
     kind: &Kind,
@@ -91,7 +101,10 @@ pub(super) fn try_one(
     if !(kind.corrupt)(&mut subject) {
         return None;
     }
-    Some(verify(&subject.history, margin).is_err_and(|violation| violation.is_of_order() == kind.is_of_order))
+    Some(
+        verify(&subject.history, margin)
+            .is_err_and(|violation| violation.is_of_order() == kind.is_of_order),
+    )
 }
 
 /// When an object was stored and when it left.
@@ -157,7 +170,8 @@ impl Subject {
         self.random.choice(fitting)
     }
 
-    /// A call that nobody made, by a thread of its own. Its clock stands so that nothing is expired for it, unless it is later.
+    /// A call that nobody made, by a thread of its own. Its clock stands so that nothing is expired
+    /// for it, unless it is later.
     fn add_call(&mut self, invoked: u64, call: Call, clock: u64) -> bool {
         let event = Event { invoked, returned: invoked + 1, clock: [clock; 2], call };
         self.history.logs.push(Log { events: vec![event], departures: Vec::new() });
@@ -189,13 +203,17 @@ impl Subject {
 
     fn early_hit(&mut self) -> bool {
         let earliest = self.margin + 3;
-        let Some(nth) =
-            self.choose(|life| life.stored.len() == 1 && life.stored[0][0] > earliest && !life.is_marked)
-        else {
+        let Some(nth) = self.choose(|life| {
+            life.stored.len() == 1 && life.stored[0][0] > earliest && !life.is_marked
+        }) else {
             return false;
         };
         let Life { object, ref stored, .. } = self.lives[nth];
-        self.add_call(stored[0][0] - earliest, Call::Lookup { key: object.key, found: Some(object) }, 0)
+        self.add_call(
+            stored[0][0] - earliest,
+            Call::Lookup { key: object.key, found: Some(object) },
+            0,
+        )
     }
 
     /// It lasts as long as the history: no time is right for it.
@@ -214,12 +232,16 @@ impl Subject {
     fn wrong_old(&mut self) -> bool {
         for log in &mut self.history.logs {
             let departed = log.departures.iter_mut();
-            let mut replaced = departed.filter(|departure| departure.cause == RemovalCause::Replaced);
-            let Some(departure) = replaced.find(|departure| departure.object.key != Object::FILLER) else {
+            let mut replaced =
+                departed.filter(|departure| departure.cause == RemovalCause::Replaced);
+            let Some(departure) = replaced.find(|departure| departure.object.key != Object::FILLER)
+            else {
                 continue;
             };
             departure.object.number = u32::MAX;
-            if let Call::Add { answer: Answer::Replaced(old), .. } = &mut log.events[departure.event].call {
+            if let Call::Add { answer: Answer::Replaced(old), .. } =
+                &mut log.events[departure.event].call
+            {
                 *old = departure.object;
                 return true;
             }
@@ -229,8 +251,9 @@ impl Subject {
 
     /// Nobody was told that a session left by itself, and at the end it is not there.
     fn unseen_departure(&mut self) -> bool {
-        let by_itself =
-            |cause| matches!(cause, RemovalCause::Evicted | RemovalCause::Expired | RemovalCause::Flushed);
+        let by_itself = |cause| {
+            matches!(cause, RemovalCause::Evicted | RemovalCause::Expired | RemovalCause::Flushed)
+        };
         let Some(nth) = self.choose(|life| life.stored.len() == 1 && life.left.len() == 1) else {
             return false;
         };
@@ -286,7 +309,8 @@ impl Subject {
     /// What was counted, by a look that nobody took or at rest.
     fn too_many(&mut self) -> bool {
         let capacity = self.history.before.capacity;
-        let is_resized = self.history.events().any(|(_, event)| matches!(event.call, Call::Resize { .. }));
+        let is_resized =
+            self.history.events().any(|(_, event)| matches!(event.call, Call::Resize { .. }));
         if is_resized || capacity == usize::MAX {
             self.history.after.len += 1;
             return true;

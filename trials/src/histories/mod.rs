@@ -6,12 +6,14 @@
 //!                                                 +----------> inject -----------+
 //! ```
 //!
-//! Two to eight threads use one small cache by chance, through its whole API, while sessions are evicted and expire and the table
-//! migrates. What each call answered, when it began and ended, and what the removal hook was told, is a history. The answers are
-//! checked by themselves (`rules`), and per key for an order that explains them all (`split`, `check`). An eviction or an
-//! expiry is no excuse for a lost session unless the hook saw that very session leave, in time.
+//! Two to eight threads use one small cache by chance, through its whole API, while sessions are
+//! evicted and expire and the table migrates. What each call answered, when it began and ended, and
+//! what the removal hook was told, is a history. The answers are checked by themselves (`rules`),
+//! and per key for an order that explains them all (`split`, `check`). An eviction or an expiry is
+//! no excuse for a lost session unless the hook saw that very session leave, in time.
 //!
-//! Accepted histories are also corrupted and must be refused (`inject`). One promise about time is tried by itself (`prompt`).
+//! Accepted histories are also corrupted and must be refused (`inject`). One promise about time is
+//! tried by itself (`prompt`).
 #![forbid(unsafe_code)]
 
 mod check;
@@ -124,7 +126,8 @@ impl Figures {
                 self.promptness.removals
             );
         }
-        let missing = inject::KINDS.iter().find(|kind| !self.injected_by_kind.contains_key(kind.name));
+        let missing =
+            inject::KINDS.iter().find(|kind| !self.injected_by_kind.contains_key(kind.name));
         if let (Some(kind), true) = (missing, self.checked >= 10_000) {
             bail!("no history was corrupted by \"{}\"", kind.name);
         }
@@ -137,12 +140,14 @@ pub(crate) fn run(options: &Options) -> Result<Figures> {
     let started = Instant::now();
     let watch = Stopwatch::new()?;
     let promptness = prompt::measure(watch)?;
-    let progress = ProgressBar::new(options.histories)
-        .with_style(ProgressStyle::with_template("{bar:40} {pos}/{len} histories {per_sec} {msg}")?);
+    let progress = ProgressBar::new(options.histories).with_style(ProgressStyle::with_template(
+        "{bar:40} {pos}/{len} histories {per_sec} {msg}",
+    )?);
     let (send, receive) = sync_channel(BATCHES_WAITING);
     let mut figures = thread::scope(|scope| {
         let progress = &progress;
-        let checker = scope.spawn(move || check_all(&receive, options.seed, watch.margin(), progress));
+        let checker =
+            scope.spawn(move || check_all(&receive, options.seed, watch.margin(), progress));
         record_all(options, watch, started, send)?;
         checker.join().map_err(|_| anyhow::anyhow!("the checking thread panicked"))
     })?;
@@ -186,7 +191,12 @@ fn record_all(
     Ok(())
 }
 
-fn check_all(receive: &Receiver<Vec<History>>, seed: u64, margin: u64, progress: &ProgressBar) -> Figures {
+fn check_all(
+    receive: &Receiver<Vec<History>>,
+    seed: u64,
+    margin: u64,
+    progress: &ProgressBar,
+) -> Figures {
     let mut figures = Figures { margin_ns: margin, seed, ..Figures::default() };
     let mut random = fastrand::Rng::with_seed(seed);
     for history in receive.iter().flatten() {
@@ -201,7 +211,10 @@ fn check_all(receive: &Receiver<Vec<History>>, seed: u64, margin: u64, progress:
                 figures.violations += 1;
                 if figures.violations <= SHOWN_MAX {
                     progress.suspend(|| {
-                        eprintln!("seed {seed}, history {}, {:?}: {violation}", history.number, history.plan);
+                        eprintln!(
+                            "seed {seed}, history {}, {:?}: {violation}",
+                            history.number, history.plan
+                        );
                     });
                 }
             }
@@ -220,7 +233,8 @@ impl Figures {
         let start = random.usize(..inject::KINDS.len());
         let kinds = inject::KINDS.iter().cycle().skip(start).take(inject::KINDS.len());
         let tried = kinds.map(|kind| (kind, inject::try_one(history, kind, random, margin)));
-        let Some((kind, found)) = tried.into_iter().find_map(|(kind, found)| Some((kind, found?))) else {
+        let Some((kind, found)) = tried.into_iter().find_map(|(kind, found)| Some((kind, found?)))
+        else {
             return;
         };
         self.injected += 1;

@@ -1,9 +1,10 @@
-//! The caches that histories are recorded on: from one session in one set to a table that grows without a bound.
+//! The caches that histories are recorded on: from one session in one set to a table that grows
+//! without a bound.
 
 use super::history::Object;
 use sessile::{
-    Capacity, Clock, Context, ManualClock, Policy, Session, SessionCache, SessionCacheBuilder, SessionId,
-    Timestamp,
+    Capacity, Clock, Context, ManualClock, Policy, Session, SessionCache, SessionCacheBuilder,
+    SessionId, Timestamp,
 };
 use std::sync::Arc;
 use std::thread;
@@ -30,7 +31,8 @@ pub(super) struct Plan {
     ids: [SessionId; 2],
 }
 
-/// Capacity, fillers, sizes. Tight, roomy, of one set, of many buckets, with migrations, without a bound.
+/// Capacity, fillers, sizes. Tight, roomy, of one set, of many buckets, with migrations, without a
+/// bound.
 const SHAPES: [(Option<usize>, u8, &[usize]); 14] = [
     (Some(1), 0, &[]),
     (Some(2), 0, &[]),
@@ -60,11 +62,20 @@ impl Plan {
         };
         let ids = [id(), id()];
         let keys = random.u8(1..=KEYS_MAX);
-        Self { threads, keys, capacity, policy, protect_reused: random.bool(), fill_percent, sizes, ids }
+        Self {
+            threads,
+            keys,
+            capacity,
+            policy,
+            protect_reused: random.bool(),
+            fill_percent,
+            sizes,
+            ids,
+        }
     }
 
-    /// Whether this cache never has a reason to evict: every key, and every add under way, has room in one set and under the
-    /// smallest limit.
+    /// Whether this cache never has a reason to evict: every key, and every add under way, has room
+    /// in one set and under the smallest limit.
     pub(super) fn is_roomy(&self) -> bool {
         const SET: usize = 14;
         let needed = usize::from(self.keys) + self.threads;
@@ -105,8 +116,8 @@ impl Plan {
     }
 }
 
-/// A clock that threads advance, and that suspends now and then the one who reads it: an operation then goes on with a time
-/// that is past.
+/// A clock that threads advance, and that suspends now and then the one who reads it: an operation
+/// then goes on with a time that is past.
 #[derive(Debug)]
 pub(super) struct Pendulum(ManualClock);
 

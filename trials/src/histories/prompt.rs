@@ -1,11 +1,13 @@
 //! Is what `remove` promises so when it returns?
 //!
-//! Who adds a session after its `remove` has returned is refused. No shared word orders the two calls, so this is a promise
-//! about time: a mark that still waits in a processor's store buffer breaks it, and no model knows of such buffers. Histories
-//! meet it once in a few hundred thousand; here two threads do nothing else. One removes a session at some moment, the other
-//! goes on adding it, and keeps its line busy, until it is refused.
+//! Who adds a session after its `remove` has returned is refused. No shared word orders the two
+//! calls, so this is a promise about time: a mark that still waits in a processor's store buffer
+//! breaks it, and no model knows of such buffers. Histories meet it once in a few hundred thousand;
+//! here two threads do nothing else. One removes a session at some moment, the other goes on adding
+//! it, and keeps its line busy, until it is refused.
 //!
-//! The same is done with a mark that is stored and not exchanged. How often that is late says what this machine would show.
+//! The same is done with a mark that is stored and not exchanged. How often that is late says what
+//! this machine would show.
 
 use super::gate::spin_until;
 use super::stamp::Stopwatch;
@@ -21,7 +23,8 @@ const ROUNDS: usize = 500_000;
 /// The longest that the one who adds waits to be refused, in nanoseconds.
 const PATIENCE: u64 = 20_000;
 
-/// How long the one who removes waits first, in nanoseconds: by turns, so that all moments of an add are met.
+/// How long the one who removes waits first, in nanoseconds: by turns, so that all moments of an
+/// add are met.
 const DELAYS: [u64; 8] = [300, 400, 500, 600, 700, 800, 900, 1000];
 
 #[derive(Clone, Copy, Debug, Default, Serialize)]
@@ -113,7 +116,8 @@ impl Subject for Stores {
     }
 }
 
-/// Where the two threads meet: the rounds that each has begun or ended, and when the last thing was forbidden.
+/// Where the two threads meet: the rounds that each has begun or ended, and when the last thing was
+/// forbidden.
 #[derive(Default)]
 struct Meeting {
     begun: AtomicUsize,

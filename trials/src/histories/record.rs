@@ -1,8 +1,8 @@
 //! Recording: threads that leave a gate together, and the cache at rest between two histories.
 //!
-//! A batch is one cache and the same threads for many histories, one after another, so that epochs, ages, tables and a
-//! migration that was left half done carry over from one to the next. Each history begins and ends at rest; what is stored
-//! then is its first and its last state.
+//! A batch is one cache and the same threads for many histories, one after another, so that epochs,
+//! ages, tables and a migration that was left half done carry over from one to the next. Each
+//! history begins and ends at rest; what is stored then is its first and its last state.
 
 use super::gate::Gate;
 use super::history::{History, Log, Object, Rest, Stored};
@@ -35,13 +35,15 @@ pub(super) fn record(
     let clock = Arc::new(Pendulum::new());
     let cache = plan.builder(&clock).on_removed(script::hook(watch)).build()?;
     let shared: Vec<_> = (0..count).map(|nth| shared_sessions(&plan, nth)).collect();
-    let batch = Batch { plan: &plan, clock: &clock, cache: &cache, shared: &shared, seed, first, watch };
+    let batch =
+        Batch { plan: &plan, clock: &clock, cache: &cache, shared: &shared, seed, first, watch };
     let gate = Gate::new(plan.threads);
     let mut rests = vec![rest(&cache)];
     let logs = thread::scope(|scope| {
         let (batch, gate) = (&batch, &gate);
-        let others: Vec<_> =
-            (1..plan.threads).map(|thread| scope.spawn(move || batch.run(gate, thread, || ()))).collect();
+        let others: Vec<_> = (1..plan.threads)
+            .map(|thread| scope.spawn(move || batch.run(gate, thread, || ())))
+            .collect();
         let mut logs = vec![batch.run(gate, 0, || rests.push(rest(&cache)))];
         for other in others {
             logs.push(other.join().map_err(|_| anyhow!("a recording thread panicked"))?);
@@ -62,14 +64,16 @@ struct Batch<'c> {
 }
 
 impl Batch<'_> {
-    /// One thread's part in all histories. `at_rest` is called after each of them, while nobody uses the cache.
+    /// One thread's part in all histories. `at_rest` is called after each of them, while nobody
+    /// uses the cache.
     fn run(&self, gate: &Gate, thread: usize, mut at_rest: impl FnMut()) -> Vec<Log> {
         let mut next = (thread as u32 + 1) * NUMBERS_PER_THREAD;
         let mut logs = Vec::with_capacity(self.shared.len());
         let member = gate.member();
         for (nth, shared) in self.shared.iter().enumerate() {
             let seed = seed_of(self.seed, self.first + nth as u64, thread);
-            let actor = Actor::new(self.cache, self.plan, self.clock, self.watch, seed, shared, next);
+            let actor =
+                Actor::new(self.cache, self.plan, self.clock, self.watch, seed, shared, next);
             if !member.meet(2 * nth) {
                 break;
             }
@@ -105,8 +109,9 @@ fn rest(cache: &SessionCache<Object>) -> Rest {
     let stats = cache.stats();
     let left = stats.removed + stats.taken + stats.evicted + stats.expired + stats.flushed;
     let recorded = all.iter().filter(|session| session.key != Object::FILLER);
-    let stored: Vec<_> =
-        recorded.map(|session| Stored { object: **session, is_resumable: session.is_resumable() }).collect();
+    let stored: Vec<_> = recorded
+        .map(|session| Stored { object: **session, is_resumable: session.is_resumable() })
+        .collect();
     Rest {
         fillers: all.len() - stored.len(),
         stored,

@@ -1,12 +1,14 @@
 //! What one answer, or one departure, must obey by itself, whatever the order of everything else.
 //!
-//! - A lookup under a key returns a session of that key, which was not expired when it began, and which no `remove` that had
-//!   returned before had marked. `add` stores no other.
+//! - A lookup under a key returns a session of that key, which was not expired when it began, and
+//!   which no `remove` that had returned before had marked. `add` stores no other.
 //! - `add` refuses only for a reason that can hold.
-//! - A departure's cause fits the call during which it was told, and the clock; a cache with room for all evicts nothing.
+//! - A departure's cause fits the call during which it was told, and the clock; a cache with room
+//!   for all evicts nothing.
 //! - A snapshot shows no session twice, and only those of its context.
-//! - `len() <= capacity()`: at every look at a cache whose capacity is not being changed; else within the limits that may have
-//!   been in force, allowing for a permit in the hand of each other thread.
+//! - `len() <= capacity()`: at every look at a cache whose capacity is not being changed; else
+//!   within the limits that may have been in force, allowing for a permit in the hand of each other
+//!   thread.
 //! - At rest the snapshot, `len()` and the statistics agree.
 
 use super::explain::Violation;
@@ -70,7 +72,12 @@ impl Rules<'_> {
         earlier.returned.saturating_add(margin) <= later.invoked && earlier.invoked < later.invoked
     }
 
-    fn rejection(&self, event: &Event, object: Object, rejection: Rejection) -> Result<(), Violation> {
+    fn rejection(
+        &self,
+        event: &Event,
+        object: Object,
+        rejection: Rejection,
+    ) -> Result<(), Violation> {
         let can_be = match rejection {
             Rejection::Expired => object.expires < event.clock[1],
             Rejection::NotResumable => self.was_marked(object, event.returned),
@@ -97,35 +104,50 @@ impl Rules<'_> {
             }
             (
                 RemovalCause::Expired,
-                Call::Add { .. } | Call::Fill | Call::Lookup { .. } | Call::Take { taken: None, .. },
+                Call::Add { .. }
+                | Call::Fill
+                | Call::Lookup { .. }
+                | Call::Take { taken: None, .. },
             ) => object.expires < event.clock[1],
             (RemovalCause::Flushed, Call::Flush { keys, now }) => {
                 keys & (1 << object.key) != 0 && now.is_none_or(|now| object.expires < now)
             }
-            (RemovalCause::Replaced, Call::Add { answer: Answer::Replaced(old), .. }) => *old == object,
-            (RemovalCause::Taken, Call::Take { taken, .. }) => *taken == Some(object),
-            (RemovalCause::Removed, Call::Remove { object: removed, done }) => *done && *removed == object,
-            (RemovalCause::Removed, Call::RemoveId { key, done }) => *done && *key == object.key,
-            (RemovalCause::Removed, Call::Lookup { key, found: None } | Call::Take { key, taken: None }) => {
-                *key == object.key && self.was_marked(object, departure.at)
+            (RemovalCause::Replaced, Call::Add { answer: Answer::Replaced(old), .. }) => {
+                *old == object
             }
+            (RemovalCause::Taken, Call::Take { taken, .. }) => *taken == Some(object),
+            (RemovalCause::Removed, Call::Remove { object: removed, done }) => {
+                *done && *removed == object
+            }
+            (RemovalCause::Removed, Call::RemoveId { key, done }) => *done && *key == object.key,
+            (
+                RemovalCause::Removed,
+                Call::Lookup { key, found: None } | Call::Take { key, taken: None },
+            ) => *key == object.key && self.was_marked(object, departure.at),
             _ => false,
         };
         require(can_be, "a session left for a reason that cannot hold")
     }
 
     fn size(&self, event: &Event, len: usize, capacity: usize) -> Result<(), Violation> {
-        let is_fixed = !self.history.events().any(|(_, event)| matches!(event.call, Call::Resize { .. }));
+        let is_fixed =
+            !self.history.events().any(|(_, event)| matches!(event.call, Call::Resize { .. }));
         if is_fixed {
             let is_right = capacity == self.history.before.capacity && len <= capacity;
-            return require(is_right, "`len()` is above `capacity()`, or `capacity()` changed by itself");
+            return require(
+                is_right,
+                "`len()` is above `capacity()`, or `capacity()` changed by itself",
+            );
         }
         let others = self.history.plan.threads - 1;
-        require(len <= self.limit(event).saturating_add(others), "`len()` is above every capacity in force")
+        require(
+            len <= self.limit(event).saturating_add(others),
+            "`len()` is above every capacity in force",
+        )
     }
 
-    /// The largest capacity that may have been in force during a call: each is from its beginning until another, begun after
-    /// it was set, is set.
+    /// The largest capacity that may have been in force during a call: each is from its beginning
+    /// until another, begun after it was set, is set.
     fn limit(&self, at: &Event) -> usize {
         let resizes = || {
             self.history.events().filter_map(|(_, event)| match event.call {
@@ -141,8 +163,8 @@ impl Rules<'_> {
             event.invoked <= at.returned.saturating_add(self.margin)
                 && end(event.returned).saturating_add(self.margin) >= at.invoked
         });
-        let first =
-            (end(0).saturating_add(self.margin) >= at.invoked).then_some(self.history.before.capacity);
+        let first = (end(0).saturating_add(self.margin) >= at.invoked)
+            .then_some(self.history.before.capacity);
         in_force.map(|(_, sessions)| sessions).chain(first).max().unwrap_or(usize::MAX)
     }
 
@@ -150,7 +172,10 @@ impl Rules<'_> {
         let rest = &self.history.after;
         let keys: HashSet<_> = rest.stored.iter().map(|stored| stored.object.key).collect();
         require(keys.len() == rest.stored.len(), "one key is stored twice")?;
-        require(rest.stored.len() + rest.fillers == rest.len, "`len()` is not what the snapshot shows")?;
+        require(
+            rest.stored.len() + rest.fillers == rest.len,
+            "`len()` is not what the snapshot shows",
+        )?;
         require(rest.len <= rest.capacity, "`len()` is above `capacity()` at rest")?;
         require(rest.is_balanced, "the statistics do not add up at rest")
     }

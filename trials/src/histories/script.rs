@@ -52,7 +52,17 @@ impl<'c> Actor<'c> {
     ) -> Self {
         fastrand::seed(seed);
         let random = fastrand::Rng::with_seed(seed);
-        Self { cache, plan, clock, watch, random, shared, next, held: Vec::new(), log: Log::default() }
+        Self {
+            cache,
+            plan,
+            clock,
+            watch,
+            random,
+            shared,
+            next,
+            held: Vec::new(),
+            log: Log::default(),
+        }
     }
 
     /// Makes so many calls.
@@ -114,8 +124,11 @@ impl<'c> Actor<'c> {
     /// A session from an earlier answer of this history, or one that all threads know.
     fn known(&mut self) -> Session<Object> {
         let key = usize::from(self.key());
-        let held =
-            if self.held.is_empty() { None } else { self.held.get(self.random.usize(..self.held.len())) };
+        let held = if self.held.is_empty() {
+            None
+        } else {
+            self.held.get(self.random.usize(..self.held.len()))
+        };
         held.unwrap_or(&self.shared[key]).clone()
     }
 
@@ -136,7 +149,8 @@ impl<'c> Actor<'c> {
         let clock = [clock, self.clock.peek()];
         let event = self.log.events.len();
         TOLD.with_borrow_mut(|told| {
-            let departures = told.drain(..).map(|(object, cause, at)| Departure { event, object, cause, at });
+            let departures =
+                told.drain(..).map(|(object, cause, at)| Departure { event, object, cause, at });
             self.log.departures.extend(departures);
         });
         self.log.events.push(Event { invoked, returned, clock, call: describe(&answer) });
@@ -146,7 +160,8 @@ impl<'c> Actor<'c> {
     fn add(&mut self, session: Session<Object>) {
         let object = *session;
         let target = Target::of(self.cache, object.key, self.random.bool());
-        let added = self.record(|| target.add(session), |added| Call::Add { object, answer: answer(added) });
+        let added = self
+            .record(|| target.add(session), |added| Call::Add { object, answer: answer(added) });
         if let Ok(Added::Replaced(old)) = added {
             self.hold(Some(&old));
         }
@@ -154,7 +169,8 @@ impl<'c> Actor<'c> {
 
     fn fill(&mut self) {
         let now = self.clock.peek();
-        let object = Object { number: self.next, key: Object::FILLER, expires: now + self.random.u64(1..8) };
+        let object =
+            Object { number: self.next, key: Object::FILLER, expires: now + self.random.u64(1..8) };
         self.next += 1;
         let mut bytes = [0; SessionId::MAX_LEN];
         self.random.fill(&mut bytes);
@@ -169,8 +185,10 @@ impl<'c> Actor<'c> {
 
     fn get(&mut self) {
         let (key, id, target) = self.target();
-        let found =
-            self.record(|| target.get(&id), |found| Call::Lookup { key, found: found.as_deref().copied() });
+        let found = self.record(
+            || target.get(&id),
+            |found| Call::Lookup { key, found: found.as_deref().copied() },
+        );
         self.hold(found.as_ref());
     }
 
@@ -185,8 +203,10 @@ impl<'c> Actor<'c> {
 
     fn take(&mut self) {
         let (key, id, target) = self.target();
-        let taken =
-            self.record(|| target.take(&id), |taken| Call::Take { key, taken: taken.as_deref().copied() });
+        let taken = self.record(
+            || target.take(&id),
+            |taken| Call::Take { key, taken: taken.as_deref().copied() },
+        );
         self.hold(taken.as_ref());
     }
 
@@ -231,16 +251,23 @@ impl<'c> Actor<'c> {
         let scope = self.scope();
         let keys = self.plan.keys_of(scope);
         let cache = self.cache;
-        let snapshot = || scope.map_or_else(|| cache.snapshot(), |context| cache.view(context).snapshot());
+        let snapshot =
+            || scope.map_or_else(|| cache.snapshot(), |context| cache.view(context).snapshot());
         self.record(snapshot, |sessions| {
             let shown = sessions.iter().map(|session| **session);
-            Call::Snapshot { keys, shown: shown.filter(|object| object.key != Object::FILLER).collect() }
+            Call::Snapshot {
+                keys,
+                shown: shown.filter(|object| object.key != Object::FILLER).collect(),
+            }
         });
     }
 
     fn observe(&mut self) {
         let cache = self.cache;
-        self.record(|| (cache.len(), cache.capacity()), |&(len, capacity)| Call::Observe { len, capacity });
+        self.record(
+            || (cache.len(), cache.capacity()),
+            |&(len, capacity)| Call::Observe { len, capacity },
+        );
     }
 
     fn resize(&mut self) {
@@ -291,12 +318,17 @@ impl<'c> Target<'c> {
     }
 
     fn remove(&self, session: &Session<Object>) -> bool {
-        self.view
-            .map_or_else(|| self.cache.remove(session), |context| self.cache.view(context).remove(session))
+        self.view.map_or_else(
+            || self.cache.remove(session),
+            |context| self.cache.view(context).remove(session),
+        )
     }
 
     fn remove_id(&self, id: &SessionId) -> bool {
-        self.view.map_or_else(|| self.cache.remove_id(id), |context| self.cache.view(context).remove_id(id))
+        self.view.map_or_else(
+            || self.cache.remove_id(id),
+            |context| self.cache.view(context).remove_id(id),
+        )
     }
 }
 

@@ -1,9 +1,10 @@
 //! From a history to the steps of each key.
 //!
-//! A call has its effect within its interval. A departure that the call itself answers for (`take` and its `Taken`) is that
-//! effect, and the hook's stamp ends the interval. Every other departure (an eviction, an expiry, a flush) is a step of its
-//! own: a change from that very object to nothing, between the beginning of the call that caused it and the hook. So a
-//! session that is missed must have been seen to leave.
+//! A call has its effect within its interval. A departure that the call itself answers for (`take`
+//! and its `Taken`) is that effect, and the hook's stamp ends the interval. Every other departure
+//! (an eviction, an expiry, a flush) is a step of its own: a change from that very object to
+//! nothing, between the beginning of the call that caused it and the hook. So a session that is
+//! missed must have been seen to leave.
 //!
 //! | call | step |
 //! |---|---|
@@ -137,7 +138,9 @@ impl KeyHistory {
         let covers = |keys: u8| keys & (1 << self.key) != 0;
         let is_own = match event.call {
             Call::Add { object, .. } | Call::Remove { object, .. } => object.key == self.key,
-            Call::Lookup { key, .. } | Call::Take { key, .. } | Call::RemoveId { key, .. } => key == self.key,
+            Call::Lookup { key, .. } | Call::Take { key, .. } | Call::RemoveId { key, .. } => {
+                key == self.key
+            }
             Call::Flush { keys, .. } | Call::Snapshot { keys, .. } => covers(keys),
             Call::Resize { .. } | Call::Observe { .. } | Call::Fill => false,
         };
@@ -183,7 +186,9 @@ impl KeyHistory {
             Call::Flush { now, .. } => {
                 self.is_absent_or(|object, _| now.is_some_and(|now| object.expires >= now))
             }
-            Call::Snapshot { .. } | Call::Resize { .. } | Call::Observe { .. } | Call::Fill => return None,
+            Call::Snapshot { .. } | Call::Resize { .. } | Call::Observe { .. } | Call::Fill => {
+                return None;
+            }
         })
     }
 
@@ -195,7 +200,8 @@ impl KeyHistory {
         Effect::Change { from: Some(self.number(object)), to: None }
     }
 
-    /// Nothing is stored, or an object that is `allowed`, which is also told when it was first marked.
+    /// Nothing is stored, or an object that is `allowed`, which is also told when it was first
+    /// marked.
     fn is_absent_or(&self, allowed: impl Fn(Object, u64) -> bool) -> Effect {
         let objects = self.objects.iter().zip(&self.marked).enumerate();
         let allowed = objects.filter(|(_, (object, marked))| allowed(**object, **marked));

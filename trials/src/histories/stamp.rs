@@ -1,16 +1,18 @@
 //! When an operation began and ended, without ordering the threads that it is about.
 //!
-//! A checker needs one thing of the stamps: if A's end is stamped before B's beginning, A returned before B was called. A
-//! shared counter that every operation raises would give exactly that, and would hide what it is to show: its exchanges
-//! empty the store buffers and hand the cores' work to each other around every operation, so a store that becomes
-//! visible only after its operation returned would never be caught. So stamps come from the monotonic clock: reading it
-//! writes no memory that is shared, and waits for no store.
+//! A checker needs one thing of the stamps: if A's end is stamped before B's beginning, A returned
+//! before B was called. A shared counter that every operation raises would give exactly that, and
+//! would hide what it is to show: its exchanges empty the store buffers and hand the cores' work to
+//! each other around every operation, so a store that becomes visible only after its operation
+//! returned would never be caught. So stamps come from the monotonic clock: reading it writes no
+//! memory that is shared, and waits for no store.
 //!
-//! What the clock may get wrong is bounded and allowed for. Two cores may disagree, and a core may begin a load before it
-//! has read the time. [`Stopwatch::new`] hands a stamp from thread to thread twenty thousand times and looks for one that
-//! runs backwards; A counts as before B only if more than [`Stopwatch::margin`] lies between them: twice the worst
-//! step backwards that was seen, and a hundred nanoseconds, which is more than a core looks ahead. An order that the margin
-//! hides makes the check weaker, never wrong. The order within a thread is exact and needs no stamp.
+//! What the clock may get wrong is bounded and allowed for. Two cores may disagree, and a core may
+//! begin a load before it has read the time. [`Stopwatch::new`] hands a stamp from thread to thread
+//! twenty thousand times and looks for one that runs backwards; A counts as before B only if more
+//! than [`Stopwatch::margin`] lies between them: twice the worst step backwards that was seen, and
+//! a hundred nanoseconds, which is more than a core looks ahead. An order that the margin hides
+//! makes the check weaker, never wrong. The order within a thread is exact and needs no stamp.
 
 use super::gate::spin_until;
 use anyhow::{Result, bail};

@@ -1,5 +1,5 @@
-//! The search, against histories written by hand and against an oracle that tries every order; and the corruptions, against
-//! recorded ones.
+//! The search, against histories written by hand and against an oracle that tries every order; and
+//! the corruptions, against recorded ones.
 
 use super::check::{Effect, PENDING, Step, is_linearizable};
 use super::explain::verify;
@@ -41,7 +41,11 @@ fn refuses(steps: &[Step]) {
 #[test]
 fn an_order_within_the_intervals_is_found() {
     accepts(&[]);
-    accepts(&[step(0, [1, 2], change(None, X)), step(1, [3, 4], hit(X)), step(0, [5, 6], change(X, None))]);
+    accepts(&[
+        step(0, [1, 2], change(None, X)),
+        step(1, [3, 4], hit(X)),
+        step(0, [5, 6], change(X, None)),
+    ]);
     // The hit overlaps the removal, and the miss the insertion.
     accepts(&[
         step(0, [1, 5], change(None, X)),
@@ -133,7 +137,8 @@ fn oracle(state: Option<u8>, done: u32, steps: &[Step]) -> bool {
                 state.map_or(absent, |object| objects >> object & 1 == 1).then_some(state)
             }
         };
-        !(0..steps.len()).any(waits) && after.is_some_and(|after| oracle(after, done | 1 << nth, steps))
+        !(0..steps.len()).any(waits)
+            && after.is_some_and(|after| oracle(after, done | 1 << nth, steps))
     })
 }
 
@@ -146,7 +151,8 @@ fn the_search_agrees_with_an_oracle_that_tries_every_order() {
         let steps: Vec<_> = (0..random.usize(1..8))
             .map(|_| {
                 let invoked = random.u64(..20);
-                let returned = if random.u8(..8) == 0 { PENDING } else { invoked + random.u64(1..8) };
+                let returned =
+                    if random.u8(..8) == 0 { PENDING } else { invoked + random.u64(1..8) };
                 let effect = match random.bool() {
                     true => change(object(&mut random), object(&mut random)),
                     false => Effect::Observe { absent: random.bool(), objects: random.u128(..4) },
@@ -171,14 +177,19 @@ fn every_corruption_of_a_recorded_history_is_found() {
         for history in record(plan, batch as u64, 0, 32, watch).unwrap() {
             verify(&history, watch.margin()).unwrap_or_else(|violation| panic!("{violation}"));
             for (kind, found) in KINDS.iter().zip(&mut found) {
-                if let Some(is_found) = inject::try_one(&history, kind, &mut random, watch.margin()) {
+                if let Some(is_found) = inject::try_one(&history, kind, &mut random, watch.margin())
+                {
                     assert!(is_found, "\"{}\" is not found", kind.name);
                     *found += 1;
                 }
             }
         }
     }
-    let never: Vec<_> =
-        KINDS.iter().zip(found).filter(|(_, found)| *found == 0).map(|(kind, _)| kind.name).collect();
+    let never: Vec<_> = KINDS
+        .iter()
+        .zip(found)
+        .filter(|(_, found)| *found == 0)
+        .map(|(kind, _)| kind.name)
+        .collect();
     assert!(never.is_empty(), "no occasion for {never:?}");
 }

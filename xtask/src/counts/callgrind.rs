@@ -1,7 +1,8 @@
-//! Instructions, counted by callgrind: each of the program's own with its address, so that those that lock can be told.
+//! Instructions, counted by callgrind: each of the program's own with its address, so that those
+//! that lock can be told.
 //!
-//! callgrind counts while `measure` runs. Instructions of the program's file alone are compared: it holds the cache and
-//! crossbeam-epoch. What other files execute is the system's allocator.
+//! callgrind counts while `measure` runs. Instructions of the program's file alone are compared: it
+//! holds the cache and crossbeam-epoch. What other files execute is the system's allocator.
 
 use super::locked::Code;
 use super::shim::Places;
@@ -37,22 +38,37 @@ pub(super) fn missing() -> Option<&'static str> {
 }
 
 /// Runs the shipped build for each of the operations, as many at a time as there are processors.
-pub(super) fn run(binary: &Path, operations: &[Places], stage: &Stage) -> Result<Vec<Instructions>> {
+pub(super) fn run(
+    binary: &Path,
+    operations: &[Places],
+    stage: &Stage,
+) -> Result<Vec<Instructions>> {
     let code = Code::read(binary)?;
     stage.progress.expect(operations.len());
-    workers::each(workers::cores(), operations.iter().enumerate().collect(), |worker, (nth, operation)| {
-        let out = root().join(format!("target/counts/callgrind.{nth}.out"));
-        let mut command = command(binary, operation, &out);
-        let report = run_one(command.args(["--processor", &worker.to_string()]), &out, stage)?;
-        stage.progress.step(&format!("{}, {} sessions", operation.operation, operation.sessions));
-        Report::read(&report, binary)?.instructions(&code)
-    })
+    workers::each(
+        workers::cores(),
+        operations.iter().enumerate().collect(),
+        |worker, (nth, operation)| {
+            let out = root().join(format!("target/counts/callgrind.{nth}.out"));
+            let mut command = command(binary, operation, &out);
+            let report = run_one(command.args(["--processor", &worker.to_string()]), &out, stage)?;
+            stage
+                .progress
+                .step(&format!("{}, {} sessions", operation.operation, operation.sessions));
+            Report::read(&report, binary)?.instructions(&code)
+        },
+    )
 }
 
 fn command(binary: &Path, operation: &Places, out: &Path) -> Command {
     let mut command = Command::new("valgrind");
     command.args(["--tool=callgrind", "--toggle-collect=micro::measured::measure"]);
-    command.args(["--dump-instr=yes", "--dump-line=no", "--compress-strings=no", "--compress-pos=no"]);
+    command.args([
+        "--dump-instr=yes",
+        "--dump-line=no",
+        "--compress-strings=no",
+        "--compress-pos=no",
+    ]);
     command.arg(format!("--callgrind-out-file={}", out.display()));
     command.arg(binary).args(["--clock", "still", "--exact", "--operation", &operation.operation]);
     command.args(["--sessions", &operation.sessions.to_string()]).current_dir(root());
@@ -65,7 +81,8 @@ fn run_one(command: &mut Command, out: &Path, stage: &Stage) -> Result<String> {
     if !ended.is_success() {
         bail!("{}", ended.tail());
     }
-    let text = fs::read_to_string(out).with_context(|| format!("callgrind wrote no {}", out.display()))?;
+    let text =
+        fs::read_to_string(out).with_context(|| format!("callgrind wrote no {}", out.display()))?;
     fs::remove_file(out).with_context(|| format!("cannot remove {}", out.display()))?;
     Ok(text)
 }
@@ -79,8 +96,8 @@ struct Report {
 }
 
 impl Report {
-    /// Reads callgrind's format, with positions of instructions and without compression. The line after a `calls=` tells what
-    /// the called function cost, which is told again where it is.
+    /// Reads callgrind's format, with positions of instructions and without compression. The line
+    /// after a `calls=` tells what the called function cost, which is told again where it is.
     fn read(text: &str, program: &Path) -> Result<Self> {
         let mut report = Self::default();
         let (mut is_own, mut is_callee, mut total) = (false, false, None);
@@ -94,13 +111,21 @@ impl Report {
             } else if let Some(position) = line.strip_prefix("0x")
                 && !std::mem::take(&mut is_callee)
             {
-                let (address, times) = cost(position).with_context(|| format!("not a cost: `{line}`"))?;
-                let count = if is_own { report.own.entry(address).or_default() } else { &mut report.foreign };
+                let (address, times) =
+                    cost(position).with_context(|| format!("not a cost: `{line}`"))?;
+                let count = if is_own {
+                    report.own.entry(address).or_default()
+                } else {
+                    &mut report.foreign
+                };
                 *count += times;
             }
         }
         let found = report.own.values().sum::<u64>() + report.foreign;
-        ensure!(total == Some(found), "{found} instructions are not callgrind's total of {total:?}");
+        ensure!(
+            total == Some(found),
+            "{found} instructions are not callgrind's total of {total:?}"
+        );
         ensure!(!report.own.is_empty(), "callgrind did not see the operation");
         Ok(report)
     }

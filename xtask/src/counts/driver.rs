@@ -69,6 +69,8 @@ pub(super) fn build(stage: &Stage, way: Build) -> Result<PathBuf> {
 
 /// Reads its output.
 pub(super) fn lines(stdout: &str) -> Result<Vec<Line>> {
-    let read = |line| serde_json::from_str(line).with_context(|| format!("not a line of counts: `{line}`"));
+    let read = |line| {
+        serde_json::from_str(line).with_context(|| format!("not a line of counts: `{line}`"))
+    };
     stdout.lines().map(read).collect()
 }

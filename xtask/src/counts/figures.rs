@@ -50,8 +50,9 @@ impl Column {
         Self::Instructions,
     ];
 
-    /// The share by which a figure may grow. All are the same in every run and in every folder. Instructions of adds are up
-    /// to 0.16 % more or less under another key of the hash: less than that is no change of the code that is worth a word.
+    /// The share by which a figure may grow. All are the same in every run and in every folder.
+    /// Instructions of adds are up to 0.16 % more or less under another key of the hash: less than
+    /// that is no change of the code that is worth a word.
     pub(super) fn tolerance(self) -> f64 {
         match self {
             Self::Instructions => 0.002,
@@ -91,7 +92,10 @@ impl Figures {
 }
 
 /// The averages over all runs.
-pub(super) fn join(operations: &[Places], instructions: Option<&[Instructions]>) -> Result<Vec<Figures>> {
+pub(super) fn join(
+    operations: &[Places],
+    instructions: Option<&[Instructions]>,
+) -> Result<Vec<Figures>> {
     let mut all = Vec::new();
     for (nth, places) in operations.iter().enumerate() {
         let instructions = instructions.and_then(|all| all.get(nth));

@@ -63,16 +63,17 @@ impl Ledger {
         (self.rustc != compiler).then_some(&self.rustc)
     }
 
-    /// Compares what was counted now: what differs, and what must not be. Under a filter, operations may be absent.
+    /// Compares what was counted now: what differs, and what must not be. Under a filter,
+    /// operations may be absent.
     pub(super) fn compare(
         &self,
         now: &[Figures],
         filter: Option<&str>,
         compiler: &str,
     ) -> (Vec<Difference>, Vec<String>) {
-        let columns = Column::ALL
-            .into_iter()
-            .filter(|column| *column != Column::Instructions || self.other_compiler(compiler).is_none());
+        let columns = Column::ALL.into_iter().filter(|column| {
+            *column != Column::Instructions || self.other_compiler(compiler).is_none()
+        });
         let columns: Vec<_> = columns.collect();
         let mut differences = Vec::new();
         let mut complaints = Vec::new();
@@ -90,9 +91,13 @@ impl Ledger {
                 differences.push(difference);
             }
         }
-        let gone = self.figures.iter().filter(|known| !now.iter().any(|figures| known.is_of(figures)));
-        for known in gone.filter(|known| filter.is_none_or(|filter| known.operation.contains(filter))) {
-            complaints.push(format!("{} ({} sessions): not counted", known.operation, known.sessions));
+        let gone =
+            self.figures.iter().filter(|known| !now.iter().any(|figures| known.is_of(figures)));
+        for known in
+            gone.filter(|known| filter.is_none_or(|filter| known.operation.contains(filter)))
+        {
+            complaints
+                .push(format!("{} ({} sessions): not counted", known.operation, known.sessions));
         }
         (differences, complaints)
     }
@@ -145,7 +150,10 @@ mod tests {
 
     #[test]
     fn the_same_figures_pass() {
-        assert_eq!(ledger().compare(&[figures("get"), figures("take")], None, "1.0.0"), (vec![], vec![]));
+        assert_eq!(
+            ledger().compare(&[figures("get"), figures("take")], None, "1.0.0"),
+            (vec![], vec![])
+        );
     }
 
     #[test]
@@ -153,7 +161,10 @@ mod tests {
         type Grow = fn(&mut Figures);
         let grown: [(Grow, &str); 6] = [
             (|now| now.shared_writes += 1.0, "shared-line writes grew from 2.0000 to 3.0000"),
-            (|now| now.read_modify_writes += 0.0001, "read-modify-writes grew from 2.4599 to 2.4600"),
+            (
+                |now| now.read_modify_writes += 0.0001,
+                "read-modify-writes grew from 2.4599 to 2.4600",
+            ),
             (|now| now.own_writes += 0.5, "own writes grew from 1.0000 to 1.5000"),
             (|now| now.loads += 1.0, "loads grew from 24.0000 to 25.0000"),
             (|now| now.locked = Some(4.0), "locked instructions grew from 3.0000 to 4.0000"),

@@ -1,4 +1,5 @@
-//! Which instructions of a program lock: they take a line for themselves and wait until it is theirs.
+//! Which instructions of a program lock: they take a line for themselves and wait until it is
+//! theirs.
 
 use anyhow::{Context, Result};
 use iced_x86::{Decoder, DecoderOptions, Instruction, Mnemonic, OpKind};
@@ -19,7 +20,8 @@ struct Section {
 impl Code {
     pub(super) fn read(path: &Path) -> Result<Self> {
         let bytes = fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
-        let file = File::parse(&*bytes).with_context(|| format!("{} is no program", path.display()))?;
+        let file =
+            File::parse(&*bytes).with_context(|| format!("{} is no program", path.display()))?;
         let mut sections = Vec::new();
         for section in file.sections().filter(|section| section.kind() == SectionKind::Text) {
             sections.push(Section { address: section.address(), bytes: section.data()?.to_vec() });
@@ -29,7 +31,8 @@ impl Code {
 
     /// Whether the instruction at `address` locks.
     pub(super) fn is_locked(&self, address: u64) -> Result<bool> {
-        let instruction = self.instruction(address).with_context(|| format!("no code at {address:#x}"))?;
+        let instruction =
+            self.instruction(address).with_context(|| format!("no code at {address:#x}"))?;
         Ok(locks(&instruction))
     }
 
@@ -43,9 +46,11 @@ impl Code {
     }
 }
 
-/// A lock prefix, an exchange with memory, which needs none, or the full fence, which costs the same.
+/// A lock prefix, an exchange with memory, which needs none, or the full fence, which costs the
+/// same.
 fn locks(instruction: &Instruction) -> bool {
-    let has_memory = || (0..instruction.op_count()).any(|nth| instruction.op_kind(nth) == OpKind::Memory);
+    let has_memory =
+        || (0..instruction.op_count()).any(|nth| instruction.op_kind(nth) == OpKind::Memory);
     match instruction.mnemonic() {
         Mnemonic::Mfence => true,
         Mnemonic::Xchg => has_memory(),
@@ -58,7 +63,9 @@ mod tests {
     use super::*;
 
     fn is_locked(bytes: &[u8]) -> bool {
-        Code { sections: vec![Section { address: 0x1000, bytes: bytes.to_vec() }] }.is_locked(0x1000).unwrap()
+        Code { sections: vec![Section { address: 0x1000, bytes: bytes.to_vec() }] }
+            .is_locked(0x1000)
+            .unwrap()
     }
 
     #[test]

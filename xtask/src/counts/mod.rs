@@ -1,10 +1,12 @@
-//! `cargo xtask counts`: what one run of each operation costs, in figures that do not depend on the machine's mood.
+//! `cargo xtask counts`: what one run of each operation costs, in figures that do not depend on the
+//! machine's mood.
 //!
-//! The program `counts` of `benches/micro` runs each operation ten thousand times. It is built twice: with the private cfg
-//! `sessile_counts`, where the cache counts its atomic accesses by their places (`shim`), and as it ships, to run under
-//! callgrind (`callgrind`, `locked`). Both builds have the cfg `fuzzing`, which fixes the key of the hash, read a clock that
-//! stands still and keep to one processor: every run does the same. The averages are compared with `benches/counts.toml`
-//! (`ledger`).
+//! The program `counts` of `benches/micro` runs each operation ten thousand times. It is built
+//! twice: with the private cfg `sessile_counts`, where the cache counts its atomic accesses by
+//! their places (`shim`), and as it ships, to run under callgrind (`callgrind`, `locked`). Both
+//! builds have the cfg `fuzzing`, which fixes the key of the hash, read a clock that stands still
+//! and keep to one processor: every run does the same. The averages are compared with
+//! `benches/counts.toml` (`ledger`).
 
 mod callgrind;
 mod driver;
@@ -88,10 +90,14 @@ fn compare(figures: &[Figures], filter: Option<&str>, skip: Option<&str>) -> Res
         println!("SKIPPED: instructions and locked instructions, for want of {missing}");
     }
     if let Some(other) = ledger.other_compiler(&ledger::compiler()?) {
-        println!("SKIPPED: the comparison of instructions, which are those of rustc {other} in the file");
+        println!(
+            "SKIPPED: the comparison of instructions, which are those of rustc {other} in the file"
+        );
     }
     if differences.iter().any(|difference| difference.is_gain()) {
-        println!("Some are lower than in the file: `cargo xtask counts --accept` keeps them there.");
+        println!(
+            "Some are lower than in the file: `cargo xtask counts --accept` keeps them there."
+        );
     }
     if complaints.is_empty() {
         return Ok(());

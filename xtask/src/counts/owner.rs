@@ -1,8 +1,9 @@
 //! Whose word an access is to: found by the type in whose method it stands.
 //!
-//! A thread's own words are written by that thread in steady state, and looked at by others once a batch at most: its
-//! counters, its spare permits, its hand, its turnover, its limbo. All else is shared: slots, publication words, permits,
-//! settings, and a session's count and dates, which belong to whoever holds it next.
+//! A thread's own words are written by that thread in steady state, and looked at by others once a
+//! batch at most: its counters, its spare permits, its hand, its turnover, its limbo. All else is
+//! shared: slots, publication words, permits, settings, and a session's count and dates, which
+//! belong to whoever holds it next.
 
 use anyhow::{Context, Result};
 use std::collections::BTreeMap;
@@ -49,8 +50,8 @@ impl Owners {
     pub(super) fn of(&mut self, file: &str, line: usize) -> Result<Owner> {
         if !self.sources.contains_key(file) {
             let path = self.root.join(file);
-            let text =
-                fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
+            let text = fs::read_to_string(&path)
+                .with_context(|| format!("cannot read {}", path.display()))?;
             self.sources.insert(file.to_owned(), text);
         }
         let name = item_at(&self.sources[file], line);
@@ -72,7 +73,8 @@ fn item_of(line: &str) -> Option<String> {
         let name = rest.split_once(" for ").map_or(rest, |(_, name)| name);
         return Some(identifier(name));
     }
-    let bare = line.strip_prefix("pub(crate) ").or(line.strip_prefix("pub(super) ")).unwrap_or(line);
+    let bare =
+        line.strip_prefix("pub(crate) ").or(line.strip_prefix("pub(super) ")).unwrap_or(line);
     bare.strip_prefix("fn ").map(identifier)
 }
 

@@ -76,7 +76,12 @@ pub(super) fn run(binary: &Path, stage: &Stage) -> Result<Vec<Places>> {
             Ok(Place { is_shared: !owner.is_thread(), owner: owner.name, access })
         };
         let places = line.accesses.into_iter().map(place).collect::<Result<_>>()?;
-        all.push(Places { operation: line.operation, sessions: line.sessions, times: line.times, places });
+        all.push(Places {
+            operation: line.operation,
+            sessions: line.sessions,
+            times: line.times,
+            places,
+        });
     }
     Ok(all)
 }

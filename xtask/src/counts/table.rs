@@ -28,7 +28,9 @@ pub(super) fn of_figures(figures: &[Figures], differences: &[Difference]) -> Tab
             });
             let now = number(line.get(column), digits(column));
             match difference {
-                Some(Difference { was, .. }) => format!("{now} (was {})", number(Some(*was), digits(column))),
+                Some(Difference { was, .. }) => {
+                    format!("{now} (was {})", number(Some(*was), digits(column)))
+                }
                 None => now,
             }
         };
@@ -52,7 +54,8 @@ pub(super) fn of_figures(figures: &[Figures], differences: &[Difference]) -> Tab
 
 /// A line for each place that writes.
 pub(super) fn of_places(operations: &[Places]) -> Table {
-    let mut table = new(&["operation", "sessions", "place", "in", "line", "read-modify-writes", "stores"]);
+    let mut table =
+        new(&["operation", "sessions", "place", "in", "line", "read-modify-writes", "stores"]);
     for operation in operations {
         for place in operation.places.iter().filter(|place| place.access.kind.writes()) {
             let average = number(Some(place.access.times as f64 / operation.times as f64), 4);
@@ -78,12 +81,18 @@ pub(super) fn of_places(operations: &[Places]) -> Table {
 pub(super) fn for_document(figures: &[Figures]) -> String {
     let columns = [Column::Instructions, Column::Locked, Column::Loads, Column::SharedWrites];
     let heads: Vec<_> = columns.iter().map(|column| format!(" {column} |")).collect();
-    let mut table =
-        format!("| operation | sessions |{}\n|---|--:|{}\n", heads.concat(), "--:|".repeat(columns.len()));
+    let mut table = format!(
+        "| operation | sessions |{}\n|---|--:|{}\n",
+        heads.concat(),
+        "--:|".repeat(columns.len())
+    );
     for line in figures {
         let cells = columns.map(|column| {
             let digits = if column == Column::Instructions { 0 } else { 1 };
-            format!(" {} |", line.get(column).map_or("-".into(), |value| format!("{value:.digits$}")))
+            format!(
+                " {} |",
+                line.get(column).map_or("-".into(), |value| format!("{value:.digits$}"))
+            )
         });
         table += &format!("| {} | {} |{}\n", line.operation, line.sessions, cells.concat());
     }

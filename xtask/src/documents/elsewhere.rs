@@ -1,10 +1,13 @@
-//! Commands that a document shows and continuous integration does not run as they stand, each with the reason.
+//! Commands that a document shows and continuous integration does not run as they stand, each with
+//! the reason.
 
 const PART: &str = "`cargo xtask verify` runs this part";
 const OF_A_PART: &str = "`cargo xtask verify` runs the whole part";
-const FUZZER: &str = "`cargo xtask verify` runs every target, under the same options and for another time";
+const FUZZER: &str =
+    "`cargo xtask verify` runs every target, under the same options and for another time";
 const STRICTER: &str = "continuous integration runs it with `--deny-skips`";
-const FIGURES: &str = "minutes of measurements for a table: they judge nothing, and need a quiet machine";
+const FIGURES: &str =
+    "minutes of measurements for a table: they judge nothing, and need a quiet machine";
 const PLACEHOLDER: &str = "names a file that only the reader has";
 const WRITES: &str = "changes committed files";
 
@@ -57,7 +60,10 @@ pub(super) const ELSEWHERE: &[(&str, &str)] = &[
     ("cargo run --release -p compare -- --workload hit,tls13 --peers scc,dashmap", FIGURES),
     ("cargo run --release -p compare --features mimalloc", FIGURES),
     ("cargo run --release -p compare --features openssl", FIGURES),
-    ("cargo run --release -p handshakes --features openssl -- --backend openssl --seconds 2", FIGURES),
+    (
+        "cargo run --release -p handshakes --features openssl -- --backend openssl --seconds 2",
+        FIGURES,
+    ),
     ("cargo run --release -p handshakes -- --seconds 6", FIGURES),
     ("cargo run --release -p trials -- faults", PART),
     (

@@ -1,7 +1,8 @@
-//! The commands that a document shows: every line of its `sh` blocks, and every code span that begins with `cargo ` or `cd `.
+//! The commands that a document shows: every line of its `sh` blocks, and every code span that
+//! begins with `cargo ` or `cd `.
 //!
-//! A comment at the end of a line is not part of a command, nor is the break of a line that goes on. A folder that a line
-//! of a block changes to is where the later ones run: `cd DIR && COMMAND`.
+//! A comment at the end of a line is not part of a command, nor is the break of a line that goes
+//! on. A folder that a line of a block changes to is where the later ones run: `cd DIR && COMMAND`.
 
 /// What begins and ends a block.
 const FENCE: &str = "```";
@@ -17,7 +18,8 @@ pub(super) fn commands(document: &str) -> Vec<String> {
             continue;
         };
         commands.append(&mut spans(&std::mem::take(&mut prose)));
-        let block: Vec<_> = lines.by_ref().take_while(|line| !line.trim_start().starts_with(FENCE)).collect();
+        let block: Vec<_> =
+            lines.by_ref().take_while(|line| !line.trim_start().starts_with(FENCE)).collect();
         if language.trim() == "sh" {
             commands.append(&mut lines_of(&block.join("\n")));
         }
@@ -59,27 +61,30 @@ mod tests {
 
     #[test]
     fn lines_of_blocks_lose_their_comments_and_breaks() {
-        let document = "```sh\n# first\ncargo a --b   # why\n\nX=\"1 2\" cargo c \\\n    --d\n```\n";
+        let document =
+            "```sh\n# first\ncargo a --b   # why\n\nX=\"1 2\" cargo c \\\n    --d\n```\n";
         assert_eq!(commands(document), ["cargo a --b", "X=\"1 2\" cargo c --d"]);
     }
 
     #[test]
     fn a_folder_holds_to_the_end_of_its_block() {
-        let document = "```sh\ncd a\ncargo b\ncargo c\n```\n```sh\ncargo d\ncd e && cargo f\ncargo g\n```\n";
-        let expected = ["cd a && cargo b", "cd a && cargo c", "cargo d", "cd e && cargo f", "cargo g"];
+        let document =
+            "```sh\ncd a\ncargo b\ncargo c\n```\n```sh\ncargo d\ncd e && cargo f\ncargo g\n```\n";
+        let expected =
+            ["cd a && cargo b", "cd a && cargo c", "cargo d", "cd e && cargo f", "cargo g"];
         assert_eq!(commands(document), expected);
     }
 
     #[test]
     fn spans_are_found_across_lines_and_in_tables_and_others_are_not() {
-        let document =
-            "Run `cargo a\n  --b`, not `rm c`.\n\n| x | `cd d && cargo e` |\n\nA lone ` mark.\n\n`cargo f`.";
+        let document = "Run `cargo a\n  --b`, not `rm c`.\n\n| x | `cd d && cargo e` |\n\nA lone ` mark.\n\n`cargo f`.";
         assert_eq!(commands(document), ["cargo a --b", "cd d && cargo e", "cargo f"]);
     }
 
     #[test]
     fn blocks_of_other_languages_are_skipped() {
-        let document = "```rust\n//! `cargo a`\n```\n```toml\ncargo b\n```\n```\ncargo c\n```\n`cargo d`";
+        let document =
+            "```rust\n//! `cargo a`\n```\n```toml\ncargo b\n```\n```\ncargo c\n```\n`cargo d`";
         assert_eq!(commands(document), ["cargo d"]);
     }
 }

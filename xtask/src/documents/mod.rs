@@ -1,8 +1,8 @@
-//! Every command that a document shows is run by continuous integration exactly as it stands there, or is listed in [`ELSEWHERE`]
-//! with the reason why it is not.
+//! Every command that a document shows is run by continuous integration exactly as it stands there,
+//! or is listed in [`ELSEWHERE`] with the reason why it is not.
 //!
-//! A command that is neither fails, and so does an entry that no document shows, or that is run after all. So does a table
-//! that differs from the figures that it is made from ([`tables`]).
+//! A command that is neither fails, and so does an entry that no document shows, or that is run
+//! after all. So does a table that differs from the figures that it is made from ([`tables`]).
 
 mod elsewhere;
 mod extract;
@@ -17,7 +17,8 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::process::Command;
 
-/// Checks the documents that git tracks or would add; with `is_to_write` makes their tables anew first.
+/// Checks the documents that git tracks or would add; with `is_to_write` makes their tables anew
+/// first.
 pub(crate) fn run(is_to_write: bool) -> Result<()> {
     let mut documents = Vec::new();
     for file in files()? {
@@ -38,7 +39,10 @@ pub(crate) fn run(is_to_write: bool) -> Result<()> {
     if !faults.is_empty() {
         bail!("the commands of the documents:\n  {}", faults.join("\n  "));
     }
-    println!("the commands of {} documents are run as they stand, or have a reason", documents.len());
+    println!(
+        "the commands of {} documents are run as they stand, or have a reason",
+        documents.len()
+    );
     Ok(())
 }
 
@@ -57,7 +61,9 @@ fn faults(documents: &[(String, String)], run: &[&str], elsewhere: &[(&str, &str
             (false, false) => {
                 faults.push(format!("{file} shows `{command}`, which is not run and has no reason"))
             }
-            (true, true) => faults.push(format!("`{command}` is run and has a reason why it is not")),
+            (true, true) => {
+                faults.push(format!("`{command}` is run and has a reason why it is not"))
+            }
             _ => {}
         }
     }
@@ -72,10 +78,12 @@ fn faults(documents: &[(String, String)], run: &[&str], elsewhere: &[(&str, &str
 /// The documents.
 fn files() -> Result<Vec<String>> {
     let mut git = Command::new("git");
-    git.args(["ls-files", "--cached", "--others", "--exclude-standard", "*.md"]).current_dir(root());
+    git.args(["ls-files", "--cached", "--others", "--exclude-standard", "*.md"])
+        .current_dir(root());
     let output = git.output().context("cannot run git")?;
     let names = String::from_utf8(output.stdout).context("a file's name is not UTF-8")?;
-    let files: Vec<_> = names.lines().filter(|file| root().join(file).is_file()).map(str::to_owned).collect();
+    let files: Vec<_> =
+        names.lines().filter(|file| root().join(file).is_file()).map(str::to_owned).collect();
     if files.is_empty() {
         bail!("git lists no document: {}", String::from_utf8_lossy(&output.stderr).trim());
     }
@@ -92,7 +100,10 @@ mod tests {
 
     #[test]
     fn a_command_is_run_or_has_a_reason() {
-        assert!(found("`cargo a`, `cargo b`", &["cargo a", "cargo z"], &[("cargo b", "long")]).is_empty());
+        assert!(
+            found("`cargo a`, `cargo b`", &["cargo a", "cargo z"], &[("cargo b", "long")])
+                .is_empty()
+        );
         let faults = found("`cargo a --b`", &["cargo a"], &[]);
         assert_eq!(faults, ["A.md shows `cargo a --b`, which is not run and has no reason"]);
     }

@@ -1,6 +1,8 @@
-//! The tables of the documents that are made from figures: between `<!-- table: NAME -->` and `<!-- end of table -->`.
+//! The tables of the documents that are made from figures: between `<!-- table: NAME -->` and
+//! `<!-- end of table -->`.
 //!
-//! What stands there is compared with what the figures give, so that nobody types one; `--write` puts it there.
+//! What stands there is compared with what the figures give, so that nobody types one; `--write`
+//! puts it there.
 
 use crate::command::root;
 use crate::counts;
@@ -41,7 +43,8 @@ fn table(name: &str) -> Result<String> {
 
 /// The lines of the table under the heading `Summary` of a report of `compare`.
 fn summary(file: &str) -> Result<Vec<String>> {
-    let report = fs::read_to_string(root().join(file)).with_context(|| format!("cannot read {file}"))?;
+    let report =
+        fs::read_to_string(root().join(file)).with_context(|| format!("cannot read {file}"))?;
     let below = report.lines().skip_while(|line| *line != "### Summary").skip(1);
     let table = below.skip_while(|line| line.is_empty()).take_while(|line| line.starts_with('|'));
     let table: Vec<_> = table.map(str::to_owned).collect();
@@ -87,7 +90,8 @@ mod tests {
         let renewed = renewed(typed).unwrap();
         assert!(renewed.starts_with("# A\n\n<!-- table: counts -->\n\n| operation | sessions |"));
         assert!(
-            renewed.ends_with("|\n\n<!-- end of table -->\n\nB\n") && renewed.contains("| get | 20480 |")
+            renewed.ends_with("|\n\n<!-- end of table -->\n\nB\n")
+                && renewed.contains("| get | 20480 |")
         );
         assert_eq!(super::renewed(&renewed).unwrap(), renewed);
     }

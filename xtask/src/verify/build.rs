@@ -23,15 +23,19 @@ pub(crate) fn executables(command: &mut Command, log: &Log) -> Result<Vec<Execut
     let ended = child::demand(command, log)?;
     let mut executables = Vec::new();
     for message in Message::parse_stream(ended.stdout.as_bytes()) {
-        if let Message::CompilerArtifact(artifact) = message.context("cargo's messages cannot be read")? {
+        if let Message::CompilerArtifact(artifact) =
+            message.context("cargo's messages cannot be read")?
+        {
             let target = artifact.target.name;
-            executables.extend(artifact.executable.map(|path| Executable { target, path: path.into() }));
+            executables
+                .extend(artifact.executable.map(|path| Executable { target, path: path.into() }));
         }
     }
     Ok(executables)
 }
 
-/// Chooses one test target of a package: an integration test by its file, or `lib` for the unit tests.
+/// Chooses one test target of a package: an integration test by its file, or `lib` for the unit
+/// tests.
 pub(crate) fn choose(command: &mut Command, file: &str) {
     match file {
         "lib" => command.arg("--lib"),

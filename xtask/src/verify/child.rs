@@ -28,9 +28,11 @@ impl Log {
     /// A new log; one from an earlier run is replaced.
     pub(crate) fn create(path: &Path) -> Result<Self> {
         if let Some(folder) = path.parent() {
-            fs::create_dir_all(folder).with_context(|| format!("cannot create {}", folder.display()))?;
+            fs::create_dir_all(folder)
+                .with_context(|| format!("cannot create {}", folder.display()))?;
         }
-        let file = File::create(path).with_context(|| format!("cannot create {}", path.display()))?;
+        let file =
+            File::create(path).with_context(|| format!("cannot create {}", path.display()))?;
         Ok(Self { path: path.to_owned(), file: Mutex::new(file) })
     }
 
@@ -93,7 +95,8 @@ pub(crate) fn run(command: &mut Command, limit: Option<Duration>, log: &Log) -> 
         let _ = child.kill();
         child.wait()?;
     }
-    let collect = |thread: Option<thread::JoinHandle<String>>| thread.and_then(|thread| thread.join().ok());
+    let collect =
+        |thread: Option<thread::JoinHandle<String>>| thread.and_then(|thread| thread.join().ok());
     let ended = Ended {
         status,
         stdout: collect(stdout).unwrap_or_default(),

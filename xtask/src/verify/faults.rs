@@ -1,4 +1,5 @@
-//! Injected faults: panics, refused memory, stalled readers and the rest, with the garbage and the wiping they lead to.
+//! Injected faults: panics, refused memory, stalled readers and the rest, with the garbage and the
+//! wiping they lead to.
 
 use super::report::{FaultsFigures, Finding, Report};
 use super::stage::Stage;
@@ -28,7 +29,10 @@ pub(crate) fn run(stage: &Stage, report: &mut Report) -> Result<Finding> {
     let (tried, passed) = totals(&figures);
     let mut summary = format!("{passed} of {tried} faults of {} kinds borne", figures.faults.len());
     if let Some(garbage) = &figures.garbage {
-        summary += &format!("; garbage at most {} of {} bytes", garbage.max_bytes_seen, garbage.limit_bytes);
+        summary += &format!(
+            "; garbage at most {} of {} bytes",
+            garbage.max_bytes_seen, garbage.limit_bytes
+        );
     }
     if let Some(wipe) = &figures.wipe_ms {
         summary += &format!("; wiped after {:.1} ms, 99 % within {:.1} ms", wipe.p50, wipe.p99);
@@ -38,7 +42,10 @@ pub(crate) fn run(stage: &Stage, report: &mut Report) -> Result<Finding> {
 }
 
 fn totals(figures: &FaultsFigures) -> (u64, u64) {
-    figures.faults.iter().fold((0, 0), |(tried, passed), fault| (tried + fault.tried, passed + fault.passed))
+    figures
+        .faults
+        .iter()
+        .fold((0, 0), |(tried, passed), fault| (tried + fault.tried, passed + fault.passed))
 }
 
 fn faults(figures: &FaultsFigures) -> Vec<String> {
@@ -47,7 +54,9 @@ fn faults(figures: &FaultsFigures) -> Vec<String> {
         faults.push("no fault was tried".into());
     }
     let bad = figures.faults.iter().filter(|fault| fault.tried == 0 || fault.passed != fault.tried);
-    faults.extend(bad.map(|fault| format!("{}: {} of {} borne", fault.name, fault.passed, fault.tried)));
+    faults.extend(
+        bad.map(|fault| format!("{}: {} of {} borne", fault.name, fault.passed, fault.tried)),
+    );
     match &figures.garbage {
         None => faults.push("garbage was not measured".into()),
         Some(garbage) if garbage.max_bytes_seen > garbage.limit_bytes => {
@@ -71,11 +80,12 @@ mod tests {
     #[test]
     fn what_was_not_borne_not_tried_or_not_measured_fails() {
         let figures = |kinds: &str| {
-            let rest =
-                r#""garbage":{"limit_bytes":9,"max_bytes_seen":8},"wipe_ms":{"p50":1,"p99":2,"max":3}"#;
-            serde_json::from_str::<FaultsFigures>(&format!("{{\"faults\":[{kinds}],{rest}}}")).unwrap()
+            let rest = r#""garbage":{"limit_bytes":9,"max_bytes_seen":8},"wipe_ms":{"p50":1,"p99":2,"max":3}"#;
+            serde_json::from_str::<FaultsFigures>(&format!("{{\"faults\":[{kinds}],{rest}}}"))
+                .unwrap()
         };
-        let kind = |tried, passed| format!("{{\"name\":\"x\",\"tried\":{tried},\"passed\":{passed}}}");
+        let kind =
+            |tried, passed| format!("{{\"name\":\"x\",\"tried\":{tried},\"passed\":{passed}}}");
         assert!(faults(&figures(&kind(3, 3))).is_empty());
         assert_eq!(faults(&figures(&kind(3, 2))), ["x: 2 of 3 borne"]);
         assert_eq!(faults(&figures(&kind(0, 0))).len(), 1);

@@ -1,4 +1,5 @@
-//! The fuzz targets, each for a fixed time from its kept corpus; what they find anew stays under `target`.
+//! The fuzz targets, each for a fixed time from its kept corpus; what they find anew stays under
+//! `target`.
 
 use super::child::{self, Ended};
 use super::report::{Finding, FuzzFigures, FuzzTargetFigures, Report};
@@ -18,7 +19,8 @@ const NIGHT_SECONDS: u64 = 900;
 /// libFuzzer ends itself; this is for a target that keeps it from doing so.
 const GRACE: Duration = Duration::from_secs(120);
 
-/// AddressSanitizer has a part of its own, and inputs of small fields need no traced comparisons: executions are what counts.
+/// AddressSanitizer has a part of its own, and inputs of small fields need no traced comparisons:
+/// executions are what counts.
 const FAST: &[&str] = &["--sanitizer", "none", "--no-trace-compares"];
 
 /// A folder with fuzz targets.
@@ -57,7 +59,11 @@ pub(crate) fn run(stage: &Stage, report: &mut Report) -> Result<Finding> {
     let runs = workers::each(workers::cores(), targets, |_, target| {
         let ended = target.fuzz(stage)?;
         let executions = executions(&ended.stderr);
-        stage.progress.step(&format!("{}: {} executions", target.name, executions.unwrap_or_default()));
+        stage.progress.step(&format!(
+            "{}: {} executions",
+            target.name,
+            executions.unwrap_or_default()
+        ));
         Ok((target.name, ended, executions))
     })?;
     let (figures, faults) = sum(runs);
@@ -78,7 +84,8 @@ fn sum(runs: Vec<(String, Ended, Option<u64>)>) -> (FuzzFigures, Vec<String>) {
             figures.crashes += 1;
             faults.push(format!("{name}: {}", ended.tail()));
         } else if executions.unwrap_or_default() == 0 {
-            faults.push(format!("{name}: libFuzzer does not say what it executed: {}", ended.tail()));
+            faults
+                .push(format!("{name}: libFuzzer does not say what it executed: {}", ended.tail()));
         }
         let executions = executions.unwrap_or_default();
         figures.executions += executions;
@@ -100,7 +107,10 @@ impl Project {
         let listed = child::demand(&mut self.cargo_fuzz(&["list"]), &stage.log)?;
         let names: Vec<_> = listed.stdout.split_whitespace().map(str::to_owned).collect();
         ensure!(!names.is_empty(), "there are no fuzz targets in {}", self.folder);
-        child::demand(&mut self.cargo_fuzz(&[&["build", "--target", TARGET], FAST].concat()), &stage.log)?;
+        child::demand(
+            &mut self.cargo_fuzz(&[&["build", "--target", TARGET], FAST].concat()),
+            &stage.log,
+        )?;
         let folder = root().join(self.folder);
         Ok(names.into_iter().map(|name| Target { name, folder: folder.clone() }).collect())
     }
@@ -132,7 +142,8 @@ fn folder(path: &Path) -> Result<String> {
 
 /// The number in `stat::number_of_executed_units: 7`.
 fn executions(stderr: &str) -> Option<u64> {
-    let stat = stderr.lines().find_map(|line| line.strip_prefix("stat::number_of_executed_units:"))?;
+    let stat =
+        stderr.lines().find_map(|line| line.strip_prefix("stat::number_of_executed_units:"))?;
     stat.trim().parse().ok()
 }
 
@@ -154,7 +165,8 @@ mod tests {
         let stats = "Done 12 runs in 3 second(s)\nstat::number_of_executed_units: 12\n";
         let (figures, faults) = sum(vec![run(Some(0), stats), run(Some(0), stats)]);
         assert_eq!((figures.executions, figures.crashes, faults.len()), (24, 0, 0));
-        let (figures, faults) = sum(vec![run(Some(77 << 8), stats), run(None, ""), run(Some(0), "")]);
+        let (figures, faults) =
+            sum(vec![run(Some(77 << 8), stats), run(None, ""), run(Some(0), "")]);
         assert_eq!((figures.executions, figures.crashes, faults.len()), (12, 2, 3));
     }
 }

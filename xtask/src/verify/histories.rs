@@ -16,11 +16,13 @@ const NIGHT_LIMIT: Duration = Duration::from_secs(4 * 3600);
 
 /// Checks the histories, and that the checker finds those with an injected fault.
 pub(crate) fn run(stage: &Stage, report: &mut Report) -> Result<Finding> {
-    let (wanted, limit) = if stage.long { (NIGHT_HISTORIES, NIGHT_LIMIT) } else { (HISTORIES, LIMIT) };
+    let (wanted, limit) =
+        if stage.long { (NIGHT_HISTORIES, NIGHT_LIMIT) } else { (HISTORIES, LIMIT) };
     let mut command = Command::new(trials::build(stage)?);
     stage.progress.say(&format!("checking {wanted} histories"));
     command.args(["histories", "--histories", &wanted.to_string()]);
-    let (ended, figures) = trials::run::<HistoriesFigures>(&mut command, "histories", limit, stage)?;
+    let (ended, figures) =
+        trials::run::<HistoriesFigures>(&mut command, "histories", limit, stage)?;
     let mut faults = faults(&figures, wanted);
     if !ended.is_success() {
         faults.push(ended.tail());
@@ -42,7 +44,10 @@ fn faults(figures: &HistoriesFigures, wanted: u64) -> Vec<String> {
         faults.push(format!("{} histories have no order", figures.violations));
     }
     if figures.injected == 0 || figures.injected_found < figures.injected {
-        faults.push(format!("{} of {} injected faults were found", figures.injected_found, figures.injected));
+        faults.push(format!(
+            "{} of {} injected faults were found",
+            figures.injected_found, figures.injected
+        ));
     }
     faults
 }

@@ -1,5 +1,6 @@
-//! What the run of one test means. Only a test that said "no" counts as a failure: a search that did not finish, a test
-//! that does not exist or a checker that rejects its own orders proves nothing.
+//! What the run of one test means. Only a test that said "no" counts as a failure: a search that
+//! did not finish, a test that does not exist or a checker that rejects its own orders proves
+//! nothing.
 
 use super::child::Ended;
 
@@ -45,7 +46,11 @@ pub(crate) fn judge(ended: &Ended) -> Judgement {
     }
     if let Some(found) = INCOMPLETE.iter().find(|complaint| output.contains(**complaint)) {
         let what = format!("\"{found}\"");
-        return if *found == OUT_OF_BRANCHES { Judgement::Hung(what) } else { Judgement::Inconclusive(what) };
+        return if *found == OUT_OF_BRANCHES {
+            Judgement::Hung(what)
+        } else {
+            Judgement::Inconclusive(what)
+        };
     }
     if let Some(complaint) = panic_message(&output) {
         return Judgement::Failed(complaint);
@@ -87,16 +92,20 @@ mod tests {
 
     #[test]
     fn a_panic_is_a_failure() {
-        let output = "thread 'x' (7) panicked at src/a.rs:1:2:\nmemory is used after its end\nnote: …";
-        assert_eq!(judge(&ended(CODE_101, output)), Judgement::Failed("memory is used after its end".into()));
+        let output =
+            "thread 'x' (7) panicked at src/a.rs:1:2:\nmemory is used after its end\nnote: …";
+        assert_eq!(
+            judge(&ended(CODE_101, output)),
+            Judgement::Failed("memory is used after its end".into())
+        );
     }
 
     #[test]
     fn an_incomplete_search_is_neither() {
-        let output =
-            "thread 'x' panicked at loom-tests/src/model.rs:1:2:\nthe search is incomplete after 9 schedules";
+        let output = "thread 'x' panicked at loom-tests/src/model.rs:1:2:\nthe search is incomplete after 9 schedules";
         assert!(matches!(judge(&ended(CODE_101, output)), Judgement::Inconclusive(_)));
-        let output = "thread 'x' panicked at loom:\nModel exceeded maximum number of branches. This …";
+        let output =
+            "thread 'x' panicked at loom:\nModel exceeded maximum number of branches. This …";
         assert!(matches!(judge(&ended(CODE_101, output)), Judgement::Hung(_)));
         assert!(matches!(judge(&ended(None, "")), Judgement::Hung(_)));
         assert!(matches!(judge(&ended(Some(1 << 8), "usage: …")), Judgement::Inconclusive(_)));

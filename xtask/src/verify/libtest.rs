@@ -22,7 +22,11 @@ pub(crate) fn list(binaries: &[Executable], log: &Log) -> Result<Vec<Test>> {
     for binary in binaries {
         let ended = child::demand(Command::new(&binary.path).arg("--list"), log)?;
         for name in ended.stdout.lines().filter_map(|line| line.strip_suffix(": test")) {
-            tests.push(Test { file: binary.target.clone(), name: name.into(), binary: binary.path.clone() });
+            tests.push(Test {
+                file: binary.target.clone(),
+                name: name.into(),
+                binary: binary.path.clone(),
+            });
         }
     }
     if tests.is_empty() {
@@ -41,7 +45,9 @@ impl Test {
         log: &Log,
     ) -> Result<Ended> {
         let mut command = Command::new(&self.binary);
-        command.args(["--exact", &self.name, "--nocapture", "--test-threads", "1"]).current_dir(folder);
+        command
+            .args(["--exact", &self.name, "--nocapture", "--test-threads", "1"])
+            .current_dir(folder);
         for ours in ["LOOM_MAX_PREEMPTIONS", "SESSILE_SITES", "SESSILE_REPORT", "SESSILE_WEAKEN"] {
             command.env_remove(ours);
         }

@@ -1,4 +1,5 @@
-//! A short churn under valgrind, which watches uninstrumented code too: the standard library's included.
+//! A short churn under valgrind, which watches uninstrumented code too: the standard library's
+//! included.
 
 use super::report::{Finding, Report, SanitizerFigures};
 use super::sanitizers::{Churned, churn_arguments};
@@ -26,11 +27,15 @@ pub(crate) fn run(stage: &Stage, report: &mut Report) -> Result<Finding> {
         return Ok(Finding::Skipped { missing: "valgrind" });
     }
     let rustc = || Command::new(std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into()));
-    let missed = seeded::missed(stage, &SEEDED, rustc, valgrind, |stderr| errors(stderr) != Some(0))?;
-    let mut faults: Vec<_> =
-        missed.iter().map(|program| format!("valgrind does not see the bug in {program}")).collect();
+    let missed =
+        seeded::missed(stage, &SEEDED, rustc, valgrind, |stderr| errors(stderr) != Some(0))?;
+    let mut faults: Vec<_> = missed
+        .iter()
+        .map(|program| format!("valgrind does not see the bug in {program}"))
+        .collect();
 
-    let (operations, limit) = if stage.long { (NIGHT_OPERATIONS, NIGHT_LIMIT) } else { (OPERATIONS, LIMIT) };
+    let (operations, limit) =
+        if stage.long { (NIGHT_OPERATIONS, NIGHT_LIMIT) } else { (OPERATIONS, LIMIT) };
     let mut command = valgrind(&trials::build(stage)?);
     stage.progress.say(&format!("{operations} operations"));
     command.args(churn_arguments(operations, THREADS));
@@ -77,7 +82,10 @@ mod tests {
 
     #[test]
     fn the_summary_is_read_and_its_absence_is_not_zero() {
-        assert_eq!(errors("==9== ERROR SUMMARY: 3 errors from 2 contexts (suppressed: 0 from 0)"), Some(3));
+        assert_eq!(
+            errors("==9== ERROR SUMMARY: 3 errors from 2 contexts (suppressed: 0 from 0)"),
+            Some(3)
+        );
         assert_eq!(errors("==9== ERROR SUMMARY: 0 errors from 0 contexts"), Some(0));
         assert_eq!(errors("killed"), None);
     }

@@ -1,6 +1,7 @@
 //! The unit tests under Miri, where the component is.
 //!
-//! crossbeam-epoch 0.9 keeps pointers in integers, so provenance is permissive and its global queue counts as a leak.
+//! crossbeam-epoch 0.9 keeps pointers in integers, so provenance is permissive and its global queue
+//! counts as a leak.
 
 use super::child;
 use super::report::{Finding, MiriFigures, Report};
@@ -35,7 +36,8 @@ pub(crate) fn run(stage: &Stage, report: &mut Report) -> Result<Finding> {
 
 /// The number in `test result: ok. 7 passed; …`.
 fn passed(stdout: &str) -> u64 {
-    let results = stdout.lines().filter_map(|line| line.strip_prefix("test result: ")?.split_once(". "));
+    let results =
+        stdout.lines().filter_map(|line| line.strip_prefix("test result: ")?.split_once(". "));
     results.filter_map(|(_, rest)| rest.split_whitespace().next()?.parse::<u64>().ok()).sum()
 }
 

@@ -1,8 +1,9 @@
 //! `cargo xtask verify`: what is checked of the cache's races, in one table.
 //!
-//! Each part is a file here. A part runs what it runs to its end and returns a [`Finding`] with figures counted from the
-//! output of its children; what these print goes to `target/verify/<part>.log`. A part passes only if everything in it
-//! ended and nothing was found. The order is that in which a failure is cheapest.
+//! Each part is a file here. A part runs what it runs to its end and returns a [`Finding`] with
+//! figures counted from the output of its children; what these print goes to
+//! `target/verify/<part>.log`. A part passes only if everything in it ended and nothing was found.
+//! The order is that in which a failure is cheapest.
 
 pub(crate) mod build;
 pub(crate) mod child;
@@ -122,8 +123,8 @@ pub(crate) struct Extent {
 /// An extent, and what of a part is wanted.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct Filtered {
-    /// Only what contains this: a file or file:line of an ordering, the name of a mutant. The figures are then partial, and
-    /// are not written.
+    /// Only what contains this: a file or file:line of an ordering, the name of a mutant. The
+    /// figures are then partial, and are not written.
     #[arg(conflicts_with = "json")]
     filter: Option<String>,
     #[command(flatten)]

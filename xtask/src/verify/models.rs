@@ -1,7 +1,8 @@
 //! The models: every test of `loom-tests`, by the command that the documents show.
 //!
-//! A model that holds reports what it searched and, when asked, the atomic operations that it executed. The orderings part
-//! starts from those. Models that are asked for by name run in a process each, as many at a time as there are cores.
+//! A model that holds reports what it searched and, when asked, the atomic operations that it
+//! executed. The orderings part starts from those. Models that are asked for by name run in a
+//! process each, as many at a time as there are cores.
 
 use super::build;
 use super::child;
@@ -58,7 +59,8 @@ pub(crate) fn run(stage: &Stage, report: &mut Report) -> Result<(Finding, Vec<Se
     let (searches, mut faults) = search_all(stage, tests(stage)?)?;
     let mut models: Vec<_> = searches.iter().flat_map(|search| search.models.clone()).collect();
     if stage.long {
-        let is_shallow = |model: &ModelFigures| model.reclaimer == "epoch" && model.bound < NIGHT_BOUND;
+        let is_shallow =
+            |model: &ModelFigures| model.reclaimer == "epoch" && model.bound < NIGHT_BOUND;
         let shallow = searches.iter().filter(|search| search.models.iter().any(is_shallow));
         let shallow = shallow.map(|search| search.test.clone()).collect();
         let deeper = search(stage, shallow, Some(NIGHT_BOUND))?;
@@ -107,24 +109,35 @@ fn search_all(stage: &Stage, tests: Vec<Test>) -> Result<(Vec<Search>, Vec<Strin
 /// Gives each test the report of its model, which has its name, and what libtest said of it.
 fn assign(tests: Vec<Test>, report: &str, stdout: &str) -> Result<Vec<Search>> {
     let mut reports = BTreeMap::new();
-    for block in
-        report.split_inclusive('\n').collect::<Vec<_>>().chunk_by(|_, next| next.starts_with("site "))
+    for block in report
+        .split_inclusive('\n')
+        .collect::<Vec<_>>()
+        .chunk_by(|_, next| next.starts_with("site "))
     {
         let (models, sites) = read(&block.concat())?;
-        let [model] = models.try_into().map_err(|_| anyhow!("not the report of one model: {block:?}"))?;
+        let [model] =
+            models.try_into().map_err(|_| anyhow!("not the report of one model: {block:?}"))?;
         reports.insert(model.name.clone(), (model, sites));
     }
     let passed: BTreeSet<_> = stdout.lines().filter_map(passed).collect();
     let mut searches = Vec::new();
     for test in tests {
-        let (models, sites) =
-            reports.remove(&test.name).map_or_else(Default::default, |(model, sites)| (vec![model], sites));
+        let (models, sites) = reports
+            .remove(&test.name)
+            .map_or_else(Default::default, |(model, sites)| (vec![model], sites));
         let judgement = match passed.contains(test.name.as_str()) {
             true => Judgement::Held,
             false => Judgement::Inconclusive("it did not pass".into()),
         };
         let seconds = models.iter().map(|model| model.seconds).sum();
-        searches.push(Search { test, judgement, seconds, models, sites, tail: "it did not pass".into() });
+        searches.push(Search {
+            test,
+            judgement,
+            seconds,
+            models,
+            sites,
+            tail: "it did not pass".into(),
+        });
     }
     match reports.into_keys().next() {
         Some(stray) => bail!("the model {stray} has not the name of its test"),
@@ -134,7 +147,9 @@ fn assign(tests: Vec<Test>, report: &str, stdout: &str) -> Result<Vec<Search>> {
 
 /// The name in `test NAME ... ok` or `test NAME - should panic ... ok`.
 fn passed(line: &str) -> Option<&str> {
-    line.strip_prefix("test ")?.strip_suffix(" ... ok").map(|name| name.trim_end_matches(" - should panic"))
+    line.strip_prefix("test ")?
+        .strip_suffix(" ... ok")
+        .map(|name| name.trim_end_matches(" - should panic"))
 }
 
 /// Runs these tests, with a bound for all if one is given.
@@ -187,11 +202,13 @@ fn read(stdout: &str) -> Result<(Vec<ModelFigures>, Vec<Site>)> {
     Ok((models, sites))
 }
 
-/// `model NAME reclaimer=contract bound=3 complete=true iterations=9 seconds=0.1`, in any order after the name.
+/// `model NAME reclaimer=contract bound=3 complete=true iterations=9
+/// seconds=0.1`, in any order after the name.
 fn read_model(line: &str) -> Result<ModelFigures> {
     let name = line.split_whitespace().nth(1).ok_or_else(|| anyhow!("no name in `{line}`"))?;
     let field = |key: &str| {
-        let value = line.split_whitespace().find_map(|word| word.strip_prefix(key)?.strip_prefix('='));
+        let value =
+            line.split_whitespace().find_map(|word| word.strip_prefix(key)?.strip_prefix('='));
         value.ok_or_else(|| anyhow!("no `{key}` in `{line}`"))
     };
     Ok(ModelFigures {
@@ -215,7 +232,10 @@ mod tests {
             site src/raw/bucket.rs:32:40 load Acquire\nok\n";
         let (models, sites) = read(stdout).unwrap();
         assert_eq!((models.len(), sites.len()), (1, 1));
-        assert_eq!((models[0].name.as_str(), models[0].reclaimer.as_str()), ("add_and_get", "epoch"));
+        assert_eq!(
+            (models[0].name.as_str(), models[0].reclaimer.as_str()),
+            ("add_and_get", "epoch")
+        );
         assert_eq!((models[0].bound, models[0].complete, models[0].iterations), (2, true, 90));
     }
 
@@ -223,24 +243,33 @@ mod tests {
     fn each_test_gets_the_report_of_its_name_and_needs_to_have_passed() {
         let test = |name: &str| Test { file: "f".into(), name: name.into(), binary: "b".into() };
         let model = |name| {
-            format!("model {name} reclaimer=contract bound=3 complete=true iterations=9 seconds=0.5\n")
+            format!(
+                "model {name} reclaimer=contract bound=3 complete=true iterations=9 seconds=0.5\n"
+            )
         };
         let report = model("b") + "site src/x.rs:3:4 load Acquire\n" + &model("a");
         let tests = || vec![test("a"), test("b"), test("c"), test("d")];
         let stdout = "test b ... ok\ntest a ... FAILED\ntest c - should panic ... ok\n";
         let searches = assign(tests(), &report, stdout).unwrap();
-        let held: Vec<_> = searches.iter().map(|search| search.judgement == Judgement::Held).collect();
+        let held: Vec<_> =
+            searches.iter().map(|search| search.judgement == Judgement::Held).collect();
         assert_eq!(held, [false, true, true, false]);
         let counts: Vec<_> =
             searches.iter().map(|search| (search.models.len(), search.sites.len())).collect();
         assert_eq!(counts, [(1, 0), (1, 1), (0, 0), (0, 0)]);
-        assert!(assign(tests(), &model("e"), stdout).is_err(), "a model without a test of its name");
+        assert!(
+            assign(tests(), &model("e"), stdout).is_err(),
+            "a model without a test of its name"
+        );
         assert!(assign(tests(), "site src/x.rs:3:4 load Acquire\n", stdout).is_err());
     }
 
     #[test]
     fn a_line_that_lacks_a_figure_or_ran_on_threads_is_an_error() {
         assert!(read("model x reclaimer=epoch complete=true iterations=90 seconds=0.25").is_err());
-        assert!(read("model x reclaimer=epoch bound=threads complete=true iterations=9 seconds=1").is_err());
+        assert!(
+            read("model x reclaimer=epoch bound=threads complete=true iterations=9 seconds=1")
+                .is_err()
+        );
     }
 }

@@ -39,7 +39,9 @@ impl Progress {
         self.done.store(0, Ordering::Relaxed);
         self.total.store(total, Ordering::Relaxed);
         if let Some(bar) = &self.bar {
-            bar.set_style(style("{spinner} {prefix:>10} {elapsed} {pos}/{len} [{bar:24}] {wide_msg}"));
+            bar.set_style(style(
+                "{spinner} {prefix:>10} {elapsed} {pos}/{len} [{bar:24}] {wide_msg}",
+            ));
             bar.set_length(total as u64);
             bar.set_position(0);
         }
@@ -53,7 +55,9 @@ impl Progress {
                 bar.set_message(text.to_owned());
                 bar.inc(1);
             }
-            None => eprintln!("{}: {done}/{} {text}", self.part, self.total.load(Ordering::Relaxed)),
+            None => {
+                eprintln!("{}: {done}/{} {text}", self.part, self.total.load(Ordering::Relaxed))
+            }
         }
     }
 }

@@ -217,9 +217,17 @@ impl Report {
     }
 
     /// Enters what a part came to. `deny_skip` makes a failure of a missing tool.
-    pub(crate) fn enter(&mut self, part: Part, result: Result<Finding>, deny_skip: bool, seconds: f64) {
+    pub(crate) fn enter(
+        &mut self,
+        part: Part,
+        result: Result<Finding>,
+        deny_skip: bool,
+        seconds: f64,
+    ) {
         let (verdict, figures) = match result {
-            Ok(Finding::Checked { summary, faults }) if faults.is_empty() => (Verdict::Passed, summary),
+            Ok(Finding::Checked { summary, faults }) if faults.is_empty() => {
+                (Verdict::Passed, summary)
+            }
             Ok(Finding::Checked { summary, faults }) => {
                 complain(part, &faults);
                 (Verdict::Failed, summary)
@@ -280,7 +288,11 @@ fn complain(part: Part, faults: &[String]) {
 /// The commit, with a mark when the files differ from it.
 fn commit() -> String {
     let git = |arguments: &[&str]| {
-        let output = Command::new("git").args(arguments).current_dir(crate::command::root()).output().ok()?;
+        let output = Command::new("git")
+            .args(arguments)
+            .current_dir(crate::command::root())
+            .output()
+            .ok()?;
         output.status.success().then(|| String::from_utf8_lossy(&output.stdout).trim().to_owned())
     };
     let Some(commit) = git(&["rev-parse", "HEAD"]) else { return "unknown".into() };
@@ -292,7 +304,11 @@ fn commit() -> String {
 fn machine() -> String {
     let info = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let model = info.lines().find_map(|line| line.strip_prefix("model name")?.split_once(": "));
-    format!("{} cores, {}", super::workers::cores(), model.map_or("unknown processor", |(_, name)| name))
+    format!(
+        "{} cores, {}",
+        super::workers::cores(),
+        model.map_or("unknown processor", |(_, name)| name)
+    )
 }
 
 #[cfg(test)]
@@ -315,7 +331,11 @@ mod tests {
         assert_eq!(report.failed(), [Part::Asan, Part::Tsan, Part::Fuzz]);
         assert_eq!(report.skipped, [Part::Fuzz, Part::Miri]);
         let table = report.table().to_string();
-        assert_eq!((table.matches("FAILED").count(), table.matches("skipped").count()), (3, 1), "{table}");
+        assert_eq!(
+            (table.matches("FAILED").count(), table.matches("skipped").count()),
+            (3, 1),
+            "{table}"
+        );
     }
 
     #[test]

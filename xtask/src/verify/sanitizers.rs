@@ -1,6 +1,8 @@
-//! Churn under ThreadSanitizer, and under AddressSanitizer with LeakSanitizer. No report is suppressed.
+//! Churn under ThreadSanitizer, and under AddressSanitizer with LeakSanitizer. No report is
+//! suppressed.
 //!
-//! The standard library is not instrumented; the crossbeam cfgs put plain loads where a sanitizer understands no fence.
+//! The standard library is not instrumented; the crossbeam cfgs put plain loads where a sanitizer
+//! understands no fence.
 
 use super::report::{Finding, Report, SanitizerFigures};
 use super::stage::Stage;
@@ -113,8 +115,11 @@ fn churn(
     figures: &mut SanitizerFigures,
     faults: &mut Vec<String>,
 ) -> Result<()> {
-    let (operations, limit) =
-        if stage.long { (sanitizer.night_operations, NIGHT_LIMIT) } else { (sanitizer.operations, LIMIT) };
+    let (operations, limit) = if stage.long {
+        (sanitizer.night_operations, NIGHT_LIMIT)
+    } else {
+        (sanitizer.operations, LIMIT)
+    };
     stage.progress.say(&format!("{operations} operations on {threads} threads"));
     let mut command = sanitizer.watched(binary);
     command.args(churn_arguments(operations, threads));
@@ -124,7 +129,10 @@ fn churn(
     figures.reports += reports;
     figures.leaks = figures.leaks.map(|sum| sum + leaks);
     if churned.operations < operations {
-        faults.push(format!("{} of {operations} operations ran on {threads} threads", churned.operations));
+        faults.push(format!(
+            "{} of {operations} operations ran on {threads} threads",
+            churned.operations
+        ));
     }
     if reports + leaks > 0 || !ended.is_success() {
         let shown = sanitizer.first_report(&ended.stderr).unwrap_or_else(|| ended.tail());
@@ -176,9 +184,11 @@ impl Sanitizer {
 
     /// The beginning of the first report.
     fn first_report(&self, stderr: &str) -> Option<String> {
-        let is_first =
-            |line: &&str| line.contains(self.report) || self.leak.is_some_and(|leak| line.contains(leak));
-        let mut lines = stderr.lines().skip_while(|line| !is_first(line)).take(REPORT_LINES).peekable();
+        let is_first = |line: &&str| {
+            line.contains(self.report) || self.leak.is_some_and(|leak| line.contains(leak))
+        };
+        let mut lines =
+            stderr.lines().skip_while(|line| !is_first(line)).take(REPORT_LINES).peekable();
         lines.peek()?;
         Some(lines.collect::<Vec<_>>().join("\n    "))
     }
@@ -196,12 +206,12 @@ mod tests {
 
     #[test]
     fn reports_are_counted_by_their_first_words() {
-        let stderr = "WARNING: ThreadSanitizer: data race (pid=1)\n…\nWARNING: ThreadSanitizer: data race\n";
+        let stderr =
+            "WARNING: ThreadSanitizer: data race (pid=1)\n…\nWARNING: ThreadSanitizer: data race\n";
         assert_eq!(THREAD.count(stderr), (2, 0));
         assert_eq!(THREAD.first_report(stderr).unwrap().lines().count(), 3);
         assert_eq!(THREAD.first_report("all is well"), None);
-        let stderr =
-            "==1==ERROR: AddressSanitizer: heap-use-after-free\n==1==ERROR: LeakSanitizer: detected\n";
+        let stderr = "==1==ERROR: AddressSanitizer: heap-use-after-free\n==1==ERROR: LeakSanitizer: detected\n";
         assert_eq!(ADDRESS.count(stderr), (1, 1));
         assert_eq!(ADDRESS.count("all is well"), (0, 0));
     }

@@ -1,4 +1,5 @@
-//! Schedules drawn by chance: more threads and more operations than a complete search affords, in `fuzz/schedules`.
+//! Schedules drawn by chance: more threads and more operations than a complete search affords, in
+//! `fuzz/schedules`.
 
 use super::build;
 use super::child;
@@ -24,7 +25,8 @@ pub(crate) fn run(stage: &Stage, report: &mut Report) -> Result<Finding> {
     let built = build::executables(&mut build, &stage.log)?;
     let binary = built.into_iter().next_back().context("the schedules were not built")?;
 
-    let (wanted, limit) = if stage.long { (NIGHT_SCHEDULES, NIGHT_LIMIT) } else { (SCHEDULES, LIMIT) };
+    let (wanted, limit) =
+        if stage.long { (NIGHT_SCHEDULES, NIGHT_LIMIT) } else { (SCHEDULES, LIMIT) };
     stage.progress.say(&format!("{wanted} schedules"));
     let mut command = Command::new(binary.path);
     command.args(["trials", "--schedules", &wanted.to_string()]).current_dir(&folder);
@@ -47,9 +49,11 @@ pub(crate) fn run(stage: &Stage, report: &mut Report) -> Result<Finding> {
 
 /// The line `schedules scenarios=9 random=8 pct=7 … violations=0 …`.
 fn read(stdout: &str) -> Result<SchedulesFigures> {
-    let line = stdout.lines().find(|line| line.starts_with("schedules ")).context("no line of figures")?;
+    let line =
+        stdout.lines().find(|line| line.starts_with("schedules ")).context("no line of figures")?;
     let field = |key: &str| -> Result<u64> {
-        let value = line.split_whitespace().find_map(|word| word.strip_prefix(key)?.strip_prefix('='));
+        let value =
+            line.split_whitespace().find_map(|word| word.strip_prefix(key)?.strip_prefix('='));
         Ok(value.ok_or_else(|| anyhow!("no `{key}` in `{line}`"))?.parse()?)
     };
     Ok(SchedulesFigures {

@@ -1,6 +1,7 @@
 //! Programs with one bug each, shown to a checker before it may say that there is none.
 //!
-//! They are built like the trials, with the checker's own flags, and judged by the same count of reports.
+//! They are built like the trials, with the checker's own flags, and judged by the same count of
+//! reports.
 
 use super::child;
 use super::stage::Stage;
@@ -15,8 +16,8 @@ const LIMIT: Duration = Duration::from_secs(60);
 /// A program in `xtask/seeded`, by the name of its file.
 pub(crate) type Program = &'static str;
 
-/// Builds each program by `rustc`, runs it by `run`, and asks `is_reported` about what it printed on standard error.
-/// Returns the programs whose bug was not reported.
+/// Builds each program by `rustc`, runs it by `run`, and asks `is_reported` about what it printed
+/// on standard error. Returns the programs whose bug was not reported.
 pub(crate) fn missed(
     stage: &Stage,
     programs: &[Program],

@@ -54,7 +54,8 @@ mod tests {
 
     #[test]
     fn a_site_is_read_and_anything_else_refused() {
-        let site: Site = "site src/raw/bucket.rs:44:28 compare_exchange AcqRel,Acquire".parse().unwrap();
+        let site: Site =
+            "site src/raw/bucket.rs:44:28 compare_exchange AcqRel,Acquire".parse().unwrap();
         assert_eq!(site.place(), "src/raw/bucket.rs:44:28");
         assert_eq!(site.operation, "compare_exchange");
         assert_eq!(site.orderings, ["AcqRel", "Acquire"]);

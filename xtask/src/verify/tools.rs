@@ -24,6 +24,10 @@ pub(crate) fn has_valgrind() -> bool {
 }
 
 fn answers(command: &mut Command) -> bool {
-    let quiet = command.current_dir(root()).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    let quiet = command
+        .current_dir(root())
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null());
     quiet.status().is_ok_and(|status| status.success())
 }

@@ -25,7 +25,8 @@ pub(crate) fn build(stage: &Stage) -> Result<PathBuf> {
     build_by(cargo(&[]), stage)
 }
 
-/// Runs one trial, `command` with its arguments, and reads the figures that it writes, whether it succeeds or not.
+/// Runs one trial, `command` with its arguments, and reads the figures that it writes, whether it
+/// succeeds or not.
 pub(crate) fn run<F: DeserializeOwned>(
     command: &mut Command,
     name: &str,
@@ -35,9 +36,10 @@ pub(crate) fn run<F: DeserializeOwned>(
     let path = root().join(format!("target/verify/{name}.json"));
     // The figures must be those of this run.
     remove(&path)?;
-    let ended = child::run(command.arg("--json").arg(&path).current_dir(root()), Some(limit), &stage.log)?;
-    let text =
-        fs::read_to_string(&path).with_context(|| format!("{name} wrote no figures: {}", ended.tail()))?;
+    let ended =
+        child::run(command.arg("--json").arg(&path).current_dir(root()), Some(limit), &stage.log)?;
+    let text = fs::read_to_string(&path)
+        .with_context(|| format!("{name} wrote no figures: {}", ended.tail()))?;
     let figures = serde_json::from_str(&text).with_context(|| format!("the figures of {name}"))?;
     remove(&path)?;
     Ok((ended, figures))

@@ -10,8 +10,9 @@ pub(crate) fn cores() -> usize {
     thread::available_parallelism().map_or(1, usize::from)
 }
 
-/// Does every job once and returns the results in the order of the jobs. The first worker takes jobs from the front, the
-/// others from the back, so that neighbours mostly stay with one worker. An error ends the work.
+/// Does every job once and returns the results in the order of the jobs. The first worker takes
+/// jobs from the front, the others from the back, so that neighbours mostly stay with one worker.
+/// An error ends the work.
 pub(crate) fn each<J: Send, R: Send>(
     workers: usize,
     jobs: Vec<J>,
@@ -56,7 +57,8 @@ mod tests {
 
     #[test]
     fn an_error_is_the_result() {
-        let result = each(2, (0..50).collect(), |_, n: usize| if n == 7 { bail!("seven") } else { Ok(n) });
+        let result =
+            each(2, (0..50).collect(), |_, n: usize| if n == 7 { bail!("seven") } else { Ok(n) });
         assert_eq!(result.unwrap_err().to_string(), "seven");
     }
 }

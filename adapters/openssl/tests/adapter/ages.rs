@@ -5,7 +5,9 @@ use std::thread::sleep;
 use std::time::Duration;
 
 use openssl::asn1::Asn1Time;
-use openssl::ssl::{Ssl, SslContext, SslContextBuilder, SslMethod, SslOptions, SslSession, SslVersion};
+use openssl::ssl::{
+    Ssl, SslContext, SslContextBuilder, SslMethod, SslOptions, SslSession, SslVersion,
+};
 use sessile::{Clock, Context, Hooks, Session};
 use sessile_openssl::{ClientStore, ServerStore, UPDATE_TIME, UnixClock};
 
@@ -84,11 +86,15 @@ fn a_session_without_a_deadline_ends_what_is_issued_from_it() {
     };
     let expiry = stored[0].created_at().unwrap() + Duration::from_secs(600);
     store.cache().set_hooks(
-        Hooks::new().on_query(move |query| stored.iter().find(|one| one.id() == *query.id()).map(&bare)),
+        Hooks::new()
+            .on_query(move |query| stored.iter().find(|one| one.id() == *query.id()).map(&bare)),
     );
     assert!(client.visit(&server, Some(&ticket)));
     let issued = store.sessions();
-    assert!(!issued.is_empty() && issued.iter().all(|one| one.deadline().is_some_and(|end| end <= expiry)));
+    assert!(
+        !issued.is_empty()
+            && issued.iter().all(|one| one.deadline().is_some_and(|end| end <= expiry))
+    );
 }
 
 #[test]
@@ -104,7 +110,10 @@ fn a_session_ends_with_the_certificate_of_its_client() {
         let client = Client::with(|context| person.identify(context));
         assert!(!client.visit(&server, None));
         let stored = store.sessions();
-        assert!(!stored.is_empty() && stored.iter().all(|one| one.deadline() == Some(end)), "{version:?}");
+        assert!(
+            !stored.is_empty() && stored.iter().all(|one| one.deadline() == Some(end)),
+            "{version:?}"
+        );
         assert!(client.visit(&server, Some(&client.sessions().pop().unwrap())));
         assert!(store.sessions().iter().all(|one| one.deadline() == Some(end)), "{version:?}");
     }

@@ -10,7 +10,8 @@ use crate::support::{BOTH, Link, Site};
 
 fn server(version: SslVersion) -> (ServerStore, SslContext) {
     let store = ServerStore::new(100).unwrap();
-    let context = Site::new().server(version, |context| store.attach(context, Context::NONE).unwrap());
+    let context =
+        Site::new().server(version, |context| store.attach(context, Context::NONE).unwrap());
     (store, context)
 }
 
@@ -54,8 +55,9 @@ fn tls13_tickets_are_offered_once_each() {
     visit(&client, &server, "a:443");
     servers.flush_sessions(0);
     // Two tickets were given; the server knows neither of them any more, nor is it asked again.
-    let offers: Vec<_> =
-        (0..3).map(|_| ClientStore::offer(&mut Ssl::new(&client).unwrap(), "a:443").unwrap()).collect();
+    let offers: Vec<_> = (0..3)
+        .map(|_| ClientStore::offer(&mut Ssl::new(&client).unwrap(), "a:443").unwrap())
+        .collect();
     assert_eq!(offers, [true, true, false]);
 }
 
@@ -81,7 +83,10 @@ fn servers_and_contexts_are_kept_apart() {
         assert!(!visit(&strict, &server, "a:443"), "{version:?}");
         assert!(visit(&trusting, &server, "a:443"), "{version:?}");
         let again = client(&store, Context::digest(["this certificate"]));
-        assert!(visit(&again, &server, "a:443"), "{version:?}: contexts of one name share, by copies");
+        assert!(
+            visit(&again, &server, "a:443"),
+            "{version:?}: contexts of one name share, by copies"
+        );
     }
 }
 
@@ -176,7 +181,8 @@ unsafe extern "C" fn on_ticket_key(
             std::ptr::write_bytes(name, 1, 16);
             std::ptr::write_bytes(iv, 2, 16);
         }
-        let (aes, null) = (openssl_sys::EVP_aes_256_cbc(), std::ptr::null_mut::<std::ffi::c_void>());
+        let (aes, null) =
+            (openssl_sys::EVP_aes_256_cbc(), std::ptr::null_mut::<std::ffi::c_void>());
         openssl_sys::EVP_CipherInit_ex(cipher, aes, null.cast(), key.as_ptr(), iv, encrypts);
         HMAC_Init_ex(hmac, key.as_ptr(), 32, openssl_sys::EVP_sha256(), null);
     }
@@ -189,7 +195,8 @@ fn a_server_gets_sixty_four_kib() {
     // The session holds the certificate once, the chain once more.
     for (filling, kept) in [(0, 8), (10_000, 3), (40_000, 0)] {
         let servers = ServerStore::new(100).unwrap();
-        let attach = |context: &mut SslContextBuilder| servers.attach(context, Context::NONE).unwrap();
+        let attach =
+            |context: &mut SslContextBuilder| servers.attach(context, Context::NONE).unwrap();
         let server = Site::large(filling).server(SslVersion::TLS1_3, attach);
         let store = ClientStore::new(10).unwrap();
         let client = client(&store, Context::NONE);
@@ -199,7 +206,11 @@ fn a_server_gets_sixty_four_kib() {
             link.close();
         });
         let offer = || ClientStore::offer(&mut Ssl::new(&client).unwrap(), "a:443").unwrap();
-        assert_eq!((0..20).take_while(|_| offer()).count(), kept, "of ten tickets beside {filling} bytes");
+        assert_eq!(
+            (0..20).take_while(|_| offer()).count(),
+            kept,
+            "of ten tickets beside {filling} bytes"
+        );
     }
     let (store, servers) = (ClientStore::new(10).unwrap(), ServerStore::new(100).unwrap());
     let attach = |context: &mut SslContextBuilder| servers.attach(context, Context::NONE).unwrap();

@@ -12,8 +12,10 @@ fn sessions_resume_under_a_shifted_clock() {
         return eprintln!("SKIPPED: needs {LIBFAKETIME} (Debian: libfaketime)");
     }
     for shift in ["+3d", "-3d"] {
-        for test in ["tls12::a_session_is_resumed_again_and_again", "tls13::each_ticket_is_resumed_and_gone"]
-        {
+        for test in [
+            "tls12::a_session_is_resumed_again_and_again",
+            "tls13::each_ticket_is_resumed_and_gone",
+        ] {
             let output = Command::new(std::env::current_exe().unwrap())
                 .args(["--exact", test])
                 .env("LD_PRELOAD", LIBFAKETIME)
@@ -21,7 +23,10 @@ fn sessions_resume_under_a_shifted_clock() {
                 .output()
                 .unwrap();
             let said = String::from_utf8_lossy(&output.stdout);
-            assert!(output.status.success() && said.contains("1 passed"), "{shift}, {test}: {said}");
+            assert!(
+                output.status.success() && said.contains("1 passed"),
+                "{shift}, {test}: {said}"
+            );
         }
     }
 }

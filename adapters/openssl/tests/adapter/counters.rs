@@ -16,7 +16,10 @@ use crate::support::{BOTH, Client, Counter, Link, Site, counted, duplicate, rena
 type InfoCallback = unsafe extern "C" fn(*const openssl_sys::SSL, c_int, c_int);
 
 unsafe extern "C" {
-    fn SSL_CTX_set_info_callback(context: *mut openssl_sys::SSL_CTX, callback: Option<InfoCallback>);
+    fn SSL_CTX_set_info_callback(
+        context: *mut openssl_sys::SSL_CTX,
+        callback: Option<InfoCallback>,
+    );
     fn SSL_renegotiate(ssl: *mut openssl_sys::SSL) -> c_int;
 }
 
@@ -142,10 +145,17 @@ fn a_renegotiation_on_request_is_counted_by_its_handshakes() {
     link.server.do_handshake().unwrap();
     pump(&mut link);
     let stats = pair.store.stats();
-    assert_eq!((stats.accept_renegotiate, stats.accept_good), (2, 2), "the request, and what it led to");
+    assert_eq!(
+        (stats.accept_renegotiate, stats.accept_good),
+        (2, 2),
+        "the request, and what it led to"
+    );
     assert_eq!(stats.accept_good, counted(&pair.server, Counter::AcceptGood));
     assert!(stats.accept_renegotiate <= counted(&pair.server, Counter::AcceptRenegotiate));
-    assert_eq!(pair.memory.stats().connect_renegotiate, counted(&pair.client, Counter::ConnectRenegotiate));
+    assert_eq!(
+        pair.memory.stats().connect_renegotiate,
+        counted(&pair.client, Counter::ConnectRenegotiate)
+    );
     link.close();
 }
 
@@ -157,8 +167,16 @@ fn hits_are_libssls() {
         let stats = pair.store.stats();
         assert_eq!((stats.hits, stats.resumed), (3, 3));
         assert_eq!(stats.resumed, counted(&pair.server, Counter::Hits), "resumed");
-        assert_eq!(pair.memory.stats().resumed, counted(&pair.client, Counter::Hits), "by the client");
-        assert_eq!(stats.hits, counted(&pair.server, Counter::CbHits), "supplied from outside of libssl");
+        assert_eq!(
+            pair.memory.stats().resumed,
+            counted(&pair.client, Counter::Hits),
+            "by the client"
+        );
+        assert_eq!(
+            stats.hits,
+            counted(&pair.server, Counter::CbHits),
+            "supplied from outside of libssl"
+        );
         assert_eq!(counted(&pair.server, Counter::Number), 0, "libssl's own cache is out of use");
     }
 }
@@ -188,7 +206,8 @@ fn misses_and_numbers_are_those_of_libssls_own_cache() {
                 let session = client.sessions().pop().unwrap();
                 let unknown = renamed(&session, &[garbage; 32]);
                 // In TLS 1.3 the id of a client's session is not what is offered: the ticket is.
-                let offered = if version == SslVersion::TLS1_2 { unknown } else { duplicate(&session) };
+                let offered =
+                    if version == SslVersion::TLS1_2 { unknown } else { duplicate(&session) };
                 client.visit(server, Some(&offered));
                 client.sessions();
             }
@@ -238,7 +257,10 @@ fn a_session_of_the_future_waits() {
         client.visit(server, Some(&session))
     });
     assert_eq!(resumed, [false, true], "libssl looks at the end of a session's life only");
-    assert_eq!((store.stats().hits, store.stats().misses), (0, counted(&theirs, Counter::Misses) + 1));
+    assert_eq!(
+        (store.stats().hits, store.stats().misses),
+        (0, counted(&theirs, Counter::Misses) + 1)
+    );
 }
 
 #[test]
@@ -256,17 +278,17 @@ fn cache_full_counts_what_made_room() {
 #[test]
 fn a_second_tier_is_counted_as_libssl_counts_its_callback() {
     let store = ServerStore::new(100).unwrap();
-    let server =
-        Site::new().server(SslVersion::TLS1_2, |context| store.attach(context, Context::NONE).unwrap());
+    let server = Site::new()
+        .server(SslVersion::TLS1_2, |context| store.attach(context, Context::NONE).unwrap());
     let client = Client::new();
     client.visit(&server, None);
     let session = client.sessions().pop().unwrap();
     let kept = store.sessions().pop().unwrap();
     store.flush_sessions(0);
     let tier = kept;
-    store
-        .cache()
-        .set_hooks(sessile::Hooks::new().on_miss(move |id, _| (*id == tier.id()).then(|| tier.clone())));
+    store.cache().set_hooks(
+        sessile::Hooks::new().on_miss(move |id, _| (*id == tier.id()).then(|| tier.clone())),
+    );
     assert!(client.visit(&server, Some(&session)));
     let stats = store.stats();
     assert_eq!((stats.tier_hits, stats.number), (1, 1), "found there, and kept here");
@@ -304,7 +326,8 @@ unsafe extern "C" fn on_info_once(_: *const openssl_sys::SSL, wherefore: c_int, 
 #[test]
 fn stores_of_both_sides_on_one_context_tell_the_former_callback_once() {
     let (servers, clients) = (ServerStore::new(100).unwrap(), ClientStore::new(100).unwrap());
-    for order in [[true, false, true, false], [false, true, true, false], [true, true, false, true]] {
+    for order in [[true, false, true, false], [false, true, true, false], [true, true, false, true]]
+    {
         let server = Site::new().server(SslVersion::TLS1_2, |context| {
             // SAFETY: the context is alive and not shared; the callback lives for ever.
             unsafe { SSL_CTX_set_info_callback(context.as_ptr(), Some(on_info_once)) };
@@ -337,8 +360,8 @@ fn what_is_found_and_not_resumed_is_no_resumption() {
     // An extended master secret that the session was made without.
     const NO_EXTENDED_MASTER_SECRET: SslOptions = SslOptions::from_bits_retain(1);
     let store = ServerStore::new(100).unwrap();
-    let server =
-        Site::new().server(SslVersion::TLS1_2, |context| store.attach(context, Context::NONE).unwrap());
+    let server = Site::new()
+        .server(SslVersion::TLS1_2, |context| store.attach(context, Context::NONE).unwrap());
     let old = Client::with(|context| _ = context.set_options(NO_EXTENDED_MASTER_SECRET));
     old.visit(&server, None);
     let session = old.sessions().pop().unwrap();
@@ -352,7 +375,8 @@ fn what_is_found_and_not_resumed_is_no_resumption() {
     let stored = store.sessions();
     let filed = stored[0].clone();
     let id = sessile::SessionId::from([7; 32]);
-    let builder = sessile::Session::<openssl::ssl::SslSession>::builder(id).context(filed.context());
+    let builder =
+        sessile::Session::<openssl::ssl::SslSession>::builder(id).context(filed.context());
     store.cache().add(builder.protocol(filed.protocol()).build((*filed).clone())).unwrap();
     let before = store.stats().hits;
     old.visit(&server, Some(&renamed(&session, id.as_bytes())));

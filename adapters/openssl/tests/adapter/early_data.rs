@@ -3,8 +3,8 @@
 use std::sync::{Arc, Mutex};
 
 use openssl::ssl::{
-    ClientHelloResponse, ErrorCode, Ssl, SslContext, SslContextBuilder, SslMethod, SslOptions, SslSession,
-    SslStream, SslVersion,
+    ClientHelloResponse, ErrorCode, Ssl, SslContext, SslContextBuilder, SslMethod, SslOptions,
+    SslSession, SslStream, SslVersion,
 };
 use sessile::{Context, Hooks, Session};
 use sessile_openssl::{ClientStore, ServerStore};
@@ -131,7 +131,9 @@ fn contexts_of_both_kinds_and_a_tier_accept_early_data_once() {
     let (told, asked) = (Arc::clone(&tier), Arc::clone(&tier));
     let hooks = Hooks::new()
         .on_added(move |session: &Session<SslSession>| told.lock().unwrap().push(session.clone()))
-        .on_query(move |query| asked.lock().unwrap().iter().find(|one| one.id() == *query.id()).cloned());
+        .on_query(move |query| {
+            asked.lock().unwrap().iter().find(|one| one.id() == *query.id()).cloned()
+        });
     store.cache().set_hooks(hooks);
     let single_use = early_server(&store);
     let reusable = early_server(&store.clone().reusable(true));
@@ -185,7 +187,9 @@ fn a_session_from_a_tier_brings_no_early_data() {
         let (told, asked) = (Arc::clone(&tier), Arc::clone(&tier));
         store.cache().set_hooks(
             Hooks::new()
-                .on_added(move |session: &Session<SslSession>| told.lock().unwrap().push(session.clone()))
+                .on_added(move |session: &Session<SslSession>| {
+                    told.lock().unwrap().push(session.clone())
+                })
                 .on_query(move |query| {
                     asked.lock().unwrap().iter().find(|one| one.id() == *query.id()).cloned()
                 }),
@@ -197,7 +201,11 @@ fn a_session_from_a_tier_brings_no_early_data() {
             store.flush_sessions(0);
         }
         assert_eq!(accepted(&server, &flight), usize::from(has_first_tier));
-        assert_eq!(store.stats().tier_hits, 4 - u64::from(has_first_tier), "all of them were resumed");
+        assert_eq!(
+            store.stats().tier_hits,
+            4 - u64::from(has_first_tier),
+            "all of them were resumed"
+        );
         assert_eq!(accepted(&server, &flight), 0);
     }
 }

@@ -4,7 +4,8 @@ use std::thread;
 
 use foreign_types::ForeignTypeRef;
 use openssl::ssl::{
-    ClientHelloResponse, NameType, Ssl, SslContext, SslContextBuilder, SslMethod, SslSession, SslVersion,
+    ClientHelloResponse, NameType, Ssl, SslContext, SslContextBuilder, SslMethod, SslSession,
+    SslVersion,
 };
 use sessile::{Context, Rejection, Session, SessionId};
 use sessile_openssl::ServerStore;
@@ -33,8 +34,10 @@ fn a_session_of_another_context_does_not_exist() {
 #[test]
 fn a_mismatch_leaves_the_session_to_its_own_context() {
     let (site, store) = (Site::new(), ServerStore::new(100).unwrap());
-    let web = site.server(SslVersion::TLS1_2, |builder| store.attach(builder, context("web")).unwrap());
-    let api = site.server(SslVersion::TLS1_2, |builder| store.attach(builder, context("api")).unwrap());
+    let web =
+        site.server(SslVersion::TLS1_2, |builder| store.attach(builder, context("web")).unwrap());
+    let api =
+        site.server(SslVersion::TLS1_2, |builder| store.attach(builder, context("api")).unwrap());
     let client = Client::new();
     client.visit(&web, None);
     let session = client.sessions().pop().unwrap();
@@ -53,12 +56,16 @@ fn a_context_of_the_same_name_resumes_a_copy() {
         let stored: Vec<_> = store.sessions().iter().map(|one| one.as_ptr()).collect();
         drop(old);
 
-        let renewed = Site::new().server(version, |builder| store.attach(builder, context("web")).unwrap());
+        let renewed =
+            Site::new().server(version, |builder| store.attach(builder, context("web")).unwrap());
         let mut link = Link::new(client.ssl(Some(&session)), Ssl::new(&renewed).unwrap());
         link.handshake().unwrap();
         assert!(link.resumed(), "{version:?}");
         let used = link.server.ssl().session().unwrap().as_ptr();
-        assert!(!stored.contains(&used), "{version:?}: the object stays with the context that made it");
+        assert!(
+            !stored.contains(&used),
+            "{version:?}: the object stays with the context that made it"
+        );
         link.close();
     }
 }
@@ -66,8 +73,8 @@ fn a_context_of_the_same_name_resumes_a_copy() {
 #[test]
 fn a_store_that_is_dropped_is_kept_by_its_contexts() {
     let store = ServerStore::new(100).unwrap();
-    let server =
-        Site::new().server(SslVersion::TLS1_2, |builder| store.attach(builder, context("web")).unwrap());
+    let server = Site::new()
+        .server(SslVersion::TLS1_2, |builder| store.attach(builder, context("web")).unwrap());
     drop(store);
     let client = Client::new();
     client.visit(&server, None);
@@ -107,7 +114,12 @@ fn switching(outer: &mut SslContextBuilder, inner: SslContext, early: bool) {
     }
 }
 
-fn visit(client: &Client, server: &SslContext, name: Option<&str>, session: Option<&SslSession>) -> bool {
+fn visit(
+    client: &Client,
+    server: &SslContext,
+    name: Option<&str>,
+    session: Option<&SslSession>,
+) -> bool {
     let mut ssl = client.ssl(session);
     if let Some(name) = name {
         ssl.set_hostname(name).unwrap();
@@ -126,7 +138,8 @@ fn visit(client: &Client, server: &SslContext, name: Option<&str>, session: Opti
 fn a_server_name_that_changes_contexts_changes_domains() {
     for version in BOTH {
         let (site, store) = (Site::new(), ServerStore::new(100).unwrap());
-        let inner = site.server(version, |builder| store.attach(builder, context("inner")).unwrap());
+        let inner =
+            site.server(version, |builder| store.attach(builder, context("inner")).unwrap());
         let outer = site.server(version, |builder| {
             store.attach(builder, context("outer")).unwrap();
             switching(builder, inner, false);
@@ -144,7 +157,8 @@ fn a_server_name_that_changes_contexts_changes_domains() {
 fn a_context_that_is_chosen_before_the_lookup_resumes_its_own() {
     for version in BOTH {
         let (site, store) = (Site::new(), ServerStore::new(100).unwrap());
-        let inner = site.server(version, |builder| store.attach(builder, context("inner")).unwrap());
+        let inner =
+            site.server(version, |builder| store.attach(builder, context("inner")).unwrap());
         let outer = site.server(version, |builder| {
             store.attach(builder, context("outer")).unwrap();
             switching(builder, inner, true);
@@ -174,13 +188,14 @@ fn what_was_made_without_a_store_is_refused() {
 #[test]
 fn what_is_filed_under_a_false_id_is_not_resumed() {
     let store = ServerStore::new(100).unwrap();
-    let server =
-        Site::new().server(SslVersion::TLS1_2, |builder| store.attach(builder, context("web")).unwrap());
+    let server = Site::new()
+        .server(SslVersion::TLS1_2, |builder| store.attach(builder, context("web")).unwrap());
     let client = Client::new();
     client.visit(&server, None);
     let (offered, stored) = (client.sessions().pop().unwrap(), store.sessions().pop().unwrap());
     let id = SessionId::from([7; 32]);
-    let filed = Session::<SslSession>::builder(id).context(stored.context()).protocol(stored.protocol());
+    let filed =
+        Session::<SslSession>::builder(id).context(stored.context()).protocol(stored.protocol());
     assert!(store.cache().add(filed.build((*stored).clone())).is_ok_and(|added| added.changed()));
     assert!(!client.visit(&server, Some(&renamed(&offered, id.as_bytes()))));
     assert!(client.visit(&server, Some(&offered)));
@@ -217,7 +232,8 @@ fn threads_share_a_store_and_not_its_contexts() {
     const VISITS: usize = 25;
     for version in BOTH {
         let (site, store) = (Site::new(), ServerStore::new(10_000).unwrap());
-        let attach = |name| site.server(version, |builder| store.attach(builder, context(name)).unwrap());
+        let attach =
+            |name| site.server(version, |builder| store.attach(builder, context(name)).unwrap());
         let servers = [attach("web"), attach("api")];
         thread::scope(|scope| {
             for index in 0..THREADS {
@@ -249,8 +265,8 @@ fn an_id_context_of_the_programs_own_is_left_alone() {
     for version in BOTH {
         for length in [1, 8, 24, 31, 32] {
             let store = ServerStore::new(100).unwrap();
-            let server =
-                Site::new().server(version, |builder| store.attach(builder, context("web")).unwrap());
+            let server = Site::new()
+                .server(version, |builder| store.attach(builder, context("web")).unwrap());
             let client = Client::new();
             let mut ssl = Ssl::new(&server).unwrap();
             set_id_context(&ssl, &vec![7; length]);
@@ -282,7 +298,11 @@ unsafe extern "C" {
 fn set_id_context(ssl: &openssl::ssl::SslRef, bytes: &[u8]) {
     // SAFETY: the connection is alive, and as many bytes are read as there are.
     let set = unsafe {
-        SSL_set_session_id_context(ssl.as_ptr(), bytes.as_ptr(), u32::try_from(bytes.len()).unwrap())
+        SSL_set_session_id_context(
+            ssl.as_ptr(),
+            bytes.as_ptr(),
+            u32::try_from(bytes.len()).unwrap(),
+        )
     };
     assert_eq!(set, 1);
 }

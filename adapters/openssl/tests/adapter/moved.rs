@@ -1,5 +1,5 @@
-//! Sessions that a program moves by hand keep their age, their generation, and their one use of early
-//! data.
+//! Sessions that a program moves by hand keep their age, their generation, and their one use of
+//! early data.
 
 use std::sync::{Arc, Mutex};
 use std::thread::sleep;
@@ -74,7 +74,8 @@ fn a_handle_that_a_hook_adds_again_brings_early_data_once() {
     });
     store.cache().set_hooks(hooks);
     let flight = first_flight(&Client::new(), &server);
-    let again = || left.lock().unwrap().drain(..).for_each(|one| drop(store.cache().add(one).unwrap()));
+    let again =
+        || left.lock().unwrap().drain(..).for_each(|one| drop(store.cache().add(one).unwrap()));
     assert_eq!(times(&server, &flight, again), 1);
 }
 
@@ -117,12 +118,20 @@ fn a_revoked_session_that_is_added_again_is_not_resumed() {
             let builder = Session::<SslSession>::builder(one.id()).context(one.context());
             drop(store.cache().add(builder.protocol(one.protocol()).build((**one).clone())));
         }
-        assert!(!client.visit(&server, Some(&offered_of(&client, &server, version, &store))), "{version:?}");
+        assert!(
+            !client.visit(&server, Some(&offered_of(&client, &server, version, &store))),
+            "{version:?}"
+        );
     }
 }
 
 /// A session that is revoked, and filed anew by the program.
-fn offered_of(client: &Client, server: &SslContext, version: SslVersion, store: &ServerStore) -> SslSession {
+fn offered_of(
+    client: &Client,
+    server: &SslContext,
+    version: SslVersion,
+    store: &ServerStore,
+) -> SslSession {
     client.sessions();
     store.flush_sessions(0);
     assert!(!client.visit(server, None), "{version:?}");
@@ -175,7 +184,8 @@ fn contexts_of_one_name_keep_their_own_maximum_age() {
     for version in BOTH {
         let long = ServerStore::new(100).unwrap();
         let short = long.clone().max_age(Duration::from_secs(1));
-        let (made_by, resumed_by, client) = (server(&long, version), server(&short, version), Client::new());
+        let (made_by, resumed_by, client) =
+            (server(&long, version), server(&short, version), Client::new());
         client.visit(&made_by, None);
         let session = client.sessions().pop().unwrap();
         sleep(Duration::from_millis(2_100));

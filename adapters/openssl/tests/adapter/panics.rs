@@ -19,7 +19,8 @@ fn handshakes_outlive_panicking_hooks() {
     for version in BOTH {
         let store = ServerStore::new(1).unwrap();
         store.cache().set_hooks(panicking());
-        let server = Site::new().server(version, |context| store.attach(context, Context::NONE).unwrap());
+        let server =
+            Site::new().server(version, |context| store.attach(context, Context::NONE).unwrap());
         let client = Client::new();
         for _ in 0..3 {
             // Two sessions for one place: evictions, and misses.
@@ -39,8 +40,8 @@ fn handshakes_outlive_panicking_hooks() {
 #[test]
 fn a_lookup_whose_hook_panics_is_a_miss() {
     let store = ServerStore::new(10).unwrap();
-    let server =
-        Site::new().server(SslVersion::TLS1_2, |context| store.attach(context, Context::NONE).unwrap());
+    let server = Site::new()
+        .server(SslVersion::TLS1_2, |context| store.attach(context, Context::NONE).unwrap());
     let client = Client::new();
     client.visit(&server, None);
     let session = client.sessions().pop().unwrap();

@@ -106,7 +106,8 @@ fn complaints(readme: &str, tests: &BTreeSet<String>) -> Vec<String> {
             complaints.push(format!("{} has an empty cell", row.openssl));
         }
         let unknown = row.tests.iter().filter(|test| !tests.contains(*test));
-        complaints.extend(unknown.map(|test| format!("{} names {test}, which is no test", row.openssl)));
+        complaints
+            .extend(unknown.map(|test| format!("{} names {test}, which is no test", row.openssl)));
     }
     complaints
 }

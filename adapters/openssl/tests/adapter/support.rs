@@ -15,13 +15,14 @@ use openssl::hash::MessageDigest;
 use openssl::nid::Nid;
 use openssl::pkey::{PKey, Private};
 use openssl::ssl::{
-    ErrorCode, Ssl, SslContext, SslContextBuilder, SslContextRef, SslMethod, SslSession, SslSessionCacheMode,
-    SslSessionRef, SslStream, SslVerifyMode, SslVersion,
+    ErrorCode, Ssl, SslContext, SslContextBuilder, SslContextRef, SslMethod, SslSession,
+    SslSessionCacheMode, SslSessionRef, SslStream, SslVerifyMode, SslVersion,
 };
 use openssl::x509::{X509, X509Builder, X509Extension, X509NameBuilder};
 
 /// What a server of clients with certificates demands.
-pub(crate) const MUTUAL: SslVerifyMode = SslVerifyMode::PEER.union(SslVerifyMode::FAIL_IF_NO_PEER_CERT);
+pub(crate) const MUTUAL: SslVerifyMode =
+    SslVerifyMode::PEER.union(SslVerifyMode::FAIL_IF_NO_PEER_CERT);
 
 pub(crate) const BOTH: [SslVersion; 2] = [SslVersion::TLS1_2, SslVersion::TLS1_3];
 
@@ -54,7 +55,9 @@ impl Site {
         let name = name.build();
         let mut builder = X509Builder::new().unwrap();
         builder.set_version(2).unwrap();
-        builder.set_serial_number(&BigNum::from_u32(1).unwrap().to_asn1_integer().unwrap()).unwrap();
+        builder
+            .set_serial_number(&BigNum::from_u32(1).unwrap().to_asn1_integer().unwrap())
+            .unwrap();
         builder.set_subject_name(&name).unwrap();
         builder.set_issuer_name(&name).unwrap();
         builder.set_not_before(&Asn1Time::days_from_now(0).unwrap()).unwrap();
@@ -118,7 +121,8 @@ impl Client {
     pub(crate) fn with(change: impl FnOnce(&mut SslContextBuilder)) -> Self {
         let sessions = Arc::new(Mutex::new(Vec::new()));
         let mut builder = SslContextBuilder::new(SslMethod::tls_client()).unwrap();
-        builder.set_session_cache_mode(SslSessionCacheMode::CLIENT | SslSessionCacheMode::NO_INTERNAL);
+        builder
+            .set_session_cache_mode(SslSessionCacheMode::CLIENT | SslSessionCacheMode::NO_INTERNAL);
         let collected = Arc::clone(&sessions);
         builder.set_new_session_callback(move |_, session| {
             collected.lock().unwrap_or_else(PoisonError::into_inner).push(session);
@@ -213,7 +217,10 @@ impl Link {
         server.set_accept_state();
         let near = Pipe::default();
         let far = Pipe { incoming: Rc::clone(&near.outgoing), outgoing: Rc::clone(&near.incoming) };
-        Self { client: SslStream::new(client, near).unwrap(), server: SslStream::new(server, far).unwrap() }
+        Self {
+            client: SslStream::new(client, near).unwrap(),
+            server: SslStream::new(server, far).unwrap(),
+        }
     }
 
     /// Runs the handshake; the first error of either side.
@@ -281,7 +288,11 @@ fn settle(outcome: Result<(), openssl::ssl::Error>) -> Result<bool, openssl::ssl
 unsafe extern "C" {
     fn SSL_SESSION_dup(session: *const openssl_sys::SSL_SESSION) -> *mut openssl_sys::SSL_SESSION;
     fn SSL_SESSION_set_time(session: *mut openssl_sys::SSL_SESSION, time: c_long) -> c_long;
-    fn SSL_SESSION_set1_id(session: *mut openssl_sys::SSL_SESSION, id: *const u8, length: c_uint) -> c_int;
+    fn SSL_SESSION_set1_id(
+        session: *mut openssl_sys::SSL_SESSION,
+        id: *const u8,
+        length: c_uint,
+    ) -> c_int;
 }
 
 /// Lets a session be so many seconds older.
@@ -331,7 +342,8 @@ pub(crate) enum Counter {
 /// What libssl itself has counted.
 pub(crate) fn counted(context: &SslContextRef, counter: Counter) -> u64 {
     // SAFETY: the context is alive; these calls read a counter.
-    let count: c_long =
-        unsafe { openssl_sys::SSL_CTX_ctrl(context.as_ptr(), counter as c_int, 0, std::ptr::null_mut()) };
+    let count: c_long = unsafe {
+        openssl_sys::SSL_CTX_ctrl(context.as_ptr(), counter as c_int, 0, std::ptr::null_mut())
+    };
     u64::try_from(count).unwrap()
 }

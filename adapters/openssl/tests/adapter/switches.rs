@@ -45,7 +45,12 @@ fn link(client: &Client, server: &SslContext, name: &str, session: Option<&SslSe
 
 /// A whole visit, whether it was resumed; `None` if the server refused the handshake, on which
 /// nothing can be read or written then.
-fn visit(client: &Client, server: &SslContext, name: &str, session: Option<&SslSession>) -> Option<bool> {
+fn visit(
+    client: &Client,
+    server: &SslContext,
+    name: &str,
+    session: Option<&SslSession>,
+) -> Option<bool> {
     let mut link = link(client, server, name, session);
     if link.handshake().is_err() {
         let mut buffer = [0; 16];
@@ -94,9 +99,17 @@ fn a_session_without_certificate_is_not_resumed_where_one_is_demanded() {
         for _ in 0..2 {
             assert_eq!(visit(&client, &sides.public, "public", None), Some(false));
             let session = client.sessions().pop().unwrap();
-            assert_eq!(visit(&client, &sides.public, "mutual", Some(&session)), None, "{version:?}");
+            assert_eq!(
+                visit(&client, &sides.public, "mutual", Some(&session)),
+                None,
+                "{version:?}"
+            );
             for given in client.sessions().iter().chain([&session]) {
-                assert_eq!(visit(&client, &sides.mutual, "mutual", Some(given)), None, "{version:?}");
+                assert_eq!(
+                    visit(&client, &sides.mutual, "mutual", Some(given)),
+                    None,
+                    "{version:?}"
+                );
             }
         }
         assert!(sides.store.view(context("mutual")).is_empty(), "{version:?}");
@@ -142,7 +155,8 @@ fn a_refusal_is_told_and_does_not_depend_on_being_heard() {
     for version in BOTH {
         for hears in [true, false] {
             let (site, store) = (Site::new(), ServerStore::new(100).unwrap());
-            let inner = site.server(version, |builder| store.attach(builder, context("b")).unwrap());
+            let inner =
+                site.server(version, |builder| store.attach(builder, context("b")).unwrap());
             let (outer, switches) = toggled(&site, version, &store, inner);
             let client = Client::new();
             visit(&client, &outer, "a", None);
@@ -186,7 +200,11 @@ fn a_session_with_a_certificate_stays_on_its_side() {
         let client = Client::with(|context| sides.person.identify(context));
         assert_eq!(visit(&client, &sides.public, "mutual", None), Some(false));
         let session = client.sessions().pop().unwrap();
-        assert_eq!(visit(&client, &sides.public, "public", Some(&session)), Some(false), "{version:?}");
+        assert_eq!(
+            visit(&client, &sides.public, "public", Some(&session)),
+            Some(false),
+            "{version:?}"
+        );
         let session = if version == SslVersion::TLS1_3 {
             visit(&client, &sides.public, "mutual", None);
             client.sessions().pop().unwrap()
@@ -194,9 +212,17 @@ fn a_session_with_a_certificate_stays_on_its_side() {
             client.sessions();
             session
         };
-        assert_eq!(visit(&client, &sides.public, "mutual", Some(&session)), Some(true), "{version:?}");
+        assert_eq!(
+            visit(&client, &sides.public, "mutual", Some(&session)),
+            Some(true),
+            "{version:?}"
+        );
         let session = client.sessions().pop().unwrap_or(session);
-        assert_eq!(visit(&client, &sides.mutual, "mutual", Some(&session)), Some(true), "{version:?}");
+        assert_eq!(
+            visit(&client, &sides.mutual, "mutual", Some(&session)),
+            Some(true),
+            "{version:?}"
+        );
     }
 }
 
@@ -215,7 +241,8 @@ fn virtual_hosts_by_server_name_resume() {
         let mut resumed = [Vec::new(), Vec::new()];
         for _ in 0..4 {
             for (index, name) in ["a.example", "b.example"].into_iter().enumerate() {
-                resumed[index].push(visit(&client, &outer, name, sessions[index].as_ref()).unwrap());
+                resumed[index]
+                    .push(visit(&client, &outer, name, sessions[index].as_ref()).unwrap());
                 sessions[index] = client.sessions().pop().or(sessions[index].take());
             }
         }
@@ -227,7 +254,8 @@ fn virtual_hosts_by_server_name_resume() {
 #[test]
 fn a_session_that_was_resumed_behind_a_switch_leaves_with_its_broken_connection() {
     let (site, store) = (Site::new(), ServerStore::new(100).unwrap());
-    let inner = site.server(SslVersion::TLS1_2, |builder| store.attach(builder, context("b")).unwrap());
+    let inner =
+        site.server(SslVersion::TLS1_2, |builder| store.attach(builder, context("b")).unwrap());
     let outer = site.server(SslVersion::TLS1_2, |builder| {
         store.attach(builder, context("a")).unwrap();
         switching(builder, "b", inner.clone(), |_| {});
@@ -272,7 +300,8 @@ fn a_hello_retry_behind_a_switch_resumes() {
     assert_eq!(store.stats().taken, taken + 1);
 }
 
-/// Both sides wait for each other within one call: there is no way in between to look at the server.
+/// Both sides wait for each other within one call: there is no way in between to look at the
+/// server.
 #[test]
 fn a_handshake_in_one_call_is_refused() {
     for version in BOTH {
@@ -384,7 +413,11 @@ fn a_connection_that_ends_elsewhere_is_refused_and_the_next_one_is_not() {
             let session = client.sessions().pop().unwrap();
             switches.store(now_switches, Ordering::Relaxed);
             assert_eq!(visit(&client, &outer, "b", Some(&session)), None, "{version:?}");
-            assert_eq!(visit(&client, &outer, "b", Some(&session)), Some(false), "{version:?}: it is gone");
+            assert_eq!(
+                visit(&client, &outer, "b", Some(&session)),
+                Some(false),
+                "{version:?}: it is gone"
+            );
             let session = client.sessions().pop().unwrap();
             assert_eq!(visit(&client, &outer, "b", Some(&session)), Some(true), "{version:?}");
             client.sessions();
@@ -412,7 +445,11 @@ fn a_switch_to_a_context_of_another_store_or_none_is_refused() {
             assert!(link.handshake().is_err(), "{version:?}, {has_store}");
             let both = ShutdownState::SENT | ShutdownState::RECEIVED;
             assert_eq!(link.server.get_shutdown(), both);
-            assert_eq!((store.stats().resumed, other.stats().resumed), (0, 0), "{version:?}, {has_store}");
+            assert_eq!(
+                (store.stats().resumed, other.stats().resumed),
+                (0, 0),
+                "{version:?}, {has_store}"
+            );
         }
     }
 }
@@ -421,7 +458,8 @@ fn a_switch_to_a_context_of_another_store_or_none_is_refused() {
 #[test]
 fn a_session_of_one_host_is_not_resumed_under_the_name_of_another() {
     let (site, store) = (Site::new(), ServerStore::new(100).unwrap());
-    let server = site.server(SslVersion::TLS1_2, |builder| store.attach(builder, context("a")).unwrap());
+    let server =
+        site.server(SslVersion::TLS1_2, |builder| store.attach(builder, context("a")).unwrap());
     let client = Client::new();
     assert_eq!(visit(&client, &server, "a", None), Some(false));
     let session = client.sessions().pop().unwrap();

@@ -26,7 +26,8 @@ fn tiered(version: SslVersion) -> (ServerStore, SslContext, Stored) {
                 absent.lock().unwrap().remove(query.id());
             }),
     );
-    let server = Site::new().server(version, |context| store.attach(context, Context::NONE).unwrap());
+    let server =
+        Site::new().server(version, |context| store.attach(context, Context::NONE).unwrap());
     (store, server, tier)
 }
 
@@ -34,11 +35,17 @@ fn tiered(version: SslVersion) -> (ServerStore, SslContext, Stored) {
 fn an_external_cache_hears_of_each_session() {
     for version in BOTH {
         let (store, server, tier) = tiered(version);
-        store.set_session_cache_mode(SslSessionCacheMode::SERVER | SslSessionCacheMode::NO_INTERNAL_STORE);
+        store.set_session_cache_mode(
+            SslSessionCacheMode::SERVER | SslSessionCacheMode::NO_INTERNAL_STORE,
+        );
         let client = Client::new();
         assert!(!client.visit(&server, None));
         let sessions = if version == SslVersion::TLS1_2 { 1 } else { 2 };
-        assert_eq!((tier.lock().unwrap().len(), store.stats().number), (sessions, 0), "{version:?}");
+        assert_eq!(
+            (tier.lock().unwrap().len(), store.stats().number),
+            (sessions, 0),
+            "{version:?}"
+        );
         assert!(client.visit(&server, client.sessions().pop().as_ref()), "{version:?}");
     }
 }
@@ -47,7 +54,9 @@ fn an_external_cache_hears_of_each_session() {
 fn a_fatal_alert_reaches_the_tier() {
     for version in BOTH {
         let (store, server, tier) = tiered(version);
-        store.set_session_cache_mode(SslSessionCacheMode::SERVER | SslSessionCacheMode::NO_INTERNAL_STORE);
+        store.set_session_cache_mode(
+            SslSessionCacheMode::SERVER | SslSessionCacheMode::NO_INTERNAL_STORE,
+        );
         let client = Client::new();
         client.visit(&server, None);
         let session = client.sessions().pop().unwrap();

@@ -11,8 +11,8 @@ use crate::support::{Client, Link, Site, duplicate, renamed};
 
 fn store_and_server() -> (ServerStore, SslContext) {
     let store = ServerStore::new(100).unwrap();
-    let server =
-        Site::new().server(SslVersion::TLS1_2, |context| store.attach(context, Context::NONE).unwrap());
+    let server = Site::new()
+        .server(SslVersion::TLS1_2, |context| store.attach(context, Context::NONE).unwrap());
     (store, server)
 }
 

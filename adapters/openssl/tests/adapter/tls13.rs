@@ -96,7 +96,10 @@ fn a_hello_retry_does_not_lose_the_session() {
     client.visit(&server, None);
     let ticket = client.sessions().pop().unwrap();
     let replay = duplicate(&ticket);
-    assert!(client.visit(&server, Some(&ticket)), "taken at the first ClientHello, resumed at the second");
+    assert!(
+        client.visit(&server, Some(&ticket)),
+        "taken at the first ClientHello, resumed at the second"
+    );
     assert!(!client.visit(&server, Some(&replay)));
     let stats = store.stats();
     assert_eq!((stats.taken, stats.hits, stats.misses), (1, 1, 2), "the replay looks twice");
@@ -107,7 +110,9 @@ fn removed_expired_and_unknown_tickets_are_not_resumed() {
     let (store, server) = store_and_server();
     let client = Client::new();
     for hide in [
-        |store: &ServerStore| store.sessions().iter().for_each(|one| assert!(store.remove_session(one))),
+        |store: &ServerStore| {
+            store.sessions().iter().for_each(|one| assert!(store.remove_session(one)))
+        },
         |store: &ServerStore| store.sessions().iter().for_each(|one| one.set_created_at(1)),
         |store: &ServerStore| assert!(store.flush_sessions(0) > 0),
     ] {
@@ -146,7 +151,8 @@ fn a_broken_binder_does_not_spend_the_ticket() {
         client.visit(&server, None);
         let ticket = client.sessions().pop().unwrap();
         for _ in 0..3 {
-            let mut link = Link::new(client.ssl(Some(&duplicate(&ticket))), Ssl::new(&server).unwrap());
+            let mut link =
+                Link::new(client.ssl(Some(&duplicate(&ticket))), Ssl::new(&server).unwrap());
             if retries {
                 assert!(link.client.do_handshake().is_err());
                 assert!(link.server.do_handshake().is_err());
@@ -169,7 +175,8 @@ fn a_connection_that_fails_after_it_resumed_spends_the_ticket() {
         client.visit(&server, None);
         let ticket = client.sessions().pop().unwrap();
         let before = store.stats().number;
-        let mut link = Link::new(client.ssl(Some(&duplicate(&ticket))), Ssl::new(resuming).unwrap());
+        let mut link =
+            Link::new(client.ssl(Some(&duplicate(&ticket))), Ssl::new(resuming).unwrap());
         assert!(link.client.do_handshake().is_err());
         assert!(link.server.do_handshake().is_err());
         link.spoil_a_flight();

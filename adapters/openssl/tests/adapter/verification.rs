@@ -30,7 +30,8 @@ struct Pair {
 impl Pair {
     fn new(version: SslVersion) -> Self {
         let (site, servers) = (Site::new(), ServerStore::new(100).unwrap());
-        let server = site.server(version, |context| servers.attach(context, Context::NONE).unwrap());
+        let server =
+            site.server(version, |context| servers.attach(context, Context::NONE).unwrap());
         let store = ClientStore::new(10).unwrap();
         let mut client = SslContextBuilder::new(SslMethod::tls_client()).unwrap();
         store.attach(&mut client, Context::NONE).unwrap();
@@ -193,13 +194,14 @@ fn a_demand_that_comes_in_the_middle_of_a_handshake_ends_it() {
     }
 }
 
-/// A status callback comes after the server was verified. What the authorities of one context vouched
-/// for is not offered by another that the callback changes to.
+/// A status callback comes after the server was verified. What the authorities of one context
+/// vouched for is not offered by another that the callback changes to.
 #[test]
 fn a_session_belongs_to_the_context_that_verified_the_server() {
     for version in BOTH {
         let (site, servers) = (Site::new(), ServerStore::new(100).unwrap());
-        let server = site.server(version, |context| servers.attach(context, Context::NONE).unwrap());
+        let server =
+            site.server(version, |context| servers.attach(context, Context::NONE).unwrap());
         let store = ClientStore::new(10).unwrap();
         let context = |name: &str, change: &dyn Fn(&mut SslContextBuilder)| {
             let mut builder = SslContextBuilder::new(SslMethod::tls_client()).unwrap();
@@ -212,7 +214,9 @@ fn a_session_belongs_to_the_context_that_verified_the_server() {
         let lax = context("trusts the site", &|builder| {
             builder.cert_store_mut().add_cert(site.certificate().clone()).unwrap();
             let strict = strict.clone();
-            builder.set_status_callback(move |ssl| ssl.set_ssl_context(&strict).map(|()| true)).unwrap();
+            builder
+                .set_status_callback(move |ssl| ssl.set_ssl_context(&strict).map(|()| true))
+                .unwrap();
         });
         let visit = |context: &SslContext| {
             let mut ssl = Ssl::new(context).unwrap();

@@ -14,8 +14,8 @@ const SECOND: Duration = Duration::from_secs(1);
 
 fn store_and_server() -> (ServerStore, SslContext) {
     let store = ServerStore::new(100).unwrap();
-    let server =
-        Site::new().server(SslVersion::TLS1_2, |context| store.attach(context, Context::NONE).unwrap());
+    let server = Site::new()
+        .server(SslVersion::TLS1_2, |context| store.attach(context, Context::NONE).unwrap());
     (store, server)
 }
 
@@ -36,7 +36,9 @@ fn adding_answers_what_changed() {
     let before = lookups(&store);
     assert!(matches!(store.add_session(&stored), Ok(Added::Identical)));
     let other = duplicate(&stored);
-    assert!(matches!(store.add_session(&other), Ok(Added::Replaced(old)) if Session::ptr_eq(&old, &stored)));
+    assert!(
+        matches!(store.add_session(&other), Ok(Added::Replaced(old)) if Session::ptr_eq(&old, &stored))
+    );
     assert!(store.remove_session(&other) && !store.remove_session(&other));
     assert!(matches!(store.add_session(&stored), Ok(Added::Inserted)));
     let stats = store.stats();
@@ -67,7 +69,10 @@ fn sizes_are_openssls() {
     assert_eq!(store.cache_size(), 7);
     assert!(store.set_cache_size(usize::MAX - 1).is_err());
     assert_eq!(store.cache_size(), 7);
-    assert!(ServerStore::new(0).is_err(), "Sessile's own word for any number is Capacity::Unbounded");
+    assert!(
+        ServerStore::new(0).is_err(),
+        "Sessile's own word for any number is Capacity::Unbounded"
+    );
 }
 
 #[test]
@@ -75,7 +80,8 @@ fn sessions_are_listed() {
     let (store, server) = store_and_server();
     let client = Client::new();
     (0..5).for_each(|_| assert!(!client.visit(&server, None)));
-    let mut listed: Vec<_> = store.sessions().iter().map(|one| one.id().as_bytes().to_vec()).collect();
+    let mut listed: Vec<_> =
+        store.sessions().iter().map(|one| one.id().as_bytes().to_vec()).collect();
     let mut given: Vec<_> = client.sessions().iter().map(|one| one.id().to_vec()).collect();
     listed.sort_unstable();
     given.sort_unstable();
@@ -98,12 +104,15 @@ fn a_timeout_is_given_to_contexts_and_sessions() {
     let store = ServerStore::new(100).unwrap();
     assert_eq!(store.set_timeout(Duration::from_secs(60)), Duration::from_secs(7_200));
     assert_eq!(store.timeout(), Duration::from_secs(60));
-    let server =
-        Site::new().server(SslVersion::TLS1_2, |context| store.attach(context, Context::NONE).unwrap());
+    let server = Site::new()
+        .server(SslVersion::TLS1_2, |context| store.attach(context, Context::NONE).unwrap());
     let client = Client::new();
     client.visit(&server, None);
     let stored = store.sessions().pop().unwrap();
-    assert_eq!((SslSessionRef::timeout(&stored), stored.created_at().unwrap()), (60, time_of(&stored)));
+    assert_eq!(
+        (SslSessionRef::timeout(&stored), stored.created_at().unwrap()),
+        (60, time_of(&stored))
+    );
     assert_eq!(stored.expires_at(), Some(time_of(&stored) + 60 * SECOND));
 
     // A context that is attached already gives what it gave; the store keeps for as long as it is
@@ -164,14 +173,22 @@ fn internal_flags_leave_the_work_to_the_callbacks() {
         counter.fetch_add(1, Ordering::Relaxed);
         Some(stored.clone())
     }));
-    store.set_session_cache_mode(SslSessionCacheMode::SERVER | SslSessionCacheMode::NO_INTERNAL_LOOKUP);
+    store.set_session_cache_mode(
+        SslSessionCacheMode::SERVER | SslSessionCacheMode::NO_INTERNAL_LOOKUP,
+    );
     assert!(client.visit(&server, Some(&offered)));
     assert_eq!((asked.load(Ordering::Relaxed), store.stats().hits), (1, 0));
 
-    store.set_session_cache_mode(SslSessionCacheMode::SERVER | SslSessionCacheMode::NO_INTERNAL_STORE);
+    store.set_session_cache_mode(
+        SslSessionCacheMode::SERVER | SslSessionCacheMode::NO_INTERNAL_STORE,
+    );
     store.flush_sessions(0);
     assert!(client.visit(&server, Some(&offered)));
-    assert_eq!((asked.load(Ordering::Relaxed), store.stats().number), (2, 0), "found there, not kept here");
+    assert_eq!(
+        (asked.load(Ordering::Relaxed), store.stats().number),
+        (2, 0),
+        "found there, not kept here"
+    );
     let none = SslSessionCacheMode::SERVER | SslSessionCacheMode::NO_INTERNAL;
     store.set_session_cache_mode(none);
     assert_eq!(store.session_cache_mode(), none);
@@ -179,7 +196,8 @@ fn internal_flags_leave_the_work_to_the_callbacks() {
 
 #[test]
 fn auto_clear_is_a_slot_per_add() {
-    for (flag, left) in [(SslSessionCacheMode::empty(), 0), (SslSessionCacheMode::NO_AUTO_CLEAR, 1)] {
+    for (flag, left) in [(SslSessionCacheMode::empty(), 0), (SslSessionCacheMode::NO_AUTO_CLEAR, 1)]
+    {
         let (store, server) = {
             let store = ServerStore::new(10).unwrap();
             let attach = |context: &mut _| store.attach(context, Context::NONE).unwrap();
@@ -194,10 +212,15 @@ fn auto_clear_is_a_slot_per_add() {
         let young = store.sessions().into_iter().find(|one| !Session::ptr_eq(one, &old)).unwrap();
         old.set_created_at(1);
         // Each replaces the one before; there are fourteen slots to look at.
-        (0..28)
-            .for_each(|_| assert!(store.add_session(&duplicate(&young)).is_ok_and(|added| added.changed())));
+        (0..28).for_each(|_| {
+            assert!(store.add_session(&duplicate(&young)).is_ok_and(|added| added.changed()))
+        });
         let stored = store.sessions();
-        assert_eq!(stored.iter().filter(|one| Session::ptr_eq(one, &old)).count(), left, "{flag:?}");
+        assert_eq!(
+            stored.iter().filter(|one| Session::ptr_eq(one, &old)).count(),
+            left,
+            "{flag:?}"
+        );
         assert_eq!(store.stats().expired, 1 - left as u64, "{flag:?}");
     }
 }

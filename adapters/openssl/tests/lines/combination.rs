@@ -101,7 +101,20 @@ impl Combination {
                 index /= radix;
                 digit
             });
-            let [initial, switch, a, b, visit, asks, has, made, made_with, attached, reusable, tier] = digits;
+            let [
+                initial,
+                switch,
+                a,
+                b,
+                visit,
+                asks,
+                has,
+                made,
+                made_with,
+                attached,
+                reusable,
+                tier,
+            ] = digits;
             let (version, visit) = VISITS[visit];
             let is_repeated = visit == Visit::Full && (made, made_with) != (0, 0);
             (!is_repeated).then_some(Self {

@@ -50,7 +50,8 @@ impl Tally {
     /// What the oracle says to the outcome of one combination.
     fn judge(combination: &Combination, outcome: Outcome) -> Self {
         let Outcome { entered, resumed, early } = outcome;
-        let may_enter = if resumed { combination.may_resume() } else { combination.may_enter_anew() };
+        let may_enter =
+            if resumed { combination.may_resume() } else { combination.may_enter_anew() };
         let is_due = combination.must_resume() && !resumed || combination.must_enter() && !entered;
         let tally = Self {
             tried: 1,

@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex};
 
 use foreign_types::ForeignTypeRef;
 use openssl::ssl::{
-    ClientHelloResponse, NameType, Ssl, SslContext, SslContextBuilder, SslRef, SslSession, SslStream,
-    SslVerifyMode,
+    ClientHelloResponse, NameType, Ssl, SslContext, SslContextBuilder, SslRef, SslSession,
+    SslStream, SslVerifyMode,
 };
 use sessile::{Context, Hooks, Session, SessionId};
 use sessile_openssl::ServerStore;
@@ -254,7 +254,10 @@ fn set_tier(store: &ServerStore) {
 }
 
 unsafe extern "C" {
-    fn SSL_SESSION_set1_hostname(session: *mut openssl_sys::SSL_SESSION, name: *const c_char) -> c_int;
+    fn SSL_SESSION_set1_hostname(
+        session: *mut openssl_sys::SSL_SESSION,
+        name: *const c_char,
+    ) -> c_int;
 }
 
 fn set_hostname(session: &SslSession, name: &str) {

@@ -49,7 +49,11 @@ fn shrinking_evicts_at_once() {
     }
     libssl.set_size(5);
     ours.store.set_cache_size(4).unwrap();
-    assert_eq!((libssl.number(), ours.store.stats().number), (9, 4), "libssl waits for the next add");
+    assert_eq!(
+        (libssl.number(), ours.store.stats().number),
+        (9, 4),
+        "libssl waits for the next add"
+    );
     libssl.add(9);
     ours.add(9);
     assert_eq!((libssl.number(), ours.store.stats().number), (4, 4));

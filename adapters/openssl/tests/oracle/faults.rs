@@ -115,7 +115,8 @@ impl Subject for Faulty {
 fn found_after(fault: Fault) -> Option<u64> {
     let mut libssl = Libssl::new();
     (0..1_000).find(|seed| {
-        let policy = if fault == Fault::EvictsTheEldest { Policy::Fifo } else { Policy::SoonestExpiry };
+        let policy =
+            if fault == Fault::EvictsTheEldest { Policy::Fifo } else { Policy::SoonestExpiry };
         let mut faulty = Faulty { fault, inner: Ours::new(policy) };
         libssl.reset();
         play(*seed, [&mut libssl, &mut faulty]).is_err()

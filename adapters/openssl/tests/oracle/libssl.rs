@@ -53,9 +53,13 @@ impl Libssl {
         builder.set_session_cache_mode(SslSessionCacheMode::SERVER);
         let told = Arc::new(Mutex::new(Vec::new()));
         let log = Arc::clone(&told);
-        builder.set_remove_session_callback(move |_, session| log.lock().unwrap().push(key_of(session)));
+        builder.set_remove_session_callback(move |_, session| {
+            log.lock().unwrap().push(key_of(session))
+        });
         let unwatched = Living::default();
-        let likes = (0..).zip(keys()).map(|(serial, key)| (key, object::make(key, serial, 0, 1, &unwatched)));
+        let likes = (0..)
+            .zip(keys())
+            .map(|(serial, key)| (key, object::make(key, serial, 0, 1, &unwatched)));
         let likes = likes.collect();
         Self {
             context: builder.build(),
@@ -82,7 +86,8 @@ impl Libssl {
 
     pub(crate) fn control(&self, command: c_int, value: c_long) -> u64 {
         // SAFETY: the context is alive; these commands read or set a number.
-        let answer = unsafe { sys::SSL_CTX_ctrl(self.context(), command, value, std::ptr::null_mut()) };
+        let answer =
+            unsafe { sys::SSL_CTX_ctrl(self.context(), command, value, std::ptr::null_mut()) };
         u64::try_from(answer).unwrap()
     }
 
@@ -163,7 +168,8 @@ impl Subject for Libssl {
             // SAFETY: the table is the context's, of sessions, and not changed meanwhile; what is
             // found is alive.
             unsafe {
-                let found = OPENSSL_LH_retrieve(SSL_CTX_sessions(self.context()), like.as_ptr().cast());
+                let found =
+                    OPENSSL_LH_retrieve(SSL_CTX_sessions(self.context()), like.as_ptr().cast());
                 (!found.is_null()).then(|| object::serial_of(SslSessionRef::from_ptr(found.cast())))
             }
         };

@@ -13,8 +13,14 @@ use sessile_openssl::ServerStore;
 
 use crate::support::{Client, Site};
 
-type ExFree =
-    unsafe extern "C" fn(*mut c_void, *mut c_void, *mut sys::CRYPTO_EX_DATA, c_int, c_long, *mut c_void);
+type ExFree = unsafe extern "C" fn(
+    *mut c_void,
+    *mut c_void,
+    *mut sys::CRYPTO_EX_DATA,
+    c_int,
+    c_long,
+    *mut c_void,
+);
 
 unsafe extern "C" {
     fn SSL_SESSION_new() -> *mut sys::SSL_SESSION;
@@ -24,12 +30,19 @@ unsafe extern "C" {
         context: *const u8,
         length: c_uint,
     ) -> c_int;
-    fn SSL_SESSION_get0_id_context(session: *const sys::SSL_SESSION, length: *mut c_uint) -> *const u8;
+    fn SSL_SESSION_get0_id_context(
+        session: *const sys::SSL_SESSION,
+        length: *mut c_uint,
+    ) -> *const u8;
     fn SSL_SESSION_set_protocol_version(session: *mut sys::SSL_SESSION, version: c_int) -> c_int;
     fn SSL_SESSION_set_time(session: *mut sys::SSL_SESSION, time: c_long) -> c_long;
     fn SSL_SESSION_set_timeout(session: *mut sys::SSL_SESSION, timeout: c_long) -> c_long;
     fn SSL_SESSION_is_resumable(session: *const sys::SSL_SESSION) -> c_int;
-    fn SSL_SESSION_set_ex_data(session: *mut sys::SSL_SESSION, index: c_int, data: *mut c_void) -> c_int;
+    fn SSL_SESSION_set_ex_data(
+        session: *mut sys::SSL_SESSION,
+        index: c_int,
+        data: *mut c_void,
+    ) -> c_int;
     fn SSL_SESSION_get_ex_data(session: *const sys::SSL_SESSION, index: c_int) -> *mut c_void;
     fn CRYPTO_get_ex_new_index(
         class: c_int,
@@ -48,8 +61,9 @@ const CLASS_SSL_SESSION: c_int = 2;
 /// stamp on their sessions.
 fn id_context_of(name: u8) -> [u8; 32] {
     let store = ServerStore::new(10).unwrap();
-    let attach =
-        |context: &mut SslContextBuilder| store.attach(context, Context::from_bytes([name; 32])).unwrap();
+    let attach = |context: &mut SslContextBuilder| {
+        store.attach(context, Context::from_bytes([name; 32])).unwrap()
+    };
     let server = Site::new().server(SslVersion::TLS1_2, attach);
     assert!(!Client::new().visit(&server, None));
     let stored = store.sessions().pop().unwrap();
@@ -166,8 +180,9 @@ fn badge_index() -> c_int {
         openssl::init();
         let null = std::ptr::null_mut;
         // SAFETY: registers a function that lives for ever.
-        let index =
-            unsafe { CRYPTO_get_ex_new_index(CLASS_SSL_SESSION, 0, null(), null(), null(), Some(on_free)) };
+        let index = unsafe {
+            CRYPTO_get_ex_new_index(CLASS_SSL_SESSION, 0, null(), null(), null(), Some(on_free))
+        };
         assert!(index >= 0);
         index
     })

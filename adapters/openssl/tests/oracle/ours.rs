@@ -23,12 +23,13 @@ impl Ours {
         let told = Arc::new(Mutex::new(Vec::new()));
         let log = Arc::clone(&told);
         // A replacement, of which libssl says nothing, is a difference of its own.
-        let builder =
-            SessionCache::<SslSession>::builder().policy(policy).on_removed(move |session, cause| {
+        let builder = SessionCache::<SslSession>::builder().policy(policy).on_removed(
+            move |session, cause| {
                 if cause != RemovalCause::Replaced {
                     log.lock().unwrap().push(key_of(session));
                 }
-            });
+            },
+        );
         let store = ServerStore::build(builder.capacity(1)).unwrap();
         Self { store, objects: HashMap::new(), told, living: Living::default() }
     }

@@ -30,7 +30,8 @@ const NEWCOMER: Key = Key { version: VERSIONS[0], id: IDS };
 
 /// Every key that occurs.
 pub(crate) fn keys() -> impl Iterator<Item = Key> {
-    let common = VERSIONS.into_iter().flat_map(|version| (0..IDS).map(move |id| Key { version, id }));
+    let common =
+        VERSIONS.into_iter().flat_map(|version| (0..IDS).map(move |id| Key { version, id }));
     common.chain([NEWCOMER])
 }
 
@@ -179,7 +180,11 @@ pub(crate) fn play(seed: u64, mut subjects: [&mut dyn Subject; 2]) -> Result<(),
 }
 
 /// Everything is given up and flushed: nothing may be left.
-fn finish(seed: u64, player: &Player, mut subjects: [&mut dyn Subject; 2]) -> Result<(), Box<Difference>> {
+fn finish(
+    seed: u64,
+    player: &Player,
+    mut subjects: [&mut dyn Subject; 2],
+) -> Result<(), Box<Difference>> {
     let operation = Operation::Flush { after: None };
     let [libssl, other] = subjects.each_mut().map(|subject| {
         player.slots.iter().for_each(|serial| subject.release(*serial));

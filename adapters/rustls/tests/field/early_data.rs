@@ -36,7 +36,8 @@ impl Peers {
     /// resumed, and how often its early data were accepted.
     fn play(&self, flight: &[u8]) -> (usize, usize) {
         let played: Vec<_> = (0..PLAYS).map(|_| replay(&self.server, flight)).collect();
-        let resumed = played.iter().filter(|(server, _)| server.handshake_kind() == Some(Resumed)).count();
+        let resumed =
+            played.iter().filter(|(server, _)| server.handshake_kind() == Some(Resumed)).count();
         let accepted = played.iter().filter(|(_, early)| early.as_deref() == Some(EARLY)).count();
         let none = played.iter().filter(|(_, early)| early.is_none()).count();
         assert_eq!(accepted + none, PLAYS, "all of them or nothing");
@@ -49,7 +50,11 @@ impl Peers {
         let (server, early) = replay(&self.server, &flight);
         let mut pair = Pair { client, server };
         let kind = pair.finish().unwrap();
-        assert_eq!(pair.client.is_early_data_accepted(), early.as_deref() == Some(EARLY), "both agree");
+        assert_eq!(
+            pair.client.is_early_data_accepted(),
+            early.as_deref() == Some(EARLY),
+            "both agree"
+        );
         (kind, early.is_some())
     }
 }

@@ -56,7 +56,8 @@ fn a_chain_of_resumptions_ends_once_a_day_by_default() {
 fn a_second_tier_does_not_prolong_a_chain() {
     for answer in [Answer::Handle, Answer::Bytes] {
         // What the tier rebuilds is judged by the time at which rustls made it.
-        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
+        let now =
+            std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
         let clock = Arc::new(ManualClock::new(now));
         let store = ServerStore::from_cache(cache_with_tier(answer, Arc::clone(&clock)));
         let store = store.max_age(Duration::from_secs(300));
@@ -101,7 +102,11 @@ fn a_handshake_across_the_end_of_a_window_makes_no_session() {
     across.begin();
     clock.advance(9);
     assert_eq!(across.finish(), Ok(Resumed));
-    assert_eq!(shake(&client, &server), Full, "and without a ticket, since it may be one of before");
+    assert_eq!(
+        shake(&client, &server),
+        Full,
+        "and without a ticket, since it may be one of before"
+    );
     clock.advance(2);
     assert_eq!(shake(&client, &server), Full);
     assert_eq!(shake(&client, &server), Resumed);

@@ -14,11 +14,13 @@ use crate::tier::{Answer, cache_with_tier};
 #[test]
 fn replaced_client_authorities_end_the_sessions() {
     for version in BOTH {
-        let (site, old, new) = (Site::new(&["localhost"]), Site::new(&["old"]), Site::new(&["new"]));
+        let (site, old, new) =
+            (Site::new(&["localhost"]), Site::new(&["old"]), Site::new(&["new"]));
         let store = ServerStore::new(100).unwrap();
         let context = Context::digest(["localhost", "client certificate"]);
-        let server =
-            |authority| Arc::new(site.server_for(version, store.for_context(context), Some(authority)));
+        let server = |authority| {
+            Arc::new(site.server_for(version, store.for_context(context), Some(authority)))
+        };
         let before = server(&old);
         let client = Arc::new(site.client_of(Some(&old)));
         assert_eq!(shake(&client, &before), Full);
@@ -85,7 +87,8 @@ fn a_second_tier_does_not_bring_revoked_sessions_back() {
 fn a_revoked_handle_stores_and_finds_nothing() {
     let store = ServerStore::new(100).unwrap();
     let context = Context::digest(["localhost"]);
-    let (single, reusable) = (store.for_context(context), store.clone().reusable(true).for_context(context));
+    let (single, reusable) =
+        (store.for_context(context), store.clone().reusable(true).for_context(context));
     assert!(single.put(vec![1; 32], vec![1; 100]) && single.can_cache());
     store.revoke(context);
     let fresh = store.for_context(context);

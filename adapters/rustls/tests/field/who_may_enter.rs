@@ -80,7 +80,8 @@ fn cases() -> Vec<Case> {
     ];
     let mut cases = Vec::new();
     for (version, made_by, visited) in triples(BOTH, rules, rules) {
-        for (has_same_name, offer, has_certificate) in triples([true, false], offers, [true, false]) {
+        for (has_same_name, offer, has_certificate) in triples([true, false], offers, [true, false])
+        {
             for (is_reusable, tier, revoked) in triples([true, false], tiers, revoked) {
                 cases.push(Case {
                     version,
@@ -104,7 +105,8 @@ fn triples<A: Copy, B: Copy, C: Copy, const K: usize, const L: usize, const M: u
     b: [B; L],
     c: [C; M],
 ) -> impl Iterator<Item = (A, B, C)> {
-    a.into_iter().flat_map(move |a| b.into_iter().flat_map(move |b| c.into_iter().map(move |c| (a, b, c))))
+    a.into_iter()
+        .flat_map(move |a| b.into_iter().flat_map(move |b| c.into_iter().map(move |c| (a, b, c))))
 }
 
 /// What the client is let do, and how often.
@@ -120,7 +122,8 @@ struct Outcome {
 /// The table.
 impl Case {
     fn outcome_by_the_rules(&self) -> Outcome {
-        let has_session = self.offer != Offer::Nothing && self.may_enter(self.made_by) && self.is_stored();
+        let has_session =
+            self.offer != Offer::Nothing && self.may_enter(self.made_by) && self.is_stored();
         let may_resume = has_session && self.is_of_visited() && !self.is_revoked_for_visited();
         let entered = match may_resume {
             true => Some(Resumed),
@@ -178,7 +181,9 @@ impl World {
         };
         let servers = BOTH
             .into_iter()
-            .flat_map(|version| [Rules::Anonymous, Rules::Mutual].map(|rules| server(version, rules)))
+            .flat_map(|version| {
+                [Rules::Anonymous, Rules::Mutual].map(|rules| server(version, rules))
+            })
             .collect();
         let clients = [site.client_of(None), site.client_of(Some(&person))];
         Self { servers, clients }
@@ -215,8 +220,9 @@ impl<'w> Trial<'w> {
 
     fn run(mut self) -> Outcome {
         let mut client = self.world.clients[usize::from(self.case.has_certificate)].clone();
-        client.resumption =
-            rustls::client::Resumption::store(ClientStore::new(10).unwrap().for_context(Context::NONE));
+        client.resumption = rustls::client::Resumption::store(
+            ClientStore::new(10).unwrap().for_context(Context::NONE),
+        );
         client.enable_early_data = self.case.offer == Offer::EarlyData;
         let client = Arc::new(client);
         let context = context_of(&self.case, self.case.made_by);
@@ -246,7 +252,8 @@ impl<'w> Trial<'w> {
     fn visit(&self, client: &Arc<ClientConfig>) -> Outcome {
         let (client, flight) = first_flight(client);
         let mut played: Vec<_> = (0..PLAYS).map(|_| replay(&self.visited, &flight)).collect();
-        let resumed = played.iter().filter(|(server, _)| server.handshake_kind() == Some(Resumed)).count();
+        let resumed =
+            played.iter().filter(|(server, _)| server.handshake_kind() == Some(Resumed)).count();
         let early_data = played.iter().filter(|(_, early)| early.is_some()).count();
         let mut pair = Pair { client, server: played.swap_remove(0).0 };
         Outcome { entered: pair.finish().ok(), resumed, early_data }
@@ -281,7 +288,8 @@ struct Faults {
 
 impl Faults {
     fn count(&mut self, found: &Outcome, expected: &Outcome) {
-        let mut add = |count: fn(&mut Self) -> &mut usize, fault: bool| *count(self) += usize::from(fault);
+        let mut add =
+            |count: fn(&mut Self) -> &mut usize, fault: bool| *count(self) += usize::from(fault);
         let (entered, may_enter) = (found.entered.is_some(), expected.entered.is_some());
         add(|faults| &mut faults.entered_that_may_not, entered && !may_enter);
         add(|faults| &mut faults.refused_that_may, !entered && may_enter);

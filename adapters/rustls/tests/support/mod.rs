@@ -12,7 +12,9 @@ use rustls::crypto::ring;
 use rustls::pki_types::{CertificateDer, PrivatePkcs8KeyDer, ServerName};
 use rustls::server::{StoresServerSessions, WebPkiClientVerifier};
 use rustls::version::{TLS12, TLS13};
-use rustls::{ClientConfig, ClientConnection, ConnectionCommon, Error, HandshakeKind, RootCertStore};
+use rustls::{
+    ClientConfig, ClientConnection, ConnectionCommon, Error, HandshakeKind, RootCertStore,
+};
 use rustls::{ServerConfig, ServerConnection, SideData, SupportedProtocolVersion};
 
 pub(crate) const BOTH: [&SupportedProtocolVersion; 2] = [&TLS12, &TLS13];
@@ -59,7 +61,8 @@ impl Site {
         let provider = Arc::new(ring::default_provider());
         let mut roots = RootCertStore::empty();
         roots.add(person.certificate.clone()).unwrap();
-        let verifier = WebPkiClientVerifier::builder_with_provider(roots.into(), Arc::clone(&provider));
+        let verifier =
+            WebPkiClientVerifier::builder_with_provider(roots.into(), Arc::clone(&provider));
         let key = PrivatePkcs8KeyDer::from(self.key.clone()).into();
         let mut config = ServerConfig::builder_with_provider(provider)
             .with_protocol_versions(&[version])
@@ -154,7 +157,8 @@ impl Pair {
 
     /// Goes on until nobody has anything to say.
     pub(crate) fn finish(&mut self) -> Result<HandshakeKind, Error> {
-        while transfer(&mut self.client, &mut self.server)? + transfer(&mut self.server, &mut self.client)?
+        while transfer(&mut self.client, &mut self.server)?
+            + transfer(&mut self.server, &mut self.client)?
             > 0
         {}
         assert!(!self.client.is_handshaking() && !self.server.is_handshaking());
@@ -181,7 +185,10 @@ pub(crate) fn first_flight(client: &Arc<ClientConfig>) -> (ClientConnection, Vec
 }
 
 /// A new connection of `server` that was sent a first flight, and the early data that it accepted.
-pub(crate) fn replay(server: &Arc<ServerConfig>, mut flight: &[u8]) -> (ServerConnection, Option<Vec<u8>>) {
+pub(crate) fn replay(
+    server: &Arc<ServerConfig>,
+    mut flight: &[u8],
+) -> (ServerConnection, Option<Vec<u8>>) {
     let mut server = ServerConnection::new(Arc::clone(server)).unwrap();
     while !flight.is_empty() {
         server.read_tls(&mut flight).unwrap();

@@ -12,8 +12,8 @@ use triomphe::Arc;
 
 /// A table of pointers, indexed by the number in the id, under a guard.
 ///
-/// `BATCHED`: the thread that displaces a session frees it later itself; otherwise crossbeam does, one by one.
-/// `COUNTED`: a lookup returns a counted handle; otherwise it reads under the guard.
+/// `BATCHED`: the thread that displaces a session frees it later itself; otherwise crossbeam does,
+/// one by one. `COUNTED`: a lookup returns a counted handle; otherwise it reads under the guard.
 pub(crate) struct Direct<const BATCHED: bool, const COUNTED: bool> {
     slots: Box<[AtomicPtr<Plain>]>,
     limbo: Limbo,
@@ -51,7 +51,8 @@ impl<const BATCHED: bool, const COUNTED: bool> Direct<BATCHED, COUNTED> {
 fn clear(slot: &AtomicPtr<Plain>, found: &Plain) -> Option<*const Plain> {
     let found = ptr::from_ref(found).cast_mut();
     // ORDERING: AcqRel: the winner alone owns the table's count.
-    let cleared = slot.compare_exchange(found, ptr::null_mut(), Ordering::AcqRel, Ordering::Relaxed);
+    let cleared =
+        slot.compare_exchange(found, ptr::null_mut(), Ordering::AcqRel, Ordering::Relaxed);
     cleared.ok().map(<*mut Plain>::cast_const)
 }
 
@@ -70,7 +71,8 @@ impl<const BATCHED: bool, const COUNTED: bool> Store for Direct<BATCHED, COUNTED
     const EVICTS: bool = false;
 
     fn with_capacity(capacity: usize) -> Self {
-        let slots = std::iter::repeat_with(AtomicPtr::default).take(super::slots_for(capacity)).collect();
+        let slots =
+            std::iter::repeat_with(AtomicPtr::default).take(super::slots_for(capacity)).collect();
         Self { slots, limbo: Limbo::new() }
     }
 

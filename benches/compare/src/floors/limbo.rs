@@ -1,7 +1,9 @@
-//! Deferred freeing for the floors: a private collector, and per thread a registration and a queue of the dead.
+//! Deferred freeing for the floors: a private collector, and per thread a registration and a queue
+//! of the dead.
 //!
-//! Sound by crossbeam's contract alone: a function deferred at some time runs after every guard of the collector that was
-//! active then is gone. An object is queued after its unlinking and before the deferral that covers it.
+//! Sound by crossbeam's contract alone: a function deferred at some time runs after every guard of
+//! the collector that was active then is gone. An object is queued after its unlinking and before
+//! the deferral that covers it.
 
 use super::Plain;
 use crossbeam_epoch::{Collector, Guard, LocalHandle};
@@ -32,8 +34,8 @@ struct Queue {
     ripe: Shared<AtomicU64>,
 }
 
-// SAFETY: the cells are touched by the thread that registered the queue, and by the drop of the limbo, which has
-// exclusive access to a store that no thread uses any more.
+// SAFETY: the cells are touched by the thread that registered the queue, and by the drop of the
+// limbo, which has exclusive access to a store that no thread uses any more.
 unsafe impl Send for Queue {}
 // SAFETY: as above.
 unsafe impl Sync for Queue {}
@@ -70,7 +72,8 @@ impl Limbo {
     #[cold]
     fn select(&self) -> *const Lease {
         LEASES.with_borrow_mut(|leases| {
-            let lease: *const Lease = &raw const **leases.entry(self.serial).or_insert_with(|| self.lease());
+            let lease: *const Lease =
+                &raw const **leases.entry(self.serial).or_insert_with(|| self.lease());
             CURRENT.set((self.serial, lease));
             lease
         })
@@ -92,7 +95,8 @@ impl Drop for Limbo {
     fn drop(&mut self) {
         for queue in self.queues.get_mut().expect("no panic inside") {
             for dead in queue.dead.take() {
-                // SAFETY: nobody uses the store any more, and the queue owns one count of each object in it.
+                // SAFETY: nobody uses the store any more, and the queue owns one count of each
+                // object in it.
                 drop(unsafe { Arc::from_raw(dead) });
             }
         }
@@ -126,7 +130,8 @@ impl Pin<'_> {
         if end - queue.sealed.get() >= BATCH {
             queue.sealed.set(end);
             let ripe = Shared::clone(&queue.ripe);
-            // ORDERING: Release: the ended guards happen before the frees; pairs with the load below.
+            // ORDERING: Release: the ended guards happen before the frees; pairs with the load
+            // below.
             self.guard.defer(move || ripe.fetch_max(end, Ordering::Release));
             self.guard.flush();
         }
@@ -137,7 +142,8 @@ impl Pin<'_> {
         for _ in 0..quota {
             let Some(dead) = queue.dead.borrow_mut().pop_front() else { break };
             queue.popped.set(queue.popped.get() + 1);
-            // SAFETY: ripe: every guard that could have seen it is gone, and the queue owns a count.
+            // SAFETY: ripe: every guard that could have seen it is gone, and the queue owns a
+            // count.
             drop(unsafe { Arc::from_raw(dead) });
         }
     }

@@ -8,7 +8,8 @@ use std::ptr;
 use std::sync::atomic::{AtomicPtr, Ordering};
 use triomphe::Arc;
 
-/// A direct-index table without any protection: sessions are never removed, only lookups are measured.
+/// A direct-index table without any protection: sessions are never removed, only lookups are
+/// measured.
 pub(crate) struct Lines(Box<[AtomicPtr<Plain>]>);
 
 impl Store for Lines {
@@ -21,7 +22,8 @@ impl Store for Lines {
 
     fn add(&self, id: &Id, value: Arc<Plain>) {
         let slot = &self.0[super::slot_of(id, self.0.len())];
-        // ORDERING: Release: publishes the session. An old one leaks: there is none in a lookup workload.
+        // ORDERING: Release: publishes the session. An old one leaks: there is none in a lookup
+        // workload.
         slot.store(Arc::into_raw(value).cast_mut(), Ordering::Release);
     }
 

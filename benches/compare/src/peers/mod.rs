@@ -1,4 +1,5 @@
-//! Everybody who takes part. A new peer is one file with its [`Store`](crate::store::Store), and one line here.
+//! Everybody who takes part. A new peer is one file with its [`Store`](crate::store::Store), and
+//! one line here.
 
 mod dashmap;
 mod foyer;
@@ -51,7 +52,6 @@ pub(crate) fn all() -> Vec<Entrant> {
 
 /// Peers that are not in this build, and why.
 pub(crate) fn missing() -> impl Iterator<Item = &'static str> {
-    let openssl =
-        "OpenSSL's own cache does not take part: build with `--features openssl` (needs libssl's headers)";
+    let openssl = "OpenSSL's own cache does not take part: build with `--features openssl` (needs libssl's headers)";
     (!cfg!(feature = "openssl")).then_some(openssl).into_iter()
 }

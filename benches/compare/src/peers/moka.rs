@@ -13,7 +13,11 @@ pub(crate) struct Lru(::moka::sync::Cache<Id, Session, Hash>);
 /// mini-moka: TinyLFU.
 pub(crate) struct MiniMoka(::mini_moka::sync::Cache<Id, Session, Hash>);
 
-fn build(capacity: usize, reserve: usize, policy: EvictionPolicy) -> ::moka::sync::Cache<Id, Session, Hash> {
+fn build(
+    capacity: usize,
+    reserve: usize,
+    policy: EvictionPolicy,
+) -> ::moka::sync::Cache<Id, Session, Hash> {
     ::moka::sync::Cache::builder()
         .max_capacity(capacity as u64)
         .initial_capacity(reserve)

@@ -1,9 +1,9 @@
 //! OpenSSL's own cache, through the system's libssl.
 //!
-//! Adds, removals, evictions and sweeps are the calls a server makes. The cache has no public lookup but
-//! `SSL_has_matching_session_id`, which searches it under its lock and returns no handle: lookups here do a little less
-//! than a server's. Its sessions are `SSL_SESSION`s of about a kilobyte; making one costs more than most stores need to
-//! store it.
+//! Adds, removals, evictions and sweeps are the calls a server makes. The cache has no public
+//! lookup but `SSL_has_matching_session_id`, which searches it under its lock and returns no
+//! handle: lookups here do a little less than a server's. Its sessions are `SSL_SESSION`s of about
+//! a kilobyte; making one costs more than most stores need to store it.
 
 use crate::ids::Id;
 use crate::store::{Lifetime, Store, Value};
@@ -15,7 +15,11 @@ use std::ptr;
 unsafe extern "C" {
     fn SSL_has_matching_session_id(ssl: *const ffi::SSL, id: *const c_uchar, len: c_uint) -> c_int;
     fn SSL_SESSION_new() -> *mut ffi::SSL_SESSION;
-    fn SSL_SESSION_set1_id(session: *mut ffi::SSL_SESSION, id: *const c_uchar, len: c_uint) -> c_int;
+    fn SSL_SESSION_set1_id(
+        session: *mut ffi::SSL_SESSION,
+        id: *const c_uchar,
+        len: c_uint,
+    ) -> c_int;
     fn SSL_SESSION_set_protocol_version(session: *mut ffi::SSL_SESSION, version: c_int) -> c_int;
     fn SSL_SESSION_set_time(session: *mut ffi::SSL_SESSION, seconds: c_long) -> c_long;
     fn SSL_SESSION_set_timeout(session: *mut ffi::SSL_SESSION, seconds: c_long) -> c_long;
@@ -30,7 +34,8 @@ const CTRL_SESS_NUMBER: c_int = 20;
 /// A counted `SSL_SESSION`.
 pub(crate) struct SslSession(*mut ffi::SSL_SESSION);
 
-// SAFETY: `SSL_SESSION` counts its references atomically, and nothing here changes one after it was made.
+// SAFETY: `SSL_SESSION` counts its references atomically, and nothing here changes one after it was
+// made.
 unsafe impl Send for SslSession {}
 // SAFETY: as above.
 unsafe impl Sync for SslSession {}
@@ -178,7 +183,8 @@ impl Store for OpenSsl {
 
 impl Drop for OpenSsl {
     fn drop(&mut self) {
-        // SAFETY: a live context: empties it, for askers keep it for a while, and gives up the store's count.
+        // SAFETY: a live context: empties it, for askers keep it for a while, and gives up the
+        // store's count.
         unsafe {
             SSL_CTX_flush_sessions(self.0, 0);
             ffi::SSL_CTX_free(self.0);

@@ -78,7 +78,8 @@ fn zipf(random: &mut StdRng, capacity: usize, events: usize, scan_after: usize) 
     trace
 }
 
-/// When a client comes back, in clients that arrive meanwhile: soon, or after the cache has turned over.
+/// When a client comes back, in clients that arrive meanwhile: soon, or after the cache has turned
+/// over.
 fn gap(random: &mut StdRng, capacity: usize) -> u64 {
     const SOON: f64 = 0.8;
     let mean = if random.random_bool(SOON) { 0.15 } else { 2.0 } * capacity as f64;
@@ -97,7 +98,9 @@ fn sessions(random: &mut StdRng, capacity: usize, events: usize, one_shots: u32)
     let mut newest = 0;
     let mut now = 0_u64;
     while trace.len() < events {
-        while let Some(&Reverse((_, id, left))) = returns.peek().filter(|Reverse((at, ..))| *at <= now) {
+        while let Some(&Reverse((_, id, left))) =
+            returns.peek().filter(|Reverse((at, ..))| *at <= now)
+        {
             returns.pop();
             trace.push(Event { op: Op::Get, id });
             if left > 0 {
@@ -117,7 +120,8 @@ fn sessions(random: &mut StdRng, capacity: usize, events: usize, one_shots: u32)
     trace
 }
 
-/// TLS 1.3: each handshake brings two tickets, of which one may be used once, for a handshake that brings two more.
+/// TLS 1.3: each handshake brings two tickets, of which one may be used once, for a handshake that
+/// brings two more.
 fn tickets(random: &mut StdRng, capacity: usize, events: usize) -> Vec<Event> {
     const RETURNS: f64 = 0.6;
     let mut returns = BinaryHeap::<Reverse<(u64, u32)>>::new();

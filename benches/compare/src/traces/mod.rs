@@ -111,11 +111,13 @@ pub(crate) struct Outcome {
 
 /// Whether a trace is replayed to an entrant.
 pub(crate) fn takes_part(entrant: &Entrant) -> bool {
-    let is_cache = matches!(entrant.role, Role::Subject | Role::Variant | Role::Peer) && entrant.evicts;
+    let is_cache =
+        matches!(entrant.role, Role::Subject | Role::Variant | Role::Peer) && entrant.evicts;
     is_cache && !entrant.searches
 }
 
-/// Replays a trace to the simulated policies and to all caches, several at a time; `tick` is called after each.
+/// Replays a trace to the simulated policies and to all caches, several at a time; `tick` is called
+/// after each.
 pub(crate) fn compare(
     name: String,
     trace: &[Event],
@@ -172,7 +174,8 @@ mod tests {
 
     #[test]
     fn policies_differ_where_they_should() {
-        // One hot id among newcomers: a cache of two that knows recency or the future keeps it, a queue does not.
+        // One hot id among newcomers: a cache of two that knows recency or the future keeps it, a
+        // queue does not.
         let ids: Vec<u32> = (0..4000).map(|at| if at % 2 == 0 { 0 } else { at }).collect();
         let trace = events(&ids);
         let ratio = |tally: Tally| (tally.ratio().unwrap() * 100.0).round();
@@ -181,7 +184,8 @@ mod tests {
         assert!(ratio(simulate::fifo(&trace, 2)) < 40.0);
     }
 
-    /// No policy and no cache has more hits than the optimum, but those that hold more than they are told to.
+    /// No policy and no cache has more hits than the optimum, but those that hold more than they
+    /// are told to.
     #[test]
     fn belady_is_an_upper_bound() {
         const CAPACITY: u64 = 256;
@@ -191,8 +195,9 @@ mod tests {
             let outcome = compare("x".into(), &trace, CAPACITY, &crate::peers::all(), &|| ());
             let (belady, others) = outcome.policies.split_first().unwrap();
             assert_eq!(belady.name, "Belady");
-            for other in
-                others.iter().filter(|other| other.holds.is_none_or(|holds| holds as u64 <= CAPACITY))
+            for other in others
+                .iter()
+                .filter(|other| other.holds.is_none_or(|holds| holds as u64 <= CAPACITY))
             {
                 assert!(belady.hit_ratio >= other.hit_ratio, "{belady:?}, {other:?}");
             }

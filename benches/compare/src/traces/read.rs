@@ -54,8 +54,9 @@ pub(crate) fn read(path: &Path, format: Option<Format>) -> Result<Vec<Event>> {
             continue;
         }
         if format == Format::Arc {
-            let (first, count) = extent(line)
-                .with_context(|| format!("{} line {}: not an ARC line", path.display(), number + 1))?;
+            let (first, count) = extent(line).with_context(|| {
+                format!("{} line {}: not an ARC line", path.display(), number + 1)
+            })?;
             trace.extend((first..first.saturating_add(count)).map(|block| blocks.request(block)));
         } else {
             trace.push(names.request(line.to_owned()));
@@ -83,7 +84,8 @@ mod tests {
         let path = std::env::temp_dir().join(format!("compare-trace-{}", std::process::id()));
         let ids = |text: &str, format| {
             std::fs::write(&path, text).unwrap();
-            read(&path, Some(format)).map(|trace| trace.iter().map(|event| event.id).collect::<Vec<_>>())
+            read(&path, Some(format))
+                .map(|trace| trace.iter().map(|event| event.id).collect::<Vec<_>>())
         };
         assert_eq!(ids("a\nb\n\na\n", Format::Ids).unwrap(), [0, 1, 0]);
         assert_eq!(ids("10 3 0 1\n11 1 0 2\n", Format::Arc).unwrap(), [0, 1, 2, 1]);

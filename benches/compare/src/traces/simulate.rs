@@ -37,12 +37,14 @@ pub(super) fn lru(trace: &[Event], capacity: usize) -> Tally {
     })
 }
 
-/// The optimum, which no cache of this capacity can pass: holds what is rewarded soonest, and nothing that never is.
+/// The optimum, which no cache of this capacity can pass: holds what is rewarded soonest, and
+/// nothing that never is.
 ///
-/// A reward is a lookup that counts, after the warm-up. A live session, added and not yet taken, is held from one of its
-/// events to the next if that is a reward: whatever happens in between, a session that is added again, or looked up before rewards
-/// count, could be stored at that moment as well. So it may be here after a lookup that missed, which a cache cannot do; the
-/// figure is a bound.
+/// A reward is a lookup that counts, after the warm-up. A live session, added and not yet taken, is
+/// held from one of its events to the next if that is a reward: whatever happens in between, a
+/// session that is added again, or looked up before rewards count, could be stored at that moment
+/// as well. So it may be here after a lookup that missed, which a cache cannot do; the figure is a
+/// bound.
 pub(super) fn belady(trace: &[Event], capacity: usize) -> Tally {
     let rewards = rewards(trace);
     let (mut live, mut due, mut order) = (HashSet::new(), HashMap::new(), BTreeSet::new());

@@ -1,8 +1,9 @@
 //! Sessions come and go, at capacity.
 //!
-//! Each lane adds sessions of its own. Half of what it removes or looks up is another lane's, so that no store profits
-//! from memory that always returns to the thread it came from. Stores that do not evict are told whom to remove: the
-//! oldest, exactly one for each session by which they would grow.
+//! Each lane adds sessions of its own. Half of what it removes or looks up is another lane's, so
+//! that no store profits from memory that always returns to the thread it came from. Stores that do
+//! not evict are told whom to remove: the oldest, exactly one for each session by which they would
+//! grow.
 
 use super::latency::Stopwatch;
 use super::{CLIENT_BITS, Tally, id_of};
@@ -41,8 +42,8 @@ pub(super) fn renew<S: Store>(store: &S, job: &Job, lane: u64) -> Lap {
     tally.end(job.ops)
 }
 
-/// Every client has one session at a time, which it renews once per window; lookups are of the newest session of a client
-/// drawn by zipf.
+/// Every client has one session at a time, which it renews once per window; lookups are of the
+/// newest session of a client drawn by zipf.
 pub(super) fn tls12<S: Store>(store: &S, job: &Job, lane: u64) -> Lap {
     resume_and_renew(store, job, lane, |id| store.get(id))
 }
@@ -55,7 +56,12 @@ pub(super) fn tail<S: Store>(store: &S, job: &Job, lane: u64) -> Lap {
 }
 
 #[inline]
-fn resume_and_renew<S: Store>(store: &S, job: &Job, lane: u64, mut get: impl FnMut(&Id) -> bool) -> Lap {
+fn resume_and_renew<S: Store>(
+    store: &S,
+    job: &Job,
+    lane: u64,
+    mut get: impl FnMut(&Id) -> bool,
+) -> Lap {
     let mut clients = Clients::new(job, lane);
     let mut tally = Tally::begin();
     for done in 0..job.ops / OPS_PER_ADD {
@@ -92,10 +98,14 @@ impl<'j> Clients<'j> {
     fn next(&mut self) -> Id {
         let entry = self.job.popularity[self.cursor];
         self.cursor = (self.cursor + 1) & (self.job.popularity.len() - 1);
-        let (lane, client) = (u64::from(entry >> CLIENT_BITS), u64::from(entry & ((1 << CLIENT_BITS) - 1)));
+        let (lane, client) =
+            (u64::from(entry >> CLIENT_BITS), u64::from(entry & ((1 << CLIENT_BITS) - 1)));
         let turn = self.head - self.offset;
-        let newest =
-            if client < self.offset { turn + client } else { (turn + client).wrapping_sub(self.window) };
+        let newest = if client < self.offset {
+            turn + client
+        } else {
+            (turn + client).wrapping_sub(self.window)
+        };
         id_of(self.job, lane, newest)
     }
 
@@ -106,9 +116,10 @@ impl<'j> Clients<'j> {
     }
 }
 
-/// A handshake with two single-use tickets: both are added, and one of a pair that was added about half a capacity before
-/// is taken, in another order than they came. The other one of a pair is never used; it is what a store without eviction is
-/// told to remove, when the window has grown to one and a half capacities, so that it holds as many as the others.
+/// A handshake with two single-use tickets: both are added, and one of a pair that was added about
+/// half a capacity before is taken, in another order than they came. The other one of a pair is
+/// never used; it is what a store without eviction is told to remove, when the window has grown to
+/// one and a half capacities, so that it holds as many as the others.
 pub(super) fn tls13<S: Store>(store: &S, job: &Job, lane: u64) -> Lap {
     let taken_after = job.capacity / 4 / job.lanes;
     let removed_after = job.capacity * 3 / 4 / job.lanes;
@@ -118,7 +129,12 @@ pub(super) fn tls13<S: Store>(store: &S, job: &Job, lane: u64) -> Lap {
         tally.keep_pace(job, lane, pair - job.first);
         add_pair(store, job, lane, pair);
         let client = this_or_next(job, lane, pair);
-        tally.count(store.take(&ticket(job, client, shuffled.of(pair.wrapping_sub(taken_after)), 1)));
+        tally.count(store.take(&ticket(
+            job,
+            client,
+            shuffled.of(pair.wrapping_sub(taken_after)),
+            1,
+        )));
         if !S::EVICTS {
             let client = this_or_next(job, lane, pair / 2);
             store.remove(&ticket(job, client, pair.wrapping_sub(removed_after), 0));

@@ -5,7 +5,8 @@ use quanta::Clock;
 use std::hint::black_box;
 use std::sync::OnceLock;
 
-/// Significant digits of the histograms: buckets of one per cent, few enough to stay out of the stores' way.
+/// Significant digits of the histograms: buckets of one per cent, few enough to stay out of the
+/// stores' way.
 const DIGITS: u8 = 2;
 const LONGEST_NANOS: u64 = 60_000_000_000;
 

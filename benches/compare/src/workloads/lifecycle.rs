@@ -19,8 +19,9 @@ pub(super) fn fill<S: Store>(store: &S, job: &Job, lane: u64) -> Lap {
     add_all(store, job, lane, |_| Lifetime::Unset)
 }
 
-/// The same with sessions of which the first half is short-lived. (In turns would be worse for OpenSSL, which sorts by
-/// expiry and looks for the place from one end: tens of microseconds for each of 20,000.)
+/// The same with sessions of which the first half is short-lived. (In turns would be worse for
+/// OpenSSL, which sorts by expiry and looks for the place from one end: tens of microseconds for
+/// each of 20,000.)
 pub(super) fn grow<S: Store>(store: &S, job: &Job, lane: u64) -> Lap {
     let created = now();
     add_all(store, job, lane, |index| {

@@ -1,4 +1,5 @@
-//! What is done to a store. Each kernel is compiled for each store; nothing is virtual inside a lap.
+//! What is done to a store. Each kernel is compiled for each store; nothing is virtual inside a
+//! lap.
 
 mod churn;
 pub(crate) mod latency;
@@ -175,7 +176,8 @@ impl Tally {
         self.hits += u64::from(is_hit);
     }
 
-    /// Lets lanes catch up that have added less than `added`, this lane's count; the wait does not count.
+    /// Lets lanes catch up that have added less than `added`, this lane's count; the wait does not
+    /// count.
     #[inline]
     fn keep_pace(&mut self, job: &Job, lane: u64, added: u64) {
         if added.is_multiple_of(PACE) && job.lanes > 1 {
@@ -186,8 +188,10 @@ impl Tally {
     fn end(self, ops: u64) -> Lap {
         let elapsed = self.start.elapsed().saturating_sub(self.waited);
         // A wait for the others may have been a delay as well, and must not be subtracted twice.
-        let delayed =
-            machine::time_delayed().saturating_sub(self.delayed).saturating_sub(self.waited).min(elapsed);
+        let delayed = machine::time_delayed()
+            .saturating_sub(self.delayed)
+            .saturating_sub(self.waited)
+            .min(elapsed);
         let nanos = (elapsed - delayed).as_nanos().max(1) as u64;
         let delayed_nanos = delayed.as_nanos() as u64;
         Lap { nanos, delayed_nanos, ops, lookups: self.lookups, hits: self.hits, latency: None }
@@ -219,8 +223,8 @@ const POPULARITY_LEN: usize = 1 << 20;
 /// Bits of a popularity entry that hold the client's index within its lane.
 const CLIENT_BITS: u32 = 28;
 
-/// A list of clients drawn by zipf, for `Tls12`: lane and index of each, packed. Drawn beforehand, because drawing costs
-/// as much as a lookup.
+/// A list of clients drawn by zipf, for `Tls12`: lane and index of each, packed. Drawn beforehand,
+/// because drawing costs as much as a lookup.
 pub(crate) fn popularity(capacity: u64, lanes: u64) -> Arc<[u32]> {
     const EXPONENT: f64 = 0.9;
     let mut random = StdRng::seed_from_u64(capacity);
@@ -277,15 +281,27 @@ mod tests {
             .into_iter()
             .filter(|entrant| entrant.role == Role::Peer && !entrant.evicts)
             .collect();
-        let effort = crate::measure::Effort { rounds: 1, lives: 1, lap: std::time::Duration::from_millis(1) };
-        for (workload, expected) in
-            [(Workload::Hit, 1.0), (Workload::Tls12, 1.0), (Workload::Tls13, 1.0), (Workload::Miss, 0.0)]
-        {
+        let effort = crate::measure::Effort {
+            rounds: 1,
+            lives: 1,
+            lap: std::time::Duration::from_millis(1),
+        };
+        for (workload, expected) in [
+            (Workload::Hit, 1.0),
+            (Workload::Tls12, 1.0),
+            (Workload::Tls13, 1.0),
+            (Workload::Miss, 0.0),
+        ] {
             let mut stage = Stage::new(CAPACITY, 1);
             stage.prepare(&entrants, workload.preparation(), &|| {});
             let table = stage.measure(workload, &entrants, effort, &|| {});
             for record in &table.records {
-                assert_eq!(record.hit_ratio(), Some(expected), "{} under {workload}", record.entrant.name);
+                assert_eq!(
+                    record.hit_ratio(),
+                    Some(expected),
+                    "{} under {workload}",
+                    record.entrant.name
+                );
             }
         }
     }

@@ -1,4 +1,5 @@
-//! The four ends of an add. What is added is made before and not counted; what leaves is freed inside.
+//! The four ends of an add. What is added is made before and not counted; what leaves is freed
+//! inside.
 
 use crate::stock::{Payload, Rounds, Stock, Time};
 use crate::{LARGE, Operation, SMALL};

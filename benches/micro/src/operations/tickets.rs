@@ -5,8 +5,8 @@ use crate::{LARGE, Operation, SMALL};
 use sessile::{Added, Session, SessionId};
 use std::collections::VecDeque;
 
-/// Two adds and one take in a full cache. One ticket of each pair is taken, about half a capacity after it was added, and
-/// in another order; the other one is never used.
+/// Two adds and one take in a full cache. One ticket of each pair is taken, about half a capacity
+/// after it was added, and in another order; the other one is never used.
 pub(super) struct Mix {
     stock: Stock,
     /// The tickets that will be taken, in the order of their adds.
@@ -47,7 +47,8 @@ impl Operation for Mix {
 
     fn new(sessions: usize, time: Time) -> Self {
         let stock = Stock::empty(sessions, time);
-        let mut mix = Self { stock, waiting: VecDeque::new(), delay: sessions / 4, random: random() };
+        let mut mix =
+            Self { stock, waiting: VecDeque::new(), delay: sessions / 4, random: random() };
         // Until the tickets of the beginning are gone.
         for _ in 0..sessions + sessions / 4 {
             for ticket in mix.pair() {

@@ -64,7 +64,12 @@ impl LibsslStore {
         }
     }
 
-    fn context(&self, identity: &Identity, versions: &[Tls], site: [&str; 2]) -> Result<SslContext> {
+    fn context(
+        &self,
+        identity: &Identity,
+        versions: &[Tls],
+        site: [&str; 2],
+    ) -> Result<SslContext> {
         let mut context = SslContextBuilder::new(SslMethod::tls_server())?;
         let certificate = X509::from_der(&identity.certificate)?;
         let key = PKey::private_key_from_der(&identity.key)?;
@@ -117,13 +122,16 @@ impl Store for LibsslStore {
     fn figures(&self) -> Figures {
         let figures = match &self.own {
             Own::Sessile(store) => Figures::of_sessile(&store.stats()),
-            Own::Libssl(context) => context.get().map_or_else(Figures::default, |context| of_libssl(context)),
+            Own::Libssl(context) => {
+                context.get().map_or_else(Figures::default, |context| of_libssl(context))
+            }
         };
         Figures { capacity: self.capacity, ..figures }
     }
 }
 
-/// Stateful resumption by libssl's own means, for as many sessions as asked for: of its size it uses one less.
+/// Stateful resumption by libssl's own means, for as many sessions as asked for: of its size it
+/// uses one less.
 fn use_own_cache(context: &mut SslContextBuilder, capacity: usize, site: [&str; 2]) -> Result<()> {
     context.set_options(SslOptions::NO_TICKET);
     context.set_session_id_context(Context::digest(site).as_bytes())?;
@@ -141,7 +149,8 @@ fn version_of(tls: Tls) -> SslVersion {
 
 /// What libssl counts by itself. Whatever was stored is there, was evicted, or was found expired.
 fn of_libssl(context: &SslContextRef) -> Figures {
-    let [number, evicted, expired] = [NUMBER, CACHE_FULL, TIMEOUTS].map(|which| counted(context, which));
+    let [number, evicted, expired] =
+        [NUMBER, CACHE_FULL, TIMEOUTS].map(|which| counted(context, which));
     let [hits, misses] = [HITS, MISSES].map(|which| counted(context, which));
     Figures {
         puts: number + evicted + expired,
@@ -158,6 +167,7 @@ fn of_libssl(context: &SslContextRef) -> Figures {
 
 fn counted(context: &SslContextRef, which: c_int) -> u64 {
     // SAFETY: the context is alive; these commands read a number.
-    let count: c_long = unsafe { openssl_sys::SSL_CTX_ctrl(context.as_ptr(), which, 0, ptr::null_mut()) };
+    let count: c_long =
+        unsafe { openssl_sys::SSL_CTX_ctrl(context.as_ptr(), which, 0, ptr::null_mut()) };
     u64::try_from(count).unwrap_or_default()
 }

@@ -1,11 +1,12 @@
 //! The time of the store's own work, for a cache that cannot be timed where it works.
 //!
-//! libssl's cache is called from within libssl. So the run is played once more, the same visits, with the calls to the cache
-//! alone: both caches by the same loop, each behind the calls that libssl makes, by as many threads as the server has. Sessions
-//! are made, and let go by their connections, outside of the measured time.
+//! libssl's cache is called from within libssl. So the run is played once more, the same visits,
+//! with the calls to the cache alone: both caches by the same loop, each behind the calls that
+//! libssl makes, by as many threads as the server has. Sessions are made, and let go by their
+//! connections, outside of the measured time.
 //!
-//! There being no handshakes in between, calls meet far more often than in the run. How little they cost where they never
-//! meet, one thread tells that plays alone.
+//! There being no handshakes in between, calls meet far more often than in the run. How little they
+//! cost where they never meet, one thread tells that plays alone.
 
 use std::num::NonZero;
 use std::sync::Barrier;
@@ -27,8 +28,8 @@ use crate::server::Tls;
 /// Tickets that a client keeps, as in the run.
 const TICKETS_PER_CLIENT: usize = 8;
 
-/// A short run is played on until each worker has made so many handshakes: what one wait for the processor adds to a
-/// thousand of them is more than the calls.
+/// A short run is played on until each worker has made so many handshakes: what one wait for the
+/// processor adds to a thousand of them is more than the calls.
 const LEAST_HANDSHAKES: u64 = if cfg!(debug_assertions) { 1_000 } else { 20_000 };
 
 /// Plays a run of `handshakes` by each worker to a new store, twice: by all threads, and by one.

@@ -13,15 +13,17 @@ fn curl_resumes_its_second_request() {
         for version in ["1.2", "1.3"] {
             let server = Server::start(&["--backend", backend, "--tls", version]);
             let url = format!("https://{}/", server.address);
-            let Some(output) = client("curl", &["--silent", "--insecure", &url, &url], "") else { return };
+            let Some(output) = client("curl", &["--silent", "--insecure", &url, &url], "") else {
+                return;
+            };
             assert_eq!(sessions(&output), ["new", "resumed"], "{backend}, TLS {version}: {output}");
             server.stop();
         }
     }
 }
 
-/// curl keeps sessions for as long as it runs, and for each server by itself: of what must not be resumed it can try what is
-/// gone from the store.
+/// curl keeps sessions for as long as it runs, and for each server by itself: of what must not be
+/// resumed it can try what is gone from the store.
 #[test]
 fn curl_starts_anew_after_what_is_gone() {
     for backend in BACKENDS {
@@ -29,10 +31,15 @@ fn curl_starts_anew_after_what_is_gone() {
             for (errand, second) in [("forget", "new"), ("expire", "new"), ("replace", "resumed")] {
                 let server = Server::start(&["--backend", backend, "--tls", version]);
                 let url = format!("https://{}/{errand}", server.address);
-                let Some(output) = client("curl", &["--silent", "--insecure", &url, &url], "") else {
+                let Some(output) = client("curl", &["--silent", "--insecure", &url, &url], "")
+                else {
                     return;
                 };
-                assert_eq!(sessions(&output), ["new", second], "{backend}, TLS {version}, {errand}");
+                assert_eq!(
+                    sessions(&output),
+                    ["new", second],
+                    "{backend}, TLS {version}, {errand}"
+                );
             }
         }
     }
@@ -51,7 +58,9 @@ fn every_store_serves() {
     for (backend, store) in stores.into_iter().filter(|(backend, _)| BACKENDS.contains(backend)) {
         let server = Server::start(&["--backend", backend, "--store", store, "--capacity", "100"]);
         let url = format!("https://{}/", server.address);
-        let Some(output) = client("curl", &["--silent", "--insecure", &url, &url], "") else { return };
+        let Some(output) = client("curl", &["--silent", "--insecure", &url, &url], "") else {
+            return;
+        };
         assert!(output.contains("session: resumed"), "{backend}, {store}: {output}");
         let statistics = server.stop();
         assert!(statistics.starts_with(&format!("{store}: capacity 100, ")), "{statistics}");

@@ -7,8 +7,8 @@ use crate::support::{BACKENDS, CASES, Server, client, counted, scratch};
 /// How the versions are called, and how they are asked for.
 const VERSIONS: [(&str, &str); 2] = [("TLSv1.2", "-tls1_2"), ("TLSv1.3", "-tls1_3")];
 
-/// One request by s_client, with a session from a file or one that is saved to it. Whether it was resumed, as both sides
-/// see it; `None` where there is no s_client.
+/// One request by s_client, with a session from a file or one that is saved to it. Whether it was
+/// resumed, as both sides see it; `None` where there is no s_client.
 fn visit(address: &str, (name, option): (&str, &str), path: &str, file: [&str; 2]) -> Option<bool> {
     let arguments = [&["s_client", "-connect", address, option, "-ign_eof"][..], &file].concat();
     let output = client("openssl", &arguments, &format!("GET {path} HTTP/1.0\r\n\r\n"))?;
@@ -40,8 +40,17 @@ fn openssl_times_nothing_but_resumptions() {
     for backend in BACKENDS {
         let server = Server::start(&["--backend", backend]);
         for (name, option) in VERSIONS {
-            let arguments =
-                ["s_time", "-connect", &server.address, "-reuse", "-time", "1", "-www", "/", option];
+            let arguments = [
+                "s_time",
+                "-connect",
+                &server.address,
+                "-reuse",
+                "-time",
+                "1",
+                "-www",
+                "/",
+                option,
+            ];
             let Some(output) = client("openssl", &arguments, "") else { return };
             // A line of one letter for each connection: r for one that is resumed.
             let line = output.lines().find(|line| line.starts_with('r')).unwrap_or(&output);
@@ -63,7 +72,11 @@ fn openssl_resumes_a_saved_tls13_session_once() {
         let Some(first) = visit(["-sess_out", &saved]) else { return };
         assert!(!first);
         assert_eq!(visit(["-sess_in", &saved]), Some(true), "{backend}");
-        assert_eq!(visit(["-sess_in", &saved]), Some(false), "{backend}: a second use of the session");
+        assert_eq!(
+            visit(["-sess_in", &saved]),
+            Some(false),
+            "{backend}: a second use of the session"
+        );
         let statistics = server.stop();
         assert!(statistics.contains(" taken 1,"), "{backend}: {statistics}");
     }
@@ -76,13 +89,18 @@ fn openssl_resumes_what_is_there_and_nothing_else() {
             let server = Server::start(&["--backend", backend]);
             let saved = scratch(&format!("{}-{backend}.pem", version.0));
             for (path, elsewhere, resumed) in CASES {
-                let Some(first) = visit(&server.address, version, path, ["-sess_out", &saved]) else {
+                let Some(first) = visit(&server.address, version, path, ["-sess_out", &saved])
+                else {
                     return;
                 };
                 assert!(!first);
                 let address = if elsewhere { &server.other } else { &server.address };
                 let second = visit(address, version, "/", ["-sess_in", &saved]);
-                assert_eq!(second, Some(resumed), "{backend}, {version:?}, {path}, elsewhere: {elsewhere}");
+                assert_eq!(
+                    second,
+                    Some(resumed),
+                    "{backend}, {version:?}, {path}, elsewhere: {elsewhere}"
+                );
             }
             let statistics = server.stop();
             assert!(statistics.contains(" expired 1,"), "{statistics}");
@@ -97,8 +115,12 @@ fn forge(saved: &str) -> Option<String> {
     client("openssl", &["sess_id", "-in", saved, "-outform", "DER", "-out", &der], "")?;
     let mut bytes = fs::read(&der).unwrap();
     let octets_32 = [0x04, 32];
-    let places: Vec<usize> =
-        bytes.windows(2).enumerate().filter(|(_, pair)| *pair == octets_32).map(|(at, _)| at + 2).collect();
+    let places: Vec<usize> = bytes
+        .windows(2)
+        .enumerate()
+        .filter(|(_, pair)| *pair == octets_32)
+        .map(|(at, _)| at + 2)
+        .collect();
     assert!(!places.is_empty());
     places.iter().for_each(|&at| bytes[at..at + 32].fill(0x5a));
     fs::write(&der, bytes).unwrap();

@@ -44,7 +44,8 @@ pub(crate) fn outcome(version: &str, case: &(&str, bool, bool)) -> String {
     format!("{version} {} {}\n", spelled(case), if case.2 { "True" } else { "False" })
 }
 
-/// Plays all cases to a server of each backend by a Python script, which must print `expected`. Python not being there skips.
+/// Plays all cases to a server of each backend by a Python script, which must print `expected`.
+/// Python not being there skips.
 pub(crate) fn assert_plays(script: &str, expected: &str) {
     for backend in BACKENDS {
         let server = Server::start(&["--backend", backend]);

@@ -8,8 +8,9 @@ use std::process::{Child, ChildStdout, Command, Stdio};
 pub(crate) const BACKENDS: &[&str] =
     if cfg!(feature = "openssl") { &["rustls", "openssl"] } else { &["rustls"] };
 
-/// What a client does with a session it was given, and whether that is resumed then: `(path asked for with the session's
-/// first connection, whether the other server is gone to, resumed)`.
+/// What a client does with a session it was given, and whether that is resumed then:
+/// `(path asked for with the session's first connection, whether the other server is gone to,
+/// resumed)`.
 pub(crate) const CASES: [(&str, bool, bool); 5] = [
     ("/", false, true),
     ("/replace", false, true),
@@ -46,7 +47,8 @@ impl Server {
 
     /// Interrupts the server as Ctrl-C would; answers the statistics it printed.
     pub(crate) fn stop(mut self) -> String {
-        let interrupt = Command::new("kill").args(["-INT", &self.process.id().to_string()]).status();
+        let interrupt =
+            Command::new("kill").args(["-INT", &self.process.id().to_string()]).status();
         assert!(interrupt.unwrap().success());
         let mut statistics = String::new();
         self.output.read_to_string(&mut statistics).unwrap();

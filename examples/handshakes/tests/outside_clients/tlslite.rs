@@ -1,4 +1,5 @@
-//! tlslite-ng, a TLS library in Python that has nothing in common with the others, and can offer any id.
+//! tlslite-ng, a TLS library in Python that has nothing in common with the others, and can offer
+//! any id.
 //!
 //! `pip install tlslite-ng` provides it.
 

@@ -4,7 +4,9 @@
 use crate::faults::payload::{Ledger, Payload};
 use crate::faults::support::{START, ensure_reclaimed, id};
 use anyhow::{Result, bail, ensure};
-use sessile::{Added, BuildError, Capacity, Hooks, ManualClock, Rejection, Session, SessionCache, Stats};
+use sessile::{
+    Added, BuildError, Capacity, Hooks, ManualClock, Rejection, Session, SessionCache, Stats,
+};
 use std::hint::black_box;
 use std::sync::Arc;
 use std::thread;
@@ -56,7 +58,9 @@ pub(super) const CASES: [Case; 25] = [
     case("8 adds with a removal hook", hooked, |setting| add(setting, 8)),
     case("64 replacements", warm, replace),
     case("takes of all", warm, |setting| done(|| setting.each(|cache, n| cache.take(&id(n))))),
-    case("removals of all", warm, |setting| done(|| setting.each(|cache, n| cache.remove_id(&id(n))))),
+    case("removals of all", warm, |setting| {
+        done(|| setting.each(|cache, n| cache.remove_id(&id(n))))
+    }),
     case("a take with a removal hook", hooked, |setting| done(|| setting.cache.take(&id(99)))),
     case("flush_expired", warm, |setting| done(|| setting.cache.flush_expired_at(START + 100_000))),
     case("clear", warm, |setting| done(|| setting.cache.clear())),
@@ -149,7 +153,10 @@ fn replace(setting: &Setting) -> Result<End> {
 
 /// A full cache that this thread has used, with nothing waiting.
 fn warm() -> Result<Setting> {
-    setting(SessionCache::builder().capacity(CAPACITY).clock(ManualClock::new(START)).build()?, 3 * CAPACITY)
+    setting(
+        SessionCache::builder().capacity(CAPACITY).clock(ManualClock::new(START)).build()?,
+        3 * CAPACITY,
+    )
 }
 
 fn hooked() -> Result<Setting> {
@@ -173,8 +180,10 @@ fn littered() -> Result<Setting> {
 }
 
 fn unbounded() -> Result<Setting> {
-    let cache =
-        SessionCache::builder().capacity(Capacity::Unbounded).clock(ManualClock::new(START)).build()?;
+    let cache = SessionCache::builder()
+        .capacity(Capacity::Unbounded)
+        .clock(ManualClock::new(START))
+        .build()?;
     // Nearly as full as the first table gets.
     let mut setting = setting(cache, 900)?;
     setting.newcomers = (0..800).map(|n| setting.ledger.session(10_000 + n)).collect();
@@ -194,6 +203,7 @@ fn setting(cache: Cache, stored: usize) -> Result<Setting> {
         (0..stored as u64).for_each(|n| drop(cache.add(ledger.session(n))));
     }
     ensure_reclaimed(&cache)?;
-    let newcomers = (0..2 * CAPACITY as u64).map(|n| ledger.session(10_000 + n % CAPACITY as u64)).collect();
+    let newcomers =
+        (0..2 * CAPACITY as u64).map(|n| ledger.session(10_000 + n % CAPACITY as u64)).collect();
     Ok(Setting { cache, ledger, newcomers })
 }

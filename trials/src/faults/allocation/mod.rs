@@ -1,14 +1,16 @@
 //! Each allocation of each operation fails once.
 //!
-//! The allocator refuses the n-th allocation of one operation, for n = 0, 1, 2, … until the operation asks for no more. What
-//! follows is one of three:
+//! The allocator refuses the n-th allocation of one operation, for n = 0, 1, 2, … until the
+//! operation asks for no more. What follows is one of three:
 //!
 //! - *refused*: the operation says that there is no memory, and nothing changed;
 //! - *done*: it succeeded all the same, and everything is as if nothing had been refused;
-//! - *aborted*: the process ended by `handle_alloc_error`. This is a success only at the places of [`DOCUMENTED`].
+//! - *aborted*: the process ended by `handle_alloc_error`. This is a success only at the places of
+//!   [`DOCUMENTED`].
 //!
-//! Because of the third, tries are made in child processes: this program, told by a hidden option what to do. A child goes
-//! through n until it dies of one or is done; the parent reads what it printed and starts the next child behind that n.
+//! Because of the third, tries are made in child processes: this program, told by a hidden option
+//! what to do. A child goes through n until it dies of one or is done; the parent reads what it
+//! printed and starts the next child behind that n.
 
 mod cases;
 
@@ -28,7 +30,8 @@ use std::time::Duration;
 /// Allocations of one operation that are tried at most.
 const TRIES_MAX: usize = 400;
 
-/// Where the README's limits say that the process ends when memory is exhausted; everything else is to be refused.
+/// Where the README's limits say that the process ends when memory is exhausted; everything else is
+/// to be refused.
 const DOCUMENTED: [(&str, &str); 10] = [
     // `Session::new` and `SessionBuilder::build`; `try_build` reports it.
     ("sessile", "src/memory.rs"),
@@ -137,7 +140,9 @@ pub(crate) fn run(_time: Duration, figures: &mut Figures) -> Result<()> {
         }
     }
     outcome.note(format!("{counts:?}"));
-    outcome.notes.extend(sites.iter().map(|(site, cases)| format!("aborts at {site}: {}", cases.join(", "))));
+    outcome.notes.extend(
+        sites.iter().map(|(site, cases)| format!("aborts at {site}: {}", cases.join(", "))),
+    );
     figures.faults.push(outcome);
     Ok(())
 }
@@ -158,7 +163,8 @@ fn fates_of(case: &str) -> Result<Vec<Fate>> {
     loop {
         let output = Command::new(env::current_exe()?)
             .args(["faults", "--child", "allocation", case, &fates.len().to_string()])
-            // A stack trace of each abort would cost a tenth of a second, and the child says where it was.
+            // A stack trace of each abort would cost a tenth of a second, and the child says where
+            // it was.
             .env("RUST_BACKTRACE", "0")
             .stdin(Stdio::null())
             .output()
@@ -184,7 +190,10 @@ fn read_fates(text: &str, fates: &mut Vec<Fate>) -> Result<bool> {
             "Refused" => fates.push(Fate::Ended(End::Refused)),
             "end" => return Ok(true),
             _ if line.starts_with("try ") => {
-                ensure!(line["try ".len()..].parse() == Ok(fates.len()), "a try is missing before {line:?}");
+                ensure!(
+                    line["try ".len()..].parse() == Ok(fates.len()),
+                    "a try is missing before {line:?}"
+                );
             }
             _ if line.starts_with("where ") => {}
             _ => bail!("a child says {line:?}"),
@@ -226,9 +235,15 @@ mod tests {
     #[test]
     fn a_child_is_read_up_to_where_it_died() {
         let mut fates = Vec::new();
-        assert_eq!(read_fates("try 0\nwhere 1 2\nDone\ntry 1\nwhere 3", &mut fates).ok(), Some(false));
+        assert_eq!(
+            read_fates("try 0\nwhere 1 2\nDone\ntry 1\nwhere 3", &mut fates).ok(),
+            Some(false)
+        );
         assert_eq!(fates, [Fate::Ended(End::Done)]);
-        assert_eq!(read_fates("try 1\nwhere 1\nRefused\ntry 2\nend\n", &mut fates).ok(), Some(true));
+        assert_eq!(
+            read_fates("try 1\nwhere 1\nRefused\ntry 2\nend\n", &mut fates).ok(),
+            Some(true)
+        );
         assert!(read_fates("try 7", &mut fates).is_err(), "a try is missing");
         assert!(read_fates("nonsense", &mut fates).is_err());
     }

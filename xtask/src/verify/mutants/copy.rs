@@ -1,7 +1,8 @@
-//! A copy of the repository's files in which bugs are seeded, so that the files themselves are never touched.
+//! A copy of the repository's files in which bugs are seeded, so that the files themselves are
+//! never touched.
 //!
-//! The copy stays between runs together with what was built in it; only files that differ are written, which keeps the next
-//! build short.
+//! The copy stays between runs together with what was built in it; only files that differ are
+//! written, which keeps the next build short.
 
 use anyhow::{Context, Result, ensure};
 use std::collections::BTreeSet;
@@ -28,7 +29,8 @@ impl Tree {
     pub(super) fn sync(from: &Path, into: &Path) -> Result<Self> {
         let files = files(from)?;
         for file in &files {
-            let wanted = fs::read(from.join(file)).with_context(|| format!("cannot read {file}"))?;
+            let wanted =
+                fs::read(from.join(file)).with_context(|| format!("cannot read {file}"))?;
             let copy = into.join(file);
             if fs::read(&copy).ok().as_ref() == Some(&wanted) {
                 continue;
@@ -38,7 +40,8 @@ impl Tree {
             }
             fs::write(&copy, wanted).with_context(|| format!("cannot write {}", copy.display()))?;
         }
-        let is_built = |path: &Path| path.strip_prefix(into).is_ok_and(|path| path.starts_with("target"));
+        let is_built =
+            |path: &Path| path.strip_prefix(into).is_ok_and(|path| path.starts_with("target"));
         for entry in WalkDir::new(into).into_iter().filter_entry(|entry| !is_built(entry.path())) {
             let entry = entry?;
             let file = entry.path().strip_prefix(into)?.to_string_lossy().into_owned();
@@ -54,11 +57,16 @@ impl Tree {
     }
 
     /// Rewrites one file of the copy.
-    pub(super) fn seed(&self, file: &str, bug: impl FnOnce(&str) -> Result<String>) -> Result<Seeded> {
+    pub(super) fn seed(
+        &self,
+        file: &str,
+        bug: impl FnOnce(&str) -> Result<String>,
+    ) -> Result<Seeded> {
         let path = self.root.join(file);
         let sound = fs::read_to_string(&path).with_context(|| format!("cannot read {file}"))?;
         let seeded = Seeded { path, sound };
-        fs::write(&seeded.path, bug(&seeded.sound)?).with_context(|| format!("cannot write {file}"))?;
+        fs::write(&seeded.path, bug(&seeded.sound)?)
+            .with_context(|| format!("cannot write {file}"))?;
         Ok(seeded)
     }
 }
@@ -81,7 +89,11 @@ fn files(root: &Path) -> Result<BTreeSet<String>> {
         String::from_utf8_lossy(&output.stderr).trim()
     );
     let names = String::from_utf8(output.stdout).context("a file's name is not UTF-8")?;
-    Ok(names.split_terminator('\0').filter(|file| root.join(file).is_file()).map(str::to_owned).collect())
+    Ok(names
+        .split_terminator('\0')
+        .filter(|file| root.join(file).is_file())
+        .map(str::to_owned)
+        .collect())
 }
 
 #[cfg(test)]
@@ -98,9 +110,13 @@ mod tests {
         let (from, into) = (from.path(), into.path());
         git(from, &["init", "--quiet"]);
         fs::create_dir(from.join("src")).unwrap();
-        for (file, text) in
-            [(".gitignore", "/target\n"), ("src/a.rs", "a"), ("b.rs", "b"), ("new.rs", "n"), ("target", "t")]
-        {
+        for (file, text) in [
+            (".gitignore", "/target\n"),
+            ("src/a.rs", "a"),
+            ("b.rs", "b"),
+            ("new.rs", "n"),
+            ("target", "t"),
+        ] {
             fs::write(from.join(file), text).unwrap();
         }
         git(from, &["add", ".gitignore", "src/a.rs", "b.rs"]);
@@ -109,7 +125,10 @@ mod tests {
         fs::write(into.join("stale.rs"), "s").unwrap();
         let tree = Tree::sync(from, into).unwrap();
         let read = |file: &str| fs::read_to_string(into.join(file)).ok();
-        assert_eq!((read("src/a.rs").as_deref(), read("new.rs").as_deref()), (Some("a"), Some("n")));
+        assert_eq!(
+            (read("src/a.rs").as_deref(), read("new.rs").as_deref()),
+            (Some("a"), Some("n"))
+        );
         assert_eq!((read("stale.rs"), read("target/built").as_deref()), (None, Some("kept")));
         let written = fs::metadata(into.join("b.rs")).unwrap().modified().unwrap();
 

@@ -28,7 +28,8 @@ pub(super) struct Mutant {
     pub(super) hangs: bool,
 }
 
-/// `loom-tests::<file>::<name>`, `sessile::<file>::<name>`, `sessile::lib::<name>` or the same of another package.
+/// `loom-tests::<file>::<name>`, `sessile::<file>::<name>`, `sessile::lib::<name>` or the same of
+/// another package.
 #[derive(Clone, Debug, Deserialize, Eq, Ord, PartialEq, PartialOrd)]
 #[serde(try_from = "String")]
 pub(super) struct TestName {
@@ -70,7 +71,8 @@ impl FromStr for TestName {
 
     fn from_str(text: &str) -> Result<Self> {
         let mut parts = text.splitn(3, "::").map(str::to_owned);
-        let (Some(package), Some(file), Some(name)) = (parts.next(), parts.next(), parts.next()) else {
+        let (Some(package), Some(file), Some(name)) = (parts.next(), parts.next(), parts.next())
+        else {
             bail!("`{text}` is not PACKAGE::FILE::TEST");
         };
         Ok(Self { package, file, name })
@@ -96,11 +98,14 @@ impl Mutant {
         let start = match (self.nth, starts.as_slice()) {
             (_, []) => bail!("`{}` is not in {}", self.find, self.file),
             (None, &[start]) => start,
-            (None, _) => bail!("`{}` is {} times in {}: say `nth`", self.find, starts.len(), self.file),
-            (Some(nth), _) => *nth
-                .checked_sub(1)
-                .and_then(|nth| starts.get(nth))
-                .ok_or_else(|| anyhow!("`{}` is {} times in {}", self.find, starts.len(), self.file))?,
+            (None, _) => {
+                bail!("`{}` is {} times in {}: say `nth`", self.find, starts.len(), self.file)
+            }
+            (Some(nth), _) => {
+                *nth.checked_sub(1).and_then(|nth| starts.get(nth)).ok_or_else(|| {
+                    anyhow!("`{}` is {} times in {}", self.find, starts.len(), self.file)
+                })?
+            }
         };
         Ok(start..start + self.find.len())
     }
@@ -118,7 +123,8 @@ impl Mutant {
 
 /// Reads the list and tries every entry on the source below `root`.
 pub(super) fn read(root: &Path) -> Result<Vec<Mutant>> {
-    let text = fs::read_to_string(root.join(LIST)).with_context(|| format!("cannot read {LIST}"))?;
+    let text =
+        fs::read_to_string(root.join(LIST)).with_context(|| format!("cannot read {LIST}"))?;
     let list: List = toml::from_str(&text).with_context(|| format!("cannot read {LIST}"))?;
     let mut names = BTreeSet::new();
     for mutant in &list.mutant {
@@ -151,8 +157,10 @@ mod tests {
 
     #[test]
     fn the_text_to_replace_must_be_there_once_or_be_chosen() {
-        let error = |find, more| format!("{:#}", read_list(&entry(find, more), "x y x").unwrap_err());
-        let apply = |find, more| read_list(&entry(find, more), "x y x").unwrap()[0].apply("x y x").unwrap();
+        let error =
+            |find, more| format!("{:#}", read_list(&entry(find, more), "x y x").unwrap_err());
+        let apply =
+            |find, more| read_list(&entry(find, more), "x y x").unwrap()[0].apply("x y x").unwrap();
         assert_eq!(apply("y", ""), "x z x");
         assert_eq!(apply("x", "nth = 2"), "x y z");
         assert!(error("x", "").contains("2 times"));

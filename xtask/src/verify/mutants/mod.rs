@@ -1,8 +1,9 @@
 //! Seeded bugs: each one's test must fail with it, and pass without it.
 //!
-//! They are put into a copy of the repository with a target folder of its own. Most of them [share](shared) one build, of which
-//! each test is run without a bug first, but for models that the same verification has searched to their end already, and then
-//! with its bugs, one at a time. The others are built and run one after another. A bug that does not compile, a search that did
+//! They are put into a copy of the repository with a target folder of its own. Most of them
+//! [share](shared) one build, of which each test is run without a bug first, but for models that
+//! the same verification has searched to their end already, and then with its bugs, one at a time.
+//! The others are built and run one after another. A bug that does not compile, a search that did
 //! not finish, and a test that does not exist are errors and count for nothing.
 
 mod copy;
@@ -87,22 +88,32 @@ fn run_shared(
     stage.progress.expect(mutants.len());
     let faults = workers::each(workers::cores(), mutants, |_, mutant| {
         let number = shared.numbers.get(&mutant.name).map(u32::to_string).unwrap_or_default();
-        let test = built.get(&mutant.test).with_context(|| format!("{} was not built", mutant.test))?;
+        let test =
+            built.get(&mutant.test).with_context(|| format!("{} was not built", mutant.test))?;
         judged(stage, tree, &mutant, test, &[(shared::VARIABLE, &number)], limits[&mutant.test])
     })?;
     Ok(faults.into_iter().flatten().collect())
 }
 
 /// Builds and runs the tests of bugs that need a build of their own.
-fn run_alone(stage: &Stage, report: &Report, tree: &Tree, mutants: Vec<Mutant>) -> Result<Vec<String>> {
+fn run_alone(
+    stage: &Stage,
+    report: &Report,
+    tree: &Tree,
+    mutants: Vec<Mutant>,
+) -> Result<Vec<String>> {
     let limits = sound(stage, report, tree, &mutants, |name| build_test(stage, tree, name))?;
     stage.progress.expect(mutants.len());
     let mut faults = Vec::new();
     for mutant in mutants {
         let _seeded = tree.seed(&mutant.file, |sound| mutant.apply(sound))?;
         match build_test(stage, tree, &mutant.test) {
-            Ok(test) => faults.extend(judged(stage, tree, &mutant, &test, &[], limits[&mutant.test])?),
-            Err(error) => faults.push(missed(stage, &mutant, &format!("it does not build: {error:#}"))),
+            Ok(test) => {
+                faults.extend(judged(stage, tree, &mutant, &test, &[], limits[&mutant.test])?)
+            }
+            Err(error) => {
+                faults.push(missed(stage, &mutant, &format!("it does not build: {error:#}")))
+            }
         }
     }
     Ok(faults)
@@ -202,7 +213,9 @@ fn build_test(stage: &Stage, tree: &Tree, name: &TestName) -> Result<Test> {
 /// Builds the tests of all these bugs, the targets of a package at once.
 fn build_tests(stage: &Stage, tree: &Tree, mutants: &[Mutant]) -> Result<BTreeMap<TestName, Test>> {
     let mut packages = BTreeMap::<&str, Vec<&TestName>>::new();
-    mutants.iter().for_each(|mutant| packages.entry(&mutant.test.package).or_default().push(&mutant.test));
+    mutants
+        .iter()
+        .for_each(|mutant| packages.entry(&mutant.test.package).or_default().push(&mutant.test));
     let mut tests = BTreeMap::new();
     for mut names in packages.into_values() {
         names.dedup();
@@ -241,7 +254,8 @@ fn build_targets(
     for file in files {
         // Binaries of the package that a test starts are built with it.
         let wanted = if *file == "lib" { name.package.as_str() } else { file }.replace('-', "_");
-        let executable = executables.iter().rev().find(|one| one.target.replace('-', "_") == wanted);
+        let executable =
+            executables.iter().rev().find(|one| one.target.replace('-', "_") == wanted);
         built.extend(executable.map(|executable| ((*file).to_owned(), executable.path.clone())));
     }
     Ok(built)

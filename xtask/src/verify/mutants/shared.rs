@@ -1,8 +1,9 @@
-//! Bugs that share one build: a function with bugs chooses its body by a number from the environment.
+//! Bugs that share one build: a function with bugs chooses its body by a number from the
+//! environment.
 //!
-//! Most bugs lie in the body of one function. There the body becomes a `match` over the number, with the sound body as its
-//! last arm. The others get a build each: bugs outside of functions, and in functions whose body has a type of its own
-//! (`impl Trait`) or runs at compile time.
+//! Most bugs lie in the body of one function. There the body becomes a `match` over the number,
+//! with the sound body as its last arm. The others get a build each: bugs outside of functions, and
+//! in functions whose body has a type of its own (`impl Trait`) or runs at compile time.
 
 use super::list::Mutant;
 use anyhow::{Context, Result};
@@ -49,20 +50,26 @@ impl Shared {
         let mut shared = Self::default();
         for (file, mutants) in by_file {
             let read = |file: &Path| {
-                fs::read_to_string(root.join(file)).with_context(|| format!("cannot read {}", file.display()))
+                fs::read_to_string(root.join(file))
+                    .with_context(|| format!("cannot read {}", file.display()))
             };
             let source = read(Path::new(file))?;
-            let text = shared.seed(&source, &mutants).with_context(|| format!("the bugs of {file}"))?;
-            let Some(crate_root) = crate_root(root, Path::new(file)).filter(|_| text != source) else {
+            let text =
+                shared.seed(&source, &mutants).with_context(|| format!("the bugs of {file}"))?;
+            let Some(crate_root) = crate_root(root, Path::new(file)).filter(|_| text != source)
+            else {
                 continue;
             };
             shared.files.insert(file.into(), text);
-            if let std::collections::btree_map::Entry::Vacant(entry) = shared.files.entry(crate_root) {
+            if let std::collections::btree_map::Entry::Vacant(entry) =
+                shared.files.entry(crate_root)
+            {
                 let text = read(entry.key())?;
                 entry.insert(text);
             }
         }
-        let mut roots: Vec<_> = shared.files.keys().filter_map(|file| crate_root(root, file)).collect();
+        let mut roots: Vec<_> =
+            shared.files.keys().filter_map(|file| crate_root(root, file)).collect();
         roots.dedup();
         for crate_root in roots {
             shared.files.entry(crate_root).and_modify(|text| text.push_str(NUMBER));
@@ -76,9 +83,12 @@ impl Shared {
         let mut arms = BTreeMap::<usize, String>::new();
         for mutant in mutants {
             let place = mutant.place(source)?;
-            let is_around = |body: &&Body| body.range.start < place.start && place.end < body.range.end;
+            let is_around =
+                |body: &&Body| body.range.start < place.start && place.end < body.range.end;
             let around = bodies.iter().filter(is_around);
-            let Some(body) = around.min_by_key(|body| body.range.len()).filter(|body| body.may_branch) else {
+            let Some(body) =
+                around.min_by_key(|body| body.range.len()).filter(|body| body.may_branch)
+            else {
                 continue;
             };
             let number = self.numbers.len() as u32 + 1;
@@ -147,7 +157,8 @@ fn bodies(source: &str) -> Result<Vec<Body>> {
     bodies.visit_file(&syn::parse_file(source).context("it cannot be parsed")?);
     let starts: Vec<_> = bodies.0.iter().map(|body| body.range.start).collect();
     for body in &mut bodies.0 {
-        let holds_another = starts.iter().any(|start| body.range.start < *start && *start < body.range.end);
+        let holds_another =
+            starts.iter().any(|start| body.range.start < *start && *start < body.range.end);
         body.may_branch &= !holds_another;
     }
     Ok(bodies.0)
@@ -208,7 +219,9 @@ impl Four {
         ] {
             assert!(text.contains(arm), "{arm} is not in {text}");
         }
-        assert!(text.contains("{ match crate::seeded_bug() {\n2 => { let five = 4; None }\n_ => { let five"));
+        assert!(text.contains(
+            "{ match crate::seeded_bug() {\n2 => { let five = 4; None }\n_ => { let five"
+        ));
         syn::parse_file(&text).unwrap();
         assert!(shared.files[Path::new("src/lib.rs")].starts_with("mod a;\n\n/// The bug"));
     }

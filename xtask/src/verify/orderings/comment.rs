@@ -1,7 +1,8 @@
 //! `ORDERING:` comments and what they claim.
 //!
-//! A comment is made of paragraphs, one for each `ORDERING:`, that begin with the ordering they speak of: where only one half
-//! of an `AcqRel` can be seen by models, `ORDERING: Release … Model:` and `ORDERING: Acquire … Invisible:` stand together.
+//! A comment is made of paragraphs, one for each `ORDERING:`, that begin with the ordering they
+//! speak of: where only one half of an `AcqRel` can be seen by models, `ORDERING: Release … Model:`
+//! and `ORDERING: Acquire … Invisible:` stand together.
 
 /// Adjacent comment lines that speak of an ordering.
 #[derive(Debug, PartialEq)]
@@ -52,7 +53,9 @@ pub(super) struct Paragraph {
 /// The paragraphs of a comment.
 pub(super) fn paragraphs(text: &str) -> Vec<Paragraph> {
     let of = |text: &str| {
-        let about = text.split(|character: char| !character.is_alphanumeric()).find(|word| !word.is_empty());
+        let about = text
+            .split(|character: char| !character.is_alphanumeric())
+            .find(|word| !word.is_empty());
         Paragraph { about: about.unwrap_or_default().into(), claim: claim(text) }
     };
     text.split("ORDERING:").skip(1).map(of).collect()
@@ -104,8 +107,7 @@ mod tests {
 
     #[test]
     fn a_block_is_joined_and_ends_with_its_last_line() {
-        let source =
-            "// ORDERING: Acquire: a\n    // b. Model: `m`.\nlet x;\n// other\n\n/// doc ORDERING: c\n";
+        let source = "// ORDERING: Acquire: a\n    // b. Model: `m`.\nlet x;\n// other\n\n/// doc ORDERING: c\n";
         let text = "ORDERING: Acquire: a b. Model: `m`.".to_owned();
         assert_eq!(
             blocks(source),
@@ -119,13 +121,17 @@ mod tests {
             Claim::Models(models) => models,
             other => panic!("{other:?}"),
         };
-        assert_eq!(models("ORDERING: x `y`. Model: `a`, `b` and `c`, see `d`. z."), ["a", "b", "c"]);
+        assert_eq!(
+            models("ORDERING: x `y`. Model: `a`, `b` and `c`, see `d`. z."),
+            ["a", "b", "c"]
+        );
         assert_eq!(models("ORDERING: Release: x. Model: `a`. Acquire: y. Model: `b`."), ["a", "b"]);
     }
 
     #[test]
     fn each_half_of_an_ordering_has_its_paragraph() {
-        let both = paragraphs("ORDERING: Release: x. Model: `a`. ORDERING: Acquire: y. Invisible: z.");
+        let both =
+            paragraphs("ORDERING: Release: x. Model: `a`. ORDERING: Acquire: y. Invisible: z.");
         assert_eq!(answer(&both, "AcqRel", "Release"), Claim::Models(vec!["a".into()]));
         assert_eq!(answer(&both, "AcqRel", "Acquire"), Claim::Invisible("z.".into()));
         assert!(matches!(answer(&both, "SeqCst", "SeqCst"), Claim::Missing(_)));
@@ -137,7 +143,9 @@ mod tests {
     #[test]
     fn an_invisible_site_needs_a_reason_and_no_model() {
         assert_eq!(claim("ORDERING: x. Invisible: a fence."), Claim::Invisible("a fence.".into()));
-        for text in ["ORDERING: x.", "ORDERING: x. Invisible: ", "Model: `a`. Invisible: b.", "Model: a"] {
+        for text in
+            ["ORDERING: x.", "ORDERING: x. Invisible: ", "Model: `a`. Invisible: b.", "Model: a"]
+        {
             assert!(matches!(claim(text), Claim::Missing(_)), "{text}");
         }
     }

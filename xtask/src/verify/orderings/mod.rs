@@ -1,8 +1,10 @@
-//! Orderings: each one stronger than `Relaxed` is weakened, and a model that its comment names must fail.
+//! Orderings: each one stronger than `Relaxed` is weakened, and a model that its comment names must
+//! fail.
 //!
-//! `scan` lists the orderings in the source with their comments, `plan` matches them with the operations that the models
-//! executed, `run` tries the weakenings. A comment that names no model must say why no model can see the site. A
-//! survivor, a search that did not end, and a comment that does not fit all fail the part.
+//! `scan` lists the orderings in the source with their comments, `plan` matches them with the
+//! operations that the models executed, `run` tries the weakenings. A comment that names no model
+//! must say why no model can see the site. A survivor, a search that did not end, and a comment
+//! that does not fit all fail the part.
 
 mod comment;
 mod plan;
@@ -36,8 +38,13 @@ const EXEMPT: [&str; 5] = [
 const LIMIT_FACTOR: f64 = 4.0;
 const LIMIT_FLOOR: Duration = Duration::from_secs(60);
 
-/// Tries all orderings. `searches` are those of the models part; without them, the named models run first.
-pub(crate) fn run(stage: &Stage, report: &mut Report, searches: Option<&[Search]>) -> Result<Finding> {
+/// Tries all orderings. `searches` are those of the models part; without them, the named models run
+/// first.
+pub(crate) fn run(
+    stage: &Stage,
+    report: &mut Report,
+    searches: Option<&[Search]>,
+) -> Result<Finding> {
     let mut tokens = scan_all(root())?;
     tokens.retain(|token| stage.wants(&format!("{}:{}", token.file, token.position.line)));
     if tokens.is_empty() {
@@ -71,8 +78,11 @@ fn try_all(
     runners: &BTreeMap<String, Runner>,
 ) -> Result<Finding> {
     let mut faults = plan.errors;
-    let mut figures =
-        OrderingsFigures { sites: tokens.len(), invisible: plan.invisible, ..OrderingsFigures::default() };
+    let mut figures = OrderingsFigures {
+        sites: tokens.len(),
+        invisible: plan.invisible,
+        ..OrderingsFigures::default()
+    };
     for (weakening, fate, tried) in run::run(stage, plan.weakenings, runners)? {
         figures.weakened += 1;
         figures.weakenings.push(tried);
@@ -129,7 +139,9 @@ mod tests {
     #[test]
     fn a_new_file_is_scanned_and_the_backends_are_not() {
         let folder = tempfile::tempdir().unwrap();
-        for file in ["src/new/deep.rs", "src/sync/std.rs", "src/sync/loom/atomic.rs", "src/notes.md"] {
+        for file in
+            ["src/new/deep.rs", "src/sync/std.rs", "src/sync/loom/atomic.rs", "src/notes.md"]
+        {
             let path = folder.path().join(file);
             fs::create_dir_all(path.parent().unwrap()).unwrap();
             fs::write(path, "fn f() { x.load(Ordering::Acquire); }").unwrap();
@@ -142,6 +154,10 @@ mod tests {
     #[test]
     fn the_source_of_the_cache_can_be_read() {
         let tokens = scan_all(root()).unwrap();
-        assert!(tokens.iter().any(|token| token.file == "src/raw/bucket.rs" && token.ordering == "AcqRel"));
+        assert!(
+            tokens
+                .iter()
+                .any(|token| token.file == "src/raw/bucket.rs" && token.ordering == "AcqRel")
+        );
     }
 }

@@ -1,4 +1,5 @@
-//! Which weakenings are tried, and by which models: the source's orderings matched with the operations that ran.
+//! Which weakenings are tried, and by which models: the source's orderings matched with the
+//! operations that ran.
 
 use super::comment::{Claim, answer};
 use super::scan::Token;
@@ -55,8 +56,9 @@ pub(super) fn plan(tokens: &[Token], known: &[Known]) -> Plan {
     let known: BTreeMap<_, _> = known.iter().map(|model| (model.name.as_str(), model)).collect();
     let mut plan = Plan::default();
     for token in tokens {
-        let complain =
-            |what: String| format!("{}:{} {}: {what}", token.file, token.position.line, token.ordering);
+        let complain = |what: String| {
+            format!("{}:{} {}: {what}", token.file, token.position.line, token.ordering)
+        };
         let mut errors = Vec::new();
         for &(_, lost) in weaker(&token.ordering, "", token.nth) {
             match answer(&token.comment, &token.ordering, lost) {
@@ -83,8 +85,9 @@ fn weakening(
 ) -> Result<Weakening, String> {
     let mut running = Vec::new();
     for name in models {
-        let model =
-            known.get(name.as_str()).ok_or_else(|| format!("there is no model `{name}` that holds"))?;
+        let model = known
+            .get(name.as_str())
+            .ok_or_else(|| format!("there is no model `{name}` that holds"))?;
         if let Some(site) = model.sites.iter().filter(|site| is_called(token, site)).max() {
             running.push((*model, site));
         }
@@ -95,7 +98,13 @@ fn weakening(
     };
     match site.orderings.get(token.nth) {
         Some(ordering) if *ordering == token.ordering => {}
-        _ => return Err(format!("the models executed {} {}", site.operation, site.orderings.join(","))),
+        _ => {
+            return Err(format!(
+                "the models executed {} {}",
+                site.operation,
+                site.orderings.join(",")
+            ));
+        }
     }
     let mut weaker = weaker(&token.ordering, &site.operation, token.nth).iter();
     let (to, _) = weaker.find(|(_, loss)| *loss == lost).ok_or("it cannot be weakened")?;
@@ -109,7 +118,9 @@ fn weakening(
 
 /// The site is the call that the token is an argument of.
 fn is_called(token: &Token, site: &Site) -> bool {
-    token.callee.is_some_and(|(start, end)| site.file == token.file && (start..=end).contains(&site.position))
+    token.callee.is_some_and(|(start, end)| {
+        site.file == token.file && (start..=end).contains(&site.position)
+    })
 }
 
 /// One step weaker, among the orderings that the operation accepts, each with what is lost by it.
@@ -136,7 +147,8 @@ mod tests {
     }
 
     fn planned(statement: &str, known: &[Known]) -> Plan {
-        let source = format!("fn f() {{\n    // ORDERING: x. Model: `a`, `b`.\n    {statement}\n}}");
+        let source =
+            format!("fn f() {{\n    // ORDERING: x. Model: `a`, `b`.\n    {statement}\n}}");
         plan(&scan("src/x.rs", &source).unwrap(), known)
     }
 
@@ -144,8 +156,10 @@ mod tests {
     fn every_ordering_of_a_call_becomes_its_weaker_ones() {
         let site = "src/x.rs:3:7 compare_exchange AcqRel,Acquire";
         let models = [known("a", 2.0, &[site]), known("b", 1.0, &[site])];
-        let plan = planned("x.compare_exchange(p, q, Ordering::AcqRel, Ordering::Acquire);", &models);
-        let orders: Vec<_> = plan.weakenings.iter().map(|weakening| weakening.order.as_str()).collect();
+        let plan =
+            planned("x.compare_exchange(p, q, Ordering::AcqRel, Ordering::Acquire);", &models);
+        let orders: Vec<_> =
+            plan.weakenings.iter().map(|weakening| weakening.order.as_str()).collect();
         assert_eq!(
             orders,
             ["src/x.rs:3:7/0=Acquire", "src/x.rs:3:7/0=Release", "src/x.rs:3:7/1=Relaxed"],
@@ -167,7 +181,11 @@ mod tests {
     fn the_call_of_another_statement_is_not_taken_for_it() {
         let models = [known("a", 1.0, &["src/x.rs:2:7 load Acquire"]), known("b", 1.0, &[])];
         let plan = planned("x.load(Ordering::Acquire);", &models);
-        assert!(plan.errors[0].contains("no model that its comment names executes it"), "{:?}", plan.errors);
+        assert!(
+            plan.errors[0].contains("no model that its comment names executes it"),
+            "{:?}",
+            plan.errors
+        );
         assert!(plan.weakenings.is_empty());
     }
 
@@ -177,7 +195,10 @@ mod tests {
         assert!(planned("x.load(Ordering::Acquire);", &alone).errors[0].contains("no model `b`"));
         let stale = ["src/x.rs:3:7 load Relaxed"];
         let models = [known("a", 1.0, &stale), known("b", 1.0, &[])];
-        assert!(planned("x.load(Ordering::Acquire);", &models).errors[0].contains("executed load Relaxed"));
+        assert!(
+            planned("x.load(Ordering::Acquire);", &models).errors[0]
+                .contains("executed load Relaxed")
+        );
     }
 
     #[test]

@@ -11,7 +11,8 @@ use anyhow::{Context, Result};
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-/// A model, and how long it may run: a weakened search is often longer than the sound one, which it never leaves early.
+/// A model, and how long it may run: a weakened search is often longer than the sound one, which it
+/// never leaves early.
 #[derive(Debug)]
 pub(super) struct Runner {
     pub(super) test: Test,
@@ -40,9 +41,11 @@ pub(super) fn run(
     workers::each(workers::cores(), weakenings, |_, weakening| {
         let start = Instant::now();
         let fate = first_failure(&weakening.models, |name| {
-            let runner = runners.get(name).with_context(|| format!("there is no model `{name}`"))?;
+            let runner =
+                runners.get(name).with_context(|| format!("there is no model `{name}`"))?;
             let order = [("SESSILE_WEAKEN", weakening.order.as_str())];
-            let ended = runner.test.run(&root().join("loom-tests"), &order, runner.limit, &stage.log)?;
+            let ended =
+                runner.test.run(&root().join("loom-tests"), &order, runner.limit, &stage.log)?;
             Ok(judge(&ended))
         })?;
         let (caught_by, shown) = match &fate {
@@ -60,13 +63,18 @@ pub(super) fn run(
 }
 
 /// Runs the models in turn until one fails.
-fn first_failure(models: &[String], mut run: impl FnMut(&str) -> Result<Judgement>) -> Result<Fate> {
+fn first_failure(
+    models: &[String],
+    mut run: impl FnMut(&str) -> Result<Judgement>,
+) -> Result<Fate> {
     let mut unknown = Vec::new();
     for model in models {
         match run(model)? {
             Judgement::Failed(_) => return Ok(Fate::Caught { model: model.clone() }),
             Judgement::Held => {}
-            Judgement::Hung(why) | Judgement::Inconclusive(why) => unknown.push(format!("{model}: {why}")),
+            Judgement::Hung(why) | Judgement::Inconclusive(why) => {
+                unknown.push(format!("{model}: {why}"))
+            }
         }
     }
     Ok(if unknown.is_empty() { Fate::Survived } else { Fate::Inconclusive(unknown.join("; ")) })
@@ -78,7 +86,8 @@ mod tests {
 
     fn fate(judgements: &[(&str, Judgement)]) -> Fate {
         let models: Vec<_> = judgements.iter().map(|(model, _)| (*model).to_owned()).collect();
-        let find = |name: &str| judgements.iter().find(|(model, _)| *model == name).unwrap().1.clone();
+        let find =
+            |name: &str| judgements.iter().find(|(model, _)| *model == name).unwrap().1.clone();
         first_failure(&models, |name| Ok(find(name))).unwrap()
     }
 
@@ -86,7 +95,10 @@ mod tests {
     fn only_a_failed_model_catches() {
         let (held, failed) = (Judgement::Held, Judgement::Failed("race".into()));
         let hung = Judgement::Hung("cut off".into());
-        assert_eq!(fate(&[("a", held.clone()), ("b", failed.clone())]), Fate::Caught { model: "b".into() });
+        assert_eq!(
+            fate(&[("a", held.clone()), ("b", failed.clone())]),
+            Fate::Caught { model: "b".into() }
+        );
         assert_eq!(fate(&[("a", hung.clone()), ("b", failed)]), Fate::Caught { model: "b".into() });
         assert_eq!(fate(&[("a", held.clone()), ("b", held.clone())]), Fate::Survived);
         assert!(matches!(fate(&[("a", hung), ("b", held)]), Fate::Inconclusive(_)));

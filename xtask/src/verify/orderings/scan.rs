@@ -1,9 +1,10 @@
 //! The orderings that a source file names, each with the comment that answers for it.
 //!
-//! The source is read as tokens, so that strings and comments hold no orderings and a macro's arguments do. For each
-//! `Ordering::X` stronger than `Relaxed` the scanner notes the call that it is an argument of, how many orderings stand
-//! before it there, and the nearest `ORDERING:` comment above: in the same function at any distance, or outside of all
-//! functions at most [`NEAR_LINES`] lines away.
+//! The source is read as tokens, so that strings and comments hold no orderings and a macro's
+//! arguments do. For each `Ordering::X` stronger than `Relaxed` the scanner notes the call that it
+//! is an argument of, how many orderings stand before it there, and the nearest `ORDERING:` comment
+//! above: in the same function at any distance, or outside of all functions at most [`NEAR_LINES`]
+//! lines away.
 
 use super::comment::{self, Block, Paragraph};
 use crate::verify::site::Position;
@@ -32,7 +33,8 @@ pub(super) struct Token {
 
 /// All strong orderings of one file.
 pub(super) fn scan(file: &str, source: &str) -> Result<Vec<Token>> {
-    let stream: TokenStream = source.parse().map_err(|error| anyhow!("{file} cannot be read: {error}"))?;
+    let stream: TokenStream =
+        source.parse().map_err(|error| anyhow!("{file} cannot be read: {error}"))?;
     let mut scanner = Scanner {
         file,
         names: vec!["Ordering".into()],
@@ -94,7 +96,8 @@ impl Scanner<'_> {
                 is_signature = false;
             } else if let TokenTree::Group(group) = &tree {
                 if is_signature && group.delimiter() == Delimiter::Brace {
-                    self.functions.push(group.span_open().start().line..=group.span_close().end().line);
+                    self.functions
+                        .push(group.span_open().start().line..=group.span_close().end().line);
                     is_signature = false;
                 }
                 self.functions(&group.stream());
@@ -128,7 +131,13 @@ impl Scanner<'_> {
         }
     }
 
-    fn note(&mut self, name: &Ident, ordering: &Ident, nth: usize, callee: Option<(Position, Position)>) {
+    fn note(
+        &mut self,
+        name: &Ident,
+        ordering: &Ident,
+        nth: usize,
+        callee: Option<(Position, Position)>,
+    ) {
         let position = start(&TokenTree::Ident(name.clone()));
         self.tokens.push(Token {
             file: self.file.into(),
@@ -146,7 +155,8 @@ impl Scanner<'_> {
         let mut answering = above.filter(|block| {
             let around = self.function_around(block.last);
             around == own && own.is_some()
-                || around.is_none_or(|around| around.contains(&line)) && line - block.last <= NEAR_LINES
+                || around.is_none_or(|around| around.contains(&line))
+                    && line - block.last <= NEAR_LINES
         });
         answering.next().map_or(Vec::new(), |block| comment::paragraphs(&block.text))
     }
@@ -191,7 +201,8 @@ fn variant(after: &[TokenTree]) -> Option<&Ident> {
 fn test_item(trees: &[TokenTree]) -> Option<usize> {
     let [hash, TokenTree::Group(attribute), rest @ ..] = trees else { return None };
     let text: String = attribute.to_string().split_whitespace().collect();
-    if !is_punct(Some(hash), '#') || !(text == "[cfg(test)]" || text.starts_with("[cfg(all(test,")) {
+    if !is_punct(Some(hash), '#') || !(text == "[cfg(test)]" || text.starts_with("[cfg(all(test,"))
+    {
         return None;
     }
     let ends = |tree: &TokenTree| match tree {
@@ -205,7 +216,9 @@ fn test_item(trees: &[TokenTree]) -> Option<usize> {
 fn flatten(trees: &[TokenTree], into: &mut Vec<TokenTree>) {
     for tree in trees {
         match tree {
-            TokenTree::Group(group) => flatten(&group.stream().into_iter().collect::<Vec<_>>(), into),
+            TokenTree::Group(group) => {
+                flatten(&group.stream().into_iter().collect::<Vec<_>>(), into)
+            }
             tree => into.push(tree.clone()),
         }
     }

@@ -28,7 +28,10 @@ fn the_nearest_comment_above_answers() {
         }",
     );
     assert_eq!(found.len(), 2);
-    assert_eq!((models(&found[0]), models(&found[1])), (vec!["a".to_owned()], vec!["b".to_owned()]));
+    assert_eq!(
+        (models(&found[0]), models(&found[1])),
+        (vec!["a".to_owned()], vec!["b".to_owned()])
+    );
     assert_eq!(found[1].position, Position { line: 6, column: 24 });
 }
 
@@ -45,7 +48,10 @@ fn a_comment_answers_for_all_below_it_in_its_function_and_for_no_other_function(
             fn g() {{ x.load(Ordering::Acquire); }}
         }}"
     ));
-    assert_eq!((models(&found[0]), models(&found[1])), (vec!["a".to_owned()], vec!["a".to_owned()]));
+    assert_eq!(
+        (models(&found[0]), models(&found[1])),
+        (vec!["a".to_owned()], vec!["a".to_owned()])
+    );
     assert_eq!(claim(&found[2]), Claim::Missing("it has no ORDERING comment"));
 }
 
@@ -116,7 +122,7 @@ fn other_names_of_the_enum_count_and_bare_variants_are_refused() {
         fn f() { x.store(true, Order::Release); }",
     );
     assert_eq!((found.len(), found[0].ordering.as_str()), (1, "Release"));
-    let error =
-        scan("src/x.rs", "mod m { use std::sync::atomic::Ordering::{Acquire, Release}; }").unwrap_err();
+    let error = scan("src/x.rs", "mod m { use std::sync::atomic::Ordering::{Acquire, Release}; }")
+        .unwrap_err();
     assert!(error.to_string().contains("src/x.rs:1"), "{error}");
 }
