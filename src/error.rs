@@ -167,6 +167,9 @@ pub enum Rejection {
     /// Its context was revoked after the session was authenticated; see
     /// [`SessionCache::revoke`](crate::SessionCache::revoke).
     Revoked,
+    /// The `add` was called by a hook, within sixteen nested calls of hooks; see
+    /// [`Hooks`](crate::Hooks).
+    Recursion,
 }
 
 impl fmt::Display for Rejection {
@@ -182,6 +185,7 @@ impl fmt::Display for Rejection {
             Self::Allocation => "not enough memory",
             Self::Address => "the session lies at an address that a slot cannot hold",
             Self::Revoked => "the context of the session was revoked",
+            Self::Recursion => "hooks that add sessions are nested too deep",
         })
     }
 }

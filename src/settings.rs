@@ -125,6 +125,11 @@ type OnAbsent = dyn Fn(&Query<'_>) + Send + Sync;
 /// operation and those that a hook calls: a hook that removes the session that is being added hears
 /// of its removal first, and of its arrival afterwards.
 ///
+/// Hooks nest: an `add` that a hook calls may evict, and so call the hook again. An `add` within
+/// sixteen calls of hooks on one thread is refused with
+/// [`Rejection::Recursion`](crate::Rejection::Recursion): a hook that adds each evicted session
+/// again would not end otherwise.
+///
 /// So a second tier must not mirror events. It takes each call as a sign that a key changed, asks
 /// the cache what it holds for that key now ([`View::peek`](crate::View::peek)), and writes or
 /// deletes accordingly. Until a deletion has reached it, a tier must not answer for that key:
@@ -266,6 +271,8 @@ const AUTO_FLUSH: usize = 1 << 2;
 const UPDATE_TIME: usize = 1 << 3;
 /// Beside the bits of a mode: a context was revoked.
 const REVOKED: usize = 1 << 8;
+/// Beside the bits of a mode: hooks were set that hear of sessions. Never taken back.
+const HOOKED: usize = 1 << 9;
 
 const ON_ADDED: usize = 1;
 const ON_REMOVED: usize = 2;
@@ -275,9 +282,10 @@ const ON_ABSENT: usize = 8;
 impl<T> Settings<T> {
     pub(crate) fn new(mode: Mode, timeout_seconds: u64, hooks: Hooks<T>) -> Self {
         let present = AtomicUsize::new(Self::presence(&hooks));
+        let hooked = Self::hooked(&hooks);
         let hooks = ArcCell::new(hooks);
         Self {
-            mode: AtomicUsize::new(mode.to_bits()),
+            mode: AtomicUsize::new(mode.to_bits() | hooked),
             timeout_seconds: AtomicU64::new(timeout_seconds),
             present,
             hooks,
@@ -310,6 +318,13 @@ impl<T> Settings<T> {
     #[inline]
     pub(crate) fn has_simple_adds(&self) -> bool {
         self.mode.load(Ordering::Relaxed) & (STORE | REVOKED) == STORE
+    }
+
+    /// Whether adds are subject to nothing that [`has_simple_adds`](Self::has_simple_adds) leaves
+    /// out: no hook whose calls may nest.
+    #[inline]
+    pub(crate) fn has_simple_adds_unhooked(&self) -> bool {
+        self.mode.load(Ordering::Relaxed) & (STORE | REVOKED | HOOKED) == STORE
     }
 
     /// Whether lookups look, and need not ask what was revoked.
@@ -360,7 +375,7 @@ impl<T> Settings<T> {
 
     pub(crate) fn set_mode(&self, mode: Mode) {
         let _ = self.mode.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |before| {
-            Some(mode.to_bits() | before & REVOKED)
+            Some(mode.to_bits() | before & (REVOKED | HOOKED))
         });
     }
 
@@ -376,6 +391,7 @@ impl<T> Settings<T> {
         // Kinds of hooks that may be there: never taken back, or another thread's would be
         // silenced. A kind that was removed costs a look that finds none.
         self.present.fetch_or(Self::presence(&hooks), Ordering::Relaxed);
+        self.mode.fetch_or(Self::hooked(&hooks), Ordering::Relaxed);
         self.hooks.store(hooks);
     }
 
@@ -402,6 +418,10 @@ impl<T> Settings<T> {
     #[cold]
     pub(crate) fn hooks(&self) -> Arc<Hooks<T>> {
         self.hooks.load()
+    }
+
+    fn hooked(hooks: &Hooks<T>) -> usize {
+        if hooks.on_added.is_some() || hooks.on_removed.is_some() { HOOKED } else { 0 }
     }
 
     fn presence(hooks: &Hooks<T>) -> usize {

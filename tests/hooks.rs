@@ -3,7 +3,7 @@
 mod common;
 
 use common::{Own, Removals, assert_whole, clocked, id, numbers, reclaim, scaled, session};
-use sessile::{Added, Hooks, Mode, RemovalCause, Session, SessionCache};
+use sessile::{Added, Hooks, Mode, Rejection, RemovalCause, Session, SessionCache};
 use std::cell::Cell;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -355,4 +355,31 @@ fn a_refused_session_is_not_kept_for_the_hook() {
     });
     let refused = refused.expect("it is stored").into_session();
     assert_eq!(Session::handle_count(&refused), 1);
+}
+
+/// A full cache whose hook adds each evicted session again, which evicts another.
+#[test]
+fn a_hook_that_adds_what_was_evicted_comes_to_an_end() {
+    let own = Own::default();
+    let again = own.clone();
+    let refused = Arc::new(AtomicU64::new(0));
+    let count = Arc::clone(&refused);
+    let hook = move |session: &Session<u64>, cause| {
+        if cause != RemovalCause::Evicted {
+            return;
+        }
+        if let Err(rejected) = again.cache().add(session.clone()) {
+            assert_eq!(rejected.reason(), Rejection::Recursion);
+            assert!(Session::ptr_eq(rejected.session(), session));
+            count.fetch_add(1, Ordering::Relaxed);
+        }
+    };
+    let cache = own.is(SessionCache::builder().capacity(4).on_removed(hook).build().unwrap());
+    cache.set_mode(cache.mode());
+    (0..4).for_each(|n| assert!(cache.add(session(n)).is_ok()));
+    for n in 4..20 {
+        assert!(cache.add(session(n)).is_ok());
+        assert_eq!(refused.swap(0, Ordering::Relaxed), 1, "the sixteenth within the first");
+        assert_eq!(cache.len(), 4);
+    }
 }

@@ -1,6 +1,6 @@
 //! `add`: identical, replace, or insert.
 
-use super::departure::{Departures, Held, Permit};
+use super::departure::{Departures, Held, HookCalls, Permit};
 use super::room::{ATTEMPTS_MAX, Holding};
 use super::{Guard, Key, SessionCache};
 use crate::error::{Added, Rejected, Rejection, RemovalCause};
@@ -220,6 +220,9 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
     /// stores. What may not be stored is of interest only if a hook is to be shown it.
     #[cold]
     fn check_settings(&self, session: &Session<T>, is_shown: bool) -> Result<bool, Rejection> {
+        if HookCalls::are_too_deep() {
+            return Err(Rejection::Recursion);
+        }
         let stores = self.settings.mode().store;
         if !stores && !is_shown {
             return Err(Rejection::StoreDisabled);
@@ -233,7 +236,8 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
     /// Checks, dates and weighs a session.
     #[inline]
     fn admit(&self, session: &Session<T>, now: u64, is_shown: bool) -> Result<(), Rejection> {
-        let stores = self.settings.has_simple_adds() || self.check_settings(session, is_shown)?;
+        let stores =
+            self.settings.has_simple_adds_unhooked() || self.check_settings(session, is_shown)?;
         let block = session.block();
         if !block.is_resumable() {
             return Err(Rejection::NotResumable);

@@ -4,7 +4,9 @@ use super::{At, Guard, SessionCache};
 use crate::error::RemovalCause;
 use crate::panics;
 use crate::session::{Block, Session};
+use crate::sync::thread_local_value;
 use std::any::Any;
+use std::cell::Cell;
 use std::mem::ManuallyDrop;
 use std::ops::Deref;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
@@ -21,6 +23,33 @@ struct Shown<T> {
 }
 
 type Departure<T> = (Session<T>, RemovalCause);
+
+/// Calls of hooks that this thread is in, of whatever caches.
+pub(super) struct HookCalls(());
+
+/// Deeper than this no session is added.
+const HOOK_CALLS_MAX: u32 = 16;
+
+thread_local_value! {
+    static HOOK_CALLS: Cell<u32> = Cell::new(0);
+}
+
+impl HookCalls {
+    fn begin() -> Self {
+        HOOK_CALLS.with(|calls| calls.set(calls.get() + 1));
+        Self(())
+    }
+
+    pub(super) fn are_too_deep() -> bool {
+        HOOK_CALLS.with(Cell::get) >= HOOK_CALLS_MAX
+    }
+}
+
+impl Drop for HookCalls {
+    fn drop(&mut self) {
+        HOOK_CALLS.with(|calls| calls.set(calls.get() - 1));
+    }
+}
 
 /// What becomes of the permit of a session that leaves.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -135,6 +164,7 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
     #[cold]
     fn announce_all(&self, shown: Shown<T>) -> Result<(), Box<dyn Any + Send>> {
         let hooks = self.settings.hooks();
+        let _calls = HookCalls::begin();
         let left = || shown.first.iter().chain(&shown.others);
         let mut first_panic = Ok(());
         // The hooks get shared references and the table is whole: nothing is left half-done by a
