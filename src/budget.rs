@@ -132,6 +132,10 @@ impl Permits {
         let taken = self.take_up_to(batch as u32);
         if taken > 1 {
             spare.put(taken as usize - 1);
+            // Nobody looks for spares where none may be kept any more.
+            if !self.has_spares() {
+                self.reclaim(spare);
+            }
         }
         taken > 0
     }

@@ -67,6 +67,19 @@ unsafe impl<V: Send> Send for TicketRing<V> {}
 // SAFETY: as above. A shared ring gives out values, never references to them.
 unsafe impl<V: Send> Sync for TicketRing<V> {}
 
+/// Bytes of a ticket that is being put in; dropped, they are given back.
+struct Reserved<'r> {
+    held_bytes: &'r Untracked,
+    bytes: u64,
+}
+
+impl Drop for Reserved<'_> {
+    fn drop(&mut self) {
+        // ORDERING: Relaxed: a sum that publishes nothing.
+        self.held_bytes.fetch_sub(self.bytes, Ordering::Relaxed);
+    }
+}
+
 impl Cells {
     const EMPTY: Self = Self { order: 0, free: u8::MAX };
 
@@ -141,20 +154,19 @@ impl<V> TicketRing<V> {
         let bytes = u64::from(ticket.bytes);
         // ORDERING: Relaxed throughout: a sum that publishes nothing.
         let mut held = self.held_bytes.fetch_add(bytes, Ordering::Relaxed) + bytes;
+        // A ticket's drop may panic.
+        let reserved = Reserved { held_bytes: &self.held_bytes, bytes };
         while held > u64::from(self.max_bytes) {
             let Some(oldest) = self.take_by(Cells::claim_oldest) else {
                 // The rest belongs to other threads that are putting theirs in.
-                self.held_bytes.fetch_sub(bytes, Ordering::Relaxed);
                 return false;
             };
             held = self.held_bytes.load(Ordering::Relaxed);
             drop(oldest);
         }
         let claim = |cells: Cells| cells.claim_free().or_else(|| cells.claim_oldest());
-        let Some(cell) = self.update(claim) else {
-            self.held_bytes.fetch_sub(bytes, Ordering::Relaxed);
-            return false;
-        };
+        let Some(cell) = self.update(claim) else { return false };
+        std::mem::forget(reserved);
         // SAFETY: INVARIANT(CLAIMED): this thread has claimed the cell.
         let replaced = self.tickets[cell].with_mut(|content| unsafe { (*content).replace(ticket) });
         self.update(|cells| Some(((), cells.with_newest(cell))));
@@ -298,5 +310,22 @@ mod tests {
         taken.extend(drain(&ring));
         taken.sort_unstable();
         assert_eq!(taken, (0..THREADS * ROUNDS * 2).collect::<Vec<_>>(), "all of them, none twice");
+    }
+
+    #[test]
+    fn a_panic_of_a_ticket_that_leaves_costs_no_room() {
+        struct Loud(bool);
+
+        impl Drop for Loud {
+            fn drop(&mut self) {
+                assert!(!self.0, "loud");
+            }
+        }
+
+        let ring = TicketRing::new(100);
+        assert!(ring.put(Loud(true), 100));
+        let put = std::panic::AssertUnwindSafe(|| ring.put(Loud(false), 60));
+        assert!(std::panic::catch_unwind(put).is_err() && ring.is_empty());
+        assert!(ring.put(Loud(false), 60), "an empty ring of 100 bytes");
     }
 }

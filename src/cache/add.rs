@@ -199,17 +199,17 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
         Ok(added)
     }
 
-    /// Whether an add that met too much garbage tries again. It does once, and then as long as it
-    /// is other operations that hold the garbage back, whose threads were interrupted and get the
-    /// processor now.
+    /// Whether an add that met too much garbage tries again: once, and then as long as other
+    /// operations hold it back, whose threads were interrupted and get the processor now.
     #[cold]
     fn may_wait(&self, since: &mut Option<Instant>) -> bool {
         let Some(since) = *since else {
             *since = Some(Instant::now());
             return true;
         };
+        let may_end = !MODELLED && self.domain.may_release();
         let is_held = || self.domain.states_in_use().any(|state| state.closures.is_any_running());
-        if MODELLED || since.elapsed() > GARBAGE_WAIT_MAX || is_held() {
+        if !may_end || since.elapsed() > GARBAGE_WAIT_MAX || is_held() {
             return false;
         }
         crate::sync::yield_now();

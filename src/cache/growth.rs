@@ -88,10 +88,16 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
         }
     }
 
-    /// The table size that is wanted now.
+    /// The table size that is wanted now. What was asked for may be out of date: the sessions that
+    /// are there now must find room.
     pub(super) fn wanted_buckets(&self) -> usize {
         let most = self.most_buckets();
-        if self.follows_sessions() { self.mover.buckets().min(most) } else { most }
+        if self.follows_sessions() { self.following_buckets(most) } else { most }
+    }
+
+    /// The buckets of a table that follows its sessions, of which it may have so many.
+    pub(super) fn following_buckets(&self, most: usize) -> usize {
+        self.mover.buckets().max(buckets_for(self.sessions.out())).min(most)
     }
 
     pub(super) fn is_fuller_than(&self, table: &Table<Block<T>>, percent: usize) -> bool {
@@ -197,9 +203,10 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
     }
 
     /// Where a session goes on to from a table whose set is full: while the mover slept, others
-    /// have filled it. `None` where sessions are evicted and there is no such table yet.
+    /// have filled it. `None` where sessions are evicted and there is no such table yet, and where
+    /// the table is mostly empty: then a crowd of one id shares the set, as in every table.
     pub(super) fn onward<'t>(&self, table: &'t Table<Block<T>>) -> Option<&'t Table<Block<T>>> {
-        if !self.is_unbounded() {
+        if !self.is_unbounded() || !self.is_fuller_than(table, GROW_NEVER_BELOW_PERCENT) {
             return table.next();
         }
         let larger = table.len().saturating_mul(2);
@@ -238,6 +245,7 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
             self.migrate_all(None, &mut departures);
             self.announce(departures);
         }
+        self.let_ticks_follow();
     }
 }
 

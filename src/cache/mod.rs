@@ -16,6 +16,8 @@ mod resize;
 mod room;
 mod snapshot;
 mod sweep;
+#[cfg(test)]
+mod tests;
 mod tier;
 mod victim;
 mod view;

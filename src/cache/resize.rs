@@ -58,7 +58,7 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
     pub fn set_capacity(&self, capacity: impl Into<Capacity>) -> Result<(), BuildError> {
         let sessions = capacity.into().sessions()?;
         let most = buckets_for(sessions);
-        let buckets = if self.is_weight_bound() { self.mover.buckets().min(most) } else { most };
+        let buckets = if self.is_weight_bound() { self.following_buckets(most) } else { most };
         Table::<Block<T>>::check_size(most)?;
         let prepared = Table::new(buckets)?;
         // Before anything is changed: a clock is user code.
@@ -240,12 +240,16 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
         if !oldest.close_some(buckets, &self.finish(pin)) {
             return Progress::More;
         }
-        for _ in 0..buckets {
+        // An empty bucket counts as a quarter of another.
+        let mut left = 4 * buckets;
+        while left > 0 {
             let Some(bucket) = oldest.next_to_move() else {
                 self.end_migration(pin, oldest);
                 return Progress::More;
             };
+            left -= 1;
             while let Some(spot) = oldest.first_member(bucket) {
+                left = left.saturating_sub(3);
                 self.move_session(pin, &spot, newer, departures);
             }
         }
@@ -277,6 +281,9 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
     }
 
     fn end_migration(&self, pin: &Guard<'_, T>, emptied: &Table<Block<T>>) {
+        // What moved behind the sweep was not looked at in its round.
+        self.sweeper.interrupt();
+        self.let_ticks_follow();
         if let Some(table) = self.root.unlink(emptied) {
             let table = Retired(table);
             // SAFETY: the table left the chain, so guards that begin later cannot reach it; it came
@@ -331,9 +338,10 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
         probe: &Probe,
         departures: &mut Departures<T>,
     ) {
-        let member = newer.set_spots(probe).find(|spot| spot.word.is_member());
-        if let (Some(member), Some(next)) = (member, self.onward(newer)) {
-            return self.move_session(pin, &member, next, departures);
+        if let Some(member) = newer.set_spots(probe).find(|spot| spot.word.is_member()) {
+            if let Some(next) = self.onward(newer) {
+                return self.move_session(pin, &member, next, departures);
+            }
         }
         let tick = self.recency.tick();
         let age = |spot: &At<'_, T>| spot.word.stamp().age(tick);

@@ -330,7 +330,8 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
         }
     }
 
-    /// Evicts from the first bucket that has something to evict. Bounded by the size of the tables.
+    /// Evicts from the first bucket that has something to evict, of the newest table first: an
+    /// older one may be large and nearly empty. Bounded by the size of the tables.
     #[cold]
     pub(super) fn evict_elsewhere(
         &self,
@@ -339,7 +340,10 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
         keep: Option<NonNull<Block<T>>>,
         departures: &mut Departures<T>,
     ) -> bool {
-        for table in self.chain(pin).tables() {
+        let chain = self.chain(pin);
+        let newest = chain.newest();
+        let older = chain.tables().take_while(|table| !std::ptr::eq(*table, newest));
+        for table in std::iter::once(newest).chain(older) {
             let start = table.bucket_at(newcomer.probe.hash().wrapping_mul(SCRAMBLE));
             for bucket in (start..table.len()).chain(0..start) {
                 let victim = self.first_to_go(

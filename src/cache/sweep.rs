@@ -7,7 +7,7 @@ use super::{At, Guard, SessionCache};
 use crate::error::RemovalCause;
 use crate::raw::{SLOTS, State, Table, Word};
 use crate::session::{Block, Context, Protocol};
-use crate::sync::untracked::{AtomicU64, AtomicUsize, Ordering};
+use crate::sync::untracked::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use crate::timestamp::Timestamp;
 use std::cell::Cell;
 
@@ -19,6 +19,7 @@ pub(super) struct Sweeper {
     /// The same for the sweep under way, which replaces `soonest` at its end.
     pending: AtomicU64,
     cursor: AtomicUsize,
+    is_interrupted: AtomicBool,
 }
 
 /// How many buckets are swept for a newcomer that met nothing expired while something may have
@@ -80,7 +81,8 @@ impl Scope<'_> {
 impl Sweeper {
     pub(super) fn new() -> Self {
         let never = || AtomicU64::new(u64::MAX);
-        Self { soonest: never(), pending: never(), cursor: AtomicUsize::new(0) }
+        let is_interrupted = AtomicBool::new(false);
+        Self { soonest: never(), pending: never(), cursor: AtomicUsize::new(0), is_interrupted }
     }
 
     #[inline]
@@ -102,8 +104,19 @@ impl Sweeper {
         self.cursor.fetch_add(n, Ordering::Relaxed)
     }
 
-    fn end_round(&self) {
+    /// The round under way does not see every session.
+    pub(super) fn interrupt(&self) {
+        self.is_interrupted.store(true, Ordering::Relaxed);
+    }
+
+    /// The last slot was looked at. What was met in a whole round is what is stored; else what was
+    /// expected before is expected still.
+    fn end_round(&self, is_whole: bool) {
         let soonest = self.pending.swap(u64::MAX, Ordering::Relaxed);
+        if self.is_interrupted.swap(false, Ordering::Relaxed) || !is_whole {
+            self.soonest.fetch_min(soonest, Ordering::Relaxed);
+            return;
+        }
         self.soonest.store(soonest, Ordering::Relaxed);
         // What was noted between the two is in the new `pending`.
         self.soonest.fetch_min(self.pending.load(Ordering::Relaxed), Ordering::Relaxed);
@@ -383,7 +396,7 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
             }
         }
         if slot + 1 == table.slots() {
-            self.sweeper.end_round();
+            self.sweeper.end_round(std::ptr::eq(self.chain(pin).oldest(), table));
         }
         has_left
     }
@@ -399,11 +412,20 @@ mod tests {
         sweeper.note_expiry(5);
         assert!(sweeper.may_have_expired(6) && !sweeper.may_have_expired(5));
         // The first round has met nothing, and what was noted before it is expected still.
-        sweeper.end_round();
+        sweeper.end_round(true);
         assert!(sweeper.may_have_expired(6));
         sweeper.note_survivor(9);
-        sweeper.end_round();
+        sweeper.end_round(true);
         assert!(!sweeper.may_have_expired(9) && sweeper.may_have_expired(10));
+
+        // Of a round that did not see every session nothing is concluded.
+        sweeper.end_round(false);
+        assert!(sweeper.may_have_expired(10));
+        sweeper.interrupt();
+        sweeper.end_round(true);
+        assert!(sweeper.may_have_expired(10));
+        sweeper.end_round(true);
+        assert!(!sweeper.may_have_expired(10));
 
         let cache = SessionCache::<u64>::new(100).unwrap();
         cache.sweeper.note_expiry(5);

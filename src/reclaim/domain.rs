@@ -140,6 +140,12 @@ impl<B: Reclaim, L: State> Domain<B, L> {
         }
     }
 
+    /// Whether [`collect`](Self::collect) would free anything on this thread now: not deep in the
+    /// drops of payloads.
+    pub(crate) fn may_release(&self) -> bool {
+        local::may_release()
+    }
+
     /// Lets time pass until everything sealed is ripe, or nothing ripens any more because a guard
     /// is held.
     ///

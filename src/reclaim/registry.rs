@@ -148,8 +148,18 @@ impl<N> Registry<N> {
         self.segments[nth].load(Ordering::Acquire)
     }
 
+    /// Lets walks come to a segment, before a record in it has an owner: who put the segment there
+    /// may sleep.
+    fn announce(&self, nth: usize) {
+        // ORDERING: Relaxed twice: see the field.
+        if self.published.load(Ordering::Relaxed) <= nth {
+            self.published.fetch_max(nth + 1, Ordering::Relaxed);
+        }
+    }
+
     fn segment_or_new(&self, nth: usize) -> &Segment<N> {
         if let Some(segment) = self.segment(nth) {
+            self.announce(nth);
             return segment;
         }
         let groups = (0..1 << nth).map(|_| Group::new()).collect();
@@ -163,14 +173,14 @@ impl<N> Registry<N> {
             Ordering::Acquire,
         ) {
             Ok(_) => {
-                // ORDERING: Relaxed: see the field.
-                self.published.fetch_max(nth + 1, Ordering::Relaxed);
+                self.announce(nth);
                 // SAFETY: as in `segment`.
                 unsafe { &*raw }
             }
             Err(published) => {
                 // SAFETY: `raw` was not published.
                 drop(unsafe { Box::from_raw(raw) });
+                self.announce(nth);
                 // SAFETY: as in `segment`.
                 unsafe { &*published }
             }

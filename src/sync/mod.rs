@@ -62,7 +62,7 @@ pub(crate) fn acquire_count(count: &AtomicUsize) {
 /// Atomics that carry no proof: each use says why.
 pub(crate) mod untracked {
     #[cfg(sessile_counts)]
-    pub(crate) use super::counts::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
+    pub(crate) use super::counts::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
     #[cfg(not(sessile_counts))]
-    pub(crate) use ::std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
+    pub(crate) use ::std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 }

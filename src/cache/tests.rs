@@ -1,0 +1,145 @@
+//! What a table that follows its sessions, a wait for garbage and a sweep must not do.
+#![forbid(unsafe_code)]
+
+use super::*;
+use crate::builder::Capacity;
+use crate::error::Rejection;
+use crate::sync::untracked::{AtomicU64, Ordering};
+use std::cell::Cell;
+use std::sync::{Arc, Weak, mpsc};
+use std::time::Instant;
+
+fn id(n: u64) -> SessionId {
+    let mut bytes = [7; 32];
+    bytes[..8].copy_from_slice(&n.to_le_bytes());
+    SessionId::from(bytes)
+}
+
+/// Runs `f` while another thread reads the session `n`.
+fn beside_a_reader<T: Send + Sync>(cache: &SessionCache<T>, n: u64, f: impl FnOnce()) {
+    let (inside, is_inside) = mpsc::channel();
+    let (go, goes) = mpsc::channel::<()>();
+    std::thread::scope(|scope| {
+        let read = move |_: &Session<T>| {
+            inside.send(()).unwrap();
+            goes.recv().unwrap();
+        };
+        scope.spawn(move || cache.read(&id(n), read).unwrap());
+        is_inside.recv().unwrap();
+        f();
+        go.send(()).unwrap();
+    });
+}
+
+/// Fifteen sessions of one id, of which a set holds fourteen, meet in a migration.
+#[test]
+fn a_crowd_of_one_id_does_not_double_an_unbounded_table_for_ever() {
+    let cache: SessionCache<u64> = SessionCache::new(Capacity::Unbounded).unwrap();
+    let crowd = |n: u64| {
+        Session::<u64>::builder(id(u64::MAX)).context(Context::digest([n.to_le_bytes()])).build(n)
+    };
+    let is_moving = || cache.chain(&cache.domain.pin()).tables().count() > 1;
+    (0..14).for_each(|n| assert!(cache.add(crowd(n)).is_ok()));
+    let mut stored = 0;
+    while !is_moving() {
+        assert!(cache.add(Session::new(id(stored), stored)).is_ok());
+        stored += 1;
+    }
+    assert!(cache.add(crowd(14)).is_ok());
+    for n in 0..20_000 {
+        // One comes, one goes: the number of sessions stays.
+        assert!(cache.add(Session::new(id(1_000_000 + n), n)).is_ok());
+        assert!(cache.take(&id(1_000_000 + n)).is_some());
+    }
+    let slots = cache.chain(&cache.domain.pin()).newest().slots() as u64;
+    assert!(slots < 8 * stored, "{slots} slots for {stored} sessions");
+}
+
+/// A small size was wanted while a reader held the emptied tables, and sessions have come since.
+#[test]
+fn a_size_that_was_wanted_by_clear_evicts_nobody_later() {
+    let builder = SessionCache::builder().capacity(1_000_000).max_weight(16 << 20);
+    let builder = builder.garbage_limit(1 << 40).weigher(|one: &Session<u64>| **one as usize);
+    let cache = builder.build().unwrap();
+    let add = |n| assert!(cache.add(Session::new(id(n), 1 << 10)).is_ok_and(|one| one.changed()));
+    add(u64::MAX);
+    beside_a_reader(&cache, u64::MAX, || {
+        (0..4096).for_each(add);
+        cache.clear();
+        (20_000..22_500).for_each(add);
+    });
+    cache.collect();
+    let (stored, evicted) = (cache.len(), cache.stats().evicted);
+    cache.set_capacity(1_000_000).unwrap();
+    assert_eq!((cache.len(), cache.stats().evicted), (stored, evicted), "2.5 of 16 MiB are used");
+}
+
+fn with_small_limit() -> SessionCache<u64> {
+    let cache = SessionCache::builder().capacity(2000).garbage_limit(64 << 10).build().unwrap();
+    (0..1000).for_each(|n| assert!(cache.add(Session::new(id(n), n)).is_ok()));
+    cache
+}
+
+fn refused_after(cache: &SessionCache<u64>) -> Duration {
+    let begin = Instant::now();
+    let refused = cache.add(Session::new(id(5000), 1)).unwrap_err();
+    assert_eq!(refused.reason(), Rejection::Garbage);
+    begin.elapsed()
+}
+
+/// What a caller's closure holds back is not waited for, whatever the operation.
+#[test]
+fn an_add_does_not_wait_for_a_closure() {
+    let cache = with_small_limit();
+    let waited = Cell::new(Duration::MAX);
+    let accept = |_: &Session<u64>| {
+        cache.clear();
+        waited.set(refused_after(&cache));
+        true
+    };
+    assert!(cache.view(Context::NONE).get_if(&id(1), accept).is_some());
+    let cache = with_small_limit();
+    let beside = Cell::new(Duration::MAX);
+    beside_a_reader(&cache, 1, || {
+        cache.clear();
+        beside.set(refused_after(&cache));
+    });
+    assert!(waited.get().max(beside.get()) < Duration::from_millis(50));
+}
+
+/// Its drop adds, and counts the adds that waited.
+struct Adding {
+    cache: Weak<SessionCache<Adding>>,
+    number: u64,
+    waited: Arc<AtomicU64>,
+}
+
+impl Drop for Adding {
+    fn drop(&mut self) {
+        let Some(cache) = self.cache.upgrade() else { return };
+        let (begin, waited) = (Instant::now(), Arc::clone(&self.waited));
+        let adding = Adding { cache: Weak::new(), number: 0, waited };
+        drop(cache.add(Session::new(id(1 << 32 | self.number), adding)));
+        if (90..190).contains(&begin.elapsed().as_millis()) {
+            self.waited.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+}
+
+/// Four deep in drops a thread frees nothing more: there it must not wait for what it holds itself.
+#[test]
+fn an_add_in_a_payloads_drop_does_not_wait() {
+    let waited = Arc::new(AtomicU64::new(0));
+    let builder = SessionCache::builder().capacity(2000).garbage_limit(64 << 10);
+    let cache = Arc::new(builder.build().unwrap());
+    let count = (64 << 10) / size_of::<Block<Adding>>() as u64 + 30;
+    for number in 0..count {
+        let (cache_of, waited) = (Arc::downgrade(&cache), Arc::clone(&waited));
+        let adding = Adding { cache: cache_of, number, waited };
+        assert!(cache.add(Session::new(id(number), adding)).is_ok());
+    }
+    beside_a_reader(&cache, 1, || _ = cache.clear());
+    let last = Adding { cache: Weak::new(), number: 0, waited: Arc::clone(&waited) };
+    drop(cache.add(Session::new(id(1 << 40), last)));
+    assert_eq!(waited.load(Ordering::Relaxed), 0);
+}
