@@ -123,7 +123,9 @@ impl<T: Send + Sync + 'static> SessionCacheBuilder<T> {
     ///
     /// Where the weights bind, the order of eviction is as good as where the capacity does, and an
     /// `add` takes no longer, however large the capacity is: the table grows and shrinks with the
-    /// number of sessions. A session that is heavier than others evicts several of them.
+    /// number of sessions. A session that is heavier than others evicts several of them. While a
+    /// large table shrinks, because heavy sessions have taken the place of many light ones, the
+    /// order is rough and an `add` takes microseconds.
     pub fn max_weight(mut self, bytes: usize) -> Self {
         self.max_weight = Some(bytes);
         self
