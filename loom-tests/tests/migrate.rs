@@ -149,7 +149,7 @@ fn migrate_and_flush() {
 /// limit is the size.
 #[test]
 fn migrate_two_sizes() {
-    Model::new("migrate_two_sizes").sees(&[BUDGET]).preemptions(2).check(|| {
+    Model::new("migrate_two_sizes").sees(&[BUDGET, REGISTRY]).preemptions(2).check(|| {
         let stage = Stage::stored();
         beside_growth(&stage, |stage| stage.cache.set_capacity(LARGE + 4).unwrap());
         assert!([LARGE, LARGE + 4].contains(&stage.cache.capacity()));
