@@ -108,7 +108,7 @@ fn registry_hands_over() {
     });
 }
 
-/// Whoever walks over the parts of others sees them whole.
+/// Whoever comes to a segment of records that another thread has made sees it whole.
 #[test]
 fn registry_is_walked() {
     Model::new("registry_is_walked").sees(&[REGISTRY, TALLY]).check(|| {
@@ -120,6 +120,23 @@ fn registry_is_walked() {
         assert!(registry.sum() <= 2);
         others.into_iter().for_each(|other| other.join().unwrap());
         assert_eq!(registry.sum(), 2);
+    });
+}
+
+/// Whoever walks over the records of others sees them whole.
+#[test]
+fn records_are_walked() {
+    Model::new("records_are_walked").sees(&[REGISTRY, TALLY]).check(|| {
+        let registry = Arc::new(BareRegistry::new());
+        // A segment is there: else the walk would end before it touched a word that is seen.
+        registry.count();
+        let others = [(); 2].map(|()| {
+            let registry = Arc::clone(&registry);
+            thread::spawn(move || registry.count())
+        });
+        assert!(registry.sum() <= 3);
+        others.into_iter().for_each(|other| other.join().unwrap());
+        assert_eq!(registry.sum(), 3);
     });
 }
 

@@ -274,14 +274,14 @@ impl<N> Group<N> {
     }
 
     fn record_address(&self, bit: usize) -> *mut Record<N> {
-        // ORDERING: Acquire: pairs with the Release in `put`. Model: `registry_is_walked`.
+        // ORDERING: Acquire: pairs with the Release in `put`. Model: `records_are_walked`.
         self.records[bit].load(Ordering::Acquire)
     }
 
     /// Publishes a record. Called by its first owner.
     fn put(&self, bit: usize, record: Record<N>) -> &Record<N> {
         let raw = Box::into_raw(Box::new(record));
-        // ORDERING: Release publishes the record, pairs with `record`. Model: `registry_is_walked`.
+        // ORDERING: Release publishes the record, pairs with `record`. Model: `records_are_walked`.
         self.records[bit].store(raw, Ordering::Release);
         // SAFETY: records are freed by `Group::drop` alone.
         unsafe { &*raw }
