@@ -330,10 +330,12 @@ mod tests {
         const LIMIT: u64 = 1 << 20;
         let domain: Domain<Heavy, ()> = Domain::new(LIMIT);
         let untold = || domain.shared().untold_bytes.load(Ordering::Relaxed);
+        let most = AtomicU64::new(0);
         on_threads(300, || {
             drop(domain.pin());
-            assert!((1..=LIMIT / 4).contains(&untold()), "{} bytes", untold());
+            most.fetch_max(untold(), Ordering::Relaxed);
         });
+        assert!((1..=LIMIT / 4).contains(&most.into_inner()));
         assert_eq!(untold(), 0, "those of threads that are gone do not count");
     }
 
