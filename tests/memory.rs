@@ -1,39 +1,22 @@
 //! Memory: bounded whatever comes and goes. One test, because it measures the whole process.
 
 mod common;
+// Apart: a fuzz target that shares `common` forbids unsafe code.
+#[path = "common/counting.rs"]
+mod counting;
 
 use common::{id, reclaim, scaled, session};
+use counting::{Counting, live_bytes};
 use sessile::{Session, SessionCache};
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::sync::atomic::{AtomicIsize, Ordering};
-
-static LIVE_BYTES: AtomicIsize = AtomicIsize::new(0);
-
-struct Counting;
 
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
 
-// SAFETY: every call is passed on to the system's allocator unchanged.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        LIVE_BYTES.fetch_add(layout.size() as isize, Ordering::Relaxed);
-        // SAFETY: passed on.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, memory: *mut u8, layout: Layout) {
-        LIVE_BYTES.fetch_sub(layout.size() as isize, Ordering::Relaxed);
-        // SAFETY: passed on.
-        unsafe { System.dealloc(memory, layout) }
-    }
-}
-
 /// By how many bytes the process has grown when `f` is through.
 fn growth(f: impl FnOnce()) -> isize {
-    let before = LIVE_BYTES.load(Ordering::SeqCst);
+    let before = live_bytes();
     f();
-    LIVE_BYTES.load(Ordering::SeqCst) - before
+    live_bytes() - before
 }
 
 fn many_caches_come_and_go(count: u64) {

@@ -2,38 +2,17 @@
 //! beside a reader that stays. One test, because it measures the whole process.
 
 mod common;
+// Apart: a fuzz target that shares `common` forbids unsafe code.
+#[path = "common/counting.rs"]
+mod counting;
 
 use common::{id, scaled, session};
+use counting::{Counting, live_bytes};
 use sessile::SessionCache;
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::sync::atomic::{AtomicIsize, Ordering};
 use std::sync::{Barrier, mpsc};
-
-static LIVE_BYTES: AtomicIsize = AtomicIsize::new(0);
-
-struct Counting;
 
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
-
-// SAFETY: every call is passed on to the system's allocator unchanged.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        LIVE_BYTES.fetch_add(layout.size() as isize, Ordering::Relaxed);
-        // SAFETY: passed on.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, memory: *mut u8, layout: Layout) {
-        LIVE_BYTES.fetch_sub(layout.size() as isize, Ordering::Relaxed);
-        // SAFETY: passed on.
-        unsafe { System.dealloc(memory, layout) }
-    }
-}
-
-fn live_bytes() -> isize {
-    LIVE_BYTES.load(Ordering::SeqCst)
-}
 
 /// Lets `threads` use what `make` makes, drops it, and returns by how many bytes the process has
 /// grown while they live on.
