@@ -1,10 +1,9 @@
 //! Building a cache with more than a capacity.
 #![forbid(unsafe_code)]
 
-use crate::budget::{Bytes, Permits};
-use crate::cache::SessionCache;
+use crate::cache::{Config, Permits, SessionCache, Weigher, Weighing};
 use crate::clock::{Clock, Time};
-use crate::error::{BuildError, Rejection, RemovalCause};
+use crate::error::{BuildError, RemovalCause};
 use crate::policy::Policy;
 use crate::session::{Block, Context, Session, SessionId};
 use crate::settings::{Hooks, Mode, Query};
@@ -40,8 +39,6 @@ impl Capacity {
     }
 }
 
-type Weigher<T> = dyn Fn(&Session<T>) -> usize + Send + Sync;
-
 /// Builds a [`SessionCache`]: [`SessionCache::builder`].
 ///
 /// ```
@@ -66,17 +63,17 @@ type Weigher<T> = dyn Fn(&Session<T>) -> usize + Send + Sync;
 /// ```
 #[must_use]
 pub struct SessionCacheBuilder<T> {
-    pub(crate) capacity: Capacity,
+    capacity: Capacity,
     weigher: Option<Box<Weigher<T>>>,
     max_weight: Option<usize>,
     max_entry_weight: Option<usize>,
-    pub(crate) timeout: Duration,
-    pub(crate) policy: Policy,
-    pub(crate) protect_reused: bool,
-    pub(crate) time: Time,
-    pub(crate) mode: Mode,
-    pub(crate) garbage_limit: usize,
-    pub(crate) hooks: Hooks<T>,
+    timeout: Duration,
+    policy: Policy,
+    protect_reused: bool,
+    time: Time,
+    mode: Mode,
+    garbage_limit: usize,
+    hooks: Hooks<T>,
 }
 
 impl<T: Send + Sync + 'static> SessionCacheBuilder<T> {
@@ -233,10 +230,28 @@ impl<T: Send + Sync + 'static> SessionCacheBuilder<T> {
     /// # Errors
     /// [`BuildError`] for contradictory limits, and if there is no memory for the table.
     pub fn build(self) -> Result<SessionCache<T>, BuildError> {
-        SessionCache::from_builder(self)
+        let capacity = self.capacity.sessions()?;
+        self.check_weights()?;
+        let weighing = self.weigher.map(|weigher| {
+            let total = self.max_weight.unwrap_or(usize::MAX);
+            let largest = Block::<T>::WEIGHT_MAX as usize;
+            let entry = self.max_entry_weight.unwrap_or(total).min(largest);
+            Weighing::new(weigher, entry, total)
+        });
+        SessionCache::from_config(Config {
+            capacity,
+            weighing,
+            timeout: self.timeout,
+            policy: self.policy,
+            protect_reused: self.protect_reused,
+            time: self.time,
+            mode: self.mode,
+            garbage_limit: self.garbage_limit as u64,
+            hooks: self.hooks,
+        })
     }
 
-    pub(crate) fn check_weights(&self) -> Result<(), BuildError> {
+    fn check_weights(&self) -> Result<(), BuildError> {
         let limits = [self.max_weight, self.max_entry_weight];
         let has_limit = limits.iter().any(Option::is_some);
         if limits.contains(&Some(0)) || (has_limit && self.weigher.is_none()) {
@@ -247,12 +262,46 @@ impl<T: Send + Sync + 'static> SessionCacheBuilder<T> {
             _ => Ok(()),
         }
     }
+}
 
-    pub(crate) fn take_weighing(&mut self) -> Option<Weighing<T>> {
-        let weigher = self.weigher.take()?;
-        let total = self.max_weight.unwrap_or(usize::MAX);
-        let entry = self.max_entry_weight.unwrap_or(total).min(Block::<T>::WEIGHT_MAX as usize);
-        Some(Weighing { weigher, max_entry: entry, budget: Bytes::new(total) })
+impl<T: Send + Sync + 'static> SessionCache<T> {
+    /// A cache for `capacity` sessions with the default timeout of 7200 seconds.
+    ///
+    /// # Errors
+    /// A capacity of 0 or beyond what a table can hold, or no memory for the table.
+    pub fn new(capacity: impl Into<Capacity>) -> Result<Self, BuildError> {
+        Self::builder().capacity(capacity).build()
+    }
+
+    /// Starts a cache with more than a capacity.
+    pub fn builder() -> SessionCacheBuilder<T> {
+        SessionCacheBuilder::new()
+    }
+
+    /// Changes the capacity (`SSL_CTX_sess_set_cache_size(3)`).
+    ///
+    /// Shrinking evicts the excess before it returns, oldest first; [`capacity`](Self::capacity)
+    /// shows the smaller number once the excess is gone.
+    ///
+    /// The number of slots then follows by migration, which does not block other threads: lookups
+    /// never wait. If the migrating thread stalls, the next one that adds or resizes finishes the
+    /// migration. While a stalled reader keeps several emptied tables from being freed, the slots
+    /// stay as they are.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new); the capacity is then unchanged.
+    pub fn set_capacity(&self, capacity: impl Into<Capacity>) -> Result<(), BuildError> {
+        self.set_capacity_in_sessions(capacity.into().sessions()?)
+    }
+}
+
+impl<T: Send + Sync + 'static> Default for SessionCache<T> {
+    /// 20 480 sessions, 7200 seconds: OpenSSL's defaults.
+    fn default() -> Self {
+        let Ok(cache) = SessionCacheBuilder::new().build() else {
+            std::alloc::handle_alloc_error(std::alloc::Layout::new::<Self>())
+        };
+        cache
     }
 }
 
@@ -266,27 +315,5 @@ impl<T> fmt::Debug for SessionCacheBuilder<T> {
             .field("policy", &self.policy)
             .field("hooks", &self.hooks)
             .finish_non_exhaustive()
-    }
-}
-
-/// Capacity by bytes.
-pub(crate) struct Weighing<T> {
-    weigher: Box<Weigher<T>>,
-    max_entry: usize,
-    pub(crate) budget: Bytes,
-}
-
-impl<T> Weighing<T> {
-    /// Makes sure the session is weighed and not too heavy.
-    pub(crate) fn weigh(&self, session: &Session<T>) -> Result<(), Rejection> {
-        let block = session.block();
-        if !block.is_weighed() {
-            let weight = (self.weigher)(session);
-            if weight > self.max_entry {
-                return Err(Rejection::OverWeight);
-            }
-            block.fix_weight(u32::try_from(weight).unwrap_or(Block::<T>::WEIGHT_MAX));
-        }
-        if block.weight() as usize > self.max_entry { Err(Rejection::OverWeight) } else { Ok(()) }
     }
 }

@@ -1,7 +1,6 @@
 //! What can go wrong, and what an operation did.
 #![forbid(unsafe_code)]
 
-use crate::raw::TableError;
 use crate::session::Session;
 use std::fmt;
 
@@ -37,15 +36,6 @@ impl fmt::Display for BuildError {
 }
 
 impl std::error::Error for BuildError {}
-
-impl From<TableError> for BuildError {
-    fn from(error: TableError) -> Self {
-        match error {
-            TableError::TooLarge => Self::CapacityTooLarge,
-            TableError::OutOfMemory => Self::OutOfMemory,
-        }
-    }
-}
 
 /// What [`SessionCache::add`](crate::SessionCache::add) did with a session that it accepted.
 pub enum Added<T> {

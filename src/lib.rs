@@ -5,7 +5,6 @@
 #[cfg(all(sessile_loom, not(crossbeam_loom)))]
 compile_error!("the models need `--cfg crossbeam_loom` beside `--cfg sessile_loom`");
 
-mod budget;
 mod builder;
 mod cache;
 mod clock;
@@ -15,7 +14,6 @@ mod memory;
 mod panics;
 mod policy;
 mod raw;
-mod recency;
 mod reclaim;
 mod revocations;
 mod session;

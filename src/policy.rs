@@ -75,7 +75,7 @@ pub(crate) fn rank_of_age(age: usize, is_touched: bool) -> Rank {
 }
 
 /// The search for the one that goes, over candidates seen one after another.
-pub(crate) struct Hunt<I> {
+pub(crate) struct VictimSearch<I> {
     first: Ranked<I>,
     /// The first of the unused, which are looked for only to protect the used.
     first_untouched: Ranked<I>,
@@ -102,7 +102,7 @@ impl<I: Copy> Ranked<I> {
     }
 }
 
-impl<I: Copy> Hunt<I> {
+impl<I: Copy> VictimSearch<I> {
     /// With `protects_touched`, one that was used goes only if it is expired or few unused are
     /// left.
     #[inline]
@@ -158,14 +158,14 @@ mod tests {
     }
 
     fn victim(policy: Policy, set: &[Candidate], now: u64, protect: bool) -> Option<usize> {
-        let mut hunt = Hunt::new(protect);
-        hunt.enter_bucket();
-        hunt.enter_bucket();
+        let mut search = VictimSearch::new(protect);
+        search.enter_bucket();
+        search.enter_bucket();
         for (n, one) in set.iter().enumerate() {
             let rank = rank_of_age(one.age, one.is_touched) | policy.rank_of_date(one.expires, now);
-            hunt.see(n, rank, one.is_touched);
+            search.see(n, rank, one.is_touched);
         }
-        hunt.victim()
+        search.victim()
     }
 
     fn one(age: usize, is_touched: bool, expires: u64) -> Candidate {

@@ -10,7 +10,7 @@
 use loom::cell::UnsafeCell;
 use loom_tests::{BUDGET, Model, PUBLISHED, REGISTRY, TALLY, thread};
 use sessile::internals::{
-    BareBudget, BareBytes, BareClaimants, BareLimbo, BareMover, BareRegistry,
+    BareBudget, BareBytes, BareClaimants, BareLimbo, BareRegistry, BareResizeLock,
 };
 use std::sync::Arc;
 
@@ -280,7 +280,7 @@ fn weight_to_garbage() {
 #[test]
 fn mover_hands_over() {
     Model::new("mover_hands_over").check(|| {
-        let mover = Arc::new(BareMover::new());
+        let mover = Arc::new(BareResizeLock::new());
         let other = {
             let mover = Arc::clone(&mover);
             thread::spawn(move || mover.resize())

@@ -1,11 +1,10 @@
 //! The size of a table that follows the number of its sessions: without a bound, and where weights
 //! are one.
 
-use super::departure::Departures;
-use super::resize::Progress;
-use super::{Guard, SessionCache};
+use super::SessionCache;
+use super::operation::Operation;
 use crate::error::Rejection;
-use crate::raw::{SLOTS, Table};
+use crate::raw::{Progress, SLOTS, Table};
 use crate::session::Block;
 use crate::sync::MODELLED;
 
@@ -65,24 +64,15 @@ fn next_size(buckets: usize, most: usize) -> usize {
 }
 
 impl<T: Send + Sync + 'static> SessionCache<T> {
-    pub(super) fn is_unbounded(&self) -> bool {
-        self.sessions.is_unlimited()
-    }
-
-    /// Whether the weights of the sessions are bounded together.
-    pub(super) fn is_weight_bound(&self) -> bool {
-        self.weighing.as_ref().is_some_and(|weighing| weighing.budget.is_limited())
-    }
-
     /// Whether the table follows the number of its sessions.
     #[inline]
     pub(super) fn follows_sessions(&self) -> bool {
-        self.is_weight_bound() || self.is_unbounded()
+        self.budget.is_weight_bound() || self.budget.is_unbounded()
     }
 
     /// The most buckets that the table may have.
     fn most_buckets(&self) -> usize {
-        match self.sessions.limit() {
+        match self.budget.permits.limit() {
             usize::MAX => usize::MAX,
             limit => buckets_for(limit),
         }
@@ -97,56 +87,86 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
 
     /// The buckets of a table that follows its sessions, of which it may have so many.
     pub(super) fn following_buckets(&self, most: usize) -> usize {
-        self.mover.buckets().max(buckets_for(self.sessions.out())).min(most)
+        let wanted = self.table.resize().wanted();
+        wanted.max(buckets_for(self.budget.permits.out())).min(most)
     }
 
-    pub(super) fn is_fuller_than(&self, table: &Table<Block<T>>, percent: usize) -> bool {
-        self.sessions.out().saturating_mul(100) > table.slots() * percent
+    fn is_fuller_than(&self, table: &Table<Block<T>>, percent: usize) -> bool {
+        self.budget.permits.out().saturating_mul(100) > table.slots() * percent
     }
 
+    /// Where a session goes on to from a table whose set is full: while the mover slept, others
+    /// have filled it. `None` where sessions are evicted and there is no such table yet, and where
+    /// the table is mostly empty: then a crowd of one id shares the set, as in every table.
+    pub(super) fn onward<'g>(&self, table: &'g Table<Block<T>>) -> Option<&'g Table<Block<T>>> {
+        let may_grow = self.is_fuller_than(table, GROW_NEVER_BELOW_PERCENT);
+        if !self.budget.is_unbounded() || !may_grow {
+            return table.next();
+        }
+        let larger = table.len().saturating_mul(2);
+        self.table.resize().raise_wanted(larger);
+        table.succeeded_by(larger)
+    }
+
+    /// Whether weights leave the table so empty that victims are hard to find. Without them nothing
+    /// is evicted from a table that follows its sessions.
+    fn is_too_empty(&self, table: &Table<Block<T>>) -> bool {
+        self.budget.is_weight_bound()
+            && !table.is_one_set()
+            && !self.is_fuller_than(table, SHRINK_BELOW_PERCENT)
+    }
+
+    /// Wants a table of two slots a session.
+    fn want_fewer_buckets(&self) {
+        let stored = self.budget.permits.out();
+        let fitting = (2 * stored).div_ceil(SLOTS).max(Table::<Block<T>>::BUCKETS_MIN);
+        self.table.resize().set_wanted(fitting);
+        self.table.resize().request();
+    }
+
+    /// Shrinks the table to the end if a sweep has left it too empty.
+    pub(super) fn fit_table_after_sweep(&self) {
+        if self.budget.is_weight_bound() {
+            let operation = Operation::begin(self);
+            if self.is_too_empty(operation.tables().newest()) {
+                self.want_fewer_buckets();
+                operation.migrate_all(None).finish((), |()| None);
+            }
+        }
+        self.let_ticks_follow();
+    }
+}
+
+impl<T: Send + Sync + 'static> Operation<'_, T> {
     /// Lets a table that follows its sessions do so, and moves a few buckets while a migration is
     /// under way.
     #[inline]
-    pub(super) fn fit_table(
-        &self,
-        pin: &Guard<'_, T>,
-        table: &Table<Block<T>>,
-        departures: &mut Departures<T>,
-    ) {
-        if self.mover.is_wanted() {
-            self.help_migration(pin, table, departures);
-        } else if self.follows_sessions() {
-            self.follow_sessions(pin, table, departures);
+    pub(super) fn fit_table(&self, table: &Table<Block<T>>) {
+        if self.cache().table.resize().is_requested() {
+            self.help_migration(table);
+        } else if self.cache().follows_sessions() {
+            self.follow_sessions(table);
         }
     }
 
     #[inline(never)]
-    fn follow_sessions(
-        &self,
-        pin: &Guard<'_, T>,
-        table: &Table<Block<T>>,
-        departures: &mut Departures<T>,
-    ) {
-        if self.is_fuller_than(table, GROW_ABOVE_PERCENT) {
-            let _ = self.grow(pin, table, departures);
-        } else if self.is_too_empty(table) {
-            self.shrink(pin, departures);
+    fn follow_sessions(&self, table: &Table<Block<T>>) {
+        if self.cache().is_fuller_than(table, GROW_ABOVE_PERCENT) {
+            let _ = self.grow(table);
+        } else if self.cache().is_too_empty(table) {
+            self.cache().want_fewer_buckets();
+            self.migrate(BUCKETS_PER_ADD, &mut None);
         }
     }
 
     /// Moves a few buckets. In a cache without a bound, where the mover may find its way blocked by
     /// what others add, an add waits a bounded time for its turn once the new table is half full.
     #[cold]
-    fn help_migration(
-        &self,
-        pin: &Guard<'_, T>,
-        table: &Table<Block<T>>,
-        departures: &mut Departures<T>,
-    ) {
+    fn help_migration(&self, table: &Table<Block<T>>) {
         for _ in 0..PATIENCE {
-            let progress = self.migrate(pin, BUCKETS_PER_ADD, &mut None, departures);
-            if progress != Progress::Busy || !self.is_unbounded() || !self.is_fuller_than(table, 50)
-            {
+            let must_help =
+                self.cache().budget.is_unbounded() && self.cache().is_fuller_than(table, 50);
+            if self.migrate(BUCKETS_PER_ADD, &mut None) != Progress::Busy || !must_help {
                 return;
             }
             crate::sync::yield_now();
@@ -154,30 +174,26 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
     }
 
     /// Wants a larger table than `table`, and begins the migration to it; if another thread has the
-    /// right to move and does not use it, the larger one is there all the same. False when there
+    /// resize lock and does not use it, the larger one is there all the same. False when there
     /// shall be none.
     ///
     /// A table that is mostly empty does not grow, however full one of its sets is: more than
     /// fourteen sessions with one id (in as many contexts) share a set in every table.
     #[cold]
-    pub(super) fn grow(
-        &self,
-        pin: &Guard<'_, T>,
-        table: &Table<Block<T>>,
-        departures: &mut Departures<T>,
-    ) -> Result<bool, Rejection> {
+    pub(super) fn grow(&self, table: &Table<Block<T>>) -> Result<bool, Rejection> {
+        let cache = self.cache();
         if table.next().is_some() {
             return Ok(true);
         }
-        let larger = next_size(table.len(), self.most_buckets());
-        if larger <= table.len() || !self.is_fuller_than(table, GROW_NEVER_BELOW_PERCENT) {
+        let larger = next_size(table.len(), cache.most_buckets());
+        if larger <= table.len() || !cache.is_fuller_than(table, GROW_NEVER_BELOW_PERCENT) {
             return Ok(false);
         }
-        self.mover.want_buckets(larger);
-        self.mover.want();
+        cache.table.resize().raise_wanted(larger);
+        cache.table.resize().request();
         for turn in 1.. {
-            match self.migrate(pin, BUCKETS_PER_SLICE, &mut None, departures) {
-                Progress::Stuck => return Err(Rejection::Allocation),
+            match self.migrate(BUCKETS_PER_SLICE, &mut None) {
+                Progress::OutOfMemory => return Err(Rejection::Allocation),
                 Progress::Held => return Err(Rejection::Garbage),
                 Progress::Busy if table.next().is_none() && turn < TURNS_MAX => {
                     crate::sync::yield_now()
@@ -186,66 +202,8 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
             }
         }
         // The mover sleeps, or has older tables to empty first.
-        self.successor(table, larger).ok_or(Rejection::Allocation)?;
+        table.succeeded_by(larger).ok_or(Rejection::Allocation)?;
         Ok(true)
-    }
-
-    /// The table after `table`: one with so many buckets unless there is one.
-    fn successor<'t>(
-        &self,
-        table: &'t Table<Block<T>>,
-        buckets: usize,
-    ) -> Option<&'t Table<Block<T>>> {
-        if table.next().is_none() {
-            table.succeed(Table::new(buckets).ok()?);
-        }
-        table.next()
-    }
-
-    /// Where a session goes on to from a table whose set is full: while the mover slept, others
-    /// have filled it. `None` where sessions are evicted and there is no such table yet, and where
-    /// the table is mostly empty: then a crowd of one id shares the set, as in every table.
-    pub(super) fn onward<'t>(&self, table: &'t Table<Block<T>>) -> Option<&'t Table<Block<T>>> {
-        if !self.is_unbounded() || !self.is_fuller_than(table, GROW_NEVER_BELOW_PERCENT) {
-            return table.next();
-        }
-        let larger = table.len().saturating_mul(2);
-        self.mover.want_buckets(larger);
-        self.successor(table, larger)
-    }
-
-    /// Whether weights leave the table so empty that victims are hard to find. Without them nothing
-    /// is evicted from a table that follows its sessions.
-    fn is_too_empty(&self, table: &Table<Block<T>>) -> bool {
-        self.is_weight_bound()
-            && !table.is_one_set()
-            && !self.is_fuller_than(table, SHRINK_BELOW_PERCENT)
-    }
-
-    /// Wants a table of two slots a session, and begins the migration to it.
-    #[cold]
-    fn shrink(&self, pin: &Guard<'_, T>, departures: &mut Departures<T>) {
-        self.want_fewer_buckets();
-        self.migrate(pin, BUCKETS_PER_ADD, &mut None, departures);
-    }
-
-    fn want_fewer_buckets(&self) {
-        let fitting = (2 * self.sessions.out()).div_ceil(SLOTS).max(Table::<Block<T>>::BUCKETS_MIN);
-        self.mover.want_fewer_buckets(fitting);
-        self.mover.want();
-    }
-
-    /// Shrinks the table to the end if a sweep has left it too empty.
-    pub(super) fn fit_table_after_sweep(&self) {
-        let is_too_empty =
-            self.is_weight_bound() && self.is_too_empty(self.chain(&self.domain.pin()).newest());
-        if is_too_empty {
-            self.want_fewer_buckets();
-            let mut departures = Departures::none();
-            self.migrate_all(None, &mut departures);
-            self.announce(departures);
-        }
-        self.let_ticks_follow();
     }
 }
 
@@ -266,7 +224,7 @@ mod tests {
     fn a_table_follows_the_number_that_weights_allow() {
         let builder = SessionCache::builder().capacity(1_000_000).max_weight(4 << 20);
         let cache = builder.weigher(|one: &Session<u64>| **one as usize).build().unwrap();
-        let slots = || cache.chain(&cache.domain.pin()).newest().slots();
+        let slots = || Operation::begin(&cache).tables().newest().slots();
         let add = |n, weight| {
             assert!(cache.add(Session::new(id(n), weight)).is_ok_and(|added| added.changed()))
         };
@@ -289,19 +247,19 @@ mod tests {
     fn an_unbounded_cache_grows_beside_a_sleeping_mover() {
         let cache = SessionCache::new(Capacity::Unbounded).unwrap();
         let add = |n| assert!(cache.add(Session::new(id(n), n)).is_ok_and(|added| added.changed()));
-        let tables = || cache.chain(&cache.domain.pin()).tables().count();
+        let tables = || Operation::begin(&cache).tables().iter().count();
         let mut count = 0;
         while tables() == 1 {
             add(count);
             count += 1;
         }
-        assert!(cache.mover.try_begin());
+        assert!(cache.table.resize().try_lock());
         let asleep = 20 * count;
         (count..asleep).for_each(add);
         assert!(tables() > 2);
         assert!((0..asleep).all(|n| cache.get(&id(n)).is_some_and(|one| *one == n)));
         assert_eq!(cache.snapshot().len() as u64, asleep);
-        cache.mover.end();
+        cache.table.resize().unlock();
         (asleep..2 * asleep).for_each(add);
         assert_eq!(tables(), 1, "all are emptied but the last");
         assert!((0..2 * asleep).all(|n| cache.get(&id(n)).is_some_and(|one| *one == n)));

@@ -1,36 +1,37 @@
 //! `get`, `read`, `take`.
 
-use super::departure::{Departures, Permit};
-use super::{At, Found, Guard, Key, PerThread, Reading, SessionCache};
+use super::budget::Permit;
+use super::operation::{Found, Operation};
+use super::{Key, PerThread, SessionCache};
 use crate::error::RemovalCause;
-use crate::raw::{Glance, Probe, Stamp, Word};
+use crate::raw::{FirstMatch, Occupied, Probe, Stamp};
 use crate::session::{Block, Context, Protocol, Session, SessionId};
 use crate::stats::Counter;
 
 /// What a lookup makes of a stored session.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Standing {
+pub(super) enum Validity {
     Usable,
     Expired,
     /// Marked non-resumable, or of a revoked context.
     NotResumable,
     /// Dated in the future: kept, not used.
-    Early,
+    NotYetValid,
 }
 
-/// How one look at the table ended.
-enum Looked<R> {
+/// How one search of the table ended.
+enum Outcome<R> {
     Hit(R),
-    Missed,
-    /// Found, but dated after the reading of the clock that the look was made with.
+    Miss,
+    /// Found, but dated after the reading of the clock that the search was made with.
     TooEarly,
 }
 
-impl<R> Looked<R> {
+impl<R> Outcome<R> {
     fn hit(self) -> Option<R> {
         match self {
             Self::Hit(hit) => Some(hit),
-            Self::Missed | Self::TooEarly => None,
+            Self::Miss | Self::TooEarly => None,
         }
     }
 }
@@ -105,14 +106,14 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
 
     #[inline]
     pub(super) fn get_key(&self, key: Key<'_>) -> Option<Session<T>> {
-        self.look(key, |_, session| session.clone()).or_else(|| self.ask_tier(key, Some))
+        self.lookup(key, |_, session| session.clone()).or_else(|| self.ask_tier(key, Some))
     }
 
     #[inline]
     pub(super) fn read_key<R>(&self, key: Key<'_>, f: impl FnOnce(&Session<T>) -> R) -> Option<R> {
         let mut f = Some(f);
-        let hit = self.look(key, |state, session| {
-            let _running = state.closures.begin();
+        let hit = self.lookup(key, |thread, session| {
+            let _running = thread.closures.begin();
             f.take().map(|f| f(session))
         });
         match f {
@@ -124,46 +125,40 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
     /// Finds a usable session and lends it to `lend` under the guard. Everything that does not end
     /// in a hit is counted, and removed where it must be, before this returns.
     #[inline(always)]
-    fn look<R>(&self, key: Key<'_>, lend: impl FnOnce(&PerThread, &Session<T>) -> R) -> Option<R> {
+    fn lookup<R>(
+        &self,
+        key: Key<'_>,
+        lend: impl FnOnce(&PerThread, &Session<T>) -> R,
+    ) -> Option<R> {
         let probe = self.probe(key);
         let now = self.time.now();
         let reader = if self.settings.has_simple_lookups() { self.domain.reader() } else { None };
         let Some(reader) = reader else {
-            return self.look_closely(key.id, key.context, key.protocol, probe.hash(), now, lend);
+            return self.lookup_slow(key.id, key.context, key.protocol, probe.hash(), now, lend);
         };
-        match self.chain(&reader).glance(&probe) {
-            Glance::Candidate(spot, block) if self.is_hit(&reader, spot, key, now) => {
-                // SAFETY: the block is alive under the guard; what `lend` makes of it has a count
-                // of its own.
-                return Some(lend(reader.state(), &*unsafe { Session::lend(block) }));
+        match self.tables(&reader).first_match(&probe) {
+            FirstMatch::Candidate(member)
+                if member.block().is_hit(key.id, key.context, *key.protocol, now) =>
+            {
+                self.count(&reader, Counter::Hits);
+                self.use_member(&member, now);
+                return Some(lend(reader.state(), &member.session()));
             }
-            Glance::Absent => {
+            FirstMatch::None => {
                 self.count(&reader, Counter::Misses);
                 return None;
             }
             _ => {}
         }
         drop(reader);
-        self.look_closely(key.id, key.context, key.protocol, probe.hash(), now, lend)
+        self.lookup_slow(key.id, key.context, key.protocol, probe.hash(), now, lend)
     }
 
-    /// Whether this member is what is looked for, and nothing is the matter with it. Then it is
-    /// counted and made younger.
-    #[inline(always)]
-    fn is_hit(&self, reader: &Reading<'_, T>, spot: At<'_, T>, key: Key<'_>, now: u64) -> bool {
-        let Some(block) = self.block(reader, &spot) else { return false };
-        let is_hit = block.is_hit(key.id, key.context, *key.protocol, now);
-        if is_hit {
-            self.count(reader, Counter::Hits);
-            self.use_session(block, spot, now);
-        }
-        is_hit
-    }
-
-    /// A lookup that a glance could not end. Takes the key in parts, which stay in registers.
+    /// A lookup that the first match could not end. Takes the key in parts, which stay in
+    /// registers.
     #[cold]
     #[inline(never)]
-    fn look_closely<R>(
+    fn lookup_slow<R>(
         &self,
         id: &SessionId,
         context: &Context,
@@ -172,12 +167,12 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
         now: u64,
         lend: impl FnOnce(&PerThread, &Session<T>) -> R,
     ) -> Option<R> {
-        self.look_for(Key { id, context, protocol }, &self.root.probe(hash), now, &|_| true, lend)
+        self.lookup_if(Key { id, context, protocol }, &self.table.probe(hash), now, &|_| true, lend)
     }
 
     /// A lookup of what satisfies `accept`, by the settings.
     #[inline]
-    pub(super) fn look_for<R>(
+    pub(super) fn lookup_if<R>(
         &self,
         key: Key<'_>,
         probe: &Probe,
@@ -191,144 +186,78 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
         }
         let mut lend = Some(lend);
         self.in_time(now, |now, may_retry| {
-            self.look_at(key, probe, now, may_retry, accept, &mut lend)
+            let operation = Operation::begin(self);
+            let outcome = operation.lookup(key, probe, now, may_retry, accept, &mut lend);
+            operation.finish(outcome, |_| None)
         })
     }
 
-    /// Looks by the clock. What is too early was stored since the clock was read, perhaps: by a
-    /// newer reading it may be of the present. Ends when the clock stands still between two looks.
+    /// Searches by the clock. What is too early was stored since the clock was read, perhaps: by a
+    /// newer reading it may be of the present. Ends when the clock stands still between two
+    /// searches.
     #[inline]
-    fn in_time<R>(&self, mut now: u64, mut look: impl FnMut(u64, bool) -> Looked<R>) -> Option<R> {
+    fn in_time<R>(
+        &self,
+        mut now: u64,
+        mut search: impl FnMut(u64, bool) -> Outcome<R>,
+    ) -> Option<R> {
         let mut may_retry = true;
         loop {
-            match look(now, may_retry) {
-                Looked::TooEarly => {
+            match search(now, may_retry) {
+                Outcome::TooEarly => {
                     let before = std::mem::replace(&mut now, self.time.now());
                     may_retry = now != before;
                 }
-                looked => return looked.hit(),
+                outcome => return outcome.hit(),
             }
         }
     }
 
-    fn look_at<R>(
-        &self,
-        key: Key<'_>,
-        probe: &Probe,
-        now: u64,
-        may_retry: bool,
-        accept: &impl Fn(&Session<T>) -> bool,
-        lend: &mut Option<impl FnOnce(&PerThread, &Session<T>) -> R>,
-    ) -> Looked<R> {
-        let pin = self.domain.pin();
-        let found = self.find(&pin, key, probe);
-        if let Some((spot, block)) =
-            found.spot.and_then(|spot| Some((spot, self.block(&pin, &spot)?)))
-        {
-            match self.standing(block, now) {
-                Standing::Usable if self.is_accepted(&pin, &spot, accept) => {
-                    self.count(&pin, Counter::Hits);
-                    self.use_session(block, spot, now);
-                    // SAFETY: the block is alive under the guard, as in `look`.
-                    let lent = spot.block().map(|block| unsafe { Session::lend(block) });
-                    let hit = lent.and_then(|session| Some(lend.take()?(pin.state(), &session)));
-                    return hit.map_or(Looked::Missed, Looked::Hit);
-                }
-                Standing::Early if may_retry => return Looked::TooEarly,
-                _ => {}
-            }
-        }
-        let departures = self.look_failed(&pin, found, now);
-        drop(pin);
-        self.announce(departures);
-        Looked::Missed
-    }
-
-    /// Whether the caller of a lookup wants the session at a spot.
     #[inline]
-    fn is_accepted<'p>(
-        &self,
-        _pin: &'p Guard<'_, T>,
-        spot: &At<'p, T>,
-        accept: &impl Fn(&Session<T>) -> bool,
-    ) -> bool {
-        // SAFETY: the block is alive under the guard, as in `find`.
-        spot.block().is_some_and(|block| accept(&*unsafe { Session::lend(block) }))
+    pub(super) fn validity(&self, block: &Block<T>, now: u64) -> Validity {
+        self.validity_if(false, block, now)
     }
 
-    #[inline]
-    pub(super) fn standing(&self, block: &Block<T>, now: u64) -> Standing {
-        self.standing_if(false, block, now)
-    }
-
-    /// [`standing`](Self::standing), where it is known whether lookups are simple: then nothing is
+    /// [`validity`](Self::validity), where it is known whether lookups are simple: then nothing is
     /// revoked.
     #[inline]
-    fn standing_if(&self, is_simple: bool, block: &Block<T>, now: u64) -> Standing {
+    fn validity_if(&self, is_simple: bool, block: &Block<T>, now: u64) -> Validity {
         if block.is_expired(now) {
-            Standing::Expired
+            Validity::Expired
         } else if !block.is_resumable() || (!is_simple && self.is_revoked_block(block)) {
-            Standing::NotResumable
+            Validity::NotResumable
         } else if block.is_future(now) {
-            Standing::Early
+            Validity::NotYetValid
         } else {
-            Standing::Usable
+            Validity::Usable
         }
     }
 
     /// Makes the session younger, as far as mode and policy want it.
     #[inline]
-    fn use_session(&self, block: &Block<T>, spot: At<'_, T>, now: u64) {
+    fn use_member(&self, member: &Occupied<'_, Block<T>>, now: u64) {
         if self.settings.updates_time() {
-            block.renew(now);
+            member.block().renew(now);
         }
-        if !self.policy.ages_by_use() {
+        if !self.eviction.policy().ages_by_use() {
             return;
         }
-        if !spot.word.is_touched() || spot.word.stamp() != self.recency.stamp() {
-            self.touch(spot);
+        if !member.is_touched() || member.stamp() != self.eviction.clock.stamp() {
+            self.touch(*member);
         }
     }
 
     /// Stamps a member with the present tick.
     #[cold]
     #[inline(never)]
-    fn touch(&self, spot: At<'_, T>) {
-        let is_one_set = spot.table.is_one_set();
-        let tick = if is_one_set { self.recency.advance() } else { self.recency.tick() };
-        // LINEARIZE: nothing: the exchange fails only if the session left or somebody else touched
-        // it.
-        spot.exchange(spot.word.touched(Stamp::of_tick(tick)));
-        if is_one_set {
-            self.renumber_if_due(spot.table, tick);
+    fn touch(&self, member: Occupied<'_, Block<T>>) {
+        let table = member.table();
+        let clock = &self.eviction.clock;
+        let tick = if table.is_one_set() { clock.advance() } else { clock.tick() };
+        member.touch(Stamp::of_tick(tick));
+        if table.is_one_set() {
+            self.eviction.renumber_if_due(table, tick);
         }
-    }
-
-    /// Counts a lookup that ends without a session, and removes what it met.
-    #[cold]
-    fn look_failed(&self, pin: &Guard<'_, T>, found: Found<'_, T>, now: u64) -> Departures<T> {
-        let mut departures = Departures::none();
-        let standing = found.spot.and_then(|spot| {
-            let standing = self.standing(self.block(pin, &spot)?, now);
-            let cause = match standing {
-                Standing::Expired => RemovalCause::Expired,
-                Standing::NotResumable => RemovalCause::Removed,
-                Standing::Early | Standing::Usable => return Some(standing),
-            };
-            // LINEARIZE: a spontaneous removal, if the exchange succeeds; else somebody else
-            // removed it.
-            if spot.exchange(Word::EMPTY) {
-                self.depart(pin, &spot, cause, Permit::GivenBack, &mut departures);
-            }
-            Some(standing)
-        });
-        let counter = match standing {
-            Some(Standing::Expired) => Counter::Timeouts,
-            None if found.elsewhere => Counter::ContextMisses,
-            _ => Counter::Misses,
-        };
-        self.count(pin, counter);
-        departures
     }
 
     pub(super) fn take_key(&self, key: Key<'_>) -> Option<Session<T>> {
@@ -348,12 +277,70 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
             return None;
         }
         let probe = self.probe(key);
-        let take = |now, may_retry| self.take_at(is_simple, key, &probe, now, may_retry, accept);
-        self.in_time(self.time.now(), take)
+        self.in_time(self.time.now(), |now, may_retry| {
+            let operation = Operation::begin(self);
+            let taken = operation.take(is_simple, key, &probe, now, may_retry, accept);
+            operation.finish(taken, Outcome::hit)
+        })
+    }
+}
+
+impl<T: Send + Sync + 'static> Operation<'_, T> {
+    fn lookup<R>(
+        &self,
+        key: Key<'_>,
+        probe: &Probe,
+        now: u64,
+        may_retry: bool,
+        accept: &impl Fn(&Session<T>) -> bool,
+        lend: &mut Option<impl FnOnce(&PerThread, &Session<T>) -> R>,
+    ) -> Outcome<R> {
+        let found = self.find(key, probe);
+        if let Some(member) = found.member {
+            match self.cache().validity(member.block(), now) {
+                Validity::Usable if accept(&member.session()) => {
+                    self.count(Counter::Hits);
+                    self.cache().use_member(&member, now);
+                    let lend = lend.take();
+                    return match lend.map(|lend| lend(self.thread(), &member.session())) {
+                        Some(hit) => Outcome::Hit(hit),
+                        None => Outcome::Miss,
+                    };
+                }
+                Validity::NotYetValid if may_retry => return Outcome::TooEarly,
+                _ => {}
+            }
+        }
+        self.miss(found, now);
+        Outcome::Miss
+    }
+
+    /// Counts a lookup that ends without a session, and removes what it met.
+    #[cold]
+    fn miss(&self, found: Found<'_, T>, now: u64) {
+        let validity = found.member.map(|member| {
+            let validity = self.cache().validity(member.block(), now);
+            let cause = match validity {
+                Validity::Expired => RemovalCause::Expired,
+                Validity::NotResumable => RemovalCause::Removed,
+                Validity::NotYetValid | Validity::Usable => return validity,
+            };
+            // LINEARIZE: a spontaneous removal, if the exchange succeeds; else somebody else
+            // removed it.
+            if let Some(unlinked) = member.remove() {
+                self.retire(unlinked, cause, Permit::GivenBack);
+            }
+            validity
+        });
+        self.count(match validity {
+            Some(Validity::Expired) => Counter::Timeouts,
+            None if found.elsewhere => Counter::ContextMisses,
+            _ => Counter::Misses,
+        });
     }
 
     #[inline]
-    fn take_at(
+    fn take(
         &self,
         is_simple: bool,
         key: Key<'_>,
@@ -361,37 +348,30 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
         now: u64,
         may_retry: bool,
         accept: &impl Fn(&Session<T>) -> bool,
-    ) -> Looked<Session<T>> {
-        let mut departures = Departures::none();
-        let pin = self.domain.pin();
-        let taken = loop {
-            let found = self.find(&pin, key, probe);
-            let standing = found.spot.and_then(|spot| {
-                Some((spot, self.standing_if(is_simple, self.block(&pin, &spot)?, now)))
-            });
-            let spot = match standing {
-                Some((spot, Standing::Usable)) if self.is_accepted(&pin, &spot, accept) => spot,
-                Some((_, Standing::Early)) if may_retry => return Looked::TooEarly,
+    ) -> Outcome<Session<T>> {
+        loop {
+            let found = self.find(key, probe);
+            let validity = found
+                .member
+                .map(|member| (member, self.cache().validity_if(is_simple, member.block(), now)));
+            let member = match validity {
+                Some((member, Validity::Usable)) if accept(&member.session()) => member,
+                Some((_, Validity::NotYetValid)) if may_retry => return Outcome::TooEarly,
                 _ => {
-                    departures = self.look_failed(&pin, found, now);
-                    break None;
+                    self.miss(found, now);
+                    return Outcome::Miss;
                 }
             };
             // LINEARIZE: the take, for the one whose exchange succeeds. A failure is somebody
             // else's progress.
-            if spot.exchange(Word::EMPTY) {
-                self.count(&pin, Counter::Hits);
-                // SAFETY: the block is alive under the guard; the clone is the caller's own count,
-                // the stay's is retired by `depart`.
-                let session =
-                    spot.block().map(|block| Session::clone(&*unsafe { Session::lend(block) }));
-                self.depart(&pin, &spot, RemovalCause::Taken, Permit::GivenBack, &mut departures);
-                break session;
+            if let Some(unlinked) = member.remove() {
+                self.count(Counter::Hits);
+                // The clone is the caller's own count, the table's is retired.
+                let session = unlinked.session().clone();
+                self.retire(unlinked, RemovalCause::Taken, Permit::GivenBack);
+                return Outcome::Hit(session);
             }
             crate::sync::relax();
-        };
-        drop(pin);
-        let taken = self.announce_with(departures, taken, |taken| taken);
-        taken.map_or(Looked::Missed, Looked::Hit)
+        }
     }
 }

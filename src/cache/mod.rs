@@ -1,53 +1,55 @@
 //! `SessionCache`: OpenSSL's semantics on top of the table.
 //!
-//! One file per kind of operation: `lookup`, `add`, `room` (permits and slots), `victim`, `remove`,
-//! `sweep`, `resize` (and `growth`, to what size; `mover`, who may do it), `snapshot`, `tier`,
-//! `view`. What they share is here and in `departure`, which is what follows the end of a stay.
+//! The cache is composed of rooms, each the owner of its state: the table (`raw`), `budget` (what
+//! may be held), `eviction` (who goes), the settings, the clock, the domain of reclamation. An
+//! [`Operation`](operation::Operation) passes through them under one guard; there is one file for
+//! each kind.
 #![allow(clippy::type_complexity, reason = "the two type parameters of a domain")]
 
 mod add;
+mod budget;
 mod closures;
-mod departure;
+mod eviction;
+mod flush;
 mod growth;
+mod insert;
 mod lookup;
-mod mover;
+mod notify;
+mod operation;
 mod remove;
+mod reserve;
 mod resize;
-mod room;
 mod snapshot;
-mod sweep;
 #[cfg(test)]
 mod tests;
 mod tier;
-mod victim;
 mod view;
 
-pub(crate) use self::mover::Mover;
+#[cfg(any(sessile_loom, sessile_shuttle))]
+pub(crate) use self::budget::Bytes;
+pub(crate) use self::budget::{Permits, Spare, Weigher, Weighing};
 pub use self::tier::Source;
 pub use self::view::View;
 
-use crate::budget::{Permits, Spare};
-use crate::builder::{Capacity, SessionCacheBuilder, Weighing};
 use crate::clock::Time;
 use crate::error::BuildError;
 use crate::hash::KeyedHash;
 use crate::policy::Policy;
-use crate::raw::{Chain, Claimants, Probe, Root, Spot, Table, Tag, Word};
-use crate::recency::{Recency, Turnover};
+use crate::raw::{Probe, RawTable, Table, TableError, Tables};
 use crate::reclaim::{Domain, Pin, Reader, Reclaim, State};
 use crate::session::{Block, Context, Generation, KeyMatch, Protocol, Session, SessionId};
-use crate::settings::{Hooks, Mode, Operation, Query, Settings};
+use crate::settings::{Hooks, Mode, Operation as Asked, Query, Settings};
 use crate::stats::{self, Counter, Counters, Garbage, Handshake, Stats};
 use crate::sync::Tally;
 use crate::timestamp::{Timestamp, timeout_seconds};
+use budget::Budget;
 use closures::Closures;
 use crossbeam_utils::CachePadded;
+use eviction::{Eviction, SampleCursor, SweepEffort, TickCounter};
 use std::fmt;
 use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::ptr::NonNull;
 use std::time::Duration;
-use sweep::{Hope, Sweeper};
-use victim::Hand;
 
 /// A concurrent TLS session cache with the semantics of `SSL_CTX_add_session(3)`.
 ///
@@ -60,20 +62,28 @@ use victim::Hand;
 /// take an id look in [`Context::NONE`] under [`Protocol::UNSPECIFIED`]; [`view`](Self::view) looks
 /// elsewhere. Methods that take a session use the session's own key.
 pub struct SessionCache<T: Send + Sync + 'static> {
-    root: Root<Block<T>>,
+    table: RawTable<Block<T>>,
     domain: Domain<Block<T>, CachePadded<PerThread>>,
     hash: KeyedHash,
     time: Time,
     settings: Settings<T>,
-    sessions: Permits,
-    weighing: Option<Weighing<T>>,
-    recency: Recency,
-    policy: Policy,
-    protect_reused: bool,
-    garbage_limit: u64,
-    claimants: Claimants,
-    sweeper: Sweeper,
-    mover: Mover,
+    budget: Budget<T>,
+    eviction: Eviction,
+}
+
+/// What a cache is built from.
+pub(crate) struct Config<T> {
+    /// In sessions; `usize::MAX` for no bound.
+    pub(crate) capacity: usize,
+    pub(crate) weighing: Option<Weighing<T>>,
+    pub(crate) timeout: Duration,
+    pub(crate) policy: Policy,
+    pub(crate) protect_reused: bool,
+    pub(crate) time: Time,
+    pub(crate) mode: Mode,
+    /// In bytes.
+    pub(crate) garbage_limit: u64,
+    pub(crate) hooks: Hooks<T>,
 }
 
 /// What the cache keeps for each thread that uses it.
@@ -81,13 +91,12 @@ pub struct SessionCache<T: Send + Sync + 'static> {
 struct PerThread {
     counters: Counters,
     spare: Spare,
-    /// For the tick.
-    turnover: Turnover,
+    tick_counter: TickCounter,
     /// Sessions placed, for the idle sweep; permits not found, for the search for spares.
     placements: Tally,
     starved: Tally,
-    hand: Hand,
-    hope: Hope,
+    sample_cursor: SampleCursor,
+    sweep_effort: SweepEffort,
     closures: Closures,
 }
 
@@ -99,8 +108,16 @@ impl State for CachePadded<PerThread> {
 
 type Guard<'c, T> = Pin<'c, Block<T>, CachePadded<PerThread>>;
 /// What a lookup needs of a guard.
-type Reading<'c, T> = Reader<'c, Block<T>, CachePadded<PerThread>>;
-type At<'p, T> = Spot<'p, Block<T>>;
+type ReadGuard<'c, T> = Reader<'c, Block<T>, CachePadded<PerThread>>;
+
+impl From<TableError> for BuildError {
+    fn from(error: TableError) -> Self {
+        match error {
+            TableError::TooLarge => Self::CapacityTooLarge,
+            TableError::OutOfMemory => Self::OutOfMemory,
+        }
+    }
+}
 
 // SAFETY: a block is sent and shared between threads like its payload, which is `Send + Sync`; its
 // count decides who frees it.
@@ -129,56 +146,34 @@ impl<'k> Key<'k> {
         Self { id: block.id(), context: block.context(), protocol: block.protocol() }
     }
 
-    fn query(self, operation: Operation) -> Query<'k> {
+    /// Whether a session has this key.
+    #[inline]
+    fn is_of<T>(self, block: &Block<T>) -> bool {
+        block.match_key(self.id, self.context, *self.protocol) == KeyMatch::Same
+    }
+
+    fn query(self, operation: Asked) -> Query<'k> {
         Query { id: self.id, context: self.context, protocol: *self.protocol, operation }
     }
 }
 
-/// What a search found.
-struct Found<'p, T> {
-    spot: Option<At<'p, T>>,
-    /// The id is stored for another context.
-    elsewhere: bool,
-}
-
 impl<T: Send + Sync + 'static> SessionCache<T> {
-    /// A cache for `capacity` sessions with the default timeout of 7200 seconds.
-    ///
-    /// # Errors
-    /// A capacity of 0 or beyond what a table can hold, or no memory for the table.
-    pub fn new(capacity: impl Into<Capacity>) -> Result<Self, BuildError> {
-        Self::builder().capacity(capacity).build()
-    }
-
-    /// Starts a cache with more than a capacity.
-    pub fn builder() -> SessionCacheBuilder<T> {
-        SessionCacheBuilder::new()
-    }
-
-    pub(crate) fn from_builder(mut builder: SessionCacheBuilder<T>) -> Result<Self, BuildError> {
-        let capacity = builder.capacity.sessions()?;
-        builder.check_weights()?;
-        let weighing = builder.take_weighing();
-        let is_weight_bound =
-            weighing.as_ref().is_some_and(|weighing| weighing.budget.is_limited());
+    pub(crate) fn from_config(config: Config<T>) -> Result<Self, BuildError> {
+        let Config { capacity, weighing, garbage_limit, .. } = config;
+        let budget = Budget::new(capacity, weighing, garbage_limit);
+        let is_weight_bound = budget.is_weight_bound();
         Table::<Block<T>>::check_size(growth::buckets_for(capacity))?;
-        let buckets = growth::first_buckets(capacity, is_weight_bound);
-        let table = Table::new(buckets)?;
+        let table = Table::new(growth::first_buckets(capacity, is_weight_bound))?;
+        let evicts_by_count_of = if is_weight_bound { 0 } else { capacity };
+        let timeout = timeout_seconds(config.timeout);
         Ok(Self {
-            root: Root::new(table),
-            domain: Domain::new(builder.garbage_limit as u64),
+            table: RawTable::new(table),
+            domain: Domain::new(garbage_limit),
             hash: KeyedHash::new(),
-            time: builder.time,
-            settings: Settings::new(builder.mode, timeout_seconds(builder.timeout), builder.hooks),
-            sessions: Permits::new(capacity, resize::spare_shift(is_weight_bound)),
-            weighing,
-            recency: Recency::new(if is_weight_bound { 0 } else { capacity }),
-            policy: builder.policy,
-            protect_reused: builder.protect_reused,
-            garbage_limit: builder.garbage_limit as u64,
-            claimants: Claimants::new(),
-            sweeper: Sweeper::new(),
-            mover: Mover::new(buckets),
+            time: config.time,
+            settings: Settings::new(config.mode, timeout, config.hooks),
+            budget,
+            eviction: Eviction::new(config.policy, config.protect_reused, evicts_by_count_of),
         })
     }
 
@@ -205,7 +200,7 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
     /// [`set_capacity`](Self::set_capacity) is still evicting down to a smaller limit, the number
     /// of sessions that remain.
     pub fn capacity(&self) -> usize {
-        self.sessions.shown()
+        self.budget.permits.shown()
     }
 
     /// A snapshot of all counters. Adds up one set of counters per thread, and never contends with
@@ -312,45 +307,12 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
         self.settings.set_hooks(hooks);
     }
 
+    /// The tables in force under a guard.
     #[inline]
-    fn chain<'p>(&self, _reader: &'p Reading<'_, T>) -> Chain<'p, Block<T>> {
-        // SAFETY: the guard is of the domain that retires this cache's tables and lives for `'p`.
-        unsafe { self.root.chain() }
-    }
-
-    /// Looks for the key under the guard.
-    #[inline]
-    fn find<'p>(&self, reader: &'p Reading<'_, T>, key: Key<'_>, probe: &Probe) -> Found<'p, T> {
-        let mut elsewhere = false;
-        let spot = self.chain(reader).find(probe, |block| {
-            // SAFETY: the block has a stay in a table that is reachable under the guard, so its
-            // count is given up after the guard (INVARIANT STAYS).
-            match unsafe { block.as_ref() }.match_key(key.id, key.context, *key.protocol) {
-                KeyMatch::Same => true,
-                KeyMatch::OtherContext => {
-                    elsewhere = true;
-                    false
-                }
-                KeyMatch::Different => false,
-            }
-        });
-        Found { spot, elsewhere }
-    }
-
-    /// The block at a spot.
-    #[inline]
-    fn block<'p>(&self, _reader: &'p Reading<'_, T>, spot: &At<'p, T>) -> Option<&'p Block<T>> {
-        // SAFETY: the word was a member, shadow or victim when it was read under the guard: as in
-        // `find`.
-        spot.block().map(|block| unsafe { &*block.as_ptr() })
-    }
-
-    /// What a retired block holds back until it is freed, in bytes. Looks at the block only if
-    /// blocks are weighed.
-    #[inline]
-    fn footprint(&self, block: &Block<T>) -> u64 {
-        let weight = if self.weighing.is_some() { block.weight() } else { 0 };
-        (size_of::<Block<T>>() + weight as usize) as u64
+    fn tables<'g>(&self, _guard: &'g ReadGuard<'_, T>) -> Tables<'g, Block<T>> {
+        // SAFETY: 1. The guard is of the domain that retires this cache's tables and sessions, and
+        // lives for `'g`. 2. `Operation::retire_reference` retires in it.
+        unsafe { self.table.tables() }
     }
 
     #[inline]
@@ -358,28 +320,16 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
         self.hash.of(block.id(), *block.protocol())
     }
 
-    /// Where to look for a key; its cache lines are asked for.
+    /// Where to look for a key; its buckets are prefetched.
     #[inline(always)]
     fn probe(&self, key: Key<'_>) -> Probe {
-        self.root.probe(self.hash.of(key.id, *key.protocol))
+        self.table.probe(self.hash.of(key.id, *key.protocol))
     }
 
-    /// Where a session belongs; the cache lines are asked for.
+    /// Where a session belongs; its buckets are prefetched.
     #[inline(always)]
     fn probe_of(&self, block: &Block<T>) -> Probe {
-        self.root.probe_to_write(self.hash_of(block))
-    }
-
-    /// How to open another thread's claim.
-    fn finish<'p>(
-        &'p self,
-        _pin: &'p Guard<'_, T>,
-    ) -> impl Fn(NonNull<Block<T>>) -> Word<Block<T>> + use<'p, T> {
-        |address| {
-            // SAFETY: `Finish` asks for a block that is alive under the guard.
-            let hash = self.hash_of(unsafe { address.as_ref() });
-            Word::member(address, Tag::of_hash(hash), self.recency.stamp())
-        }
+        self.table.probe_to_write(self.hash_of(block))
     }
 
     /// Whether the context of a session was revoked after the session was authenticated.
@@ -389,7 +339,7 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
     }
 
     #[inline]
-    fn count(&self, reader: &Reading<'_, T>, counter: Counter) {
+    fn count(&self, reader: &ReadGuard<'_, T>, counter: Counter) {
         reader.state().counters.count(counter);
     }
 }
@@ -398,33 +348,16 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
 impl<T: Send + Sync + 'static> UnwindSafe for SessionCache<T> {}
 impl<T: Send + Sync + 'static> RefUnwindSafe for SessionCache<T> {}
 
-impl<T: Send + Sync + 'static> Default for SessionCache<T> {
-    /// 20 480 sessions, 7200 seconds: OpenSSL's defaults.
-    fn default() -> Self {
-        let Ok(cache) = SessionCacheBuilder::new().build() else {
-            std::alloc::handle_alloc_error(std::alloc::Layout::new::<Self>())
-        };
-        cache
-    }
-}
-
 impl<T: Send + Sync + 'static> Drop for SessionCache<T> {
     /// Gives up every count that the cache holds; handles elsewhere stay valid. Hooks are not
     /// called.
     fn drop(&mut self) {
-        // SAFETY: `&mut self`: nobody else has the root.
-        let chain = unsafe { self.root.chain() };
-        for table in chain.tables() {
-            for bucket in 0..table.len() {
-                for spot in table.bucket_spots(bucket) {
-                    if let (true, Some(block)) = (spot.word.is_member(), spot.block()) {
-                        // SAFETY: a member owns one count (INVARIANT STAYS), and nobody reads it
-                        // any more. No claim and no shadow outlives the operation that made it.
-                        unsafe { self.domain.release(block) };
-                    }
-                }
-            }
-        }
+        let Self { table, domain, .. } = self;
+        table.drain(|block| {
+            // SAFETY: the count is the table's (INVARIANT TABLE-REF), and nobody reaches the block
+            // through it any more.
+            unsafe { domain.release(block) }
+        });
     }
 }
 
@@ -433,7 +366,7 @@ impl<T: Send + Sync + 'static> fmt::Debug for SessionCache<T> {
         f.debug_struct("SessionCache")
             .field("len", &self.len())
             .field("capacity", &self.capacity())
-            .field("policy", &self.policy)
+            .field("policy", &self.eviction.policy())
             .finish_non_exhaustive()
     }
 }

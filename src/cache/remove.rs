@@ -1,11 +1,12 @@
 //! `remove` and `remove_id`.
 
-use super::departure::{Departures, Permit};
+use super::budget::Permit;
+use super::operation::Operation;
 use super::{Key, SessionCache};
 use crate::error::RemovalCause;
-use crate::raw::Word;
-use crate::session::{Session, SessionId};
-use crate::settings::Operation;
+use crate::raw::Occupied;
+use crate::session::{Block, Session, SessionId};
+use crate::settings::Operation as Asked;
 
 impl<T: Send + Sync + 'static> SessionCache<T> {
     /// Removes this very object, if it is stored (BoringSSL, LibreSSL, OpenSSL 0.9.6; OpenSSL since
@@ -33,28 +34,15 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
     /// If the removal hook panics.
     pub fn remove(&self, session: &Session<T>) -> bool {
         let probe = self.probe_of(session.block());
-        let mut departures = Departures::none();
-        let pin = self.domain.pin();
-        loop {
-            let Some(spot) = self.chain(&pin).find(&probe, |block| block == session.address())
-            else {
-                session.set_not_resumable();
-                drop(pin);
-                return self.removed_nothing(Key::of_block(session.block()));
-            };
-            // LINEARIZE: the removal, for the one whose exchange succeeds.
-            if spot.exchange(Word::EMPTY) {
-                self.depart(&pin, &spot, RemovalCause::Removed, Permit::GivenBack, &mut departures);
-                break;
-            }
-            crate::sync::relax();
-        }
+        let operation = Operation::begin(self);
+        let tables = operation.tables();
+        let same = || tables.find(&probe, |block| std::ptr::eq(block, session.block()));
+        let has_removed = operation.remove_what(same);
         // Only after the exchange: a lookup that saw the mark first would remove the session
         // itself, and no caller would be told that it removed it.
         session.set_not_resumable();
-        drop(pin);
-        self.announce(departures);
-        true
+        operation.finish((), |()| None);
+        has_removed || self.removed_nothing(Key::of_block(session.block()))
     }
 
     /// Removes whatever is stored under the id, expired or not (OpenSSL since 1.1). False when
@@ -68,23 +56,10 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
 
     pub(super) fn remove_key(&self, key: Key<'_>) -> bool {
         let probe = self.probe(key);
-        let mut departures = Departures::none();
-        let pin = self.domain.pin();
-        loop {
-            let Some(spot) = self.find(&pin, key, &probe).spot else {
-                drop(pin);
-                return self.removed_nothing(key);
-            };
-            // LINEARIZE: the removal, for the one whose exchange succeeds.
-            if spot.exchange(Word::EMPTY) {
-                self.depart(&pin, &spot, RemovalCause::Removed, Permit::GivenBack, &mut departures);
-                break;
-            }
-            crate::sync::relax();
-        }
-        drop(pin);
-        self.announce(departures);
-        true
+        let operation = Operation::begin(self);
+        let has_removed = operation.remove_what(|| operation.find(key, &probe).member);
+        operation.finish((), |()| None);
+        has_removed || self.removed_nothing(key)
     }
 
     /// False. Tells the hook, unless another object is stored under the key. Must be called without
@@ -93,8 +68,24 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
     fn removed_nothing(&self, key: Key<'_>) -> bool {
         if self.settings.wants_absent() && self.peek_key(key).is_none() {
             if let Some(hook) = &self.settings.hooks().on_absent {
-                hook(&key.query(Operation::Remove));
+                hook(&key.query(Asked::Remove));
             }
+        }
+        false
+    }
+}
+
+impl<T: Send + Sync + 'static> Operation<'_, T> {
+    /// Removes what `find` finds, until that succeeds or finds nothing.
+    #[inline(always)]
+    fn remove_what<'g>(&self, find: impl Fn() -> Option<Occupied<'g, Block<T>>>) -> bool {
+        while let Some(member) = find() {
+            // LINEARIZE: the removal, for the one whose exchange succeeds.
+            if let Some(unlinked) = member.remove() {
+                self.retire(unlinked, RemovalCause::Removed, Permit::GivenBack);
+                return true;
+            }
+            crate::sync::relax();
         }
         false
     }

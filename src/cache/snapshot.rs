@@ -1,6 +1,7 @@
 //! What is stored, seen without any effect: one session, or all at once.
 
-use super::sweep::Scope;
+use super::flush::Scope;
+use super::operation::Operation;
 use super::{Key, SessionCache};
 use crate::session::{Session, SessionId};
 use std::collections::HashSet;
@@ -28,22 +29,22 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
 
     pub(super) fn peek_key(&self, key: Key<'_>) -> Option<Session<T>> {
         let probe = self.probe(key);
-        let pin = self.domain.pin();
-        let spot = self.find(&pin, key, &probe).spot?;
-        if self.block(&pin, &spot).is_none_or(|block| self.is_revoked_block(block)) {
+        let operation = Operation::begin(self);
+        let member = operation.find(key, &probe).member?;
+        if self.is_revoked_block(member.block()) {
             return None;
         }
-        // SAFETY: the block is alive under the guard; the clone is a count of its own.
-        spot.block().map(|block| Session::clone(&*unsafe { Session::lend(block) }))
+        Some(member.session().clone())
     }
 
     /// The buckets of a key in the newest table, home first, and the one that its session lies in.
     #[cfg(any(sessile_loom, sessile_shuttle))]
     pub(crate) fn buckets_of(&self, id: &SessionId) -> ([usize; 2], Option<usize>) {
         let key = Key::of_id(id);
-        let (probe, pin) = (self.probe(key), self.domain.pin());
-        let spot = self.find(&pin, key, &probe).spot;
-        (self.chain(&pin).newest().buckets_of(&probe), spot.map(|spot| spot.position.bucket))
+        let (probe, operation) = (self.probe(key), Operation::begin(self));
+        let member = operation.find(key, &probe).member;
+        let buckets = operation.tables().newest().set(&probe).buckets();
+        (buckets, member.map(|member| member.bucket()))
     }
 
     /// Handles of all sessions (`SSL_CTX_sessions(3)`), in no particular order.
@@ -62,12 +63,9 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
 
     pub(super) fn snapshot_of(&self, scope: Scope<'_>) -> Vec<Session<T>> {
         let mut sessions = Vec::new();
-        self.walk(|pin, spot, _| {
-            let Some(block) = self.block(pin, &spot) else { return };
-            let is_shown = scope.covers(block) && !self.is_revoked_block(block);
-            if let (true, Some(address)) = (is_shown, spot.block()) {
-                // SAFETY: the block is alive under the guard; the clone is a count of its own.
-                sessions.push(Session::clone(&*unsafe { Session::lend(address) }));
+        self.walk(|_, member| {
+            if scope.covers(member.block()) && !self.is_revoked_block(member.block()) {
+                sessions.push(member.session().clone());
             }
         });
         // A session that moved, or left and came back, was met twice.

@@ -1,11 +1,11 @@
 //! The second tier behind the miss hook, and lookups that tell where a session was found.
 
-use super::departure::{Departures, Held};
-use super::lookup::Standing;
+use super::lookup::Validity;
+use super::notify::{Held, Notifications};
 use super::{Key, SessionCache};
 use crate::error::{Added, RemovalCause};
 use crate::session::{Block, KeyMatch, Session};
-use crate::settings::Operation;
+use crate::settings::Operation as Asked;
 use crate::stats::Counter;
 use std::cell::Cell;
 
@@ -61,7 +61,7 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
         accept: impl Fn(&Session<T>) -> bool,
     ) -> Option<(Session<T>, Source)> {
         let (probe, now, refused) = (self.probe(key), self.time.now(), Cell::new(false));
-        match self.look_for(key, &probe, now, &self.noting(&accept, &refused), |_, session| {
+        match self.lookup_if(key, &probe, now, &self.noting(&accept, &refused), |_, session| {
             session.clone()
         }) {
             Some(session) => {
@@ -96,16 +96,16 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
         key: Key<'_>,
         accept: &impl Fn(&Session<T>) -> bool,
     ) -> Option<Session<T>> {
-        let session = Held::new(self, self.supplied(key, Operation::Get)?);
+        let session = Held::new(self, self.supplied(key, Asked::Get)?);
         if !accept(&session) {
             return None;
         }
         if self.settings.mode().keep_tier_hits {
             // A refusal must not break the resumption.
             match self.add_from_tier(session.clone()) {
-                Ok(Added::Replaced(kept)) => self.let_go(kept),
+                Ok(Added::Replaced(kept)) => self.drop_handle(kept),
                 Ok(Added::Inserted | Added::Identical) => {}
-                Err(refused) => self.let_go(refused.into_session()),
+                Err(refused) => self.drop_handle(refused.into_session()),
             }
         }
         Some(session.into_session())
@@ -121,27 +121,26 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
         if !self.settings.wants_miss() {
             return None;
         }
-        let session = Held::new(self, self.supplied(key, Operation::Take)?);
+        let session = Held::new(self, self.supplied(key, Asked::Take)?);
         if !accept(&session) {
             return None;
         }
-        let mut departures = Departures::none();
         if self.settings.wants_removed() {
-            departures.push((session.clone(), RemovalCause::Taken));
+            let notifications = Notifications::none(self);
+            notifications.removed(session.clone(), RemovalCause::Taken);
         }
-        self.announce(departures);
         Some(session.into_session())
     }
 
     #[cold]
-    fn supplied(&self, key: Key<'_>, operation: Operation) -> Option<Session<T>> {
+    fn supplied(&self, key: Key<'_>, operation: Asked) -> Option<Session<T>> {
         let hooks = self.settings.hooks();
         let session = (hooks.on_miss.as_ref()?)(&key.query(operation))?;
         let block = session.block();
         let is_asked_for = block.match_key(key.id, key.context, *key.protocol) == KeyMatch::Same;
         let now = self.time.now();
         let is_usable =
-            self.standing(block, now) == Standing::Usable && !self.is_from_before_revocation(block);
+            self.validity(block, now) == Validity::Usable && !self.is_from_before_revocation(block);
         if !is_asked_for || !is_usable {
             return None;
         }

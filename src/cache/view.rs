@@ -1,6 +1,6 @@
 //! The cache as seen from one context.
 
-use super::sweep::Scope;
+use super::flush::Scope;
 use super::{Key, SessionCache, Source};
 use crate::error::{Added, Rejected, Rejection};
 use crate::session::{Context, Generation, Protocol, Session, SessionId};

@@ -1,6 +1,6 @@
 //! Permits and counters alone: what `len() <= capacity()` rests on.
 
-use crate::budget::{Permits, Spare};
+use crate::cache::{Permits, Spare};
 use crate::stats::{self, Counter, Counters};
 
 /// A budget with the parts of three threads.

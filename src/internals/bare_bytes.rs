@@ -1,6 +1,6 @@
 //! Bytes and garbage alone: what the limit on garbage rests on where sessions are weighed.
 
-use crate::budget::Bytes;
+use crate::cache::Bytes;
 use crate::sync::Tally;
 use std::fmt;
 

@@ -3,7 +3,7 @@
 //! The steps are the table's own; what is left out is counting, permits, eviction and reclamation.
 //! Marks are never freed in a model, so every address stays valid.
 
-use crate::raw::{Root, Spot, Stamp, Table, Tag, Word};
+use crate::raw::{Entry, Occupied, RawTable, Stamp, Table, Tables};
 use std::fmt;
 use std::ptr::NonNull;
 
@@ -18,34 +18,28 @@ pub struct Mark {
 }
 
 /// A table of two buckets without a cache around it.
-pub struct BareTable(Root<Mark>);
+pub struct BareTable(RawTable<Mark>);
 
 impl BareTable {
     /// An empty table: one set.
     pub fn new() -> Self {
         let Ok(table) = Table::new(2) else { unreachable!("two buckets are a valid size") };
-        Self(Root::new(table))
+        Self(RawTable::new(table))
     }
 
-    fn table(&self) -> &Table<Mark> {
-        // SAFETY: nothing is retired here, so no guard is needed.
-        unsafe { self.0.chain() }.oldest()
+    fn tables(&self) -> Tables<'_, Mark> {
+        // SAFETY: nothing is retired here and marks are never freed, so no guard is needed.
+        unsafe { self.0.tables() }
     }
 
-    fn find(&self, hash: u64, key: u8) -> Option<Spot<'_, Mark>> {
-        // SAFETY: as in `table`; marks are never freed.
-        unsafe { self.0.chain() }
-            .find(&self.table().probe(hash), |mark| unsafe { mark.as_ref() }.key == key)
+    fn find(&self, hash: u64, key: u8) -> Option<Occupied<'_, Mark>> {
+        self.tables().find(&self.0.probe(hash), |mark| mark.key == key)
     }
 
     /// What every `SessionCache::add` of a key with this home does first: it opens what is pending
     /// there.
     pub fn help(&self, hash: u64) {
-        let finish = |block| Word::member(block, Tag::of_hash(hash), Stamp::of_tick(0));
-        assert!(
-            self.table().settle(&self.table().probe(hash), &finish).is_some(),
-            "nothing closes this table"
-        );
+        self.tables().settle(&self.0.probe(hash), &|_| (hash, Stamp::of_tick(0)));
     }
 
     /// The steps of `SessionCache::add`, for `claimant`. True when the mark was inserted, false
@@ -62,26 +56,25 @@ impl BareTable {
         claimant: usize,
         claimed: impl Fn(),
     ) -> bool {
-        let (tag, stamp) = (Tag::of_hash(hash), Stamp::of_tick(0));
-        let block = NonNull::from(mark);
-        let table = self.table();
+        let (block, stamp) = (NonNull::from(mark), Stamp::of_tick(0));
+        let probe = self.0.probe(hash);
         loop {
-            let finish = |block| Word::member(block, tag, stamp);
-            let Some(home) = table.settle(&table.probe(hash), &finish) else {
-                unreachable!("nothing closes this table")
-            };
-            if let Some(spot) = self.find(hash, mark.key) {
-                if spot.exchange(Word::member(block, tag, stamp)) {
-                    return false;
+            match self.tables().entry(&probe, &|_| (hash, stamp), |other| other.key == mark.key) {
+                Entry::Occupied(member) => {
+                    if member.replace(block, stamp).is_some() {
+                        return false;
+                    }
                 }
-            } else if let Some(spot) =
-                table.set_spots(&table.probe(hash)).find(|spot| spot.word.is_empty())
-            {
-                let claim = spot.claim(block, tag, claimant + 1, home);
-                claim.iter().for_each(|_| claimed());
-                if claim.is_some_and(|claim| claim.publish(stamp)) {
-                    return true;
+                Entry::Vacant(vacant) => {
+                    let place = vacant.set(&probe).free();
+                    let claim = place
+                        .and_then(|place| vacant.claim(place, block, probe.tag(), claimant + 1));
+                    claim.iter().for_each(|_| claimed());
+                    if claim.is_some_and(|(claim, _)| claim.publish(stamp)) {
+                        return true;
+                    }
                 }
+                Entry::Resized => unreachable!("nothing closes this table"),
             }
             crate::sync::relax();
         }
@@ -90,10 +83,9 @@ impl BareTable {
     /// The steps of `SessionCache::take`.
     pub fn take(&self, hash: u64, key: u8) -> Option<u8> {
         loop {
-            let spot = self.find(hash, key)?;
-            if spot.exchange(Word::EMPTY) {
-                // SAFETY: marks are never freed.
-                return spot.block().map(|mark| unsafe { mark.as_ref() }.number);
+            let member = self.find(hash, key)?;
+            if member.remove().is_some() {
+                return Some(member.block().number);
             }
             crate::sync::relax();
         }
@@ -101,11 +93,9 @@ impl BareTable {
 
     /// The numbers of all members.
     pub fn members(&self) -> Vec<u8> {
-        let table = self.table();
-        let spots = (0..table.len()).flat_map(|bucket| table.bucket_spots(bucket));
-        let members = spots.filter(|spot| spot.word.is_member()).filter_map(|spot| spot.block());
-        // SAFETY: marks are never freed.
-        members.map(|mark| unsafe { mark.as_ref() }.number).collect()
+        let table = self.tables().newest();
+        let members = (0..table.len()).flat_map(|bucket| table.members(bucket));
+        members.map(|member| member.block().number).collect()
     }
 }
 

@@ -5,16 +5,16 @@ mod bare_budget;
 mod bare_bytes;
 mod bare_claimants;
 mod bare_limbo;
-mod bare_mover;
 mod bare_registry;
+mod bare_resize_lock;
 mod bare_table;
 
 pub use self::bare_budget::BareBudget;
 pub use self::bare_bytes::BareBytes;
 pub use self::bare_claimants::BareClaimants;
 pub use self::bare_limbo::{BareLimbo, Reader, Sentinel};
-pub use self::bare_mover::BareMover;
 pub use self::bare_registry::BareRegistry;
+pub use self::bare_resize_lock::BareResizeLock;
 pub use self::bare_table::{BareTable, Mark};
 #[cfg(sessile_loom)]
 pub use crate::sync::marks::Marks;

@@ -23,15 +23,74 @@
 //! session is moved by the one mover, and a table that was emptied is never entered again.
 
 use super::bucket::SLOTS;
+use super::entry::finisher;
 use super::publish::Finish;
-use super::set::{Position, Probe, Spot};
-use super::table::{Root, Table};
-use super::word::{State, Word};
+use super::raw_table::{Emptied, RawTable};
+use super::set::Probe;
+use super::slot::{Occupied, SlotIndex, SlotRef, Unlinked};
+use super::table::Table;
+use super::tables::Tables;
+use super::word::{Stamp, State, Word};
 use crate::sync::Ordering;
 use std::ptr::NonNull;
 
+/// What a migration asks of the owner of the blocks. Nothing here runs user code.
+pub(crate) trait Owner<'g, B> {
+    /// A count of a block.
+    type Handle;
+
+    fn hash(&self, block: &B) -> u64;
+
+    /// The present tick, by which members are stamped.
+    fn tick(&self) -> usize;
+
+    /// The table size that is wanted now, in buckets.
+    fn wanted_buckets(&self) -> usize;
+
+    /// Emptied tables that are not freed yet.
+    fn emptied_tables(&self) -> u64;
+
+    /// The table that members of `table` go on to when their set there is full.
+    fn onward(&self, table: &'g Table<B>) -> Option<&'g Table<B>>;
+
+    /// One more count of a member's block.
+    fn handle(&self, member: &Occupied<'g, B>) -> Self::Handle;
+
+    /// Gives a count to the table.
+    fn give_to_table(&self, handle: Self::Handle);
+
+    /// Gives up a count that was a shadow's.
+    fn retire(&self, unlinked: Unlinked<'g, B>);
+
+    /// Evicts a member for which there is no room.
+    fn evict(&self, member: &Occupied<'g, B>);
+
+    /// The migration ends: the table that it emptied is about to be unlinked.
+    fn ends_migration(&self);
+
+    /// The emptied table was unlinked.
+    fn retire_table(&self, emptied: Emptied<B>);
+}
+
+/// How far a resize has come.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Progress {
+    Done,
+    More,
+    /// Another thread has the resize lock.
+    Busy,
+    /// The new table found no memory.
+    OutOfMemory,
+    /// Too many emptied tables wait for a stalled reader.
+    Held,
+}
+
+/// Emptied tables that may wait for readers. With more, sizes have to wait unless they grow by
+/// much: a stalled reader must not cost memory.
+const EMPTIED_MAX: u64 = 4;
+
 /// What became of a member that the mover looked at.
-pub(crate) enum Move<B> {
+enum Move<B> {
     /// It is in the new table. The old table's count is the caller's to give up.
     Moved,
     /// It left the old table by other hands, and the shadow is undone. The shadow's count is the
@@ -42,15 +101,18 @@ pub(crate) enum Move<B> {
 }
 
 impl<B> Table<B> {
-    /// Publishes `next` as the table that new sessions enter, unless another thread has published
-    /// one. Any thread may, to the newest table, also while a mover is at work on an older one, or
-    /// asleep.
-    pub(crate) fn succeed(&self, next: Box<Self>) {
-        self.link(next);
+    /// The table after this one: one with so many buckets unless there is one. Any thread may
+    /// publish it, also while a mover is at work on an older one, or asleep. `None` when there is
+    /// no memory.
+    pub(crate) fn succeeded_by(&self, buckets: usize) -> Option<&Self> {
+        if self.next().is_none() {
+            self.link(Table::new(buckets).ok()?);
+        }
+        self.next()
     }
 
     /// Closes up to `limit` homes; true when all are closed. The caller is the mover.
-    pub(crate) fn close_some(&self, limit: usize, finish: &impl Finish<B>) -> bool {
+    fn close_some(&self, limit: usize, finish: &impl Finish<B>) -> bool {
         // ORDERING: Relaxed: only the mover reads and writes the cursors; the right to move orders
         // them.
         let start = self.closing.load(Ordering::Relaxed);
@@ -64,7 +126,7 @@ impl<B> Table<B> {
 
     /// The next bucket to empty; `None` when all are. The caller is the mover and all homes are
     /// closed.
-    pub(crate) fn next_to_move(&self) -> Option<usize> {
+    fn next_to_move(&self) -> Option<usize> {
         let domain = self.len().next_power_of_two();
         // ORDERING: Relaxed, as in `close_some`.
         let mut nth = self.moving.load(Ordering::Relaxed);
@@ -81,8 +143,8 @@ impl<B> Table<B> {
 
     /// The members of a bucket, re-read until none is left to move: `step` must make each one
     /// disappear.
-    pub(crate) fn first_member(&self, bucket: usize) -> Option<Spot<'_, B>> {
-        self.bucket_spots(bucket).find(|spot| spot.word.is_member())
+    fn first_member(&self, bucket: usize) -> Option<Occupied<'_, B>> {
+        self.members(bucket).next()
     }
 }
 
@@ -102,11 +164,11 @@ fn scatter(nth: usize, domain: usize) -> usize {
     mix(mix(mix(nth)))
 }
 
-impl<B> Spot<'_, B> {
+impl<B> SlotRef<'_, B> {
     /// Moves a member of the old table to `to`, where its set is that of `probe`. The shadow takes
     /// over one count of the block, which the caller raised for it; with [`Move::NoRoom`] the count
     /// is still the caller's.
-    pub(crate) fn move_to(&self, to: &Table<B>, probe: &Probe) -> Option<Move<B>> {
+    fn move_to(&self, to: &Table<B>, probe: &Probe) -> Option<Move<B>> {
         let block = self.block()?;
         let Some(shadow) = to.place_shadow(probe, self.word.to_shadow()) else {
             return Some(Move::NoRoom);
@@ -129,26 +191,141 @@ impl<B> Spot<'_, B> {
 
 impl<B> Table<B> {
     /// Puts a shadow into the emptier bucket of the set.
-    fn place_shadow(&self, probe: &Probe, shadow: Word<B>) -> Option<Spot<'_, B>> {
+    fn place_shadow(&self, probe: &Probe, shadow: Word<B>) -> Option<SlotRef<'_, B>> {
         let [home, other] = self.set_of(probe).buckets;
-        let used = |bucket| self.bucket_spots(bucket).filter(|spot| !spot.word.is_empty()).count();
+        let used = |bucket| self.bucket_slots(bucket).filter(|spot| !spot.word.is_empty()).count();
         let order = if used(other) < used(home) { [other, home] } else { [home, other] };
         let mut slots = order
             .into_iter()
-            .flat_map(|bucket| (0..SLOTS).map(move |slot| Position { bucket, slot }));
+            .flat_map(|bucket| (0..SLOTS).map(move |slot| SlotIndex { bucket, slot }));
         slots.find_map(|position| {
             let spot = self.at(position);
             let placed = spot.word.state() == State::Empty && spot.exchange(shadow);
-            placed.then_some(Spot { word: shadow, ..spot })
+            placed.then_some(SlotRef { word: shadow, ..spot })
         })
     }
 }
 
-impl<B> Root<B> {
-    /// Drops an emptied table from the chain and returns it for retirement. The caller is the
-    /// mover.
-    pub(crate) fn unlink(&self, emptied: &Table<B>) -> Option<NonNull<Table<B>>> {
-        self.advance(emptied)
+impl<'g, B> Occupied<'g, B> {
+    /// Moves the member to the new table, or evicts it, or evicts another for it.
+    fn relocate(&self, newer: &'g Table<B>, owner: &impl Owner<'g, B>) {
+        let probe = newer.probe(owner.hash(self.block()));
+        let count = owner.handle(self);
+        match self.0.move_to(newer, &probe) {
+            // The shadow owns a count and the old member's is given up: one of the two goes at
+            // once. It is not the last: the new member's is given up through `retire`, not before
+            // this guard is gone.
+            Some(Move::Moved) => drop(count),
+            Some(Move::Gone(block)) => {
+                owner.give_to_table(count);
+                // The shadow's count; a reader may have met the shadow.
+                owner.retire(Unlinked::new(block));
+            }
+            // Nothing that is known to happen: the count stays with the shadow, which somebody
+            // took for a member.
+            None => owner.give_to_table(count),
+            Some(Move::NoRoom) => {
+                // The count was never in the table.
+                drop(count);
+                self.make_room(newer, &probe, owner);
+            }
+        }
+    }
+
+    /// The set in the new table is full: one of its members moves on, if there is a newer table or
+    /// no bound, or the oldest of them and the one that wants in goes.
+    fn make_room(&self, newer: &'g Table<B>, probe: &Probe, owner: &impl Owner<'g, B>) {
+        let set = newer.set(probe);
+        if let Some(member) = set.members().next() {
+            if let Some(next) = owner.onward(newer) {
+                return member.relocate(next, owner);
+            }
+        }
+        let tick = owner.tick();
+        let age = |one: &Self| one.stamp().age(tick);
+        let oldest = set.members().max_by_key(age);
+        owner.evict(&oldest.filter(|other| age(other) > age(self)).unwrap_or(*self));
+    }
+}
+
+impl<B> RawTable<B> {
+    /// Brings the tables one slice closer to the size that is wanted: up to `buckets` buckets.
+    /// `prepared` is a table that may be of that size.
+    pub(crate) fn resize_step<'g>(
+        &self,
+        tables: Tables<'g, B>,
+        buckets: usize,
+        prepared: &mut Option<Box<Table<B>>>,
+        owner: &impl Owner<'g, B>,
+    ) -> Progress {
+        if !self.resize.try_lock() {
+            return Progress::Busy;
+        }
+        // The lock is held, so the oldest table may be another than it was: look again.
+        let progress = self.resize_as_mover(tables, buckets, prepared, owner);
+        self.resize.unlock();
+        progress
+    }
+
+    fn resize_as_mover<'g>(
+        &self,
+        tables: Tables<'g, B>,
+        buckets: usize,
+        prepared: &mut Option<Box<Table<B>>>,
+        owner: &impl Owner<'g, B>,
+    ) -> Progress {
+        let oldest = self.oldest_again(tables);
+        let Some(newer) = oldest.next() else {
+            return self.begin_migration(oldest, prepared, owner);
+        };
+        let member = |block: &B| (owner.hash(block), Stamp::of_tick(owner.tick()));
+        if !oldest.close_some(buckets, &finisher(&member)) {
+            return Progress::More;
+        }
+        // An empty bucket counts as a quarter of another.
+        let mut left = 4 * buckets;
+        while left > 0 {
+            let Some(bucket) = oldest.next_to_move() else {
+                owner.ends_migration();
+                if let Some(emptied) = self.unlink(oldest) {
+                    owner.retire_table(emptied);
+                }
+                return Progress::More;
+            };
+            left -= 1;
+            while let Some(member) = oldest.first_member(bucket) {
+                left = left.saturating_sub(3);
+                member.relocate(newer, owner);
+            }
+        }
+        Progress::More
+    }
+
+    fn begin_migration<'g>(
+        &self,
+        table: &'g Table<B>,
+        prepared: &mut Option<Box<Table<B>>>,
+        owner: &impl Owner<'g, B>,
+    ) -> Progress {
+        // Before the size is looked at: whoever wants another size afterwards sets the flag again.
+        self.resize.clear();
+        let wanted = owner.wanted_buckets();
+        if wanted == table.len() {
+            return Progress::Done;
+        }
+        self.resize.request();
+        // Tables that grow by a quarter or more each time are no more memory together than a few
+        // times the last one.
+        let grows_much = wanted >= table.len().saturating_add(table.len() / 4);
+        if !grows_much && owner.emptied_tables() >= EMPTIED_MAX {
+            return Progress::Held;
+        }
+        let ready = prepared.take().filter(|ready| ready.len() == wanted);
+        let Ok(next) = ready.map_or_else(|| Table::new(wanted), Ok) else {
+            return Progress::OutOfMemory;
+        };
+        table.link(next);
+        Progress::More
     }
 }
 
@@ -169,7 +346,8 @@ mod tests {
             let probe = table.probe(hash);
             let placed = (0..).map_while(|_| table.place_shadow(&probe, shadow)).count();
             assert_eq!(placed, 2 * SLOTS);
-            table.set_spots(&probe).for_each(|spot| assert!(spot.exchange(Word::EMPTY)));
+            let positions = probe.set().positions();
+            positions.for_each(|at| assert!(table.at(at).exchange(Word::EMPTY)));
         }
     }
 

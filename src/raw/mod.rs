@@ -26,19 +26,33 @@
 
 mod bucket;
 mod claimant;
-mod look;
+mod entry;
+mod group;
 mod migrate;
+mod oldest;
 mod publish;
+mod raw_table;
+mod resize_lock;
 mod set;
-mod survey;
+mod slot;
 mod table;
+mod tables;
+mod walk;
 mod word;
 
 pub(crate) use self::bucket::SLOTS;
-pub(crate) use self::claimant::{Claimant, Claimants};
-pub(crate) use self::migrate::Move;
-pub(crate) use self::publish::Home;
-pub(crate) use self::set::{Chain, Glance, Probe, Rows, Spot};
-pub(crate) use self::survey::{Elder, OTHERS_MAX};
-pub(crate) use self::table::{Root, Table, TableError};
-pub(crate) use self::word::{Stamp, State, Tag, Word};
+pub(crate) use self::claimant::Claimant;
+#[cfg(any(sessile_loom, sessile_shuttle))]
+pub(crate) use self::claimant::Claimants;
+pub(crate) use self::entry::{Entry, Vacant};
+pub(crate) use self::migrate::{Owner, Progress};
+pub(crate) use self::oldest::{OTHERS_MAX, OldestCandidate};
+pub(crate) use self::raw_table::{Emptied, RawTable};
+#[cfg(any(sessile_loom, sessile_shuttle))]
+pub(crate) use self::resize_lock::ResizeLock;
+pub(crate) use self::set::{Probe, SetRef};
+pub(crate) use self::slot::{Occupied, Place, Unlinked};
+pub(crate) use self::table::{Table, TableError};
+pub(crate) use self::tables::{FirstMatch, Tables};
+pub(crate) use self::walk::Cursor;
+pub(crate) use self::word::{Stamp, Word};

@@ -42,7 +42,8 @@
 //! multiple of that between its search and its publication, and then finds the same claimant and
 //! slot, would not notice.
 
-use super::set::{Position, Probe, Spot};
+use super::set::Probe;
+use super::slot::{SlotIndex, SlotRef};
 use super::table::Table;
 use super::word::{Nonce, Stamp, Tag, Word};
 use crate::sync::{AtomicU64, Ordering};
@@ -68,14 +69,14 @@ const _: () = assert!(CLAIMANT_SHIFT > Nonce::VERSION_BITS);
 /// A home's publication word, settled: the licence to insert a key that is absent from the set
 /// *afterwards*.
 #[derive(Clone, Copy)]
-pub(crate) struct Home {
+pub(super) struct Home {
     bucket: usize,
     publication: u64,
 }
 
 /// A slot that holds our claim.
 pub(crate) struct Claim<'t, B> {
-    spot: Spot<'t, B>,
+    spot: SlotRef<'t, B>,
     block: NonNull<B>,
     tag: Tag,
     nonce: Nonce,
@@ -84,7 +85,7 @@ pub(crate) struct Claim<'t, B> {
 
 /// What a pending publication names.
 struct Pending {
-    position: Position,
+    position: SlotIndex,
     nonce: Nonce,
 }
 
@@ -92,7 +93,7 @@ impl Pending {
     fn decode(publication: u64) -> Self {
         let field = |shift: u32, bits: u32| (publication >> shift) & ((1 << bits) - 1);
         Self {
-            position: Position {
+            position: SlotIndex {
                 bucket: field(BUCKET_SHIFT, BUCKET_BITS) as usize,
                 slot: field(SLOT_SHIFT, 3) as usize,
             },
@@ -113,7 +114,7 @@ impl Pending {
 }
 
 /// Makes the member word of a block that another thread claims a slot for.
-pub(crate) trait Finish<B> {
+pub(super) trait Finish<B> {
     /// `block` is alive under the guard of the caller.
     fn member(&self, block: NonNull<B>) -> Word<B>;
 }
@@ -127,14 +128,14 @@ impl<B, F: Fn(NonNull<B>) -> Word<B>> Finish<B> for F {
 impl<B> Table<B> {
     /// Step 1 for a key with this hash. `None` when the home is closed: there is a newer table to
     /// insert into.
-    pub(crate) fn settle(&self, probe: &Probe, finish: &impl Finish<B>) -> Option<Home> {
+    pub(super) fn settle(&self, probe: &Probe, finish: &impl Finish<B>) -> Option<Home> {
         let bucket = self.set_of(probe).buckets[0];
         let publication = self.settle_bucket(bucket, finish);
         (publication & CLOSED == 0).then_some(Home { bucket, publication })
     }
 
     /// Forbids every further publication in the home of this hash, and finishes the last one.
-    pub(crate) fn close(&self, probe: &Probe, finish: &impl Finish<B>) {
+    pub(super) fn close(&self, probe: &Probe, finish: &impl Finish<B>) {
         self.close_bucket(self.set_of(probe).buckets[0], finish);
     }
 
@@ -180,7 +181,7 @@ impl<B> Table<B> {
             // be: its count is given up through `retire`, after the guard of this helper.
             let member = finish.member(block);
             // LINEARIZE: the insertion, when a helper performs it.
-            Spot { table: self, position, word: seen }.exchange(member);
+            SlotRef { table: self, position, word: seen }.exchange(member);
         }
         mark_settled(word, publication);
     }
@@ -204,13 +205,13 @@ fn mark_settled(word: &AtomicU64, publication: u64) {
     }
 }
 
-impl<'t, B> Spot<'t, B> {
+impl<'t, B> SlotRef<'t, B> {
     /// Step 3: puts a claim for `block` where `word`, empty or a victim, was seen.
     ///
     /// # Errors
     /// The word changed meanwhile.
     #[inline]
-    pub(crate) fn claim(
+    pub(super) fn claim(
         &self,
         block: NonNull<B>,
         tag: Tag,
@@ -226,6 +227,13 @@ impl<'t, B> Spot<'t, B> {
 }
 
 impl<B> Claim<'_, B> {
+    /// Gives the slot up. False if the block is stored all the same: nobody else touches an
+    /// unpublished claim, but should a helper ever be fooled by a nonce that wrapped, it must count
+    /// as stored.
+    pub(crate) fn withdraw(self) -> bool {
+        self.spot.exchange(Word::EMPTY)
+    }
+
     /// Steps 4 and 5. True when the block is stored; false when the claim was withdrawn.
     #[inline]
     pub(crate) fn publish(self, stamp: Stamp) -> bool {
@@ -242,9 +250,7 @@ impl<B> Claim<'_, B> {
             Ordering::Relaxed,
         );
         if published.is_err() {
-            // Nobody else touches an unpublished claim. Should a helper ever be fooled by a nonce
-            // that wrapped, the block is stored, and must count as stored.
-            return !spot.exchange(Word::EMPTY);
+            return !Self { spot, block, tag, nonce, home }.withdraw();
         }
         // LINEARIZE: the insertion. If a helper opened the claim first, it did this; somebody may
         // even have replaced or taken the session since.
@@ -289,19 +295,18 @@ mod tests {
 
         fn claim(&self, claimant: usize, n: usize, slot: usize) -> Claim<'_, Block> {
             let home = self.table.settle(&self.probe, &|block| self.member(block)).unwrap();
-            let spot = self.table.at(Position { bucket: home.bucket, slot });
+            let spot = self.table.at(SlotIndex { bucket: home.bucket, slot });
             assert!(spot.word.is_empty());
             spot.claim(self.block(n), self.probe.tag(), claimant, home).unwrap()
         }
 
         fn take(&self, slot: usize) {
-            let spot =
-                self.table.at(Position { bucket: self.table.buckets_of(&self.probe)[0], slot });
+            let spot = self.table.at(SlotIndex { bucket: self.probe.set().buckets[0], slot });
             assert!(spot.word.is_member() && spot.exchange(Word::EMPTY));
         }
 
         fn members(&self) -> usize {
-            self.table.set_spots(&self.probe).filter(|spot| spot.word.is_member()).count()
+            self.table.set(&self.probe).members().count()
         }
 
         /// A helper sees block 0 published, and sleeps between its second look and its exchange.

@@ -1,22 +1,24 @@
-//! A table: an array of buckets, the link to its successor, and the root that names the one in
-//! force.
+//! A table: an array of buckets, and the link to its successor.
 
 use super::bucket::{Bucket, SLOTS};
 use super::publish::BUCKETS_MAX;
-use super::set::{Chain, Position, Probe, Set, Spot};
+use super::slot::{Occupied, SlotIndex, SlotRef};
 use super::word::Word;
-use crate::memory::{prefetch, prefetch_to_write, try_box, zeroed};
+use crate::memory::{prefetch, try_box, zeroed};
 use crate::sync::untracked::{AtomicU64 as Untracked, Ordering as Order};
 use crate::sync::{AtomicPtr, AtomicUsize, Ordering};
 use std::alloc::Layout;
-use std::ptr::{self, NonNull};
+use std::ptr;
+#[cfg(any(sessile_loom, sessile_shuttle))]
+use std::ptr::NonNull;
 
-/// `INVARIANT(STAYS)`: each member, shadow and claim owns one count of its block; a MOVED word owns
-/// none. A count is given up, through `retire`, by whoever ends the stay with a successful
-/// exchange.
+/// Buckets, and the table that sessions move to from here.
+///
+/// Outside of `raw` a `&'g Table` comes from [`RawTable::tables`](super::RawTable::tables), so that
+/// `'g` is the life of a guard.
 pub(crate) struct Table<B> {
-    buckets: Box<[Bucket<B>]>,
-    next: AtomicPtr<Table<B>>,
+    pub(super) buckets: Box<[Bucket<B>]>,
+    pub(super) next: AtomicPtr<Table<B>>,
     /// Unique in the process: an address may be used again.
     number: u64,
     /// Progress of the migration that empties this table: the next bucket to close, then the next
@@ -67,24 +69,13 @@ impl<B> Table<B> {
         self.len() * SLOTS
     }
 
-    pub(crate) fn number(&self) -> u64 {
+    pub(super) fn number(&self) -> u64 {
         self.number
     }
 
-    /// The two buckets of a hash, home first.
-    #[inline]
-    pub(crate) fn buckets_of(&self, probe: &Probe) -> [usize; 2] {
-        self.set_of(probe).buckets
-    }
-
-    /// A bucket by chance.
-    pub(crate) fn bucket_at(&self, chance: u64) -> usize {
-        super::set::scale(chance as u32, self.len())
-    }
-
-    /// The slots in one row.
-    pub(crate) fn nth_slot(&self, n: usize) -> Position {
-        Position { bucket: n / SLOTS, slot: n % SLOTS }
+    /// One of the buckets, by 32 random bits.
+    pub(crate) fn pick_bucket(&self, random: u64) -> usize {
+        super::set::scale(random as u32, self.len())
     }
 
     /// Whether every key has the same fourteen slots.
@@ -98,11 +89,15 @@ impl<B> Table<B> {
         &self.buckets[index]
     }
 
-    /// The buckets of a set of this table.
+    /// The bucket with a number that was worked out for a table of this length.
+    ///
+    /// # Safety
+    /// `index < self.len()`.
     #[inline(always)]
-    pub(super) fn buckets_in(&self, set: Set) -> [&Bucket<B>; 2] {
-        let [home, other] = set.buckets;
-        [self.bucket(home), self.bucket(other)]
+    pub(super) unsafe fn bucket_unchecked(&self, index: usize) -> &Bucket<B> {
+        debug_assert!(index < self.len());
+        // SAFETY: the caller's promise.
+        unsafe { self.buckets.get_unchecked(index) }
     }
 
     /// Asks for the cache line of a bucket, if there is one with this number.
@@ -113,26 +108,33 @@ impl<B> Table<B> {
 
     /// What is in a slot now.
     #[inline]
-    pub(crate) fn at(&self, position: Position) -> Spot<'_, B> {
-        Spot { table: self, position, word: self.bucket(position.bucket).load(position.slot) }
+    pub(super) fn at(&self, position: SlotIndex) -> SlotRef<'_, B> {
+        SlotRef { table: self, position, word: self.bucket(position.bucket).load(position.slot) }
     }
 
     /// A word that was seen in a slot.
     #[inline]
-    pub(crate) fn spot(&self, bucket: usize, slot: usize, word: Word<B>) -> Spot<'_, B> {
-        Spot { table: self, position: Position { bucket, slot }, word }
+    pub(super) fn slot(&self, bucket: usize, slot: usize, word: Word<B>) -> SlotRef<'_, B> {
+        SlotRef { table: self, position: SlotIndex { bucket, slot }, word }
     }
 
     /// What is in the slots of a bucket, one after another.
     #[inline]
-    pub(crate) fn bucket_spots(&self, bucket: usize) -> impl Iterator<Item = Spot<'_, B>> {
+    pub(super) fn bucket_slots(&self, bucket: usize) -> impl Iterator<Item = SlotRef<'_, B>> {
         let slots = self.bucket(bucket);
-        (0..SLOTS).map(move |slot| self.spot(bucket, slot, slots.load(slot)))
+        (0..SLOTS).map(move |slot| self.slot(bucket, slot, slots.load(slot)))
     }
 
-    /// What is in the slots of a set, one after another, home first.
-    pub(crate) fn set_spots(&self, probe: &Probe) -> impl Iterator<Item = Spot<'_, B>> {
-        self.set_of(probe).positions().map(move |position| self.at(position))
+    /// The members of a bucket, one after another.
+    #[inline]
+    pub(crate) fn members(&self, bucket: usize) -> impl Iterator<Item = Occupied<'_, B>> {
+        self.bucket_slots(bucket).filter_map(Occupied::of)
+    }
+
+    /// The member in the n-th slot of the whole table.
+    #[inline]
+    pub(crate) fn member_at(&self, n: usize) -> Option<Occupied<'_, B>> {
+        Occupied::of(self.at(SlotIndex { bucket: n / SLOTS, slot: n % SLOTS }))
     }
 
     #[inline]
@@ -174,117 +176,4 @@ fn allocate<B>(buckets: usize) -> Result<Box<[Bucket<B>]>, TableError> {
 fn allocate<B>(buckets: usize) -> Result<Box<[Bucket<B>]>, TableError> {
     let _: (Option<Layout>, fn(Layout) -> Option<NonNull<u8>>) = (None, zeroed);
     Ok((0..buckets).map(|_| Bucket::new()).collect())
-}
-
-/// The oldest table in force. Its successors hang on it.
-pub(crate) struct Root<B> {
-    oldest: AtomicPtr<Table<B>>,
-    /// Where its buckets lie and how many they are, for those who want no more than to ask for
-    /// their cache lines.
-    row: Row,
-}
-
-/// An address and a length that may not belong together for a moment: nothing is read through them.
-struct Row {
-    address: Untracked,
-    buckets: Untracked,
-}
-
-impl Row {
-    fn of<B>(table: &Table<B>) -> Self {
-        let row = Self { address: Untracked::new(0), buckets: Untracked::new(0) };
-        row.move_to(table);
-        row
-    }
-
-    // ORDERING: Relaxed throughout: hints.
-
-    fn move_to<B>(&self, table: &Table<B>) {
-        self.address.store(table.buckets.as_ptr().addr() as u64, Order::Relaxed);
-        self.buckets.store(table.len() as u64, Order::Relaxed);
-    }
-
-    #[inline(always)]
-    fn probe<B>(&self, hash: u64, will_write: bool) -> Probe {
-        let address = self.address.load(Order::Relaxed) as usize;
-        let probe = Probe::new(hash, self.buckets.load(Order::Relaxed) as usize);
-        let line = |bucket| ptr::without_provenance::<Bucket<B>>(address).wrapping_add(bucket);
-        let [home, other] = probe.set().buckets.map(line);
-        if will_write {
-            prefetch_to_write(home)
-        } else {
-            prefetch(home)
-        }
-        prefetch(other);
-        probe
-    }
-}
-
-impl<B> Root<B> {
-    pub(crate) fn new(table: Box<Table<B>>) -> Self {
-        let row = Row::of(&table);
-        Self { oldest: AtomicPtr::new(Box::into_raw(table)), row }
-    }
-
-    /// The probe of a hash. Asks for the cache lines of its set, without a guard: on large tables
-    /// the lines come while the guard is taken, and while the lookup before this one still waits
-    /// for its session.
-    #[inline(always)]
-    pub(crate) fn probe(&self, hash: u64) -> Probe {
-        self.row.probe::<B>(hash, false)
-    }
-
-    /// The same for an operation that will write to the home, most probably.
-    #[inline(always)]
-    pub(crate) fn probe_to_write(&self, hash: u64) -> Probe {
-        self.row.probe::<B>(hash, true)
-    }
-
-    /// The tables in force.
-    ///
-    /// # Safety
-    /// The caller is pinned for `'t` in the domain that retires the tables, or has the root for
-    /// itself.
-    #[inline]
-    pub(crate) unsafe fn chain<'t>(&self) -> Chain<'t, B> {
-        // ORDERING: Acquire: sees the table as it was made; pairs with `advance`. Model:
-        // `migrate_and_get`.
-        let oldest = self.oldest.load(Ordering::Acquire);
-        // SAFETY: the root is never null, and a table that was reachable when the guard began is
-        // not freed under it.
-        Chain { oldest: unsafe { &*oldest } }
-    }
-
-    /// Makes the successor of `emptied` the oldest table, and returns `emptied` for retirement.
-    ///
-    /// The caller is the mover, `emptied` is the oldest table and has a successor.
-    pub(super) fn advance(&self, emptied: &Table<B>) -> Option<NonNull<Table<B>>> {
-        // ORDERING: Relaxed: the mover has seen it by `next`. The pointer itself is taken, not one
-        // made from a reference: it will be freed by.
-        let next = emptied.next.load(Ordering::Relaxed);
-        if next.is_null() {
-            return None;
-        }
-        // ORDERING: Release so that whoever loads the root sees the new table, pairs with `chain`.
-        // Model: `migrate_and_get`.
-        let old = self.oldest.swap(next, Ordering::Release);
-        // SAFETY: the successor is alive as long as it is the oldest, and the mover alone changes
-        // that.
-        self.row.move_to(unsafe { &*next });
-        debug_assert!(ptr::eq(old, emptied));
-        NonNull::new(old)
-    }
-}
-
-impl<B> Drop for Root<B> {
-    fn drop(&mut self) {
-        // ORDERING: Relaxed twice: `&mut self` is ordered after every other user.
-        let mut table = self.oldest.load(Ordering::Relaxed);
-        while !table.is_null() {
-            // SAFETY: the tables from the root on came from boxes and are freed here once; the
-            // blocks in them were released by the owner of the root.
-            let owned = unsafe { Box::from_raw(table) };
-            table = owned.next.load(Ordering::Relaxed);
-        }
-    }
 }

@@ -296,6 +296,13 @@ impl<B> Word<B> {
         Self::from_raw(aged.raw.map_addr(|bits| bits | TOUCHED))
     }
 
+    /// A member with the same tag, of another block with the same key.
+    #[inline]
+    pub(super) fn succeeded_by(self, block: NonNull<B>, stamp: Stamp) -> Self {
+        let tag = self.raw.addr() >> TAG_SHIFT;
+        Self::member(block, Tag(tag), stamp)
+    }
+
     /// The member with another age.
     #[inline]
     pub(crate) fn restamped(self, stamp: Stamp) -> Self {
@@ -325,6 +332,9 @@ mod tests {
                 assert_eq!(word.address(), Some(address));
                 assert!(!word.is_touched() && word.touched(Stamp::of_tick(3)).is_touched());
                 assert_eq!(word.touched(Stamp::of_tick(3)).stamp(), Stamp::of_tick(3));
+                assert!(
+                    word.touched(Stamp::of_tick(3)).succeeded_by(address, word.stamp()) == word
+                );
                 assert_eq!(word.to_shadow().state(), State::Shadow);
                 assert!(word.to_shadow().to_member() == word);
                 assert!(

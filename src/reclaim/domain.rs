@@ -89,7 +89,7 @@ impl<B: Reclaim, L: State> Domain<B, L> {
     }
 
     /// Pins this thread. Pins may nest.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn pin(&self) -> Pin<'_, B, L> {
         Pin::new(self.enter(), self.shared())
     }

@@ -1,7 +1,7 @@
 //! Whose word an access is to: found by the type in whose method it stands.
 //!
 //! A thread's own words are written by that thread in steady state, and looked at by others once a
-//! batch at most: its counters, its spare permits, its hand, its turnover, its limbo. All else is
+//! batch at most: its counters, its spare permits, its sample cursor, its tick counter, its limbo. All else is
 //! shared: slots, publication words, permits, settings, and a session's count and dates, which
 //! belong to whoever holds it next.
 
@@ -13,9 +13,9 @@ use std::path::{Path, PathBuf};
 /// The types whose words are a thread's own.
 const OF_THREAD: [(&str, &str); 7] = [
     ("src/sync/tally.rs", "Tally"),
-    ("src/budget.rs", "Spare"),
-    ("src/cache/victim.rs", "Hand"),
-    ("src/recency.rs", "Turnover"),
+    ("src/cache/budget/permits.rs", "Spare"),
+    ("src/cache/eviction/victim.rs", "SampleCursor"),
+    ("src/cache/eviction/clock.rs", "TickCounter"),
     ("src/reclaim/limbo.rs", "Limbo"),
     ("src/reclaim/limbo.rs", "Occupied"),
     ("src/reclaim/stray.rs", "Strays"),

@@ -1,12 +1,12 @@
-//! A look at a whole bucket: what all of its words say, in one pass without a branch per slot.
+//! A group: all words of a bucket, loaded and compared in one pass without a branch per slot.
 //!
-//! A bucket has eight *lanes*: lane 0 is the publication word, which a look ignores, the others are
-//! the slots. What a look says of a slot was true at some moment while it lasted, each slot by
+//! A bucket has eight *lanes*: lane 0 is the publication word, which a group ignores, the others
+//! are the slots. What a group says of a slot was true at some moment during the load, each slot by
 //! itself, as if a loop had loaded one after another. A mask has one bit for each lane.
 //!
-//! Two forms of one meaning: `vector` on x86-64, `scalar` elsewhere and in models. Whatever a look
-//! finds is loaded once more, as a word, before anything rests on it; what rests on a look alone is
-//! that no word fitted.
+//! There are two implementations: `vector` on x86-64, `scalar` elsewhere and in models. A word that
+//! a group matches is loaded once more before anything rests on it. What rests on a group alone is
+//! that no word matched.
 
 #[cfg(any(sessile_loom, sessile_shuttle, miri, test, not(target_arch = "x86_64")))]
 mod scalar;
@@ -21,7 +21,7 @@ use self::vector as form;
 use super::bucket::SLOTS;
 use super::word::Stamp;
 
-pub(super) use self::form::{Look, Ranking};
+pub(super) use self::form::{Group, OldestSearch};
 
 /// Lanes of a bucket, the publication word included.
 pub(super) const LANES: usize = 8;
@@ -75,11 +75,11 @@ impl Oldest {
 }
 
 /// An empty slot of the emptier of two buckets, of the first on a tie: which bucket, and the slot.
-/// `vacancies` has the mask of the first bucket's empty lanes, and above it the other's.
+/// `empties` has the mask of the first bucket's empty lanes, and above it the other's.
 #[inline(always)]
-pub(super) fn vacancy(vacancies: u32) -> Option<(usize, usize)> {
-    let (first, other) = (vacancies % (1 << LANES), vacancies >> LANES);
-    let counts = ones_of_bytes(vacancies);
+pub(super) fn free_lane(empties: u32) -> Option<(usize, usize)> {
+    let (first, other) = (empties % (1 << LANES), empties >> LANES);
+    let counts = ones_of_bytes(empties);
     let (side, empties) =
         if counts >> LANES > counts % (1 << LANES) { (1, other) } else { (0, first) };
     (empties != 0).then(|| (side, slot_of(empties.trailing_zeros() as usize)))
@@ -100,11 +100,11 @@ mod tests {
 
     #[test]
     fn the_emptier_bucket_is_chosen() {
-        assert_eq!(vacancy(0), None);
-        assert_eq!(vacancy(0b0100_0000 << LANES), Some((1, 5)));
-        assert_eq!(vacancy(0b0000_0110 | 0b1000_0010 << LANES), Some((0, 0)));
-        assert_eq!(vacancy(0b0000_0110 | 0b1010_0100 << LANES), Some((1, 1)));
-        assert_eq!(vacancy(0b1111_1110 | 0b1111_1110 << LANES), Some((0, 0)));
+        assert_eq!(free_lane(0), None);
+        assert_eq!(free_lane(0b0100_0000 << LANES), Some((1, 5)));
+        assert_eq!(free_lane(0b0000_0110 | 0b1000_0010 << LANES), Some((0, 0)));
+        assert_eq!(free_lane(0b0000_0110 | 0b1010_0100 << LANES), Some((1, 1)));
+        assert_eq!(free_lane(0b1111_1110 | 0b1111_1110 << LANES), Some((0, 0)));
     }
 }
 
@@ -178,22 +178,22 @@ mod both_forms {
             for bucket in buckets() {
                 bucket.publication.store(publication, Ordering::Relaxed);
             }
-            let vectors: Vec<_> = buckets().map(vector::Look::at).collect();
-            let scalars: Vec<_> = buckets().map(scalar::Look::at).collect();
+            let vectors: Vec<_> = buckets().map(vector::Group::load).collect();
+            let scalars: Vec<_> = buckets().map(scalar::Group::load).collect();
             let (by_vector, by_scalar) = ([vectors[0], vectors[1]], [scalars[0], scalars[1]]);
-            prop_assert_eq!(vector::Look::vacancies(by_vector), scalar::Look::vacancies(by_scalar));
+            prop_assert_eq!(vector::Group::match_empty(by_vector), scalar::Group::match_empty(by_scalar));
             let tag = Tag::of_hash(tag);
             for pattern in [Pattern::member(tag), Pattern::shadow(tag)] {
-                let seen = vector::Look::fitting(by_vector, pattern);
-                let fitting = scalar::Look::fitting(by_scalar, pattern);
-                prop_assert_eq!(seen & fitting, fitting, "none is overlooked");
+                let seen = vector::Group::match_pattern(by_vector, pattern);
+                let matching = scalar::Group::match_pattern(by_scalar, pattern);
+                prop_assert_eq!(seen & matching, matching, "none is overlooked");
                 prop_assert_eq!(seen & PUBLICATION_LANES, 0, "a publication word is no slot");
-                for lane in (0..2 * LANES).filter(|lane| (seen & !fitting) >> lane & 1 == 1) {
+                for lane in (0..2 * LANES).filter(|lane| (seen & !matching) >> lane & 1 == 1) {
                     let word = words[lane / LANES * SLOTS + lane % LANES - 1];
                     prop_assert!(!word.is_empty(), "an empty slot is no candidate");
                 }
             }
-            let (mut vector, mut scalar) = (vector::Ranking::new(tick), scalar::Ranking::new(tick));
+            let (mut vector, mut scalar) = (vector::OldestSearch::new(tick), scalar::OldestSearch::new(tick));
             vectors.into_iter().take(ranked).for_each(|look| vector.see(look));
             scalars.into_iter().take(ranked).for_each(|look| scalar.see(look));
             prop_assert_eq!(vector.oldest(), scalar.oldest());

@@ -22,14 +22,14 @@ const SLOT_LANES: u32 = 0xFEFE;
 
 /// The eight words of a bucket, two in a register.
 #[derive(Clone, Copy)]
-pub(in crate::raw) struct Look([__m128i; 4]);
+pub(in crate::raw) struct Group([__m128i; 4]);
 
 // SAFETY, for every block below that calls the processor's own instructions and nothing else: they
 // belong to SSE2, which every x86-64 processor has, and touch no memory.
 
-impl Look {
+impl Group {
     #[inline(always)]
-    pub(in crate::raw) fn at<B>(bucket: &Bucket<B>) -> Self {
+    pub(in crate::raw) fn load<B>(bucket: &Bucket<B>) -> Self {
         let (a, b, c, d): (__m128i, __m128i, __m128i, __m128i);
         // SAFETY: 1. A bucket is 64 bytes at an address that 64 divides. 2. The loads stand for
         // loads of the eight atomic words, in no particular order. On x86-64 every load is an
@@ -117,13 +117,13 @@ impl Look {
 
     /// The lanes of two buckets whose words may fit; all that fit are among them.
     #[inline(always)]
-    pub(in crate::raw) fn fitting([first, other]: [Self; 2], pattern: Pattern) -> u32 {
+    pub(in crate::raw) fn match_pattern([first, other]: [Self; 2], pattern: Pattern) -> u32 {
         mask(first.tagged(pattern), other.tagged(pattern))
     }
 
     /// The empty lanes of two buckets.
     #[inline(always)]
-    pub(in crate::raw) fn vacancies([first, other]: [Self; 2]) -> u32 {
+    pub(in crate::raw) fn match_empty([first, other]: [Self; 2]) -> u32 {
         mask(first.empties(), other.empties())
     }
 }
@@ -137,14 +137,14 @@ fn mask(first: __m128i, other: __m128i) -> u32 {
 }
 
 /// The search for the oldest member of the buckets that are shown to it.
-pub(in crate::raw) struct Ranking {
+pub(in crate::raw) struct OldestSearch {
     tick: __m128i,
     /// What distinguishes the lanes of the next bucket.
     places: __m128i,
     oldest: __m128i,
 }
 
-impl Ranking {
+impl OldestSearch {
     #[inline(always)]
     pub(in crate::raw) fn new(tick: usize) -> Self {
         const LAST: i16 = ((RANKED_MAX - 1) << LANE_BITS) as i16;
@@ -169,7 +169,7 @@ impl Ranking {
 
     /// Another bucket.
     #[inline(always)]
-    pub(in crate::raw) fn see(&mut self, look: Look) {
+    pub(in crate::raw) fn see(&mut self, look: Group) {
         // SAFETY: as above.
         unsafe {
             let offsets = _mm_sub_epi16(self.tick, look.tops());

@@ -1,4 +1,4 @@
-//! The tick by which members are stamped.
+//! The logical clock by which members are stamped.
 #![forbid(unsafe_code)]
 
 use crate::raw::Stamp;
@@ -13,7 +13,7 @@ use crossbeam_utils::CachePadded;
 ///
 /// A stamp read or written a tick too early or late costs at most one bad victim, hence
 /// `untracked`.
-pub(crate) struct Recency {
+pub(crate) struct LogicalClock {
     tick: CachePadded<AtomicUsize>,
     adds_per_tick: AtomicUsize,
 }
@@ -21,7 +21,7 @@ pub(crate) struct Recency {
 /// What one thread has placed since it ticked last, less what it removed; below zero in two's
 /// complement.
 #[derive(Debug, Default)]
-pub(crate) struct Turnover(AtomicU64);
+pub(crate) struct TickCounter(AtomicU64);
 
 /// Ticks in as many adds as the cache holds sessions.
 const TICKS_PER_CAPACITY: usize = 32;
@@ -36,14 +36,14 @@ const _: () = assert!(AGE_MAX < Stamp::PERIOD - 8);
 
 // ORDERING: Relaxed throughout: hints.
 
-impl Recency {
+impl LogicalClock {
     pub(crate) fn new(capacity: usize) -> Self {
-        let recency = Self {
+        let clock = Self {
             tick: CachePadded::new(AtomicUsize::new(0)),
             adds_per_tick: AtomicUsize::new(1),
         };
-        recency.set_capacity(capacity);
-        recency
+        clock.set_capacity(capacity);
+        clock
     }
 
     pub(crate) fn set_capacity(&self, capacity: usize) {
@@ -70,8 +70,8 @@ impl Recency {
 
     /// Notes a placement by this thread. True if it is the one that ticks.
     #[inline]
-    pub(crate) fn note_arrival(&self, turnover: &Turnover) -> bool {
-        let is_due = turnover.arrive(self.adds_per_tick.load(Ordering::Relaxed));
+    pub(crate) fn record_insert(&self, counter: &TickCounter) -> bool {
+        let is_due = counter.insert(self.adds_per_tick.load(Ordering::Relaxed));
         if is_due {
             self.advance();
         }
@@ -80,8 +80,8 @@ impl Recency {
 
     /// Notes that a session left without being displaced.
     #[inline]
-    pub(crate) fn note_departure(&self, turnover: &Turnover) {
-        turnover.depart(self.adds_per_tick.load(Ordering::Relaxed));
+    pub(crate) fn record_removal(&self, counter: &TickCounter) {
+        counter.remove(self.adds_per_tick.load(Ordering::Relaxed));
     }
 
     /// The next tick.
@@ -90,10 +90,10 @@ impl Recency {
     }
 }
 
-impl Turnover {
+impl TickCounter {
     /// One more. True for the one that makes a tick complete.
     #[inline]
-    fn arrive(&self, adds_per_tick: usize) -> bool {
+    fn insert(&self, adds_per_tick: usize) -> bool {
         let placed = self.0.load(Ordering::Relaxed).wrapping_add(1);
         let is_due = placed as i64 >= adds_per_tick as i64;
         self.0.store(if is_due { 0 } else { placed }, Ordering::Relaxed);
@@ -102,7 +102,7 @@ impl Turnover {
 
     /// One less. A thread that only removes is owed no more than a tick.
     #[inline]
-    fn depart(&self, adds_per_tick: usize) {
+    fn remove(&self, adds_per_tick: usize) {
         let placed = self.0.load(Ordering::Relaxed).wrapping_sub(1) as i64;
         self.0.store(placed.max(-(adds_per_tick as i64)) as u64, Ordering::Relaxed);
     }
@@ -114,34 +114,34 @@ mod tests {
 
     #[test]
     fn ticks_by_what_stays() {
-        let recency = Recency::new(64);
-        let turnover = Turnover::default();
+        let clock = LogicalClock::new(64);
+        let counter = TickCounter::default();
         let arrive = |n| {
             (0..n).for_each(|_| {
-                recency.note_arrival(&turnover);
+                clock.record_insert(&counter);
             })
         };
-        let depart = |n| (0..n).for_each(|_| recency.note_departure(&turnover));
+        let depart = |n| (0..n).for_each(|_| clock.record_removal(&counter));
         arrive(3);
-        assert_eq!(recency.tick(), 1);
+        assert_eq!(clock.tick(), 1);
         depart(1);
         arrive(1);
-        assert_eq!(recency.tick(), 1);
+        assert_eq!(clock.tick(), 1);
         arrive(2);
-        assert_eq!(recency.tick(), 2);
+        assert_eq!(clock.tick(), 2);
         depart(1000);
         arrive(3);
-        assert_eq!(recency.tick(), 2);
+        assert_eq!(clock.tick(), 2);
         arrive(1);
-        assert_eq!(recency.tick(), 3);
+        assert_eq!(clock.tick(), 3);
     }
 
     #[test]
     fn ages_may_wrap_from_the_first_time_on() {
-        let recency = Recency::new(64);
+        let clock = LogicalClock::new(64);
         for tick in 1..4 * Stamp::PERIOD {
-            assert_eq!(recency.advance(), tick);
-            assert_eq!(recency.ages_may_wrap(), tick > AGE_MAX);
+            assert_eq!(clock.advance(), tick);
+            assert_eq!(clock.ages_may_wrap(), tick > AGE_MAX);
         }
     }
 }

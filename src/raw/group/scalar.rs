@@ -8,11 +8,11 @@ use std::array;
 
 /// What the slots of a bucket hold.
 #[derive(Clone, Copy)]
-pub(in crate::raw) struct Look([Word<()>; SLOTS]);
+pub(in crate::raw) struct Group([Word<()>; SLOTS]);
 
-impl Look {
+impl Group {
     #[inline]
-    pub(in crate::raw) fn at<B>(bucket: &Bucket<B>) -> Self {
+    pub(in crate::raw) fn load<B>(bucket: &Bucket<B>) -> Self {
         Self(array::from_fn(|slot| Word::from_raw(bucket.load(slot).raw().cast())))
     }
 
@@ -22,32 +22,32 @@ impl Look {
 
     /// The lanes of two buckets whose words may fit; all that fit are among them.
     #[inline]
-    pub(in crate::raw) fn fitting([first, other]: [Self; 2], pattern: Pattern) -> u32 {
+    pub(in crate::raw) fn match_pattern([first, other]: [Self; 2], pattern: Pattern) -> u32 {
         let fits = |word: Word<()>| word.fits(pattern);
         first.mask(fits) | other.mask(fits) << LANES
     }
 
     /// The empty lanes of two buckets.
     #[inline]
-    pub(in crate::raw) fn vacancies([first, other]: [Self; 2]) -> u32 {
+    pub(in crate::raw) fn match_empty([first, other]: [Self; 2]) -> u32 {
         first.mask(Word::is_empty) | other.mask(Word::is_empty) << LANES
     }
 }
 
 /// The search for the oldest member of the buckets that are shown to it.
-pub(in crate::raw) struct Ranking {
+pub(in crate::raw) struct OldestSearch {
     tick: usize,
     seen: usize,
     oldest: Oldest,
 }
 
-impl Ranking {
+impl OldestSearch {
     pub(in crate::raw) fn new(tick: usize) -> Self {
         Self { tick, seen: 0, oldest: Oldest(0) }
     }
 
     /// Another bucket.
-    pub(in crate::raw) fn see(&mut self, look: Look) {
+    pub(in crate::raw) fn see(&mut self, look: Group) {
         for (slot, word) in look.0.into_iter().enumerate().filter(|(_, word)| word.is_member()) {
             let age = word.stamp().offset(self.tick) as u32;
             self.oldest = self.oldest.max(Oldest(age << AGE_SHIFT | place(self.seen, slot)));

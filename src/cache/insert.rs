@@ -1,0 +1,217 @@
+//! Storing a session that was admitted: identical, replaced, or inserted.
+
+use super::Key;
+use super::budget::{Permit, Reservation};
+use super::operation::Operation;
+use super::reserve::{ATTEMPTS_MAX, Attempt, PendingInsert};
+use crate::error::{Rejection, RemovalCause};
+use crate::raw::{Claimant, Entry, Occupied, Probe, Stamp, Table, Vacant};
+use crate::session::{Block, Session};
+
+/// How a session is stored.
+pub(super) enum Stored<T> {
+    Inserted,
+    Replaced(Session<T>),
+    Identical,
+}
+
+impl<T: Send + Sync + 'static> Operation<'_, T> {
+    /// Stores a session. One of its counts is the table's afterwards, unless it was identical.
+    ///
+    /// # Errors
+    /// The session was not stored.
+    #[inline(always)]
+    pub(super) fn insert(
+        &self,
+        session: &Session<T>,
+        probe: &Probe,
+        now: u64,
+    ) -> Result<Stored<T>, Rejection> {
+        let claimant = self.claimant()?;
+        let weight = self.cache().budget.weight_of(session.block());
+        let mut insert = PendingInsert {
+            session,
+            probe,
+            now,
+            claimant: claimant.number,
+            reservation: Reservation::of_weight(weight),
+            attempts: 0,
+            starved: 0,
+        };
+        let stored = loop {
+            match self.attempt(&mut insert) {
+                Attempt::Done(stored) => break Ok(stored),
+                // Each failed attempt is another thread's progress, or counted in `insert`.
+                Attempt::Retry => crate::sync::relax(),
+                Attempt::Rejected(rejection) => break Err(rejection),
+            }
+        };
+        self.cache().budget.give_back(&insert.reservation, &self.thread().spare);
+        stored
+    }
+
+    /// The number to claim slots with; a thread without one of its own waits a bounded time for one
+    /// to be lent.
+    #[inline]
+    fn claimant(&self) -> Result<Claimant<'_>, Rejection> {
+        let mut attempts = 0..ATTEMPTS_MAX;
+        loop {
+            if let Some(claimant) = self.cache().table.claimant(self.guard().index()) {
+                return Ok(claimant);
+            }
+            attempts.next().ok_or(Rejection::Contention)?;
+            crate::sync::yield_now();
+        }
+    }
+
+    fn attempt(&self, insert: &mut PendingInsert<'_, T>) -> Attempt<Stored<T>> {
+        let key = Key::of_block(insert.session.block());
+        let is_key = |block: &Block<T>| key.is_of(block);
+        let entry = self.tables().entry(insert.probe, &self.member_of_claim(), is_key);
+        match entry {
+            // LINEARIZE: the identical add, at the load of the word.
+            Entry::Occupied(member) if member.holds(insert.address()) => {
+                Attempt::Done(Stored::Identical)
+            }
+            Entry::Occupied(member) => match self.check_garbage(insert) {
+                Ok(()) => self.replace(member, insert),
+                Err(rejection) => Attempt::Rejected(rejection),
+            },
+            Entry::Vacant(vacant) => match self.check_garbage(insert) {
+                Ok(()) => self.insert_at(&vacant, insert),
+                Err(rejection) => Attempt::Rejected(rejection),
+            },
+            Entry::Resized => Attempt::Retry,
+        }
+    }
+
+    fn replace(
+        &self,
+        member: Occupied<'_, Block<T>>,
+        insert: &mut PendingInsert<'_, T>,
+    ) -> Attempt<Stored<T>> {
+        let budget = &self.cache().budget;
+        let old_weight = budget.weight_of(member.block());
+        let weight = insert.reservation.needed;
+        let more = weight.saturating_sub(old_weight);
+        if budget.is_weighed() {
+            // What the two weigh in common is garbage once the old one is, and others could be let
+            // in for it meanwhile.
+            budget.announce_garbage(&mut insert.reservation, weight - more);
+            match self.reserve_weight(insert, more, Some(member.address())) {
+                Attempt::Done(()) => {}
+                Attempt::Retry => return Attempt::Retry,
+                Attempt::Rejected(rejection) => return Attempt::Rejected(rejection),
+            }
+        }
+        let tick = self.next_tick(member.table());
+        // LINEARIZE: the replacement.
+        let unlinked = member.replace(insert.address(), Stamp::of_tick(tick));
+        let Some(unlinked) = unlinked else { return Attempt::Retry };
+        self.placed(member.table(), tick);
+        insert.reservation.weight -= more;
+        budget.give_weight(old_weight.saturating_sub(weight));
+        // The clone is the caller's own count.
+        let old = unlinked.session().clone();
+        self.retire(unlinked, RemovalCause::Replaced, Permit::Kept);
+        Attempt::Done(Stored::Replaced(old))
+    }
+
+    fn insert_at(
+        &self,
+        vacant: &Vacant<'_, Block<T>>,
+        insert: &mut PendingInsert<'_, T>,
+    ) -> Attempt<Stored<T>> {
+        let table = vacant.table();
+        if self.cache().budget.is_weighed() {
+            match self.reserve_weight(insert, insert.reservation.needed, None) {
+                Attempt::Done(()) => {}
+                Attempt::Retry => return Attempt::Retry,
+                Attempt::Rejected(rejection) => return Attempt::Rejected(rejection),
+            }
+        }
+        let place = match self.choose_slot(vacant, insert) {
+            Attempt::Done(place) => place,
+            Attempt::Retry => return Attempt::Retry,
+            Attempt::Rejected(rejection) => return Attempt::Rejected(rejection),
+        };
+        // LINEARIZE: an eviction, if the place is a member's.
+        let claimed = vacant.claim(place, insert.address(), insert.probe.tag(), insert.claimant);
+        let Some((claim, displaced)) = claimed else { return Attempt::Retry };
+        if let Some(displaced) = displaced {
+            self.evict_displaced(displaced, table, insert);
+        }
+        let tick = self.next_tick(table);
+        if !claim.publish(Stamp::of_tick(tick)) {
+            return Attempt::Retry;
+        }
+        self.placed(table, tick);
+        insert.reservation.permit = false;
+        insert.reservation.weight -= insert.reservation.needed;
+        self.fit_table(table);
+        self.trim_excess(insert);
+        Attempt::Done(Stored::Inserted)
+    }
+
+    /// The tick of a session that is placed now.
+    #[inline]
+    fn next_tick(&self, table: &Table<Block<T>>) -> usize {
+        let cache = self.cache();
+        let clock = &cache.eviction.clock;
+        if table.is_one_set() {
+            return clock.advance();
+        }
+        let thread = self.thread();
+        thread.placements.add(1);
+        if clock.record_insert(&thread.tick_counter) && cache.budget.is_weight_bound() {
+            cache.let_ticks_follow();
+        }
+        clock.tick()
+    }
+
+    /// What follows a placement in the tick `tick`.
+    #[inline]
+    fn placed(&self, table: &Table<Block<T>>, tick: usize) {
+        if table.is_one_set() {
+            self.cache().eviction.renumber_if_due(table, tick);
+        }
+    }
+
+    /// Evicts one session if the capacity was lowered while this add held a permit.
+    #[inline]
+    fn trim_excess(&self, insert: &mut PendingInsert<'_, T>) {
+        if self.cache().budget.permits.excess() > 0 {
+            let keep = Some(insert.address());
+            self.evict_elsewhere(insert, keep);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::Added;
+    use crate::{SessionCache, SessionId};
+
+    /// A mover that sleeps when it has linked a larger table, and an adder that sleeps when it has
+    /// found its key absent in the old one. Whoever adds the key meanwhile closes its home there.
+    #[test]
+    fn an_add_closes_its_home_in_the_table_that_is_emptied() {
+        for n in 0..20 {
+            let cache = SessionCache::new(10).unwrap();
+            let [sleeper, newcomer] =
+                [1, 2].map(|number| Session::new(SessionId::from([n; 32]), number));
+            let operation = Operation::begin(&cache);
+            let (tables, probe) = (operation.tables(), cache.probe_of(sleeper.block()));
+            let table = tables.newest();
+            let entry = tables.entry(&probe, &operation.member_of_claim(), |_| false);
+            let Entry::Vacant(vacant) = entry else { panic!("nothing is stored") };
+            assert!(table.succeeded_by(2 * table.len()).is_some());
+            assert!(matches!(cache.add(newcomer), Ok(Added::Inserted)));
+            let free = vacant.set(&probe).free().expect("a set has slots");
+            let claim = vacant.claim(free, sleeper.address(), probe.tag(), 100);
+            let Some((claim, None)) = claim else { panic!("the slot is empty") };
+            assert!(!claim.publish(Stamp::of_tick(0)), "the key is inserted into both tables");
+        }
+    }
+}
