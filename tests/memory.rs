@@ -1,22 +1,18 @@
 //! Memory: bounded whatever comes and goes. One test, because it measures the whole process.
 
-mod common;
-// Apart: a fuzz target that shares `common` forbids unsafe code.
-#[path = "common/counting.rs"]
-mod counting;
-
-use common::{id, reclaim, scaled, session};
-use counting::{Counting, live_bytes};
 use sessile::{Session, SessionCache};
+use testkit::allocator::{ALL_SIZES, Probe, weigh};
+use testkit::{id, reclaim, scaled, session};
 
 #[global_allocator]
-static ALLOCATOR: Counting = Counting;
+static ALLOCATOR: Probe = Probe;
 
 /// By how many bytes the process has grown when `f` is through.
 fn growth(f: impl FnOnce()) -> isize {
-    let before = live_bytes();
-    f();
-    live_bytes() - before
+    weigh(ALL_SIZES, |grown| {
+        f();
+        grown()
+    })
 }
 
 fn many_caches_come_and_go(count: u64) {

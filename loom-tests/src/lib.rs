@@ -11,7 +11,6 @@
 
 #![forbid(unsafe_code)]
 
-pub mod ledger;
 mod model;
 mod search;
 mod stage;
@@ -20,8 +19,9 @@ pub mod thread;
 pub use model::Model;
 pub use search::Searched;
 pub use stage::{Stage, replaced};
+pub use testkit::id_of_byte as id;
 
-use sessile::{Mode, SessionCache, SessionId};
+use sessile::{Mode, SessionCache};
 use std::sync::Arc;
 
 /// The list of the threads' parts, which only models are about that reach into another thread's
@@ -46,9 +46,4 @@ pub fn cache<T: Send + Sync + 'static>(capacity: usize) -> Arc<SessionCache<T>> 
     Arc::new(
         SessionCache::builder().capacity(capacity).mode(mode).build().expect("a valid capacity"),
     )
-}
-
-/// The `n`th session id.
-pub fn id(n: u8) -> SessionId {
-    SessionId::from([n; 32])
 }

@@ -21,7 +21,7 @@ fn add_and_get() {
 
 /// Adders of one absent key: one inserts, the others replace, each one another's; the last one
 /// stays.
-fn add_same_key(adders: usize) {
+fn add_same_key(adders: u64) {
     let stage = Stage::new(4);
     let others: Vec<_> =
         (1..adders).map(|n| stage.beside(move |stage| replaced(stage.add(1, n)))).collect();
@@ -38,7 +38,7 @@ fn add_same_key(adders: usize) {
     ended.sort_unstable();
     assert_eq!(ended, (0..adders).collect::<Vec<_>>(), "each session is replaced once, or stays");
     // What was withdrawn left its slot: the set takes as many as it has slots.
-    (10..13).for_each(|key| stage.insert(key, usize::from(key)));
+    (10..13).for_each(|key| stage.insert(key, u64::from(key)));
     stage.assert_holds(&[stays[0], 10, 11, 12]);
     stage.end();
 }

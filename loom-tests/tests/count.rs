@@ -3,16 +3,16 @@
 //!
 //! Guards: the relaxed raise under a guard, the release of the last decrement, `retire`.
 
-use loom_tests::ledger::Ledger;
 use loom_tests::{Model, REGISTRY, Stage, id, replaced, thread};
 use sessile::Session;
+use testkit::Ledger;
 
 /// What every holder did with the session happens before its destruction.
 #[test]
 fn count_last_drop() {
     Model::new("count_last_drop").check(|| {
         let ledger = Ledger::new();
-        let session = Session::new(id(1), ledger.entry(1));
+        let session = Session::new(id(1), ledger.payload(1));
         let other = session.clone();
         let thread = thread::spawn(move || assert_eq!(other.number(), 1));
         assert_eq!(session.number(), 1);

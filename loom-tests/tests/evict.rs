@@ -158,7 +158,7 @@ fn capacity_bound() {
     Model::new("capacity_bound").check(|| {
         let stage = Stage::new(1);
         let adders =
-            [1, 2].map(|n| stage.beside(move |stage| replaced(stage.add(n, usize::from(n)))));
+            [1, 2].map(|n| stage.beside(move |stage| replaced(stage.add(n, u64::from(n)))));
         assert!(stage.cache.len() <= 1);
         adders.into_iter().for_each(|adder| assert_eq!(adder.join().unwrap(), None));
         let stays = stage.numbers();

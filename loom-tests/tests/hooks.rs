@@ -4,25 +4,25 @@
 //! Guards: the order of guard and hooks in `announce`, which drops the one before it calls the
 //! others, and the words of `settings.rs` that say which hooks and which mode are set.
 
-use loom_tests::ledger::{Entry, Ledger};
 use loom_tests::{Model, REGISTRY, SETTINGS, id, thread};
 use sessile::{Context, Hooks, Mode, RemovalCause, Session, SessionCache};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
+use testkit::{Ledger, Payload};
 
-type Home = Arc<OnceLock<Weak<SessionCache<Entry>>>>;
+type Home = Arc<OnceLock<Weak<SessionCache<Payload>>>>;
 
 /// A cache whose removal hook puts what was taken back under another key, and collects.
-fn returning(ledger: &Arc<Ledger>) -> Arc<SessionCache<Entry>> {
+fn returning(ledger: &Arc<Ledger>) -> Arc<SessionCache<Payload>> {
     let home = Home::default();
     let (inner, books) = (Arc::clone(&home), Arc::clone(ledger));
     let mode = Mode { auto_flush: false, ..Mode::default() };
-    let hook = move |session: &Session<Entry>, cause| {
+    let hook = move |session: &Session<Payload>, cause| {
         let cache = inner.get().and_then(Weak::upgrade);
         if let (Some(cache), RemovalCause::Taken) = (cache, cause) {
             assert!(
                 cache
-                    .add(Session::new(id(2), books.entry(session.number() + 10)))
+                    .add(Session::new(id(2), books.payload(session.number() + 10)))
                     .is_ok_and(|added| added.changed())
             );
             cache.collect();
@@ -40,7 +40,9 @@ fn hook_reenters() {
     Model::new("hook_reenters").sees(&[REGISTRY]).check(|| {
         let ledger = Ledger::new();
         let cache = returning(&ledger);
-        assert!(cache.add(Session::new(id(1), ledger.entry(1))).is_ok_and(|added| added.changed()));
+        assert!(
+            cache.add(Session::new(id(1), ledger.payload(1))).is_ok_and(|added| added.changed())
+        );
         let reader = {
             let cache = Arc::clone(&cache);
             thread::spawn(move || {

@@ -4,10 +4,10 @@
 //! Guards: the exchange that ends a stay in `flush`, the second look at a slot that changed, the
 //! expiry on lookup.
 
-use loom_tests::ledger::Entry;
 use loom_tests::{Model, REGISTRY, Stage, id, replaced};
 use sessile::{ManualClock, Mode, SessionCache};
 use std::sync::Arc;
+use testkit::Payload;
 
 /// A flush beside an insertion finds the new session or leaves it, and never looks at a claim.
 #[test]
@@ -76,7 +76,7 @@ fn snapshot_and_replace() {
 fn expired() -> Stage {
     let clock = Arc::new(ManualClock::new(1000));
     let mode = Mode { auto_flush: false, ..Mode::default() };
-    let cache: SessionCache<Entry> =
+    let cache: SessionCache<Payload> =
         SessionCache::builder().capacity(4).mode(mode).clock(Arc::clone(&clock)).build().unwrap();
     let stage = Stage::with_cache(Arc::new(cache));
     stage.insert(1, 1);

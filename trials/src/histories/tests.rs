@@ -1,12 +1,12 @@
 //! The search, against histories written by hand and against an oracle that tries every order; and
 //! the corruptions, against recorded ones.
 
-use super::check::{Effect, PENDING, Step, is_linearizable};
 use super::explain::verify;
 use super::inject::{self, KINDS};
 use super::plan::Plan;
 use super::record::record;
 use super::stamp::Stopwatch;
+use testkit::linearizability::{Effect, PENDING, Step, is_linearizable};
 
 const MARGIN: u64 = 0;
 

@@ -1,0 +1,41 @@
+//! The cache's behaviour as its users see it, a topic a module: `cargo test --test it garbage` runs
+//! one.
+//!
+//! What needs an allocator or a process of its own is beside this: `allocator`, `memory`,
+//! `remains`.
+
+mod add;
+mod api;
+mod capacity;
+mod clocks;
+mod contexts;
+mod drops;
+mod eviction_fifo;
+mod eviction_lru;
+mod eviction_soonest_expiry;
+mod eviction_weight;
+mod expired_first;
+mod expiry;
+mod former_threads;
+mod garbage;
+mod garbage_weight;
+mod glance;
+mod hooks;
+mod ids;
+mod iteration;
+mod model;
+mod modes;
+mod one_id;
+mod panics;
+mod remove;
+mod replace;
+mod resize;
+mod shapes;
+mod stats;
+mod take;
+mod threads;
+mod tiers;
+mod unbounded;
+mod walls;
+mod weights;
+mod young_victims;
