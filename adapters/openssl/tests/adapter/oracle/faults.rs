@@ -4,11 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use sessile::Policy;
 
-use crate::libssl::Libssl;
-use crate::object::Key;
-use crate::ours::Ours;
-use crate::sequence::play;
-use crate::subject::Subject;
+use super::libssl::Libssl;
+use super::object::Key;
+use super::ours::Ours;
+use super::sequence::play;
+use super::subject::Subject;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Fault {
@@ -54,7 +54,7 @@ impl Subject for Faulty {
         match self.fault {
             Fault::LeaksAReference => std::mem::forget(self.inner.object(serial).clone()),
             Fault::KeepsTheOld => {
-                let key = crate::libssl::key_of(self.inner.object(serial));
+                let key = super::libssl::key_of(self.inner.object(serial));
                 if self.inner.stored().contains_key(&key) {
                     return 0;
                 }
@@ -72,7 +72,7 @@ impl Subject for Faulty {
 
     fn set_timeout(&mut self, serial: u64, seconds: i64) {
         if self.fault == Fault::ForgetsTimeouts {
-            return crate::object::set_timeout(self.inner.object(serial), seconds);
+            return super::object::set_timeout(self.inner.object(serial), seconds);
         }
         self.inner.set_timeout(serial, seconds);
     }

@@ -12,7 +12,7 @@ use openssl::ssl::{
 use sessile::{Context, Hooks, Session, SessionId};
 use sessile_openssl::ServerStore;
 
-use crate::combination::{Attached, Combination, Made, Side, Switch, Visit};
+use super::combination::{Attached, Combination, Made, Side, Switch, Visit};
 use crate::support::{Client, Link, MUTUAL, Pipe, Site};
 
 const STAY: &str = "stay.example";

@@ -1,7 +1,5 @@
 //! Certificates, configurations and handshakes in memory.
 
-#![allow(dead_code, reason = "each test file uses its part")]
-
 use std::io::{Read, Write};
 use std::ops::DerefMut;
 use std::sync::Arc;

@@ -1,9 +1,6 @@
 //! What went wrong in other software, and must not here: replays, chains without an end, sessions
 //! that outlive a rule, hostile servers.
 
-#[path = "../support/mod.rs"]
-mod support;
-
 mod client_limits;
 mod early_data;
 mod max_age;

@@ -7,9 +7,9 @@ use openssl::ssl::{SslSession, SslSessionCacheMode};
 use sessile::{Policy, RemovalCause, SessionCache};
 use sessile_openssl::{ServerStore, UPDATE_TIME};
 
-use crate::libssl::key_of;
-use crate::object::{self, Key, Living};
-use crate::subject::Subject;
+use super::libssl::key_of;
+use super::object::{self, Key, Living};
+use super::subject::Subject;
 
 pub(crate) struct Ours {
     pub(crate) store: ServerStore,

@@ -8,8 +8,8 @@ use rustls::version::TLS12;
 use sessile::{CoarseClock, Context};
 use sessile_rustls::ServerStore;
 
+use super::tier::{Answer, cache_with_tier};
 use crate::support::{BOTH, Pair, Site, shake, try_shake};
-use crate::tier::{Answer, cache_with_tier};
 
 #[test]
 fn replaced_client_authorities_end_the_sessions() {

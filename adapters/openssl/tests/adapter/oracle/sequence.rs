@@ -6,10 +6,10 @@ use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use sessile::Policy;
 
-use crate::libssl::Libssl;
-use crate::object::{Key, unix_now};
-use crate::ours::Ours;
-use crate::subject::{Seen, Subject};
+use super::libssl::Libssl;
+use super::object::{Key, unix_now};
+use super::ours::Ours;
+use super::subject::{Seen, Subject};
 
 /// Sequences that are played.
 const SEQUENCES: u64 = 24_000;

@@ -9,8 +9,8 @@ use sessile::{Clock, Context, ManualClock, Secret, SessionCache};
 use sessile_rustls::ServerStore;
 use sha2::{Digest, Sha256};
 
+use super::tier::{Answer, cache_with_tier};
 use crate::support::{BOTH, Pair, Site, shake};
-use crate::tier::{Answer, cache_with_tier};
 
 const HOUR: u64 = 60 * 60;
 

@@ -4,10 +4,10 @@ use foreign_types::ForeignTypeRef;
 use openssl::ssl::SslSession;
 use sessile::{Added, Policy, Rejection};
 
-use crate::libssl::Libssl;
-use crate::object::{self, Key, Living};
-use crate::ours::Ours;
-use crate::subject::Subject;
+use super::libssl::Libssl;
+use super::object::{self, Key, Living};
+use super::ours::Ours;
+use super::subject::Subject;
 
 /// A cache of each kind, with room for ten, and objects 0 to 11 of one key each, which expire one
 /// after another.

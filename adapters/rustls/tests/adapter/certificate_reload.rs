@@ -1,14 +1,12 @@
 //! Sessions outlive the configuration that made them: a renewed certificate costs no full
 //! handshakes.
 
-mod support;
-
 use std::sync::Arc;
 
+use crate::support::{BOTH, Site, client_of, shake, shake_with};
 use rustls::HandshakeKind::{Full, Resumed};
 use sessile::Context;
 use sessile_rustls::ServerStore;
-use support::{BOTH, Site, client_of, shake, shake_with};
 
 #[test]
 fn a_renewed_certificate_keeps_the_sessions() {

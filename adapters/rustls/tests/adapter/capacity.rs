@@ -1,15 +1,13 @@
 //! A full store makes room: newcomers are resumed, those not used for longest are not.
 
-mod support;
-
 use std::sync::Arc;
 
+use crate::support::{Site, shake};
 use rustls::HandshakeKind::{Full, Resumed};
 use rustls::server::StoresServerSessions;
 use rustls::version::{TLS12, TLS13};
 use sessile::{BuildError, Context, Mode};
 use sessile_rustls::ServerStore;
-use support::{Site, shake};
 
 #[test]
 fn a_capacity_of_zero_is_refused() {

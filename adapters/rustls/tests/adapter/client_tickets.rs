@@ -1,10 +1,9 @@
 //! The client store: at most eight TLS 1.3 tickets for a server, each given out at most once.
 
-mod support;
-
 use std::sync::{Arc, Barrier, Mutex};
 use std::thread;
 
+use crate::support::{Site, name, shake};
 use rustls::HandshakeKind::{Full, Resumed};
 use rustls::NamedGroup;
 use rustls::client::{ClientSessionStore, Tls12ClientSessionValue, Tls13ClientSessionValue};
@@ -12,7 +11,6 @@ use rustls::pki_types::ServerName;
 use rustls::version::TLS13;
 use sessile::Context;
 use sessile_rustls::{ClientStore, ServerStore};
-use support::{Site, name, shake};
 
 /// Keeps every ticket it is given, for the tests to hand out.
 #[derive(Debug, Default)]

@@ -1,16 +1,14 @@
 //! The client store: what it remembers by server name and context, and how much of it.
 
-mod support;
-
 use std::sync::Arc;
 
+use crate::support::{BOTH, Site, name, shake, shake_with};
 use rustls::HandshakeKind::{Full, Resumed};
 use rustls::NamedGroup;
 use rustls::client::ClientSessionStore;
 use rustls::version::TLS12;
 use sessile::{BuildError, Context};
 use sessile_rustls::{ClientStore, ServerStore};
-use support::{BOTH, Site, name, shake, shake_with};
 
 #[test]
 fn clients_resume_from_it_in_both_versions() {

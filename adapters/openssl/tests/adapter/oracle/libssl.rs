@@ -11,9 +11,9 @@ use openssl::ssl::{
 use openssl_sys as sys;
 use sessile_openssl::UPDATE_TIME;
 
-use crate::object::{self, Key, Living};
-use crate::sequence::keys;
-use crate::subject::Subject;
+use super::object::{self, Key, Living};
+use super::sequence::keys;
+use super::subject::Subject;
 
 unsafe extern "C" {
     fn SSL_CTX_add_session(context: *mut sys::SSL_CTX, session: *mut sys::SSL_SESSION) -> c_int;

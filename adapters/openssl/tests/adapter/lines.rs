@@ -6,14 +6,11 @@
 
 mod combination;
 mod stage;
-#[allow(dead_code)]
-#[path = "../adapter/support.rs"]
-mod support;
 
 use std::thread;
 
-use crate::combination::{Combination, Visit};
-use crate::stage::{Outcome, Stage, Wardrobe};
+use self::combination::{Combination, Visit};
+use self::stage::{Outcome, Stage, Wardrobe};
 
 const THREADS: usize = 2;
 

@@ -1,16 +1,14 @@
 //! TLS 1.3: a ticket is resumed once, whoever presents it and however many do so at the same
 //! moment.
 
-mod support;
-
 use std::sync::{Arc, Barrier};
 use std::thread;
 
+use crate::support::{Counting, Site, answer, hello, shake};
 use rustls::HandshakeKind::{Full, Resumed};
 use rustls::version::TLS13;
 use sessile::Context;
 use sessile_rustls::ServerStore;
-use support::{Counting, Site, answer, hello, shake};
 
 #[test]
 fn five_tickets_are_five_resumptions() {

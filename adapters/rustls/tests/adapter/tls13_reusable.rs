@@ -1,14 +1,12 @@
 //! TLS 1.3 on a reusable store: what FTPS clients ask for, one session on every data channel.
 
-mod support;
-
 use std::sync::Arc;
 
+use crate::support::{Site, answer, hello, shake};
 use rustls::HandshakeKind::{Full, Resumed};
 use rustls::version::TLS13;
 use sessile::Context;
 use sessile_rustls::ServerStore;
-use support::{Site, answer, hello, shake};
 
 #[test]
 fn one_ticket_resumes_again_and_again() {

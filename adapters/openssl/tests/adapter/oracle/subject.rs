@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::object::Key;
+use super::object::Key;
 
 /// A cache under test. Objects are named by the serial numbers under which they were made.
 pub(crate) trait Subject {

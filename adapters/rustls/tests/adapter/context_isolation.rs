@@ -1,14 +1,12 @@
 //! Configurations share one cache and resume each other's sessions only if their contexts are
 //! equal.
 
-mod support;
-
 use std::sync::Arc;
 
+use crate::support::{BOTH, Site, answer, hello, shake};
 use rustls::HandshakeKind::{Full, Resumed};
 use sessile::Context;
 use sessile_rustls::ServerStore;
-use support::{BOTH, Site, answer, hello, shake};
 
 #[test]
 fn another_context_never_resumes() {

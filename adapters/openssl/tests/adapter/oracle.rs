@@ -14,6 +14,3 @@ mod object;
 mod ours;
 mod sequence;
 mod subject;
-#[allow(dead_code)]
-#[path = "../adapter/support.rs"]
-mod support;

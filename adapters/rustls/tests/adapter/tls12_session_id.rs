@@ -1,15 +1,13 @@
 //! TLS 1.2: one session is stored by a full handshake and resumed by its id as often as the client
 //! asks.
 
-mod support;
-
 use std::sync::Arc;
 
+use crate::support::{Counting, Site, answer, hello, shake};
 use rustls::HandshakeKind::{Full, Resumed};
 use rustls::version::TLS12;
 use sessile::Context;
 use sessile_rustls::ServerStore;
-use support::{Counting, Site, answer, hello, shake};
 
 #[test]
 fn one_session_resumes_again_and_again() {

@@ -1,14 +1,12 @@
 //! Keys come from the peer: of any length, known or not, they are answered and change nothing.
 
-mod support;
-
 use std::sync::Arc;
 
+use crate::support::{BOTH, Site, shake};
 use rustls::HandshakeKind::{Full, Resumed};
 use rustls::server::StoresServerSessions;
 use sessile::Context;
 use sessile_rustls::ServerStore;
-use support::{BOTH, Site, shake};
 
 #[test]
 fn keys_of_a_session_ids_length_are_stored() {

@@ -8,8 +8,8 @@ use rustls::{ClientConfig, HandshakeKind, ServerConfig, SupportedProtocolVersion
 use sessile::{Context, ManualClock};
 use sessile_rustls::{ClientStore, ServerStore};
 
+use super::tier::{Answer, cache_with_tier};
 use crate::support::{BOTH, Pair, Site, first_flight, replay, try_shake};
-use crate::tier::{Answer, cache_with_tier};
 
 /// How often a recorded first flight is played.
 const PLAYS: usize = 3;

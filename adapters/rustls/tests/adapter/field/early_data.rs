@@ -9,8 +9,8 @@ use rustls::{ClientConfig, HandshakeKind, ServerConfig};
 use sessile::{CoarseClock, Context, Hooks, Secret, Session, SessionCache};
 use sessile_rustls::ServerStore;
 
+use super::tier::{Answer, cache_with_tier};
 use crate::support::{EARLY, Pair, Site, answer, first_flight, hello, replay, shake};
-use crate::tier::{Answer, cache_with_tier};
 
 /// How often a recorded first flight is played.
 const PLAYS: usize = 5;
