@@ -6,20 +6,18 @@
 
 use loom_tests::{Model, REGISTRY, SETTINGS, id, thread};
 use sessile::{Context, Hooks, Mode, RemovalCause, Session, SessionCache};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock, Weak};
-use testkit::{Ledger, Payload};
-
-type Home = Arc<OnceLock<Weak<SessionCache<Payload>>>>;
+use testkit::{Ledger, Own, Payload};
 
 /// A cache whose removal hook puts what was taken back under another key, and collects.
 fn returning(ledger: &Arc<Ledger>) -> Arc<SessionCache<Payload>> {
-    let home = Home::default();
-    let (inner, books) = (Arc::clone(&home), Arc::clone(ledger));
+    let own = Own::default();
+    let (inner, books) = (own.clone(), Arc::clone(ledger));
     let mode = Mode { auto_flush: false, ..Mode::default() };
     let hook = move |session: &Session<Payload>, cause| {
-        let cache = inner.get().and_then(Weak::upgrade);
-        if let (Some(cache), RemovalCause::Taken) = (cache, cause) {
+        if cause == RemovalCause::Taken {
+            let cache = inner.cache();
             assert!(
                 cache
                     .add(Session::new(id(2), books.payload(session.number() + 10)))
@@ -28,10 +26,7 @@ fn returning(ledger: &Arc<Ledger>) -> Arc<SessionCache<Payload>> {
             cache.collect();
         }
     };
-    let cache =
-        Arc::new(SessionCache::builder().capacity(4).mode(mode).on_removed(hook).build().unwrap());
-    assert!(home.set(Arc::downgrade(&cache)).is_ok());
-    cache
+    own.is(SessionCache::builder().capacity(4).mode(mode).on_removed(hook).build().unwrap())
 }
 
 /// A removal whose hook adds, beside a reader of both keys.
