@@ -13,6 +13,9 @@
 //! A step that has not returned may come last, or not at all.
 #![forbid(unsafe_code)]
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::HashSet;
 
 /// Steps are counted in the bits of a word.
