@@ -4,7 +4,7 @@
 use sessile::SessionCache;
 use std::sync::{Barrier, mpsc};
 use testkit::allocator::{ALL_SIZES, Probe, weigh};
-use testkit::{id, scaled, session};
+use testkit::{id, scaled, session, store};
 
 #[global_allocator]
 static ALLOCATOR: Probe = Probe;
@@ -25,9 +25,7 @@ fn left_by(threads: usize, make: impl Fn() -> Vec<SessionCache<u64>>) -> isize {
                 for cache in caches.read().unwrap().iter() {
                     for n in 0..200 {
                         let n = thread * 1000 + n;
-                        assert!(
-                            SessionCache::add(cache, session(n)).is_ok_and(|added| added.changed())
-                        );
+                        store(cache, session(n));
                         drop((n % 3 > 0).then(|| cache.take(&id(n))));
                     }
                 }
@@ -54,7 +52,7 @@ fn left_by(threads: usize, make: impl Fn() -> Vec<SessionCache<u64>>) -> isize {
 /// beside a reader that stays.
 fn left_beside_a_reader(threads: u64) -> isize {
     let cache = SessionCache::new(1000).unwrap();
-    (0..100).for_each(|n| assert!(cache.add(session(n)).is_ok_and(|added| added.changed())));
+    (0..100).for_each(|n| store(&cache, session(n)));
     let (entered, is_inside) = mpsc::channel();
     let (release, may_go) = mpsc::channel::<()>();
     std::thread::scope(|scope| {

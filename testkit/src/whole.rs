@@ -38,6 +38,15 @@ pub fn assert_whole<T: Send + Sync + 'static>(cache: &SessionCache<T>) {
     ensure_whole(cache).expect("a whole cache");
 }
 
+/// Adds a session that is not stored yet.
+///
+/// # Panics
+/// When the cache refuses it, or has it.
+#[track_caller]
+pub fn store<T: Send + Sync + 'static>(cache: &SessionCache<T>, session: Session<T>) {
+    assert!(cache.add(session).is_ok_and(|added| added.changed()), "inserted, or replaced another");
+}
+
 /// Frees what was retired before.
 pub fn reclaim<T: Send + Sync + 'static>(cache: &SessionCache<T>) {
     for _ in 0..3 {

@@ -12,13 +12,13 @@
 
 use sessile::{Added, BuildError, Capacity, Rejection, Session, SessionCache};
 use testkit::allocator::{allocations, refusing};
-use testkit::{Ledger, assert_whole, id, id_of, numbers, reclaim, session};
+use testkit::{Ledger, assert_whole, id, id_of, numbers, reclaim, session, store};
 
 /// A cache that this thread has used, with nothing waiting.
 fn warm(capacity: usize) -> SessionCache<u64> {
     let cache = SessionCache::new(capacity).unwrap();
     for n in 0..2 * capacity as u64 + 1000 {
-        assert!(cache.add(session(n)).is_ok_and(|added| added.changed()));
+        store(&cache, session(n));
     }
     reclaim(&cache);
     cache
@@ -59,7 +59,7 @@ fn a_resize_that_finds_no_memory_changes_nothing() {
             assert_eq!((cache.capacity(), cache.stats()), (from, before.clone()));
             assert_eq!(numbers(&cache), stored);
         }
-        assert!(cache.add(session(1_000_000)).is_ok_and(|added| added.changed()));
+        store(&cache, session(1_000_000));
         assert!(cache.len() <= from);
         cache.set_capacity(50_000).unwrap();
         assert!(
@@ -75,7 +75,7 @@ fn a_resize_that_finds_no_memory_changes_nothing() {
 fn a_table_that_cannot_grow_refuses_and_keeps_what_it_has() {
     let cache = SessionCache::new(Capacity::Unbounded).unwrap();
     for n in 0..1000 {
-        assert!(cache.add(session(n)).is_ok_and(|added| added.changed()));
+        store(&cache, session(n));
     }
     let mut stored = 1000;
     let refused = loop {
@@ -152,7 +152,7 @@ fn whichever_allocation_fails_counts_stay_right() {
     let ledger = Ledger::new();
     let cache = SessionCache::new(8).unwrap();
     for n in 0..200 {
-        assert!(cache.add(ledger.session(n)).is_ok_and(|added| added.changed()));
+        store(&cache, ledger.session(n));
     }
     reclaim(&cache);
     for passes in 0..20 {

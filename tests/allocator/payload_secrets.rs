@@ -7,7 +7,7 @@ use sessile::{Added, Secret, Session, SessionCache};
 use std::hint::black_box;
 use std::time::Duration;
 use testkit::allocator::{self, GivenBack};
-use testkit::{START, clocked, id, reclaim};
+use testkit::{START, clocked, id, reclaim, store};
 
 /// What a secret consists of here; no other byte string of the test has eight of it in a row.
 const MARK: u8 = 0xB7;
@@ -70,8 +70,8 @@ fn a_secret_is_wiped_whatever_way_its_session_left() {
         });
         assert_eq!((leaks, freed), (0, count), "{what}");
     };
-    (0..3).for_each(|n| assert!(cache.add(secret(n)).is_ok_and(|added| added.changed())));
-    freed_by("evicted", 1, &|| assert!(cache.add(secret(3)).is_ok_and(|added| added.changed())));
+    (0..3).for_each(|n| store(&cache, secret(n)));
+    freed_by("evicted", 1, &|| store(&cache, secret(3)));
     freed_by("replaced", 1, &|| assert!(matches!(cache.add(secret(3)), Ok(Added::Replaced(_)))));
     freed_by("taken", 1, &|| assert!(cache.take(&id(3)).is_some()));
     freed_by("removed", 1, &|| assert!(cache.remove_id(&id(2))));
@@ -81,17 +81,17 @@ fn a_secret_is_wiped_whatever_way_its_session_left() {
     });
     clock.set(START + 7201);
     freed_by("expired", 1, &|| assert!(cache.get(&id(1)).is_none()));
-    (0..3).for_each(|n| assert!(cache.add(secret(n)).is_ok_and(|added| added.changed())));
+    (0..3).for_each(|n| store(&cache, secret(n)));
     freed_by("shrunk", 2, &|| cache.set_capacity(1).unwrap());
     freed_by("flushed", 1, &|| assert_eq!(cache.clear(), 1));
-    assert!(cache.add(secret(5)).is_ok_and(|added| added.changed()));
+    store(&cache, secret(5));
     assert_eq!(given_back(|| cache), (0, 1), "dropped with the cache");
 }
 
 #[test]
 fn a_handle_keeps_the_secret_and_its_drop_wipes_it() {
     let cache = SessionCache::new(3).unwrap();
-    assert!(cache.add(secret(1)).is_ok_and(|added| added.changed()));
+    store(&cache, secret(1));
     let handle = cache.get(&id(1)).unwrap();
     let (leaks, freed) = given_back(|| {
         cache.clear();
@@ -105,9 +105,7 @@ fn a_handle_keeps_the_secret_and_its_drop_wipes_it() {
 #[test]
 fn an_idle_cache_keeps_few_secrets_and_a_busy_one_none_of_old() {
     let cache = SessionCache::new(10).unwrap();
-    let (leaks, freed) = given_back(|| {
-        (0..5000).for_each(|n| assert!(cache.add(secret(n)).is_ok_and(|added| added.changed())))
-    });
+    let (leaks, freed) = given_back(|| (0..5000).for_each(|n| store(&cache, secret(n))));
     let waiting = cache.stats().garbage.sessions as usize;
     assert_eq!((leaks, freed), (0, 5000 - 10 - waiting));
     assert!(waiting <= 1000, "{waiting} secrets wait without a collect");
@@ -119,7 +117,7 @@ fn an_idle_cache_keeps_few_secrets_and_a_busy_one_none_of_old() {
 fn nothing_shows_a_secret() {
     let session = secret(1);
     let cache = SessionCache::new(3).unwrap();
-    assert!(cache.add(session.clone()).is_ok_and(|added| added.changed()));
+    store(&cache, session.clone());
     let (payload, replaced) = (Secret::from(&[MARK; 5][..]), cache.add(secret(1)));
     let byte = [format!("{MARK}"), format!("{MARK:x}"), format!("{MARK:X}")];
     for shown in [

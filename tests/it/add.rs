@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 use testkit::{
-    End, Gate, START, assert_whole, at, clocked, id, numbers, race, reclaim, scaled, session,
+    End, Gate, START, assert_whole, at, clocked, id, numbers, race, reclaim, scaled, session, store,
 };
 
 #[test]
@@ -24,7 +24,7 @@ fn a_new_key_is_inserted_and_visible_at_once() {
 fn the_cache_holds_exactly_one_count() {
     let cache = SessionCache::new(100).unwrap();
     let mine = session(1);
-    assert!(cache.add(mine.clone()).is_ok_and(|added| added.changed()));
+    store(&cache, mine.clone());
     assert_eq!(Session::handle_count(&mine), 2);
     let found = cache.get(&id(1)).unwrap();
     assert!(Session::ptr_eq(&mine, &found));
@@ -38,9 +38,9 @@ fn the_cache_holds_exactly_one_count() {
 fn changed_is_the_one_and_zero_of_openssl() {
     let cache = SessionCache::new(4).unwrap();
     let first = session(1);
-    assert!(cache.add(first.clone()).is_ok_and(|added| added.changed()));
+    store(&cache, first.clone());
     assert!(!cache.add(first.clone()).is_ok_and(|added| added.changed()));
-    assert!(cache.add(session(1)).is_ok_and(|added| added.changed()));
+    store(&cache, session(1));
     first.set_not_resumable();
     assert!(!cache.add(first).is_ok_and(|added| added.changed()));
 }
@@ -53,7 +53,7 @@ fn the_identical_object_changes_nothing_but_one_counter() {
         builder.policy(Policy::Fifo).on_removed(removals.hook()).on_added(|_| {}).build().unwrap();
     let all: Vec<_> = (0..3).map(session).collect();
     for one in &all {
-        assert!(cache.add(one.clone()).is_ok_and(|added| added.changed()));
+        store(&cache, one.clone());
     }
     clock.advance(5);
     let before = cache.stats();
@@ -67,7 +67,7 @@ fn the_identical_object_changes_nothing_but_one_counter() {
     assert_eq!(all[0].created_at(), Some(at(START)));
     assert!(removals.take().is_empty());
     // The order is unchanged: the first that came is still the first to go.
-    assert!(cache.add(session(3)).is_ok_and(|added| added.changed()));
+    store(&cache, session(3));
     assert_eq!(removals.take(), [(0, RemovalCause::Evicted)]);
 }
 
@@ -75,11 +75,11 @@ fn the_identical_object_changes_nothing_but_one_counter() {
 fn the_identical_object_does_not_become_younger_under_lru() {
     let cache = SessionCache::new(3).unwrap();
     let first = session(0);
-    assert!(cache.add(first.clone()).is_ok_and(|added| added.changed()));
-    assert!(cache.add(session(1)).is_ok_and(|added| added.changed()));
-    assert!(cache.add(session(2)).is_ok_and(|added| added.changed()));
+    store(&cache, first.clone());
+    store(&cache, session(1));
+    store(&cache, session(2));
     assert!(matches!(cache.add(first), Ok(Added::Identical)));
-    assert!(cache.add(session(3)).is_ok_and(|added| added.changed()));
+    store(&cache, session(3));
     assert_eq!(numbers(&cache), [1, 2, 3]);
 }
 
@@ -94,7 +94,7 @@ fn the_added_hook_is_silent_about_the_identical_object() {
         .build()
         .unwrap();
     let one = session(1);
-    assert!(cache.add(one.clone()).is_ok_and(|added| added.changed()));
+    store(&cache, one.clone());
     for _ in 0..10 {
         assert!(matches!(cache.add(one.clone()), Ok(Added::Identical)));
     }
@@ -122,7 +122,7 @@ fn an_object_that_was_removed_by_id_can_be_added_again() {
 fn an_object_that_was_removed_by_identity_is_not_resumable_and_refused() {
     let cache = SessionCache::new(10).unwrap();
     let one = session(1);
-    assert!(cache.add(one.clone()).is_ok_and(|added| added.changed()));
+    store(&cache, one.clone());
     assert!(cache.remove(&one));
     assert!(
         matches!(cache.add(one.clone()), Err(rejected) if rejected.reason() == Rejection::NotResumable)
@@ -135,8 +135,8 @@ fn an_object_that_was_removed_by_identity_is_not_resumable_and_refused() {
 fn a_refusal_changes_nothing_but_one_counter() {
     let (builder, _clock) = clocked(2);
     let cache = builder.build().unwrap();
-    assert!(cache.add(session(1)).is_ok_and(|added| added.changed()));
-    assert!(cache.add(session(2)).is_ok_and(|added| added.changed()));
+    store(&cache, session(1));
+    store(&cache, session(2));
     let before = cache.stats();
     let expired = Session::<u64>::builder(id(3))
         .created_at(START - 10)
@@ -197,14 +197,14 @@ fn the_first_cache_dates_an_undated_session() {
     let cache = builder.timeout(Duration::from_secs(60)).build().unwrap();
     let one = session(1);
     assert_eq!((one.created_at(), one.timeout(), one.expires_at()), (None, None, None));
-    assert!(cache.add(one.clone()).is_ok_and(|added| added.changed()));
+    store(&cache, one.clone());
     assert_eq!(one.created_at(), Some(at(START)));
     assert_eq!(one.timeout(), Some(Duration::from_secs(60)));
     assert_eq!(one.expires_at(), Some(at(START + 60)));
     clock.advance(7);
     let (builder, _) = clocked(10);
     let later = builder.timeout(Duration::from_secs(1)).build().unwrap();
-    assert!(later.add(one.clone()).is_ok_and(|added| added.changed()));
+    store(&later, one.clone());
     assert_eq!(one.expires_at(), Some(at(START + 60)), "the second cache does not date it again");
 }
 

@@ -7,7 +7,7 @@ use std::error::Error;
 use std::fmt::Debug;
 use std::rc::Rc;
 use std::sync::Arc;
-use testkit::{id, session};
+use testkit::{id, session, store};
 
 /// Tells at compile time that a type does not implement a trait: two implementations would apply if
 /// it did.
@@ -89,11 +89,9 @@ fn small_values_are_plain_data() {
 fn a_cache_is_shared_by_reference_or_by_arc() {
     let cache = Arc::new(SessionCache::new(10).unwrap());
     let other = Arc::clone(&cache);
-    std::thread::spawn(move || assert!(other.add(session(1)).is_ok_and(|added| added.changed())))
-        .join()
-        .unwrap();
+    std::thread::spawn(move || store(&other, session(1))).join().unwrap();
     std::thread::scope(|scope| {
-        scope.spawn(|| assert!(cache.add(session(2)).is_ok_and(|added| added.changed())));
+        scope.spawn(|| store(&cache, session(2)));
         let view = cache.view(Context::NONE);
         let copy = view;
         scope.spawn(move || assert!(copy.add(session(3)).is_ok_and(|added| added.changed())));
@@ -144,18 +142,16 @@ fn everything_can_be_shown() {
 fn a_payload_need_be_nothing_but_shareable() {
     struct Opaque(#[allow(dead_code, reason = "opaque")] u8);
     let cache = SessionCache::new(2).unwrap();
-    assert!(cache.add(Session::new(id(1), Opaque(1))).is_ok_and(|added| added.changed()));
-    assert!(cache.add(Session::new(id(1), Opaque(2))).is_ok_and(|added| added.changed()));
+    store(&cache, Session::new(id(1), Opaque(1)));
+    store(&cache, Session::new(id(1), Opaque(2)));
     let unsized_behind: SessionCache<Box<dyn Fn() -> u8 + Send + Sync>> =
         SessionCache::new(2).unwrap();
-    assert!(
-        unsized_behind.add(Session::new(id(1), Box::new(|| 7))).is_ok_and(|added| added.changed())
-    );
+    store(&unsized_behind, Session::new(id(1), Box::new(|| 7)));
     assert_eq!(unsized_behind.read(&id(1), |session| session()), Some(7));
     #[repr(align(256))]
     struct Aligned(u64);
     let aligned = SessionCache::new(2).unwrap();
-    assert!(aligned.add(Session::new(id(1), Aligned(5))).is_ok_and(|added| added.changed()));
+    store(&aligned, Session::new(id(1), Aligned(5)));
     let found = aligned.get(&id(1)).unwrap();
     assert_eq!((found.0, std::ptr::from_ref(&*found).addr() % 256), (5, 0));
     let empty = SessionCache::new(2).unwrap();

@@ -2,7 +2,7 @@
 
 use sessile::{Added, BuildError, Capacity, Policy, Rejection, SessionCache};
 use std::time::Duration;
-use testkit::{Gate, assert_whole, id, numbers, race, scaled, session, watched};
+use testkit::{Gate, assert_whole, id, numbers, race, scaled, session, store, watched};
 
 /// Powers of two and their neighbours, the edges of one set, and OpenSSL's default.
 fn capacities() -> Vec<usize> {
@@ -61,13 +61,13 @@ fn room_that_was_made_is_used() {
     for capacity in [1, 14, 15, 64, 1000, 20_480] {
         let cache = SessionCache::new(capacity).unwrap();
         for n in 0..capacity as u64 {
-            assert!(cache.add(session(n)).is_ok_and(|added| added.changed()));
+            store(&cache, session(n));
         }
         let before = cache.stats().evicted;
         let removed =
             (0..capacity as u64).step_by(2).filter(|&n| cache.remove_id(&id(n))).count() as u64;
         for n in 0..removed {
-            assert!(cache.add(session(1_000_000 + n)).is_ok_and(|added| added.changed()));
+            store(&cache, session(1_000_000 + n));
         }
         let evicted = cache.stats().evicted - before;
         assert!(
@@ -97,7 +97,7 @@ fn five_hold_the_newest_five_of_ten() {
     for policy in [Policy::Lru, Policy::Fifo] {
         let cache = SessionCache::builder().capacity(5).policy(policy).build().unwrap();
         for n in 0..10 {
-            assert!(cache.add(session(n)).is_ok_and(|added| added.changed()));
+            store(&cache, session(n));
         }
         assert_eq!(numbers(&cache), [5, 6, 7, 8, 9]);
         assert_eq!(cache.stats().cache_full, 5);
@@ -177,11 +177,7 @@ fn idle_threads_do_not_keep_capacity_to_themselves() {
             let (cache, member) = (&cache, gate.member());
             scope.spawn(move || {
                 for n in 0..200 {
-                    assert!(
-                        cache
-                            .add(session(1_000_000 * (thread + 1) + n))
-                            .is_ok_and(|added| added.changed())
-                    );
+                    store(cache, session(1_000_000 * (thread + 1) + n));
                 }
                 for n in 0..200 {
                     assert!(cache.take(&id(1_000_000 * (thread + 1) + n)).is_some());

@@ -5,7 +5,7 @@ use sessile::{Added, Clock, CoarseClock, ManualClock, Session, SessionCache, Tim
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime};
-use testkit::{Own, START, assert_whole, at, clocked, id, numbers, scaled, session};
+use testkit::{Own, START, assert_whole, at, clocked, id, numbers, scaled, session, store};
 
 #[test]
 fn the_default_clock_shows_unix_time_and_never_goes_back() {
@@ -19,7 +19,7 @@ fn the_default_clock_shows_unix_time_and_never_goes_back() {
     }
     let cache = SessionCache::<u64>::default();
     let one = session(1);
-    assert!(cache.add(one.clone()).is_ok_and(|added| added.changed()));
+    store(&cache, one.clone());
     assert!(one.created_at().unwrap().saturating_duration_since(unix) <= Duration::from_secs(60));
     assert!(cache.get(&id(1)).is_some());
 }
@@ -57,13 +57,13 @@ fn a_clock_that_goes_backwards_loses_nothing() {
     let (builder, clock) = clocked(100);
     let cache = builder.build().unwrap();
     for n in 0..50 {
-        assert!(cache.add(session(n)).is_ok_and(|added| added.changed()));
+        store(&cache, session(n));
     }
     clock.set(START - 5000);
     assert!((0..50).all(|n| cache.get(&id(n)).is_none()), "dated in the future");
     assert_eq!(cache.flush_expired_at(clock.now()), 0);
     for n in 50..60 {
-        assert!(cache.add(session(n)).is_ok_and(|added| added.changed()));
+        store(&cache, session(n));
     }
     assert!((50..60).all(|n| cache.get(&id(n)).is_some()));
     assert_eq!(numbers(&cache), (0..60).collect::<Vec<_>>());
@@ -78,7 +78,7 @@ fn a_clock_that_goes_backwards_resurrects_nothing() {
     let (builder, clock) = clocked(100);
     let cache = builder.build().unwrap();
     for n in 0..50 {
-        assert!(cache.add(session(n)).is_ok_and(|added| added.changed()));
+        store(&cache, session(n));
     }
     clock.advance(7201);
     assert!((0..25).all(|n| cache.get(&id(n)).is_none()));
@@ -96,17 +96,17 @@ fn a_jump_to_the_end_of_time_and_back_is_survived() {
             let (builder, clock) = clocked(capacity);
             let cache = builder.build().unwrap();
             for n in 0..capacity as u64 {
-                assert!(cache.add(session(n)).is_ok_and(|added| added.changed()));
+                store(&cache, session(n));
             }
             clock.set(far);
             for n in 1000..1200 {
-                assert!(cache.add(session(n)).is_ok_and(|added| added.changed()));
+                store(&cache, session(n));
                 assert_eq!(cache.get(&id(n)).map(|found| *found), Some(n), "at {far}");
                 assert!(cache.len() <= capacity);
             }
             clock.set(START);
             for n in 2000..2200 {
-                assert!(cache.add(session(n)).is_ok_and(|added| added.changed()));
+                store(&cache, session(n));
                 assert_eq!(cache.get(&id(n)).map(|found| *found), Some(n), "back from {far}");
             }
             assert_whole(&cache);
@@ -124,7 +124,7 @@ fn a_clock_that_jumps_at_random_breaks_nothing() {
         match random.u64(..10) {
             0 => clock.set(START + random.u64(..20_000)),
             1 => clock.set(START - random.u64(..20_000)),
-            2..=4 => assert!(cache.add(session(n)).is_ok_and(|added| added.changed())),
+            2..=4 => store(&cache, session(n)),
             5 => drop(cache.take(&id(n))),
             _ => {
                 let now = clock.now();
@@ -159,10 +159,10 @@ fn an_operation_asks_the_clock_once() {
         operation();
         assert_eq!(asked.load(Ordering::Relaxed) - before, 1, "{what}");
     };
-    once("insert", &|| assert!(cache.add(session(1)).is_ok_and(|added| added.changed())));
-    once("replace", &|| assert!(cache.add(session(1)).is_ok_and(|added| added.changed())));
-    once("insert", &|| assert!(cache.add(session(2)).is_ok_and(|added| added.changed())));
-    once("evict", &|| assert!(cache.add(session(3)).is_ok_and(|added| added.changed())));
+    once("insert", &|| store(&cache, session(1)));
+    once("replace", &|| store(&cache, session(1)));
+    once("insert", &|| store(&cache, session(2)));
+    once("evict", &|| store(&cache, session(3)));
     once("hit", &|| assert!(cache.get(&id(3)).is_some()));
     once("read", &|| assert!(cache.read(&id(3), |_| ()).is_some()));
     once("miss", &|| assert!(cache.get(&id(9)).is_none()));
@@ -204,7 +204,7 @@ fn a_lookup_finds_what_was_stored_while_the_second_ticked() {
         });
         let cache = SessionCache::builder().capacity(10).clock(Arc::clone(&clock)).build().unwrap();
         let cache = clock.own.is(cache);
-        assert!(cache.add(session(1)).is_ok_and(|added| added.changed()));
+        store(&cache, session(1));
         clock.is_armed.store(true, Ordering::Relaxed);
         assert_eq!(lookup(&cache), Some(1), "a session was there at every moment");
         assert_eq!((cache.stats().hits, cache.stats().misses), (1, 0));
@@ -217,15 +217,15 @@ fn the_timeout_of_the_cache_is_changed_for_later_sessions_only() {
     let cache = builder.timeout(Duration::from_millis(9_100)).build().unwrap();
     assert_eq!(cache.timeout(), Duration::from_secs(10), "whole seconds, rounded up");
     let (before, after) = (session(1), session(2));
-    assert!(cache.add(before.clone()).is_ok_and(|added| added.changed()));
+    store(&cache, before.clone());
     cache.set_timeout(Duration::from_secs(100));
-    assert!(cache.add(after.clone()).is_ok_and(|added| added.changed()));
+    store(&cache, after.clone());
     assert_eq!(
         (before.expires_at(), after.expires_at()),
         (Some(at(START + 10)), Some(at(START + 100)))
     );
     let own = Session::<u64>::builder(id(3)).timeout(Duration::from_secs(5)).build(3);
-    assert!(cache.add(own.clone()).is_ok_and(|added| added.changed()));
+    store(&cache, own.clone());
     assert_eq!(
         own.expires_at(),
         Some(at(START + 5)),

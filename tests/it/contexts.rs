@@ -3,7 +3,7 @@
 use fastrand::Rng;
 use sessile::{Added, Context, Generation, Mode, Protocol, Rejection, Session, SessionCache};
 use std::sync::{Arc, Mutex};
-use testkit::{START, assert_whole, clocked, id, race, session};
+use testkit::{START, assert_whole, clocked, id, race, session, store};
 
 fn context(n: u8) -> Context {
     Context::from_bytes([n; 32])
@@ -17,7 +17,7 @@ fn of(context: Context, n: u64) -> Session<u64> {
 fn the_same_context_resumes_and_a_changed_one_does_not() {
     let cache = SessionCache::new(10).unwrap();
     let (first, changed) = (context(1), context(2));
-    assert!(cache.add(of(first, 1)).is_ok_and(|added| added.changed()));
+    store(&cache, of(first, 1));
     assert!(cache.view(first).get(&id(1)).is_some());
     assert!(cache.view(changed).get(&id(1)).is_none());
     assert!(cache.view(changed).take(&id(1)).is_none());
@@ -32,8 +32,8 @@ fn the_same_context_resumes_and_a_changed_one_does_not() {
 fn a_mismatch_is_counted_apart_from_a_miss_and_from_a_timeout() {
     let (builder, clock) = clocked(10);
     let cache = builder.build().unwrap();
-    assert!(cache.add(of(context(1), 1)).is_ok_and(|added| added.changed()));
-    assert!(cache.add(of(context(2), 1)).is_ok_and(|added| added.changed()));
+    store(&cache, of(context(1), 1));
+    store(&cache, of(context(2), 1));
     assert!(cache.view(context(3)).get(&id(1)).is_none());
     assert!(cache.view(context(3)).get(&id(2)).is_none());
     clock.advance(10_000);
@@ -75,7 +75,7 @@ fn one_id_in_very_many_contexts_is_bounded_by_its_set() {
     assert_whole(&cache);
     assert_eq!(cache.clear(), 14);
     for n in 0..100 {
-        assert!(cache.add(of(Context::NONE, n)).is_ok_and(|added| added.changed()));
+        store(&cache, of(Context::NONE, n));
     }
     assert_eq!((cache.len(), cache.stats().evicted), (100, 986));
 }
@@ -85,7 +85,7 @@ fn a_million_lookups_across_contexts_hit_nothing() {
     let cache = SessionCache::new(4000).unwrap();
     let contexts: Vec<Context> = (0..8).map(context).collect();
     for n in 0..2000 {
-        assert!(cache.add(of(contexts[n as usize % 8], n)).is_ok_and(|added| added.changed()));
+        store(&cache, of(contexts[n as usize % 8], n));
     }
     assert_eq!(cache.len(), 2000);
     let lookups_each = 500_000;
@@ -115,7 +115,7 @@ fn a_million_lookups_across_contexts_hit_nothing() {
 fn no_version_is_taken_for_another() {
     let cache = SessionCache::new(10).unwrap();
     let thirteen = Session::<u64>::builder(id(1)).protocol(Protocol::TLS1_3).build(1);
-    assert!(cache.add(thirteen).is_ok_and(|added| added.changed()));
+    store(&cache, thirteen);
     let view = cache.view(Context::NONE);
     for protocol in [Protocol::TLS1_2, Protocol::UNSPECIFIED, Protocol(0xFEFD)] {
         assert!(view.protocol(protocol).get(&id(1)).is_none());
@@ -152,7 +152,7 @@ fn a_view_walks_over_its_own_sessions_only() {
         let of_context = context((n % 3) as u8);
         let one = Session::<u64>::builder(id(n)).context(of_context).protocol(protocol);
         let lifetime = std::time::Duration::from_secs(100 + n % 5);
-        assert!(cache.add(one.timeout(lifetime).build(n)).is_ok_and(|added| added.changed()));
+        store(&cache, one.timeout(lifetime).build(n));
     }
     let view = cache.view(context(1));
     assert_eq!((view.len(), view.is_empty(), view.context()), (100, false, context(1)));
@@ -330,7 +330,7 @@ fn what_may_not_be_used_yet_is_a_miss_though_the_id_is_known_elsewhere() {
         if is_first {
             both.reverse();
         }
-        both.into_iter().for_each(|one| assert!(cache.add(one).is_ok_and(|added| added.changed())));
+        both.into_iter().for_each(|one| store(&cache, one));
         assert!(cache.view(context(1)).get(&id(1)).is_none());
         assert_eq!((cache.stats().misses, cache.stats().context_misses), (1, 0));
     }

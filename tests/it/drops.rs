@@ -5,14 +5,14 @@ use sessile::{Session, SessionCache};
 use std::cell::Cell;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Weak, mpsc};
-use testkit::{End, Ledger, Payload, assert_whole, id, race, reclaim, scaled};
+use testkit::{End, Ledger, Payload, assert_whole, id, race, reclaim, scaled, store};
 
 #[test]
 fn a_payload_lives_as_long_as_any_handle() {
     let ledger = Ledger::new();
     let cache = SessionCache::new(10).unwrap();
     let mine = ledger.session(1);
-    assert!(cache.add(mine.clone()).is_ok_and(|added| added.changed()));
+    store(&cache, mine.clone());
     assert!(cache.remove_id(&id(1)));
     reclaim(&cache);
     drop(cache);
@@ -29,12 +29,12 @@ fn what_left_by_any_way_is_freed_by_collect() {
     let ledger = Ledger::new();
     let cache = SessionCache::new(100).unwrap();
     for n in 0..100 {
-        assert!(cache.add(ledger.session(n)).is_ok_and(|added| added.changed()));
+        store(&cache, ledger.session(n));
     }
     for n in 0..20 {
         drop(cache.take(&id(n)));
         assert!(cache.remove_id(&id(20 + n)));
-        assert!(cache.add(ledger.session(40 + n)).is_ok_and(|added| added.changed()));
+        store(&cache, ledger.session(40 + n));
         assert!(cache.get(&id(60 + n)).is_some_and(|found| cache.remove(&found)));
     }
     cache.set_capacity(30).unwrap();
@@ -53,7 +53,7 @@ fn what_is_dropped_with_the_cache_is_freed_at_once() {
         let ledger = Ledger::new();
         let cache = SessionCache::new(500).unwrap();
         for n in 0..retired + 300 {
-            assert!(cache.add(ledger.session(n)).is_ok_and(|added| added.changed()));
+            store(&cache, ledger.session(n));
         }
         for n in 0..retired {
             cache.remove_id(&id(n));
@@ -159,7 +159,7 @@ fn handles_outlive_the_cache_on_other_threads() {
         let ledger = Ledger::new();
         let cache = SessionCache::new(100).unwrap();
         for n in 0..100 {
-            assert!(cache.add(ledger.session(n)).is_ok_and(|added| added.changed()));
+            store(&cache, ledger.session(n));
         }
         let handles: Vec<Session<Payload>> = cache.iter().collect();
         let (send, receive) = mpsc::channel::<Session<Payload>>();
@@ -198,7 +198,7 @@ fn a_thread_that_is_gone_leaves_nothing_behind_after_collect() {
     for batch in 1..50 {
         gone(|| {
             for n in 0..batch {
-                assert!(cache.add(ledger.session(n)).is_ok_and(|added| added.changed()));
+                store(&cache, ledger.session(n));
                 assert!(cache.remove_id(&id(n)));
             }
         });
@@ -214,10 +214,10 @@ fn what_a_gone_thread_left_is_freed_by_the_work_of_others() {
     let (ledger, others) = (Ledger::new(), Ledger::new());
     let cache = SessionCache::new(100).unwrap();
     // This thread has a part of its own, and does not take over what the other leaves.
-    assert!(cache.add(others.session(0)).is_ok_and(|added| added.changed()));
+    store(&cache, others.session(0));
     gone(|| {
         for n in 100..140 {
-            assert!(cache.add(ledger.session(n)).is_ok_and(|added| added.changed()));
+            store(&cache, ledger.session(n));
             assert!(cache.remove_id(&id(n)));
         }
     });
@@ -237,8 +237,8 @@ fn a_payload_may_own_a_cache() {
     let outer = SessionCache::new(5).unwrap();
     for n in 0..20 {
         let inner = SessionCache::new(10).unwrap();
-        assert!(inner.add(ledger.session(n)).is_ok_and(|added| added.changed()));
-        assert!(outer.add(Session::new(id(n), Nested(inner))).is_ok_and(|added| added.changed()));
+        store(&inner, ledger.session(n));
+        store(&outer, Session::new(id(n), Nested(inner)));
     }
     reclaim(&outer);
     assert_eq!(ledger.alive(), 5);
@@ -268,10 +268,10 @@ fn payloads_that_collect_are_freed_without_recursion() {
             .unwrap(),
     );
     let stored = |n| Session::new(id(n), Collector(Arc::downgrade(&cache)));
-    assert!(cache.add(stored(1)).is_ok_and(|added| added.changed()));
+    store(&cache, stored(1));
     cache.read(&id(1), |_| {
         for _ in 0..50_000 {
-            assert!(cache.add(stored(2)).is_ok_and(|added| added.changed()));
+            store(&cache, stored(2));
         }
     });
     cache.collect();
@@ -318,9 +318,7 @@ fn payloads_are_freed_after_the_guard() {
             tried: Arc::clone(&tried),
             freed: Arc::clone(&freed),
         };
-        assert!(
-            cache.add(Session::new(id(100 + n), Some(prober))).is_ok_and(|added| added.changed())
-        );
+        store(&cache, Session::new(id(100 + n), Some(prober)));
         assert!(cache.remove_id(&id(100 + n)));
     }
     let (tried, freed) = (tried.load(Ordering::Relaxed), freed.load(Ordering::Relaxed));

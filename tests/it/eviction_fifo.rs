@@ -3,7 +3,7 @@
 use fastrand::Rng;
 use sessile::{Added, Policy, RemovalCause, SessionCache};
 use std::collections::VecDeque;
-use testkit::{Removals, assert_whole, id, numbers, scaled, session};
+use testkit::{Removals, assert_whole, id, numbers, scaled, session, store};
 
 fn fifo(capacity: usize) -> (SessionCache<u64>, Removals) {
     let removals = Removals::default();
@@ -15,14 +15,14 @@ fn fifo(capacity: usize) -> (SessionCache<u64>, Removals) {
 fn the_first_that_came_goes_first_whatever_was_used() {
     let (cache, removals) = fifo(5);
     for n in 0..5 {
-        assert!(cache.add(session(n)).is_ok_and(|added| added.changed()));
+        store(&cache, session(n));
     }
     for n in 5..10 {
         for used in [0, 1, 5] {
             cache.get(&id(used));
             cache.read(&id(used), |_| ());
         }
-        assert!(cache.add(session(n)).is_ok_and(|added| added.changed()));
+        store(&cache, session(n));
         assert_eq!(removals.take(), [(n - 5, RemovalCause::Evicted)]);
     }
     assert_eq!(numbers(&cache), [5, 6, 7, 8, 9]);
@@ -32,13 +32,13 @@ fn the_first_that_came_goes_first_whatever_was_used() {
 fn the_second_that_came_goes_when_the_first_was_removed_by_hand() {
     let (cache, removals) = fifo(3);
     for n in 0..3 {
-        assert!(cache.add(session(n)).is_ok_and(|added| added.changed()));
+        store(&cache, session(n));
     }
     assert!(cache.take(&id(0)).is_some());
     removals.take();
-    assert!(cache.add(session(3)).is_ok_and(|added| added.changed()));
+    store(&cache, session(3));
     assert!(removals.take().is_empty());
-    assert!(cache.add(session(4)).is_ok_and(|added| added.changed()));
+    store(&cache, session(4));
     assert_eq!(removals.take(), [(1, RemovalCause::Evicted)]);
 }
 
@@ -84,7 +84,7 @@ fn what_goes_in_a_large_cache_is_old() {
     let adds = scaled(100_000, 20_000);
     let mut young = 0;
     for n in 0..adds {
-        assert!(cache.add(session(n)).is_ok_and(|added| added.changed()));
+        store(&cache, session(n));
         for (victim, cause) in removals.take() {
             assert_eq!(cause, RemovalCause::Evicted);
             young += u64::from(n - victim < 500);

@@ -3,20 +3,20 @@
 use fastrand::Rng;
 use sessile::{Added, RemovalCause, SessionCache};
 use std::collections::VecDeque;
-use testkit::{Removals, assert_whole, id, numbers, scaled, session};
+use testkit::{Removals, assert_whole, id, numbers, scaled, session, store};
 
 #[test]
 fn the_least_recently_used_goes() {
     let removals = Removals::default();
     let cache = SessionCache::builder().capacity(3).on_removed(removals.hook()).build().unwrap();
     for n in 0..3 {
-        assert!(cache.add(session(n)).is_ok_and(|added| added.changed()));
+        store(&cache, session(n));
     }
     assert!(cache.get(&id(0)).is_some());
-    assert!(cache.add(session(3)).is_ok_and(|added| added.changed()));
+    store(&cache, session(3));
     assert!(cache.read(&id(2), |_| ()).is_some(), "a read is a use too");
-    assert!(cache.add(session(4)).is_ok_and(|added| added.changed()));
-    assert!(cache.add(session(5)).is_ok_and(|added| added.changed()));
+    store(&cache, session(4));
+    store(&cache, session(5));
     let evicted = [1, 0, 3].map(|n| (n, RemovalCause::Evicted));
     assert_eq!(removals.take(), evicted);
     assert_eq!(numbers(&cache), [2, 4, 5]);
@@ -25,11 +25,11 @@ fn the_least_recently_used_goes() {
 #[test]
 fn a_failed_lookup_is_no_use() {
     let cache = SessionCache::new(2).unwrap();
-    assert!(cache.add(session(0)).is_ok_and(|added| added.changed()));
-    assert!(cache.add(session(1)).is_ok_and(|added| added.changed()));
+    store(&cache, session(0));
+    store(&cache, session(1));
     assert!(cache.view(sessile::Context::from_bytes([1; 32])).get(&id(0)).is_none());
     assert!(cache.get(&id(9)).is_none());
-    assert!(cache.add(session(2)).is_ok_and(|added| added.changed()));
+    store(&cache, session(2));
     assert_eq!(numbers(&cache), [1, 2]);
 }
 
@@ -37,18 +37,18 @@ fn a_failed_lookup_is_no_use() {
 fn the_second_oldest_goes_when_the_oldest_was_removed_by_hand() {
     let cache = SessionCache::new(4).unwrap();
     for n in 0..4 {
-        assert!(cache.add(session(n)).is_ok_and(|added| added.changed()));
+        store(&cache, session(n));
     }
     assert!(cache.remove_id(&id(0)));
-    assert!(cache.add(session(4)).is_ok_and(|added| added.changed()));
-    assert!(cache.add(session(5)).is_ok_and(|added| added.changed()));
+    store(&cache, session(4));
+    store(&cache, session(5));
     assert_eq!(numbers(&cache), [2, 3, 4, 5]);
     for n in 2..6 {
         assert!(cache.take(&id(n)).is_some());
     }
     assert!(cache.is_empty());
     for n in 10..1000 {
-        assert!(cache.add(session(n)).is_ok_and(|added| added.changed()));
+        store(&cache, session(n));
     }
     assert_eq!(numbers(&cache), [996, 997, 998, 999]);
 }
@@ -147,13 +147,13 @@ fn the_order_is_exact_after_any_number_of_uses() {
 fn every_single_use_counts() {
     for before in 0..200 {
         let cache = SessionCache::new(2).unwrap();
-        assert!(cache.add(session(0)).is_ok_and(|added| added.changed()));
+        store(&cache, session(0));
         for _ in 0..before {
-            assert!(cache.add(session(1)).is_ok_and(|added| added.changed()));
+            store(&cache, session(1));
         }
-        assert!(cache.add(session(1)).is_ok_and(|added| added.changed()));
+        store(&cache, session(1));
         assert!(cache.get(&id(0)).is_some());
-        assert!(cache.add(session(2)).is_ok_and(|added| added.changed()));
+        store(&cache, session(2));
         assert_eq!(numbers(&cache), [0, 2], "the use after {before} replacements was forgotten");
     }
 }
@@ -162,15 +162,15 @@ fn every_single_use_counts() {
 fn what_is_in_use_survives_churn_in_a_large_cache() {
     let cache = SessionCache::new(1000).unwrap();
     for n in 0..100 {
-        assert!(cache.add(session(n)).is_ok_and(|added| added.changed()));
+        store(&cache, session(n));
     }
     let mut lost = 0;
     for round in 0..scaled(100, 10) {
         for n in 0..100 {
-            assert!(cache.add(session(1_000 + round * 100 + n)).is_ok_and(|added| added.changed()));
+            store(&cache, session(1_000 + round * 100 + n));
             if cache.get(&id(n)).is_none() {
                 lost += 1;
-                assert!(cache.add(session(n)).is_ok_and(|added| added.changed()));
+                store(&cache, session(n));
             }
         }
     }
@@ -202,11 +202,11 @@ fn protection_keeps_used_sessions_through_a_flood_of_unused_ones() {
     for (protect, survivors) in [(true, vec![0, 1, 2, 3, 4]), (false, vec![])] {
         let cache: SessionCache<u64> = build(protect);
         for n in 0..5 {
-            assert!(cache.add(session(n)).is_ok_and(|added| added.changed()));
+            store(&cache, session(n));
             assert!(cache.get(&id(n)).is_some());
         }
         for n in 100..1000 {
-            assert!(cache.add(session(n)).is_ok_and(|added| added.changed()));
+            store(&cache, session(n));
         }
         let left: Vec<u64> = numbers(&cache).into_iter().filter(|n| *n < 100).collect();
         assert_eq!(left, survivors, "protect: {protect}");
@@ -220,9 +220,9 @@ fn the_order_of_one_set_holds_for_any_number_of_uses() {
         let removals = Removals::default();
         let cache =
             SessionCache::builder().capacity(14).on_removed(removals.hook()).build().unwrap();
-        (0..14).for_each(|n| assert!(cache.add(session(n)).is_ok_and(|added| added.changed())));
+        (0..14).for_each(|n| store(&cache, session(n)));
         (0..uses).for_each(|n| assert!(cache.get(&id(1 + n % 13)).is_some()));
-        assert!(cache.add(session(14)).is_ok_and(|added| added.changed()));
+        store(&cache, session(14));
         assert_eq!(
             removals.take(),
             [(0, RemovalCause::Evicted)],

@@ -3,7 +3,7 @@
 use fastrand::Rng;
 use sessile::{Policy, RemovalCause, Session, SessionCache};
 use std::time::Duration;
-use testkit::{Removals, START, assert_whole, clocked, id, numbers, scaled};
+use testkit::{Removals, START, assert_whole, clocked, id, numbers, scaled, store};
 
 fn cache_of(capacity: usize) -> (SessionCache<u64>, Removals) {
     let removals = Removals::default();
@@ -20,11 +20,11 @@ fn lasting(n: u64, seconds: u64) -> Session<u64> {
 fn the_soonest_to_expire_goes_whatever_was_used() {
     let (cache, removals) = cache_of(3);
     for (n, seconds) in [(0, 300), (1, 100), (2, 200)] {
-        assert!(cache.add(lasting(n, seconds)).is_ok_and(|added| added.changed()));
+        store(&cache, lasting(n, seconds));
     }
     assert!(cache.get(&id(1)).is_some());
     for (n, gone) in [(3, 1), (4, 2), (5, 0)] {
-        assert!(cache.add(lasting(n, 1000)).is_ok_and(|added| added.changed()));
+        store(&cache, lasting(n, 1000));
         assert_eq!(removals.take(), [(gone, RemovalCause::Evicted)]);
     }
 }
@@ -33,12 +33,12 @@ fn the_soonest_to_expire_goes_whatever_was_used() {
 fn the_new_one_stays_even_if_it_is_the_soonest() {
     let (cache, removals) = cache_of(3);
     for n in 0..3 {
-        assert!(cache.add(lasting(n, 1000 + n)).is_ok_and(|added| added.changed()));
+        store(&cache, lasting(n, 1000 + n));
     }
-    assert!(cache.add(lasting(3, 1)).is_ok_and(|added| added.changed()));
+    store(&cache, lasting(3, 1));
     assert_eq!(removals.take(), [(0, RemovalCause::Evicted)]);
     assert!(cache.get(&id(3)).is_some());
-    assert!(cache.add(lasting(4, 500)).is_ok_and(|added| added.changed()));
+    store(&cache, lasting(4, 500));
     assert_eq!(removals.take(), [(3, RemovalCause::Evicted)], "the next time it is its turn");
 }
 
@@ -46,11 +46,11 @@ fn the_new_one_stays_even_if_it_is_the_soonest() {
 fn an_evicted_one_can_come_back_and_evicts_another() {
     let (cache, removals) = cache_of(2);
     let (early, late) = (lasting(1, 10), lasting(2, 20));
-    assert!(cache.add(early.clone()).is_ok_and(|added| added.changed()));
-    assert!(cache.add(late).is_ok_and(|added| added.changed()));
-    assert!(cache.add(lasting(3, 30)).is_ok_and(|added| added.changed()));
+    store(&cache, early.clone());
+    store(&cache, late);
+    store(&cache, lasting(3, 30));
     assert_eq!(removals.take(), [(1, RemovalCause::Evicted)]);
-    assert!(cache.add(early).is_ok_and(|added| added.changed()));
+    store(&cache, early);
     assert_eq!(removals.take(), [(2, RemovalCause::Evicted)]);
     assert_eq!(numbers(&cache), [1, 3]);
 }
@@ -59,10 +59,10 @@ fn an_evicted_one_can_come_back_and_evicts_another() {
 fn of_equals_the_first_that_came_goes() {
     let (cache, removals) = cache_of(4);
     for n in 0..4 {
-        assert!(cache.add(lasting(n, 100)).is_ok_and(|added| added.changed()));
+        store(&cache, lasting(n, 100));
     }
     for n in 4..8 {
-        assert!(cache.add(lasting(n, 100)).is_ok_and(|added| added.changed()));
+        store(&cache, lasting(n, 100));
         assert_eq!(removals.take(), [(n - 4, RemovalCause::Evicted)]);
     }
 }
@@ -72,15 +72,15 @@ fn a_changed_timeout_or_date_changes_the_order() {
     let (cache, removals) = cache_of(3);
     let all = [lasting(0, 100), lasting(1, 200), lasting(2, 300)];
     for one in &all {
-        assert!(cache.add(one.clone()).is_ok_and(|added| added.changed()));
+        store(&cache, one.clone());
     }
     all[0].set_timeout(Duration::from_secs(1000));
     all[2].set_created_at(START - 250);
-    assert!(cache.add(lasting(3, 2000)).is_ok_and(|added| added.changed()));
+    store(&cache, lasting(3, 2000));
     assert_eq!(removals.take(), [(2, RemovalCause::Evicted)]);
-    assert!(cache.add(lasting(4, 2000)).is_ok_and(|added| added.changed()));
+    store(&cache, lasting(4, 2000));
     assert_eq!(removals.take(), [(1, RemovalCause::Evicted)]);
-    assert!(cache.add(lasting(5, 2000)).is_ok_and(|added| added.changed()));
+    store(&cache, lasting(5, 2000));
     assert_eq!(removals.take(), [(0, RemovalCause::Evicted)]);
 }
 
@@ -92,7 +92,7 @@ fn the_order_is_exact_up_to_fourteen() {
         let mut stored: Vec<(u64, u64)> = Vec::new();
         for n in 0..scaled(20_000, 2_000) {
             let seconds = 1 + random.u64(..50);
-            assert!(cache.add(lasting(n, seconds)).is_ok_and(|added| added.changed()));
+            store(&cache, lasting(n, seconds));
             if stored.len() == capacity {
                 // Stored in the order of coming: the first minimum is the one that came first.
                 let soonest = stored.iter().map(|one| one.1).min().unwrap();
@@ -109,10 +109,10 @@ fn the_order_is_exact_up_to_fourteen() {
 fn in_a_large_cache_the_longest_lived_stay() {
     let (cache, _removals) = cache_of(1000);
     for n in 0..500 {
-        assert!(cache.add(lasting(n, 1_000_000)).is_ok_and(|added| added.changed()));
+        store(&cache, lasting(n, 1_000_000));
     }
     for n in 500..scaled(50_000, 10_000) {
-        assert!(cache.add(lasting(n, 1 + n % 1000)).is_ok_and(|added| added.changed()));
+        store(&cache, lasting(n, 1 + n % 1000));
     }
     let long_lived = numbers(&cache).into_iter().filter(|n| *n < 500).count();
     assert!(long_lived >= 450, "{long_lived} of 500");

@@ -2,7 +2,7 @@
 
 use sessile::{Mode, Policy, Session, SessionCache};
 use std::time::Duration;
-use testkit::{START, assert_whole, clocked, id, scaled};
+use testkit::{START, assert_whole, clocked, id, scaled, store};
 
 const SOON: Duration = Duration::from_secs(100);
 const LATER: Duration = Duration::from_secs(10_000);
@@ -17,9 +17,7 @@ fn session(n: u64, timeout: Duration) -> Session<u64> {
 fn lost_and_left(builder: Builder, [expired, live, added]: [u64; 3]) -> (u64, u64) {
     let (builder, clock) = builder;
     let cache: SessionCache<u64> = builder.build().unwrap();
-    let add = |n: u64, timeout| {
-        assert!(cache.add(session(n, timeout)).is_ok_and(|added| added.changed()))
-    };
+    let add = |n: u64, timeout| store(&cache, session(n, timeout));
     // In turns, so that neither is older.
     let (mut soon, mut later) = (0, 0);
     while soon + later < expired + live {

@@ -2,7 +2,7 @@
 
 use sessile::{Added, Policy, Rejection, RemovalCause, Session, SessionCache};
 use std::time::Duration;
-use testkit::{Removals, START, assert_whole, at, clocked, id, numbers, session};
+use testkit::{Removals, START, assert_whole, at, clocked, id, numbers, session, store};
 
 fn dated(n: u64, created: u64, seconds: u64) -> Session<u64> {
     Session::<u64>::builder(id(n))
@@ -15,7 +15,7 @@ fn dated(n: u64, created: u64, seconds: u64) -> Session<u64> {
 fn a_session_is_valid_through_its_last_second() {
     let (builder, clock) = clocked(10);
     let cache = builder.build().unwrap();
-    assert!(cache.add(dated(1, START, 100)).is_ok_and(|added| added.changed()));
+    store(&cache, dated(1, START, 100));
     clock.set(START + 100);
     assert!(cache.get(&id(1)).is_some());
     clock.set(START + 101);
@@ -27,7 +27,7 @@ fn an_expired_session_is_one_timeout_then_a_plain_miss() {
     let removals = Removals::default();
     let (builder, clock) = clocked(10);
     let cache = builder.on_removed(removals.hook()).build().unwrap();
-    assert!(cache.add(session(1)).is_ok_and(|added| added.changed()));
+    store(&cache, session(1));
     clock.advance(7201);
     assert!(cache.get(&id(1)).is_none());
     assert!(cache.is_empty(), "it is removed by the lookup that met it");
@@ -51,7 +51,7 @@ fn each_sweep_removes_what_expired_before_it() {
             .unwrap();
         // The newest is dated in the future: kept, though not used before its time.
         for (n, created) in [(1, now - 10), (2, now), (3, now + 10)] {
-            assert!(cache.add(dated(n, created, 10)).is_ok_and(|added| added.changed()));
+            store(&cache, dated(n, created, 10));
         }
         assert_eq!(cache.flush_expired_at(now), 0, "a session whose last second it is stays");
         for (sweep, gone) in [(now + 9, 1), (now + 11, 2), (now + 21, 3)] {
@@ -70,7 +70,7 @@ fn clearing_removes_all_and_adding_works_again() {
     let cache = SessionCache::builder().capacity(3000).on_removed(removals.hook()).build().unwrap();
     let all: Vec<_> = (0..2000).map(session).collect();
     for one in &all {
-        assert!(cache.add(one.clone()).is_ok_and(|added| added.changed()));
+        store(&cache, one.clone());
     }
     assert_eq!(cache.clear(), 2000);
     assert_eq!(cache.clear(), 0);
@@ -93,8 +93,8 @@ fn a_sum_beyond_the_largest_second_saturates() {
         .created_at(u64::MAX - 5)
         .timeout(Duration::from_secs(100))
         .build(2);
-    assert!(cache.add(endless.clone()).is_ok_and(|added| added.changed()));
-    assert!(cache.add(late).is_ok_and(|added| added.changed()));
+    store(&cache, endless.clone());
+    store(&cache, late);
     assert_eq!(endless.expires_at(), None, "nothing bounds it");
     clock.set(u64::MAX - 6);
     assert!(cache.get(&id(1)).is_some(), "never wraps to the past");
@@ -113,7 +113,7 @@ fn the_deadline_is_not_renewable() {
         .timeout(Duration::from_secs(100))
         .deadline(START + 150)
         .build(1);
-    assert!(cache.add(one.clone()).is_ok_and(|added| added.changed()));
+    store(&cache, one.clone());
     assert_eq!(one.expires_at(), Some(at(START + 100)));
     one.set_created_at(START + 90);
     assert_eq!(one.expires_at(), Some(at(START + 150)));
@@ -132,8 +132,8 @@ fn a_renewed_session_lives_on_and_a_shortened_one_dies() {
     let (builder, clock) = clocked(10);
     let cache = builder.build().unwrap();
     let (renewed, shortened) = (session(1), session(2));
-    assert!(cache.add(renewed.clone()).is_ok_and(|added| added.changed()));
-    assert!(cache.add(shortened.clone()).is_ok_and(|added| added.changed()));
+    store(&cache, renewed.clone());
+    store(&cache, shortened.clone());
     clock.advance(7000);
     renewed.set_created_at(START + 7000);
     shortened.set_timeout(Duration::from_secs(6999));
@@ -147,7 +147,7 @@ fn a_renewed_session_lives_on_and_a_shortened_one_dies() {
 fn a_session_dated_in_the_future_is_kept_and_not_used() {
     let (builder, clock) = clocked(10);
     let cache = builder.build().unwrap();
-    assert!(cache.add(dated(1, START + 50, 100)).is_ok_and(|added| added.changed()));
+    store(&cache, dated(1, START + 50, 100));
     assert!(cache.get(&id(1)).is_none() && cache.take(&id(1)).is_none());
     assert!(cache.read(&id(1), |_| ()).is_none());
     assert_eq!((cache.len(), cache.stats().misses, cache.stats().timeouts), (1, 3, 0));
@@ -162,14 +162,14 @@ fn expired_sessions_go_before_the_policy_chooses() {
         let (builder, clock) = clocked(4);
         let cache = builder.policy(policy).on_removed(removals.hook()).build().unwrap();
         for (n, seconds) in [(0, 500), (1, 600), (2, 20), (3, 700)] {
-            assert!(cache.add(dated(n, START, seconds)).is_ok_and(|added| added.changed()));
+            store(&cache, dated(n, START, seconds));
         }
         clock.advance(21);
-        assert!(cache.add(session(4)).is_ok_and(|added| added.changed()));
+        store(&cache, session(4));
         assert_eq!(removals.take(), [(2, RemovalCause::Expired)], "{policy:?}");
         let stats = cache.stats();
         assert_eq!((stats.expired, stats.evicted, stats.cache_full), (1, 0, 0));
-        assert!(cache.add(session(5)).is_ok_and(|added| added.changed()));
+        store(&cache, session(5));
         assert_eq!(removals.take(), [(0, RemovalCause::Evicted)]);
     }
 }
@@ -182,15 +182,15 @@ fn expired_left_after_adds(capacity: usize, auto_flush: bool, shorten: bool, add
     let short_lived = capacity as u64 / 2;
     for n in 0..short_lived {
         let one = dated(n, START, if shorten { 100_000 } else { 10 });
-        assert!(cache.add(one.clone()).is_ok_and(|added| added.changed()));
+        store(&cache, one.clone());
         one.set_timeout(Duration::from_secs(10));
     }
     for n in short_lived..short_lived + 4 {
-        assert!(cache.add(dated(n, START, 1000)).is_ok_and(|added| added.changed()));
+        store(&cache, dated(n, START, 1000));
     }
     clock.advance(11);
     for _ in 0..adds {
-        assert!(cache.add(session(1_000_000)).is_ok_and(|added| added.changed()));
+        store(&cache, session(1_000_000));
     }
     assert!((short_lived..short_lived + 4).all(|n| cache.get(&id(n)).is_some()));
     assert_whole(&cache);
@@ -232,7 +232,7 @@ fn a_removal_hears_the_cause_that_applies() {
     let (builder, clock) = clocked(10);
     let cache = builder.on_removed(removals.hook()).build().unwrap();
     for n in 0..4 {
-        assert!(cache.add(dated(n, START, 10)).is_ok_and(|added| added.changed()));
+        store(&cache, dated(n, START, 10));
     }
     clock.advance(11);
     assert!(cache.get(&id(0)).is_none());
@@ -249,7 +249,7 @@ fn a_removal_hears_the_cause_that_applies() {
 fn what_survives_a_sweep_is_expected_to_expire() {
     let (builder, clock) = clocked(100);
     let cache = builder.build().unwrap();
-    let add = |one| assert!(cache.add(one).is_ok_and(|added| added.changed()));
+    let add = |one| store(&cache, one);
     (0..50).for_each(|n| add(dated(n, START, if n == 0 { 10 } else { 100 })));
     for seconds in [11, 101] {
         clock.set(START + seconds);
@@ -265,7 +265,7 @@ fn what_comes_during_a_sweep_is_expected_to_expire() {
     for adds in (0..60).step_by(2) {
         let (builder, clock) = clocked(20);
         let cache = builder.build().unwrap();
-        let add = |one| assert!(cache.add(one).is_ok_and(|added| added.changed()));
+        let add = |one| store(&cache, one);
         add(dated(0, START, 10));
         clock.set(START + 11);
         (0..adds).for_each(|_| add(session(1000)));

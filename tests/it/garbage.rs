@@ -4,7 +4,7 @@ use sessile::{Added, Garbage, Rejection, Session, SessionCache};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
-use testkit::{assert_whole, id, reclaim, scaled, watched};
+use testkit::{assert_whole, id, reclaim, scaled, store, watched};
 
 /// About a kilobyte.
 type Block = [u64; 128];
@@ -17,7 +17,7 @@ const LIMIT: usize = 1 << 20;
 
 fn limited(capacity: usize) -> SessionCache<Block> {
     let cache = SessionCache::builder().capacity(capacity).garbage_limit(LIMIT).build().unwrap();
-    assert!(cache.add(block(u64::MAX)).is_ok_and(|added| added.changed()));
+    store(&cache, block(u64::MAX));
     cache
 }
 
@@ -130,7 +130,7 @@ fn evictions_are_refused_like_replacements() {
 fn lookups_takes_and_removals_go_on_within_the_limit() {
     let cache = limited(1000);
     for n in 100..400 {
-        assert!(cache.add(block(n)).is_ok_and(|added| added.changed()));
+        store(&cache, block(n));
     }
     while_a_reader_stalls(&cache, || {
         replace_until_refused(&cache);
@@ -180,7 +180,7 @@ fn adds_and_takes_in_turns_keep_the_limit() {
 fn a_cache_larger_than_the_limit_works_within_half_of_it() {
     let cache = limited(2000);
     for n in 0..1999 {
-        assert!(cache.add(block(n)).is_ok_and(|added| added.changed()));
+        store(&cache, block(n));
     }
     while_a_reader_stalls(&cache, || {
         assert!(replace_until_refused(&cache) > 300, "half of the limit can be used");
@@ -201,7 +201,7 @@ fn after_the_stall_adds_work_again() {
         (0..1000).take_while(|_| !cache.add(block(1)).is_ok_and(|added| added.changed())).count();
     assert!(refused < 200, "refused {refused} times after the stall");
     for _ in 0..scaled(20_000, 5_000) {
-        assert!(cache.add(block(1)).is_ok_and(|added| added.changed()));
+        store(&cache, block(1));
     }
     assert!(cache.stats().garbage.bytes <= LIMIT as u64);
     reclaim(&cache);
@@ -222,17 +222,17 @@ fn collect_after_the_stall_frees_everything() {
     });
     reclaim(&cache);
     assert_eq!(cache.stats().garbage, Garbage::default());
-    assert!(cache.add(block(1)).is_ok_and(|added| added.changed()));
+    store(&cache, block(1));
 }
 
 #[test]
 fn one_collect_frees_any_amount() {
     let builder = SessionCache::builder().capacity(10).garbage_limit(usize::MAX);
     let cache: SessionCache<Block> = builder.build().unwrap();
-    assert!(cache.add(block(u64::MAX)).is_ok_and(|added| added.changed()));
+    store(&cache, block(u64::MAX));
     while_a_reader_stalls(&cache, || {
         for _ in 0..10_000 {
-            assert!(cache.add(block(1)).is_ok_and(|added| added.changed()));
+            store(&cache, block(1));
         }
         assert!(cache.stats().garbage.sessions > 9_000);
     });
@@ -277,7 +277,7 @@ fn without_a_stall_garbage_stays_small() {
     let cache = SessionCache::new(100).unwrap();
     let mut most = 0;
     for n in 0..scaled(100_000, 20_000) {
-        assert!(cache.add(block(n)).is_ok_and(|added| added.changed()));
+        store(&cache, block(n));
         most = most.max(cache.stats().garbage.sessions);
     }
     assert!(most <= 1000, "{most} sessions waited at one time");
@@ -289,7 +289,7 @@ fn the_weight_of_what_is_retired_counts() {
     let builder = SessionCache::builder().capacity(10).weigher(|_: &Session<u64>| 100_000);
     let cache = builder.garbage_limit(100 << 20).build().unwrap();
     for n in 0..50 {
-        assert!(cache.add(Session::new(id(1), n)).is_ok_and(|added| added.changed()));
+        store(&cache, Session::new(id(1), n));
     }
     let garbage = cache.stats().garbage;
     assert!(garbage.bytes >= garbage.sessions * 100_000 && garbage.sessions > 0, "{garbage:?}");

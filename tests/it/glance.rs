@@ -4,7 +4,7 @@
 use sessile::{Added, Clock, Context, Session, SessionCache, Timestamp};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use testkit::{START, assert_whole, id, race, scaled, session};
+use testkit::{START, assert_whole, id, race, scaled, session, store};
 
 /// Lookups of every outcome on threads that change caches all the time: each is counted once, as
 /// what it was.
@@ -42,7 +42,7 @@ fn an_object_that_stays_is_identical_while_the_table_moves() {
     const ROUNDS: u64 = scaled(300, 30);
     let cache = SessionCache::new(4000).unwrap();
     let kept: Vec<_> = (0..200).map(session).collect();
-    kept.iter().for_each(|one| assert!(cache.add(one.clone()).is_ok_and(|added| added.changed())));
+    kept.iter().for_each(|one| store(&cache, one.clone()));
     let is_over = AtomicBool::new(false);
     race(2, |thread| {
         if thread == 0 {
@@ -84,11 +84,7 @@ fn the_clock_is_read_once_per_operation() {
         clock.0.load(Ordering::Relaxed) - before
     };
     let stored = session(1);
-    assert_eq!(
-        readings(&|| assert!(cache.add(stored.clone()).is_ok_and(|added| added.changed()))),
-        1,
-        "insert"
-    );
+    assert_eq!(readings(&|| store(&cache, stored.clone())), 1, "insert");
     assert_eq!(
         readings(&|| assert!(!cache.add(stored.clone()).is_ok_and(|added| added.changed()))),
         1,

@@ -4,7 +4,7 @@ use sessile::{Added, Hooks, Mode, Rejection, RemovalCause, Session, SessionCache
 use std::cell::Cell;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
-use testkit::{Own, Removals, assert_whole, clocked, id, numbers, reclaim, scaled, session};
+use testkit::{Own, Removals, assert_whole, clocked, id, numbers, reclaim, scaled, session, store};
 
 type Log = Arc<Mutex<Vec<String>>>;
 
@@ -29,14 +29,14 @@ fn each_event_is_told_once() {
     let (cache, log, clock) = logged(2);
     let told = |expected: &[&str]| assert_eq!(std::mem::take(&mut *log.lock().unwrap()), expected);
     let one = session(1);
-    assert!(cache.add(one.clone()).is_ok_and(|added| added.changed()));
+    store(&cache, one.clone());
     told(&["added 1"]);
     assert!(matches!(cache.add(one), Ok(Added::Identical)));
     told(&[]);
-    assert!(cache.add(Session::new(id(1), 10)).is_ok_and(|added| added.changed()));
+    store(&cache, Session::new(id(1), 10));
     told(&["Replaced 1", "added 10"]);
-    assert!(cache.add(session(2)).is_ok_and(|added| added.changed()));
-    assert!(cache.add(session(3)).is_ok_and(|added| added.changed()));
+    store(&cache, session(2));
+    store(&cache, session(3));
     told(&["added 2", "Evicted 10", "added 3"]);
     assert!(cache.get(&id(2)).is_some());
     told(&[]);
@@ -48,11 +48,11 @@ fn each_event_is_told_once() {
     told(&["Removed 3"]);
     assert!(!cache.remove_id(&id(3)) && !cache.remove(&session(3)));
     told(&[]);
-    assert!(cache.add(session(4)).is_ok_and(|added| added.changed()));
+    store(&cache, session(4));
     clock.advance(7201);
     assert!(cache.get(&id(4)).is_none());
     told(&["added 4", "Expired 4", "miss"]);
-    assert!(cache.add(session(5)).is_ok_and(|added| added.changed()));
+    store(&cache, session(5));
     assert_eq!(cache.clear(), 1);
     told(&["added 5", "Flushed 5"]);
     drop(cache);
@@ -80,8 +80,8 @@ fn when_a_hook_runs_its_event_has_happened() {
         .unwrap();
     let cache = own.is(built);
     for n in 0..100 {
-        assert!(cache.add(session(n)).is_ok_and(|added| added.changed()));
-        assert!(cache.add(session(n)).is_ok_and(|added| added.changed()));
+        store(&cache, session(n));
+        store(&cache, session(n));
     }
     assert!(cache.take(&id(99)).is_some());
     assert_eq!(seen.load(Ordering::Relaxed), 200);
@@ -104,13 +104,13 @@ fn nested(f: impl FnOnce()) {
 
 /// Every operation there is, on keys near `n`.
 fn do_everything(cache: &SessionCache<u64>, n: u64) {
-    assert!(cache.add(session(n + 1)).is_ok_and(|added| added.changed()));
+    store(cache, session(n + 1));
     let found = cache.get(&id(n + 1));
     cache.read(&id(n + 1), |found| cache.get(&found.id()));
     found.inspect(|found| drop(cache.add(found.clone())));
     drop(cache.take(&id(n + 1)));
     let other = session(n + 2);
-    assert!(cache.add(other.clone()).is_ok_and(|added| added.changed()));
+    store(cache, other.clone());
     cache.remove(&other);
     cache.remove_id(&id(n + 3));
     cache.flush_expired_at(0);
@@ -178,11 +178,11 @@ fn hooks_that_reenter_from_many_threads_do_not_deadlock() {
 #[test]
 fn hooks_are_replaced_at_run_time_all_three_at_once() {
     let (cache, log, _clock) = logged(2);
-    assert!(cache.add(session(1)).is_ok_and(|added| added.changed()));
+    store(&cache, session(1));
     log.lock().unwrap().clear();
     let removals = Removals::default();
     cache.set_hooks(Hooks::new().on_removed(removals.hook()));
-    assert!(cache.add(session(2)).is_ok_and(|added| added.changed()));
+    store(&cache, session(2));
     assert!(cache.get(&id(9)).is_none());
     assert!(cache.remove_id(&id(1)));
     assert_eq!(removals.take(), [(1, RemovalCause::Removed)]);
@@ -228,7 +228,7 @@ fn a_hook_may_replace_the_hooks_that_run() {
         .build()
         .unwrap();
     let cache = own.is(built);
-    assert!(cache.add(session(1)).is_ok_and(|added| added.changed()));
+    store(&cache, session(1));
     assert_eq!(Arc::strong_count(&token), 1, "and is gone when it has run");
     assert!(cache.remove_id(&id(1)));
     assert_eq!(removals.take(), [(1, RemovalCause::Removed)]);
@@ -251,7 +251,7 @@ fn a_hook_may_drop_every_other_handle_of_its_cache() {
     *keeper.lock().unwrap() = Some(cache);
     let mine = session(1);
     // The temporary handle is the last one when the hook has run.
-    assert!(weak.upgrade().unwrap().add(mine.clone()).is_ok_and(|added| added.changed()));
+    store(&weak.upgrade().unwrap(), mine.clone());
     assert!(weak.upgrade().is_none());
     assert_eq!((Session::handle_count(&mine), Arc::strong_count(&token)), (1, 1));
 }
@@ -260,15 +260,15 @@ fn a_hook_may_drop_every_other_handle_of_its_cache() {
 fn a_hook_may_drop_another_cache() {
     let other = SessionCache::new(10).unwrap();
     let mine = session(1);
-    assert!(other.add(mine.clone()).is_ok_and(|added| added.changed()));
+    store(&other, mine.clone());
     let other = Mutex::new(Some(other));
     let (builder, _clock) = clocked(1);
     let cache = builder
         .on_removed(move |_: &Session<u64>, _| drop(other.lock().unwrap().take()))
         .build()
         .unwrap();
-    assert!(cache.add(session(2)).is_ok_and(|added| added.changed()));
-    assert!(cache.add(session(3)).is_ok_and(|added| added.changed()));
+    store(&cache, session(2));
+    store(&cache, session(3));
     assert_eq!(Session::handle_count(&mine), 1);
     assert_eq!(numbers(&cache), [3]);
 }
@@ -281,7 +281,7 @@ fn assert_no_guard(own: &Own) {
     }
     nested(|| {
         let (cache, bystander) = (own.cache(), session(77));
-        assert!(cache.add(bystander.clone()).is_ok_and(|added| added.changed()));
+        store(&cache, bystander.clone());
         assert!(cache.remove_id(&id(77)));
         reclaim(&cache);
         assert_eq!(Session::handle_count(&bystander), 1, "the hook runs under a guard");
@@ -303,7 +303,7 @@ fn hooks_are_not_called_under_a_guard() {
         .build()
         .unwrap();
     let cache = own.is(built);
-    let add = |n| assert!(cache.add(session(n)).is_ok_and(|added| added.changed()));
+    let add = |n| store(&cache, session(n));
     (0..20).for_each(|n| add(n % 4));
     (0..20).for_each(|n| add(n % 2));
     assert!(cache.take(&id(1)).is_some() && cache.remove_id(&id(0)));
@@ -312,7 +312,7 @@ fn hooks_are_not_called_under_a_guard() {
     let stored = session(5);
     assert!(cache.add(stored.clone()).is_ok_and(|added| added.changed()) && cache.remove(&stored));
     let forbidden = session(6);
-    assert!(cache.add(forbidden.clone()).is_ok_and(|added| added.changed()));
+    store(&cache, forbidden.clone());
     forbidden.set_not_resumable();
     assert!(cache.get(&id(6)).is_none());
     add(7);
@@ -347,7 +347,7 @@ fn a_refused_session_is_not_kept_for_the_hook() {
     let builder =
         SessionCache::builder().capacity(10).garbage_limit(1).on_added(|_: &Session<u64>| {});
     let cache = builder.build().unwrap();
-    assert!(cache.add(session(1)).is_ok_and(|added| added.changed()));
+    store(&cache, session(1));
     let refused = cache.read(&id(1), |_| {
         (0..3).find_map(|_| cache.add(session(2)).err()).expect("what is replaced cannot be freed")
     });

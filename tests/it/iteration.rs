@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use testkit::{
-    End, Own, assert_whole, clocked, id, numbers, race, reclaim, scaled, session, watched,
+    End, Own, assert_whole, clocked, id, numbers, race, reclaim, scaled, session, store, watched,
 };
 
 #[test]
@@ -14,9 +14,8 @@ fn every_session_is_shown_once() {
     for capacity in [1, 14, 15, 100, 5000] {
         let cache = SessionCache::new(capacity).unwrap();
         assert!(cache.snapshot().is_empty() && cache.iter().next().is_none());
-        let stored: Vec<u64> = (0..capacity as u64)
-            .inspect(|&n| assert!(cache.add(session(n)).is_ok_and(|added| added.changed())))
-            .collect();
+        let stored: Vec<u64> =
+            (0..capacity as u64).inspect(|&n| store(&cache, session(n))).collect();
         let shown = numbers(&cache);
         assert_eq!(shown.len(), cache.len());
         assert!(shown.windows(2).all(|pair| pair[0] < pair[1]));
@@ -33,7 +32,7 @@ fn a_walk_reaches_every_bucket_of_a_table_of_any_size() {
     for capacity in 1..200 {
         let cache = SessionCache::new(capacity).unwrap();
         for n in 0..2 * capacity as u64 {
-            assert!(cache.add(session(n)).is_ok_and(|added| added.changed()));
+            store(&cache, session(n));
         }
         assert_eq!(cache.snapshot().len(), cache.len());
         assert_eq!(cache.clear() as u64, cache.stats().flushed);
@@ -46,7 +45,7 @@ fn a_walk_reaches_every_bucket_of_a_table_of_any_size() {
 fn an_expired_session_is_shown_until_it_goes() {
     let (builder, clock) = clocked(10);
     let cache = builder.build().unwrap();
-    assert!(cache.add(session(1)).is_ok_and(|added| added.changed()));
+    store(&cache, session(1));
     clock.advance(100_000);
     assert_eq!(numbers(&cache), [1]);
     assert!(cache.get(&id(1)).is_none());
@@ -57,12 +56,12 @@ fn an_expired_session_is_shown_until_it_goes() {
 fn looking_is_neither_a_use_nor_a_lookup() {
     let cache = SessionCache::new(3).unwrap();
     for n in 0..3 {
-        assert!(cache.add(session(n)).is_ok_and(|added| added.changed()));
+        store(&cache, session(n));
     }
     let before = cache.stats();
     assert_eq!(cache.iter().count(), 3);
     assert_eq!(cache.stats(), before);
-    assert!(cache.add(session(3)).is_ok_and(|added| added.changed()));
+    store(&cache, session(3));
     assert_eq!(numbers(&cache), [1, 2, 3]);
 }
 
@@ -70,7 +69,7 @@ fn looking_is_neither_a_use_nor_a_lookup() {
 fn a_snapshot_keeps_its_sessions_after_the_cache_is_gone() {
     let cache = SessionCache::new(100).unwrap();
     for n in 0..100 {
-        assert!(cache.add(session(n)).is_ok_and(|added| added.changed()));
+        store(&cache, session(n));
     }
     let (snapshot, iterator) = (cache.snapshot(), cache.iter());
     assert_eq!(cache.clear(), 100);
@@ -91,7 +90,7 @@ fn a_peek_has_no_effect() {
         None
     });
     let cache = builder.build().unwrap();
-    (0..14).for_each(|n| assert!(cache.add(session(n)).is_ok_and(|added| added.changed())));
+    (0..14).for_each(|n| store(&cache, session(n)));
     cache.get(&id(5)).unwrap().set_not_resumable();
     clock.advance(100_000);
     let before = cache.stats();
@@ -110,9 +109,9 @@ fn a_peek_has_no_effect() {
 #[test]
 fn a_peek_is_no_use() {
     let cache = SessionCache::new(14).unwrap();
-    (0..14).for_each(|n| assert!(cache.add(session(n)).is_ok_and(|added| added.changed())));
+    (0..14).for_each(|n| store(&cache, session(n)));
     assert!(cache.peek(&id(0)).is_some());
-    assert!(cache.add(session(14)).is_ok_and(|added| added.changed()));
+    store(&cache, session(14));
     assert!(cache.peek(&id(0)).is_none());
 }
 
@@ -140,7 +139,7 @@ fn churn(cache: &SessionCache<u64>, seed: u64, operations: u64) {
     for _ in 0..operations {
         let n = STABLE + random.u64(..150);
         match random.u64(..4) {
-            0 | 1 => assert!(cache.add(session(n)).is_ok_and(|added| added.changed())),
+            0 | 1 => store(cache, session(n)),
             2 => drop(cache.take(&id(n))),
             _ => assert!(
                 cache.get(&id(random.u64(..STABLE))).is_some(),
@@ -153,7 +152,7 @@ fn churn(cache: &SessionCache<u64>, seed: u64, operations: u64) {
 fn with_stable_sessions(capacity: usize) -> SessionCache<u64> {
     let cache = SessionCache::new(capacity).unwrap();
     for n in 0..STABLE {
-        assert!(cache.add(session(n)).is_ok_and(|added| added.changed()));
+        store(&cache, session(n));
     }
     cache
 }
@@ -199,7 +198,7 @@ fn a_clear_leaves_nothing_behind_while_the_table_moves() {
             let _end = End(&done);
             for round in 0..rounds {
                 for n in 0..300 {
-                    assert!(cache.add(session(n)).is_ok_and(|added| added.changed()));
+                    store(&cache, session(n));
                 }
                 cache.clear();
                 let left = (0..300).filter(|&n| cache.get(&id(n)).is_some()).count();
@@ -231,7 +230,7 @@ fn a_clear_whose_hook_resizes_leaves_nothing_behind() {
         };
         let cache =
             own.is(SessionCache::builder().capacity(from).on_removed(resize).build().unwrap());
-        (0..190).for_each(|n| assert!(cache.add(session(n)).is_ok_and(|added| added.changed())));
+        (0..190).for_each(|n| store(&cache, session(n)));
         assert_eq!(cache.clear(), 190);
         assert!(cache.is_empty());
         assert_whole(&cache);

@@ -4,7 +4,7 @@ use sessile::{Added, Context, Mode, Rejection, RemovalCause, Session, SessionCac
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
-use testkit::{Removals, START, assert_whole, at, clocked, id, numbers, session};
+use testkit::{Removals, START, assert_whole, at, clocked, id, numbers, session, store};
 
 fn mode(change: impl FnOnce(&mut Mode)) -> Mode {
     let mut mode = Mode::default();
@@ -38,7 +38,7 @@ fn a_mode_is_read_back_as_it_was_set() {
 #[test]
 fn with_storing_off_nothing_is_stored_and_the_rest_goes_on() {
     let cache = SessionCache::new(10).unwrap();
-    assert!(cache.add(session(1)).is_ok_and(|added| added.changed()));
+    store(&cache, session(1));
     cache.set_mode(mode(|mode| mode.store = false));
     let refused = session(2);
     assert!(
@@ -48,20 +48,20 @@ fn with_storing_off_nothing_is_stored_and_the_rest_goes_on() {
     assert!(cache.get(&id(1)).is_some());
     assert!(cache.take(&id(1)).is_some());
     cache.set_mode(Mode::default());
-    assert!(cache.add(refused).is_ok_and(|added| added.changed()));
+    store(&cache, refused);
     assert_whole(&cache);
 }
 
 #[test]
 fn with_lookups_off_nothing_is_found_and_nothing_is_lost() {
     let cache = SessionCache::new(10).unwrap();
-    assert!(cache.add(session(1)).is_ok_and(|added| added.changed()));
+    store(&cache, session(1));
     cache.set_mode(mode(|mode| mode.lookup = false));
     assert!(cache.get(&id(1)).is_none());
     assert!(cache.take(&id(1)).is_none());
     assert!(cache.read(&id(1), |_| ()).is_none());
     assert_eq!((cache.len(), cache.stats().hits, cache.stats().taken), (1, 0, 0));
-    assert!(cache.add(session(2)).is_ok_and(|added| added.changed()));
+    store(&cache, session(2));
     assert!(cache.remove_id(&id(2)), "removal is no lookup");
     cache.set_mode(Mode::default());
     assert!(cache.get(&id(1)).is_some());
@@ -88,7 +88,7 @@ fn an_add_dates_the_session_anew_when_told_to() {
         .created_at(START - 500)
         .timeout(Duration::from_secs(600))
         .build(1);
-    assert!(cache.add(old.clone()).is_ok_and(|added| added.changed()));
+    store(&cache, old.clone());
     assert_eq!((old.created_at(), old.expires_at()), (Some(at(START)), Some(at(START + 600))));
     clock.advance(50);
     assert!(matches!(cache.add(old.clone()), Ok(Added::Identical)));
@@ -110,7 +110,7 @@ fn a_hit_extends_the_session_up_to_its_deadline_when_told_to() {
         .timeout(Duration::from_secs(100))
         .deadline(START + 1000)
         .build(1);
-    assert!(cache.add(one.clone()).is_ok_and(|added| added.changed()));
+    store(&cache, one.clone());
     for hit in 1..=9 {
         clock.set(START + hit * 99);
         assert!(cache.get(&id(1)).is_some(), "hit {hit}");
@@ -130,7 +130,7 @@ fn a_hit_extends_the_session_up_to_its_deadline_when_told_to() {
 fn a_lookup_that_slept_does_not_set_the_date_back() {
     let (builder, clock) = clocked(10);
     let cache = builder.mode(mode(|mode| mode.update_time = true)).build().unwrap();
-    assert!(cache.add(session(1)).is_ok_and(|added| added.changed()));
+    store(&cache, session(1));
     let view = cache.view(Context::NONE);
     let overtaken = view.get_if(&id(1), |_| {
         clock.set(START + 50);
@@ -144,7 +144,7 @@ fn a_lookup_that_slept_does_not_set_the_date_back() {
 fn a_hit_extends_nothing_by_default() {
     let (builder, clock) = clocked(10);
     let cache = builder.build().unwrap();
-    assert!(cache.add(session(1)).is_ok_and(|added| added.changed()));
+    store(&cache, session(1));
     clock.advance(7200);
     let found = cache.get(&id(1)).unwrap();
     assert_eq!(found.created_at(), Some(at(START)));

@@ -2,13 +2,13 @@
 //! those who were there.
 
 use sessile::{Capacity, Context, Session, SessionCache};
-use testkit::{assert_whole, id, session};
+use testkit::{assert_whole, id, session, store};
 
 fn flood(cache: &SessionCache<u64>, n: u64, contexts: u8) {
     for context in 0..contexts {
         let context = Context::from_bytes([context + 1; 32]);
         let session = Session::<u64>::builder(id(n)).context(context).build(n);
-        assert!(cache.add(session).is_ok_and(|added| added.changed()));
+        store(cache, session);
         let is_there = cache.view(context).get(&id(n)).is_some();
         assert!(is_there, "a new session is visible to the next lookup");
     }
@@ -19,7 +19,7 @@ fn an_id_in_many_contexts_pushes_out_nobody_from_an_empty_cache() {
     for capacity in [Capacity::Sessions(20_480), Capacity::Unbounded] {
         for used in [false, true] {
             let cache = SessionCache::new(capacity).unwrap();
-            assert!(cache.add(session(7)).is_ok_and(|added| added.changed()));
+            store(&cache, session(7));
             assert!(!used || cache.get(&id(7)).is_some());
             flood(&cache, 7, 200);
             assert_eq!(cache.peek(&id(7)).as_deref(), Some(&7), "{capacity:?}, used: {used}");
@@ -33,7 +33,7 @@ fn an_id_in_many_contexts_pushes_out_nobody_from_an_empty_cache() {
 fn in_a_cache_that_is_half_full_it_pushes_out_few() {
     let cache = SessionCache::new(2000).unwrap();
     for n in 0..1000 {
-        assert!(cache.add(session(n)).is_ok_and(|added| added.changed()));
+        store(&cache, session(n));
     }
     flood(&cache, 7, 200);
     let lost = (0..1000).filter(|&n| cache.peek(&id(n)).is_none()).count();

@@ -6,7 +6,7 @@ use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use testkit::{End, Own, START, assert_whole, at, id, numbers, reclaim, scaled, session};
+use testkit::{End, Own, START, assert_whole, at, id, numbers, reclaim, scaled, session, store};
 
 /// Runs `f` and checks that it panics.
 fn panics<R>(what: &str, f: impl FnOnce() -> R) {
@@ -66,10 +66,10 @@ fn a_hook_that_panics_leaves_the_operation_done() {
     explode(cache, armed, "miss of a take", || cache.take(&id(9)));
     explode(cache, armed, "miss of a read", || cache.read(&id(9), |_| ()));
     let brief = session(5);
-    assert!(cache.add(brief.clone()).is_ok_and(|added| added.changed()));
+    store(cache, brief.clone());
     brief.set_created_at(START - 10_000);
     explode(cache, armed, "expiry at lookup", || cache.get(&id(5)));
-    assert!(cache.add(session(6)).is_ok_and(|added| added.changed()));
+    store(cache, session(6));
     explode(cache, armed, "clear", || cache.clear());
     assert!(cache.is_empty());
     assert!(
@@ -96,7 +96,7 @@ fn every_departure_is_told_even_if_a_hook_panics() {
         .build()
         .unwrap();
     for n in 0..1000 {
-        assert!(cache.add(session(n)).is_ok_and(|added| added.changed()));
+        store(&cache, session(n));
     }
     // The panic may end the walk early; each call goes on where the table is.
     let mut calls = 0;
@@ -115,7 +115,7 @@ fn a_hook_that_panics_while_the_capacity_falls_leaves_one_capacity() {
     for (from, to) in [(10, 5), (2000, 100), (20, 14)] {
         let (cache, armed) = explosive(from);
         for n in 0..from as u64 {
-            assert!(cache.add(session(n)).is_ok_and(|added| added.changed()));
+            store(&cache, session(n));
         }
         armed.store(true, Ordering::Relaxed);
         panics("shrink", || cache.set_capacity(to));
@@ -125,7 +125,7 @@ fn a_hook_that_panics_while_the_capacity_falls_leaves_one_capacity() {
         assert!([from, to].contains(&capacity));
         cache.clear();
         for n in 0..capacity as u64 {
-            assert!(cache.add(session(n)).is_ok_and(|added| added.changed()));
+            store(&cache, session(n));
         }
         assert_eq!(cache.len(), capacity, "shrunk from {from} to {to}: it says {capacity}");
         cache.set_capacity(to).unwrap();
@@ -155,7 +155,7 @@ fn a_weigher_that_panics_changes_nothing() {
     armed.store(false, Ordering::Relaxed);
     assert!(matches!(cache.add(mine), Ok(Added::Inserted)));
     for n in 2..4 {
-        assert!(cache.add(session(n)).is_ok_and(|added| added.changed()));
+        store(&cache, session(n));
     }
     armed.store(true, Ordering::Relaxed);
     panics("replace", || cache.add(session(1)));
@@ -168,7 +168,7 @@ fn a_weigher_that_panics_changes_nothing() {
 fn a_reader_that_panics_holds_nothing_back() {
     let cache = SessionCache::new(3).unwrap();
     let mine = session(1);
-    assert!(cache.add(mine.clone()).is_ok_and(|added| added.changed()));
+    store(&cache, mine.clone());
     panics("read", || cache.read(&id(1), |_| panic!("reader")));
     assert!(cache.remove_id(&id(1)));
     reclaim(&cache);
@@ -193,7 +193,7 @@ fn a_clock_that_panics_changes_nothing() {
     let cache =
         SessionCache::builder().capacity(10).clock(Explosive(Arc::clone(&armed))).build().unwrap();
     for n in 0..10 {
-        assert!(cache.add(session(n)).is_ok_and(|added| added.changed()));
+        store(&cache, session(n));
     }
     let (before, mine) = (cache.stats(), session(10));
     armed.store(true, Ordering::Relaxed);
@@ -211,7 +211,7 @@ fn a_clock_that_panics_changes_nothing() {
     assert_eq!(capacity, if shrunk.is_ok() { 5 } else { 10 });
     cache.clear();
     for n in 20..40 {
-        assert!(cache.add(session(n)).is_ok_and(|added| added.changed()));
+        store(&cache, session(n));
     }
     assert_eq!(cache.len(), capacity);
     assert_whole(&cache);
@@ -232,11 +232,7 @@ fn a_deferred_drop_that_panics_is_counted_and_goes_no_further() {
     let freed = Arc::new(AtomicUsize::new(0));
     let cache = SessionCache::new(10).unwrap();
     for n in 0..10 {
-        assert!(
-            cache
-                .add(Session::new(id(n), Bomb(n % 2 == 0, Arc::clone(&freed))))
-                .is_ok_and(|added| added.changed())
-        );
+        store(&cache, Session::new(id(n), Bomb(n % 2 == 0, Arc::clone(&freed))));
     }
     assert_eq!(cache.clear(), 10);
     reclaim(&cache);
@@ -264,11 +260,7 @@ fn a_deferred_drop_that_panics_is_counted_and_goes_no_further() {
 fn the_last_handle_of_a_caller_panics_at_the_caller() {
     let freed = Arc::new(AtomicUsize::new(0));
     let cache = SessionCache::new(10).unwrap();
-    assert!(
-        cache
-            .add(Session::new(id(1), Bomb(true, Arc::clone(&freed))))
-            .is_ok_and(|added| added.changed())
-    );
+    store(&cache, Session::new(id(1), Bomb(true, Arc::clone(&freed))));
     let taken = cache.take(&id(1)).unwrap();
     reclaim(&cache);
     panics("the last drop", || drop(taken));
@@ -282,11 +274,7 @@ fn a_drop_that_panics_when_the_cache_goes_costs_nobody_else_his() {
         let freed = Arc::new(AtomicUsize::new(0));
         let cache = SessionCache::new(capacity).unwrap();
         for n in 0..capacity as u64 {
-            assert!(
-                cache
-                    .add(Session::new(id(n), Bomb(n == 3, Arc::clone(&freed))))
-                    .is_ok_and(|added| added.changed())
-            );
+            store(&cache, Session::new(id(n), Bomb(n == 3, Arc::clone(&freed))));
         }
         let all = cache.len();
         let _ = catch_unwind(AssertUnwindSafe(|| drop(cache)));
@@ -308,7 +296,7 @@ fn a_rejected_session_whose_drop_panics_changes_nothing() {
 #[test]
 fn the_first_panic_is_the_one_that_is_heard() {
     let (cache, armed) = explosive(1);
-    assert!(cache.add(session(1)).is_ok_and(|added| added.changed()));
+    store(&cache, session(1));
     armed.store(true, Ordering::Relaxed);
     let heard = catch_unwind(AssertUnwindSafe(|| cache.add(session(2)))).unwrap_err();
     assert_eq!(heard.downcast_ref::<String>().map(String::as_str), Some("removed"));
@@ -348,9 +336,7 @@ fn drops_that_panic_do_not_unwind_through_a_resize() {
         for round in
             (0..500).take_while(|&round| round < scaled(20, 10) || cache.stats().drop_panics == 0)
         {
-            (0..4000).for_each(|n| {
-                assert!(cache.add(Session::new(id(n), Tripwire)).is_ok_and(|added| added.changed()))
-            });
+            (0..4000).for_each(|n| store(&cache, Session::new(id(n), Tripwire)));
             let capacity = if round % 2 == 0 { 500 } else { 4000 };
             IS_RESIZING.set(true);
             let resized = cache.set_capacity(capacity);
@@ -392,7 +378,7 @@ fn a_refused_session_is_dropped_after_the_hook_was_told() {
         .build()
         .unwrap();
     let session = |n| Session::new(id(n), Fragile(Arc::clone(&armed)));
-    (0..3).for_each(|n| assert!(cache.add(session(n)).is_ok_and(|added| added.changed())));
+    (0..3).for_each(|n| store(&cache, session(n)));
     // An add evicts others, which cannot be freed, and is refused all the same.
     let told_at_last = cache.read(&id(2), |_| {
         (3..100).find_map(|n| {

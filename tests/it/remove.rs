@@ -1,13 +1,13 @@
 //! Removing: by identity, by id, once.
 
 use sessile::{Added, Context, Protocol, RemovalCause, Session, SessionCache};
-use testkit::{Removals, assert_whole, clocked, id, numbers, reclaim, session};
+use testkit::{Removals, assert_whole, clocked, id, numbers, reclaim, session, store};
 
 #[test]
 fn a_stored_object_is_removed_once() {
     let cache = SessionCache::new(10).unwrap();
     let one = session(1);
-    assert!(cache.add(one.clone()).is_ok_and(|added| added.changed()));
+    store(&cache, one.clone());
     assert!(cache.remove(&one));
     assert!(!cache.remove(&one));
     assert!(cache.get(&id(1)).is_none());
@@ -21,7 +21,7 @@ fn a_stored_object_is_removed_once() {
 fn an_object_that_was_never_stored_is_not_removed() {
     let removals = Removals::default();
     let cache = SessionCache::builder().capacity(10).on_removed(removals.hook()).build().unwrap();
-    assert!(cache.add(session(1)).is_ok_and(|added| added.changed()));
+    store(&cache, session(1));
     let before = cache.stats();
     let stranger = session(2);
     assert!(!cache.remove(&stranger));
@@ -35,7 +35,7 @@ fn an_object_that_was_never_stored_is_not_removed() {
 fn another_object_with_the_same_key_is_left_alone() {
     let cache = SessionCache::new(10).unwrap();
     let stored = session(1);
-    assert!(cache.add(stored.clone()).is_ok_and(|added| added.changed()));
+    store(&cache, stored.clone());
     let twin = session(1);
     assert!(!cache.remove(&twin));
     assert!(stored.is_resumable() && !twin.is_resumable());
@@ -46,7 +46,7 @@ fn another_object_with_the_same_key_is_left_alone() {
 fn remove_marks_its_argument_non_resumable_either_way() {
     let cache = SessionCache::new(10).unwrap();
     let (stored, stranger) = (session(1), session(2));
-    assert!(cache.add(stored.clone()).is_ok_and(|added| added.changed()));
+    store(&cache, stored.clone());
     assert!(cache.remove(&stored));
     assert!(!cache.remove(&stranger));
     assert!(!stored.is_resumable());
@@ -58,7 +58,7 @@ fn a_duplicate_made_before_the_removal_stays_resumable() {
     let cache = SessionCache::new(10).unwrap();
     let one = session(1);
     let duplicate = Session::new(one.id(), *one);
-    assert!(cache.add(one.clone()).is_ok_and(|added| added.changed()));
+    store(&cache, one.clone());
     assert!(cache.remove(&one));
     assert!(duplicate.is_resumable());
     assert!(matches!(cache.add(duplicate), Ok(Added::Inserted)));
@@ -71,10 +71,10 @@ fn removal_by_id_takes_whatever_is_stored_and_marks_nothing() {
     let (builder, clock) = clocked(10);
     let cache = builder.on_removed(removals.hook()).build().unwrap();
     let one = session(1);
-    assert!(cache.add(one.clone()).is_ok_and(|added| added.changed()));
+    store(&cache, one.clone());
     assert!(cache.remove_id(&id(1)));
     assert!(one.is_resumable());
-    assert!(cache.add(session(2)).is_ok_and(|added| added.changed()));
+    store(&cache, session(2));
     clock.advance(100_000);
     assert!(cache.remove_id(&id(2)), "an expired session too");
     assert_eq!(removals.take(), [(1, RemovalCause::Removed), (2, RemovalCause::Removed)]);
@@ -109,7 +109,7 @@ fn removing_all_of_many_leaves_nothing() {
     let cache = SessionCache::new(5_000).unwrap();
     let all: Vec<_> = (0..5_000).map(session).collect();
     for one in &all {
-        assert!(cache.add(one.clone()).is_ok_and(|added| added.changed()));
+        store(&cache, one.clone());
     }
     let stored = cache.len();
     let removed = all.iter().filter(|one| cache.remove(one)).count();
@@ -126,7 +126,7 @@ fn a_view_removes_in_its_own_context_only() {
     let cache = SessionCache::new(10).unwrap();
     let (web, api) = (Context::from_bytes([1; 32]), Context::from_bytes([2; 32]));
     let one = Session::<u64>::builder(id(1)).context(web).build(1);
-    assert!(cache.add(one.clone()).is_ok_and(|added| added.changed()));
+    store(&cache, one.clone());
     assert!(!cache.view(api).remove(&one));
     assert!(!cache.view(api).remove_id(&id(1)));
     assert!(!cache.remove_id(&id(1)));

@@ -2,14 +2,16 @@
 
 use sessile::{Added, Policy, RemovalCause, Session, SessionCache};
 use std::sync::atomic::{AtomicU64, Ordering};
-use testkit::{Removals, assert_whole, id, numbers, race, reclaim, scaled, session, watched};
+use testkit::{
+    Removals, assert_whole, id, numbers, race, reclaim, scaled, session, store, watched,
+};
 
 #[test]
 fn the_old_object_leaves_and_the_count_stays() {
     let removals = Removals::default();
     let cache = SessionCache::builder().capacity(10).on_removed(removals.hook()).build().unwrap();
     let old = session(1);
-    assert!(cache.add(old.clone()).is_ok_and(|added| added.changed()));
+    store(&cache, old.clone());
     let Ok(Added::Replaced(returned)) = cache.add(Session::new(id(1), 100)) else {
         panic!("not replaced")
     };
@@ -30,8 +32,8 @@ fn the_old_object_leaves_and_the_count_stays() {
 fn the_old_object_cannot_be_removed_by_identity_any_more() {
     let cache = SessionCache::new(10).unwrap();
     let (old, new) = (session(1), Session::new(id(1), 100));
-    assert!(cache.add(old.clone()).is_ok_and(|added| added.changed()));
-    assert!(cache.add(new.clone()).is_ok_and(|added| added.changed()));
+    store(&cache, old.clone());
+    store(&cache, new.clone());
     let before = cache.stats();
     assert!(!cache.remove(&old));
     let after = cache.stats();
@@ -48,7 +50,7 @@ fn a_full_cache_replaces_without_evicting() {
             let cache =
                 SessionCache::builder().capacity(capacity as usize).policy(policy).build().unwrap();
             for n in 0..capacity {
-                assert!(cache.add(session(n)).is_ok_and(|added| added.changed()));
+                store(&cache, session(n));
             }
             let (full, evicted) = (numbers(&cache), cache.stats().evicted);
             for n in full.iter().cycle().take(300) {
@@ -66,10 +68,10 @@ fn a_replacement_is_the_youngest() {
     for policy in [Policy::Lru, Policy::Fifo] {
         let cache = SessionCache::builder().capacity(3).policy(policy).build().unwrap();
         for n in 0..3 {
-            assert!(cache.add(session(n)).is_ok_and(|added| added.changed()));
+            store(&cache, session(n));
         }
         assert!(matches!(cache.add(session(0)), Ok(Added::Replaced(_))));
-        assert!(cache.add(session(3)).is_ok_and(|added| added.changed()));
+        store(&cache, session(3));
         assert_eq!(numbers(&cache), [0, 2, 3], "{policy:?}");
     }
 }
@@ -78,7 +80,7 @@ fn a_replacement_is_the_youngest() {
 fn replacing_back_and_forth_keeps_every_count() {
     let cache = SessionCache::new(5).unwrap();
     let (one, other) = (Session::new(id(7), 1u64), Session::new(id(7), 2));
-    assert!(cache.add(one.clone()).is_ok_and(|added| added.changed()));
+    store(&cache, one.clone());
     for _ in 0..500 {
         assert!(
             matches!(cache.add(other.clone()), Ok(Added::Replaced(old)) if Session::ptr_eq(&old, &one))
@@ -97,7 +99,7 @@ fn replacing_back_and_forth_keeps_every_count() {
 fn replace_while_others_look(capacities: &[usize], rounds: u64) {
     let cache = SessionCache::new(capacities[0]).unwrap();
     let done = AtomicU64::new(0);
-    assert!(cache.add(Session::new(id(1), 0u64)).is_ok_and(|added| added.changed()));
+    store(&cache, Session::new(id(1), 0u64));
     let look = || {
         let floor = done.load(Ordering::SeqCst);
         let seen = *cache.get(&id(1)).expect("no moment at which a lookup finds neither");
@@ -133,7 +135,7 @@ fn a_lookup_finds_the_old_or_the_new_during_migrations_too() {
 fn of_racing_replacers_each_gets_another_old_one() {
     let cache = SessionCache::new(14).unwrap();
     let per_thread = scaled(50_000, 5_000);
-    assert!(cache.add(Session::new(id(1), u64::MAX)).is_ok_and(|added| added.changed()));
+    store(&cache, Session::new(id(1), u64::MAX));
     let old = race(4, |thread| {
         let mut old = Vec::new();
         for n in 0..per_thread {

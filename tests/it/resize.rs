@@ -4,14 +4,14 @@
 use fastrand::Rng;
 use sessile::{Added, BuildError, Capacity, Policy, RemovalCause, SessionCache};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use testkit::{End, Removals, assert_whole, id, numbers, race, scaled, session, watched};
+use testkit::{End, Removals, assert_whole, id, numbers, race, scaled, session, store, watched};
 
 fn filled(capacity: usize, sessions: u64) -> (SessionCache<u64>, Removals) {
     let removals = Removals::default();
     let cache =
         SessionCache::builder().capacity(capacity).on_removed(removals.hook()).build().unwrap();
     for n in 0..sessions {
-        assert!(cache.add(session(n)).is_ok_and(|added| added.changed()));
+        store(&cache, session(n));
     }
     (cache, removals)
 }
@@ -29,7 +29,7 @@ fn growing_loses_nobody() {
         assert!(before.iter().all(|&n| cache.get(&id(n)).is_some()));
         let gone = removals.take().len();
         for n in from as u64..to as u64 {
-            assert!(cache.add(session(n)).is_ok_and(|added| added.changed()));
+            store(&cache, session(n));
         }
         let held = cache.len() + gone;
         assert!(if to <= 14 { held == to } else { held * 1000 >= to * 999 }, "{held} of {to}");
@@ -80,7 +80,7 @@ fn shrinking_takes_the_oldest_in_the_order_of_the_policy() {
         let builder = SessionCache::builder().capacity(14).policy(policy);
         let cache = builder.on_removed(removals.hook()).build().unwrap();
         for n in 0..14 {
-            assert!(cache.add(session(n)).is_ok_and(|added| added.changed()));
+            store(&cache, session(n));
         }
         assert!(cache.get(&id(0)).is_some());
         cache.set_capacity(10).unwrap();
@@ -103,7 +103,7 @@ fn growing_from_one_set_keeps_the_order() {
     assert!((0..5).all(|n| cache.get(&id(n)).is_some()));
     cache.set_capacity(14).unwrap();
     for n in 10..19 {
-        assert!(cache.add(session(n)).is_ok_and(|added| added.changed()));
+        store(&cache, session(n));
     }
     assert_eq!(removals.take(), [5, 6, 7, 8, 9].map(|n| (n, RemovalCause::Evicted)));
 }
@@ -121,7 +121,7 @@ fn nonsense_is_an_error_and_changes_nothing() {
         assert_eq!((cache.capacity(), cache.len()), (10, 10));
     }
     assert!(removals.take().is_empty());
-    assert!(cache.add(session(10)).is_ok_and(|added| added.changed()));
+    store(&cache, session(10));
     assert_eq!(cache.len(), 10);
 }
 
@@ -173,11 +173,7 @@ fn nobody_ever_sees_more_than_the_capacity_while_it_falls() {
                     }
                     let mut random = Rng::with_seed(thread as u64);
                     while !done.load(Ordering::Acquire) {
-                        assert!(
-                            cache
-                                .add(session(random.u64(..5000)))
-                                .is_ok_and(|added| added.changed())
-                        );
+                        store(&cache, session(random.u64(..5000)));
                     }
                 })
             },
@@ -199,13 +195,7 @@ fn nobody_ever_sees_more_than_the_capacity_while_it_rises() {
         || {
             for capacity in (1..3000).step_by(29) {
                 cache.set_capacity(capacity).unwrap();
-                (0..100).for_each(|n| {
-                    assert!(
-                        cache
-                            .add(session(capacity as u64 * 100 + n))
-                            .is_ok_and(|added| added.changed())
-                    )
-                });
+                (0..100).for_each(|n| store(&cache, session(capacity as u64 * 100 + n)));
             }
         },
     );
@@ -222,7 +212,7 @@ fn of_two_sizes_set_at_once_one_wins_whole() {
         let capacity = cache.capacity();
         assert!([3, 12].contains(&capacity));
         for n in 0..20 {
-            assert!(cache.add(session(round * 20 + n)).is_ok_and(|added| added.changed()));
+            store(&cache, session(round * 20 + n));
         }
         assert_eq!((cache.len(), cache.snapshot().len()), (capacity, capacity), "round {round}");
     }
@@ -249,7 +239,7 @@ fn lookups_and_adds_go_on_while_the_table_moves() {
             );
             assert_eq!(cache.read(&id(stable), |found| **found), Some(stable));
             let own = 10_000 + thread as u64 * 100 + random.u64(..100);
-            assert!(cache.add(session(own)).is_ok_and(|added| added.changed()));
+            store(&cache, session(own));
             assert_eq!(
                 cache.take(&id(own)).map(|taken| *taken),
                 Some(own),

@@ -3,7 +3,7 @@
 use fastrand::Rng;
 use sessile::{Context, Garbage, Handshake, Session, SessionCache, Stats};
 use std::time::Duration;
-use testkit::{START, assert_whole, clocked, id, race, reclaim, scaled, session};
+use testkit::{START, assert_whole, clocked, id, race, reclaim, scaled, session, store};
 
 #[test]
 fn a_new_cache_has_counted_nothing() {
@@ -54,15 +54,11 @@ fn each_event_moves_its_own_counters_only() {
     let (builder, clock) = clocked(2);
     let cache = builder.build().unwrap();
     let one = session(1);
-    assert_counts(&cache, &[("added", 1), ("number", 1)], || {
-        assert!(cache.add(one.clone()).is_ok_and(|added| added.changed()))
-    });
+    assert_counts(&cache, &[("added", 1), ("number", 1)], || store(&cache, one.clone()));
     assert_counts(&cache, &[("identical", 1)], || {
         assert!(!cache.add(one.clone()).is_ok_and(|added| added.changed()))
     });
-    assert_counts(&cache, &[("replaced", 1)], || {
-        assert!(cache.add(session(1)).is_ok_and(|added| added.changed()))
-    });
+    assert_counts(&cache, &[("replaced", 1)], || store(&cache, session(1)));
     assert_counts(&cache, &[("hits", 1)], || assert!(cache.get(&id(1)).is_some()));
     assert_counts(&cache, &[("hits", 1)], || assert!(cache.read(&id(1), |_| ()).is_some()));
     assert_counts(&cache, &[("misses", 1)], || assert!(cache.get(&id(9)).is_none()));
@@ -77,7 +73,7 @@ fn each_event_moves_its_own_counters_only() {
             && cache.add(session(3)).is_ok_and(|added| added.changed())
     );
     assert_counts(&cache, &[("added", 1), ("evicted", 1), ("cache_full", 1)], || {
-        assert!(cache.add(session(4)).is_ok_and(|added| added.changed()));
+        store(&cache, session(4));
     });
     assert_counts(&cache, &[("removed", 1), ("number", -1)], || assert!(cache.remove_id(&id(4))));
     assert_counts(&cache, &[], || assert!(!cache.remove_id(&id(4))));
@@ -86,7 +82,7 @@ fn each_event_moves_its_own_counters_only() {
         assert!(!cache.add(one.clone()).is_ok_and(|added| added.changed()))
     });
     let brief = Session::<u64>::builder(id(5)).timeout(Duration::from_secs(1)).build(5);
-    assert!(cache.add(brief).is_ok_and(|added| added.changed()));
+    store(&cache, brief);
     clock.advance(2);
     assert_counts(&cache, &[("timeouts", 1), ("expired", 1), ("number", -1)], || {
         assert!(cache.get(&id(5)).is_none());
@@ -128,10 +124,8 @@ fn a_lookup_is_a_hit_a_miss_a_timeout_or_a_context_miss() {
         match random.u64(..6) {
             0 | 1 => {
                 let one = Session::<u64>::builder(id(n)).context(view.context());
-                assert!(
-                    view.add(one.timeout(Duration::from_secs(random.u64(..50))).build(n))
-                        .is_ok_and(|added| added.changed())
-                );
+                let one = one.timeout(Duration::from_secs(random.u64(..50))).build(n);
+                assert!(view.add(one).is_ok_and(|added| added.changed()));
             }
             2 => clock.advance(random.u64(..5)),
             which => {
@@ -156,7 +150,7 @@ fn a_lookup_is_a_hit_a_miss_a_timeout_or_a_context_miss() {
 fn what_threads_counted_is_kept_when_they_are_gone() {
     let cache = SessionCache::new(1000).unwrap();
     for n in 0..500 {
-        assert!(cache.add(session(n)).is_ok_and(|added| added.changed()));
+        store(&cache, session(n));
     }
     let each = scaled(100_000, 10_000);
     for _ in 0..3 {
@@ -177,7 +171,7 @@ fn garbage_is_what_was_retired_and_not_yet_freed() {
     let cache = SessionCache::new(100).unwrap();
     let kept: Vec<_> = (0..50).map(session).collect();
     for one in &kept {
-        assert!(cache.add(one.clone()).is_ok_and(|added| added.changed()));
+        store(&cache, one.clone());
     }
     assert_eq!(cache.stats().garbage, Garbage::default());
     assert_eq!(cache.clear(), 50);
@@ -219,7 +213,7 @@ fn statistics_never_lie_about_the_bound_while_others_work() {
 #[test]
 fn a_full_cache_is_counted_by_each_thread_that_found_it_full() {
     let cache = SessionCache::new(1).unwrap();
-    let add = |n| assert!(cache.add(session(n)).is_ok_and(|added| added.changed()));
+    let add = |n| store(&cache, session(n));
     // This thread has a part of its own, and does not take over that of the other.
     add(0);
     std::thread::scope(|scope| scope.spawn(|| (1..4).for_each(add)).join().expect("no panic"));

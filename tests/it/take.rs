@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use testkit::{
     Gate, Ledger, Payload, Removals, assert_whole, clocked, id, race, reclaim, scaled, session,
+    store,
 };
 
 #[test]
@@ -13,7 +14,7 @@ fn a_taken_session_is_gone() {
     let removals = Removals::default();
     let cache = SessionCache::builder().capacity(10).on_removed(removals.hook()).build().unwrap();
     let one = session(1);
-    assert!(cache.add(one.clone()).is_ok_and(|added| added.changed()));
+    store(&cache, one.clone());
     let taken = cache.take(&id(1)).unwrap();
     assert!(Session::ptr_eq(&taken, &one));
     assert!(taken.is_resumable());
@@ -32,7 +33,7 @@ fn a_taken_session_is_gone() {
 fn five_tickets_are_five_resumptions_and_the_sixth_offer_misses() {
     let cache = SessionCache::new(100).unwrap();
     for ticket in 0..5 {
-        assert!(cache.add(session(ticket)).is_ok_and(|added| added.changed()));
+        store(&cache, session(ticket));
     }
     for ticket in 0..5 {
         assert_eq!(*cache.take(&id(ticket)).unwrap(), ticket);
@@ -47,7 +48,7 @@ fn an_expired_session_is_not_taken() {
     let removals = Removals::default();
     let (builder, clock) = clocked(10);
     let cache = builder.on_removed(removals.hook()).build().unwrap();
-    assert!(cache.add(session(1)).is_ok_and(|added| added.changed()));
+    store(&cache, session(1));
     clock.advance(7201);
     assert!(cache.take(&id(1)).is_none());
     assert_eq!(removals.take(), [(1, RemovalCause::Expired)]);
@@ -61,7 +62,7 @@ fn a_session_that_may_not_be_resumed_is_not_taken() {
     let removals = Removals::default();
     let cache = SessionCache::builder().capacity(10).on_removed(removals.hook()).build().unwrap();
     let one = session(1);
-    assert!(cache.add(one.clone()).is_ok_and(|added| added.changed()));
+    store(&cache, one.clone());
     one.set_not_resumable();
     assert!(cache.take(&id(1)).is_none());
     assert_eq!(removals.take(), [(1, RemovalCause::Removed)]);
@@ -80,7 +81,7 @@ fn of_racing_takers_exactly_one_wins() {
             let member = gate.member();
             for round in 0..rounds {
                 if thread == 0 {
-                    assert!(cache.add(session(round)).is_ok_and(|added| added.changed()));
+                    store(&cache, session(round));
                 }
                 if round % 64 == 0 {
                     assert!(member.meet(round as usize / 64));

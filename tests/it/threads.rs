@@ -5,7 +5,7 @@ use sessile::{Added, RemovalCause, Session, SessionCache};
 use std::cell::RefCell;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Barrier, mpsc};
-use testkit::{Ledger, Payload, assert_whole, clocked, id, race, reclaim, scaled, session};
+use testkit::{Ledger, Payload, assert_whole, clocked, id, race, reclaim, scaled, session, store};
 
 /// When each object was last seen to leave, on one clock for all threads. A lookup that began later
 /// must not find it.
@@ -131,17 +131,13 @@ fn fresh_and_resuming_threads_share_a_cache() {
     let ledger = Ledger::new();
     let cache = SessionCache::new(1000).unwrap();
     for n in 0..100 {
-        assert!(cache.add(ledger.session(n)).is_ok_and(|added| added.changed()));
+        store(&cache, ledger.session(n));
     }
     race(6, |thread| {
         let mut random = Rng::with_seed(thread as u64);
         for n in 0..scaled(50_000, 5_000) {
             match thread {
-                0 | 1 => assert!(
-                    cache
-                        .add(ledger.session(1000 + 2 * (n % 300) + thread as u64))
-                        .is_ok_and(|added| added.changed())
-                ),
+                0 | 1 => store(&cache, ledger.session(1000 + 2 * (n % 300) + thread as u64)),
                 _ => {
                     let known = random.u64(..100);
                     assert_eq!(cache.get(&id(known)).map(|found| found.number()), Some(known));
@@ -168,14 +164,14 @@ fn adds_cross_the_sweep_while_one_thread_hammers_what_has_expired() {
         .unwrap();
     for round in 0..scaled(40, 10) {
         for n in 0..50 {
-            assert!(cache.add(session(n)).is_ok_and(|added| added.changed()));
+            store(&cache, session(n));
         }
         clock.advance(7201);
         race(5, |thread| match thread {
             0 => (0..500).for_each(|n| assert!(cache.get(&id(n % 50)).is_none())),
             _ => (0..256).for_each(|n| {
                 let fresh = (round * 5 + thread as u64) * 256 + n + 1000;
-                assert!(cache.add(session(fresh)).is_ok_and(|added| added.changed()));
+                store(&cache, session(fresh));
             }),
         });
         assert_eq!(expired.load(Ordering::Relaxed) as u64, cache.stats().expired);
@@ -191,7 +187,7 @@ fn one_of_many_users_may_forbid_a_session_in_the_middle() {
     let cache = SessionCache::new(5).unwrap();
     for round in 0..scaled(3_000, 300) {
         for n in 0..5 {
-            assert!(cache.add(session(round * 5 + n)).is_ok_and(|added| added.changed()));
+            store(&cache, session(round * 5 + n));
         }
         let target = id(round * 5);
         let forbidden = AtomicBool::new(false);
@@ -219,10 +215,7 @@ fn rounds_of_full_and_resumed_handshakes_stay_within_five() {
     for single_use in [false, true] {
         for tickets in [1, 2] {
             let cache = SessionCache::new(5).unwrap();
-            let issue = |from: u64| {
-                (from..from + tickets)
-                    .for_each(|n| assert!(cache.add(session(n)).is_ok_and(|added| added.changed())))
-            };
+            let issue = |from: u64| (from..from + tickets).for_each(|n| store(&cache, session(n)));
             for round in 0..30 {
                 issue(round * 100);
                 for resumption in 0..2 {
@@ -268,7 +261,7 @@ struct Farewell(Arc<SessionCache<Payload>>, Arc<Ledger>);
 impl Drop for Farewell {
     fn drop(&mut self) {
         for n in 0..100 {
-            assert!(self.0.add(self.1.session(n)).is_ok_and(|added| added.changed()));
+            store(&self.0, self.1.session(n));
             assert!(self.0.get(&id(n)).is_some());
             assert!(n % 2 == 0 || self.0.remove_id(&id(n)));
         }

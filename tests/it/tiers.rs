@@ -7,7 +7,9 @@ use sessile::{
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
-use testkit::{Own, START, assert_whole, at, clocked, id, numbers, reclaim, scaled, session};
+use testkit::{
+    Own, START, assert_whole, at, clocked, id, numbers, reclaim, scaled, session, store,
+};
 
 /// A store outside of the cache, and the lookups that reached it.
 #[derive(Clone, Default)]
@@ -43,7 +45,7 @@ fn tiered(capacity: usize) -> (SessionCache<u64>, Tier, Arc<sessile::ManualClock
 #[test]
 fn it_is_asked_once_and_only_after_a_miss() {
     let (cache, tier, _clock) = tiered(10);
-    assert!(cache.add(session(1)).is_ok_and(|added| added.changed()));
+    store(&cache, session(1));
     assert!(cache.get(&id(1)).is_some() && cache.read(&id(1), |_| ()).is_some());
     assert_eq!(tier.times_asked(), 0);
     assert!(cache.get(&id(2)).is_none());
@@ -71,7 +73,7 @@ fn what_was_deleted_from_the_first_tier_comes_back_from_the_second() {
     let (cache, tier, _clock) = tiered(10);
     let one = session(1);
     tier.store(&one);
-    assert!(cache.add(one.clone()).is_ok_and(|added| added.changed()));
+    store(&cache, one.clone());
     assert!(cache.remove_id(&id(1)));
     assert!(Session::ptr_eq(&cache.get(&id(1)).unwrap(), &one));
     assert_eq!(numbers(&cache), [1], "and is kept again");
@@ -108,7 +110,7 @@ fn what_cannot_be_kept_is_still_resumed() {
 fn with_lookups_off_the_second_tier_alone_answers() {
     let (cache, tier, _clock) = tiered(10);
     let (stored, other) = (session(1), Session::new(id(1), 100));
-    assert!(cache.add(stored).is_ok_and(|added| added.changed()));
+    store(&cache, stored);
     tier.store(&other);
     cache.set_mode(Mode { lookup: false, keep_tier_hits: false, ..Mode::default() });
     assert_eq!(*cache.get(&id(1)).unwrap(), 100);
@@ -163,7 +165,7 @@ fn an_undated_answer_is_dated_by_the_cache() {
 #[test]
 fn it_is_asked_when_what_is_stored_has_expired() {
     let (cache, tier, clock) = tiered(10);
-    assert!(cache.add(session(1)).is_ok_and(|added| added.changed()));
+    store(&cache, session(1));
     clock.advance(7201);
     tier.store(&Session::new(id(1), 100));
     assert_eq!(*cache.get(&id(1)).unwrap(), 100);
@@ -179,15 +181,15 @@ fn what_a_cache_of_one_evicted_a_moment_ago_still_resumes() {
     for (first, second) in [(1000, 2000), (2000, 1000)] {
         for single_use in [false, true] {
             let tier = Tier::default();
-            let store = tier.clone();
+            let outer = tier.clone();
             let (builder, _clock) = clocked(1);
             let cache =
-                tier.behind(builder).on_added(move |added| store.store(added)).build().unwrap();
+                tier.behind(builder).on_added(move |added| outer.store(added)).build().unwrap();
             let of = |n, seconds| {
                 Session::<u64>::builder(id(n)).timeout(Duration::from_secs(seconds)).build(n)
             };
-            assert!(cache.add(of(1, first)).is_ok_and(|added| added.changed()));
-            assert!(cache.add(of(2, second)).is_ok_and(|added| added.changed()));
+            store(&cache, of(1, first));
+            store(&cache, of(2, second));
             assert_eq!(numbers(&cache), [2]);
             let offered = if single_use { cache.take(&id(1)) } else { cache.get(&id(1)) };
             assert_eq!(*offered.unwrap(), 1);
@@ -355,11 +357,11 @@ fn what_it_supplied_is_known_by_its_source_for_ever() {
 #[test]
 fn what_was_taken_once_is_not_of_the_cache_any_more() {
     let cache = SessionCache::new(10).unwrap();
-    assert!(cache.add(session(1)).is_ok_and(|added| added.changed()));
+    store(&cache, session(1));
     for source in [Source::Cache, Source::Tier] {
         let (taken, from) =
             cache.view(Context::NONE).take_if(&id(1), |_| true).expect("it is stored");
         assert_eq!(from, source);
-        assert!(cache.add(taken).is_ok_and(|added| added.changed()));
+        store(&cache, taken);
     }
 }

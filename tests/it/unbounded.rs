@@ -1,7 +1,7 @@
 //! Without a bound: nothing is evicted, the table grows, and a bound can come later.
 
 use sessile::{Added, Capacity, Rejection, RemovalCause, SessionCache};
-use testkit::{Ledger, Removals, assert_whole, id, race, scaled, session, watched};
+use testkit::{Ledger, Removals, assert_whole, id, race, scaled, session, store, watched};
 
 fn unbounded() -> (SessionCache<u64>, Removals) {
     let removals = Removals::default();
@@ -57,14 +57,11 @@ fn growth_from_many_threads_loses_nobody() {
 fn lookups_find_everything_while_the_table_grows() {
     let (cache, _removals) = unbounded();
     for n in 0..500 {
-        assert!(cache.add(session(n)).is_ok_and(|added| added.changed()));
+        store(&cache, session(n));
     }
     watched(
         || assert!((0..500).all(|n| cache.get(&id(n)).is_some_and(|found| *found == n))),
-        || {
-            (500..scaled(200_000, 20_000))
-                .for_each(|n| assert!(cache.add(session(n)).is_ok_and(|added| added.changed())))
-        },
+        || (500..scaled(200_000, 20_000)).for_each(|n| store(&cache, session(n))),
     );
     assert_whole(&cache);
 }
@@ -73,7 +70,7 @@ fn lookups_find_everything_while_the_table_grows() {
 fn a_bound_that_comes_later_evicts_the_excess() {
     let (cache, removals) = unbounded();
     for n in 0..20_000 {
-        assert!(cache.add(session(n)).is_ok_and(|added| added.changed()));
+        store(&cache, session(n));
     }
     for bound in [10_000usize, 500, 14, 3] {
         let before = cache.len();
@@ -82,7 +79,7 @@ fn a_bound_that_comes_later_evicts_the_excess() {
         assert_eq!(gone.len(), before - cache.len());
         assert!(gone.iter().all(|one| one.1 == RemovalCause::Evicted));
         assert!(cache.len() <= bound && cache.len() * 1000 >= bound * 999);
-        assert!(cache.add(session(100_000 + bound as u64)).is_ok_and(|added| added.changed()));
+        store(&cache, session(100_000 + bound as u64));
         assert!(cache.len() <= bound);
         removals.take();
     }
@@ -94,7 +91,7 @@ fn a_bound_that_comes_later_evicts_the_excess() {
 fn a_bound_that_is_lifted_evicts_nobody_any_more() {
     let cache = SessionCache::new(10).unwrap();
     for n in 0..20 {
-        assert!(cache.add(session(n)).is_ok_and(|added| added.changed()));
+        store(&cache, session(n));
     }
     cache.set_capacity(Capacity::Unbounded).unwrap();
     let evicted = cache.stats().evicted;
@@ -114,7 +111,7 @@ fn taking_everything_leaves_an_empty_cache_that_works() {
     for round in 0..5 {
         let base = round * 10_000;
         for n in base..base + 10_000 {
-            assert!(cache.add(session(n)).is_ok_and(|added| added.changed()));
+            store(&cache, session(n));
         }
         for n in base..base + 10_000 {
             assert_eq!(*cache.take(&id(n)).unwrap(), n);
@@ -131,8 +128,7 @@ fn a_cache_that_goes_while_it_grows_gives_up_both_tables() {
     for stored in (1400..1520).step_by(10) {
         let ledger = Ledger::new();
         let cache = SessionCache::new(Capacity::Unbounded).unwrap();
-        (0..stored)
-            .for_each(|n| assert!(cache.add(ledger.session(n)).is_ok_and(|added| added.changed())));
+        (0..stored).for_each(|n| store(&cache, ledger.session(n)));
         drop(cache);
         assert_eq!(ledger.alive(), 0, "of {stored}");
     }

@@ -5,7 +5,7 @@ use sessile::{Added, ManualClock, Policy, Rejection, RemovalCause, Session, Sess
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
-use testkit::{Removals, assert_whole, at, id, numbers, race, scaled, session};
+use testkit::{Removals, assert_whole, at, id, numbers, race, scaled, session, store};
 
 /// A session weighs its number modulo 1000.
 fn weight(session: &Session<u64>) -> usize {
@@ -65,22 +65,22 @@ fn a_session_heavier_than_one_may_be_is_refused() {
 fn as_many_are_evicted_as_the_weight_needs_and_no_more() {
     let (cache, removals) = weighed(14, 1000);
     for n in 1..=10 {
-        assert!(cache.add(session(n * 1000 + 100)).is_ok_and(|added| added.changed()));
+        store(&cache, session(n * 1000 + 100));
     }
     assert!(removals.take().is_empty());
-    assert!(cache.add(session(250)).is_ok_and(|added| added.changed()));
+    store(&cache, session(250));
     assert_eq!(removals.take(), [1100, 2100, 3100].map(|n| (n, RemovalCause::Evicted)));
     assert_eq!(total(&cache), 950);
-    assert!(cache.add(session(50)).is_ok_and(|added| added.changed()));
+    store(&cache, session(50));
     assert!(removals.take().is_empty(), "there was just enough left");
-    assert!(cache.add(session(1)).is_ok_and(|added| added.changed()));
+    store(&cache, session(1));
     assert_eq!(removals.take().len(), 1);
 }
 
 #[test]
 fn a_session_without_weight_always_fits() {
     let (cache, removals) = weighed(14, 10);
-    assert!(cache.add(session(10)).is_ok_and(|added| added.changed()));
+    store(&cache, session(10));
     for n in 1..10 {
         assert!(matches!(cache.add(session(n * 1000)), Ok(Added::Inserted)));
     }
@@ -110,8 +110,8 @@ fn what_leaves_by_any_way_gives_its_weight_back() {
 fn a_replacement_is_charged_the_difference() {
     let (cache, removals) = weighed(14, 1000);
     let other = session(2400);
-    assert!(cache.add(other.clone()).is_ok_and(|added| added.changed()));
-    assert!(cache.add(Session::new(id(1), 500)).is_ok_and(|added| added.changed()));
+    store(&cache, other.clone());
+    store(&cache, Session::new(id(1), 500));
     for replaced in [600, 10, 600, 0, 599] {
         assert!(matches!(cache.add(Session::new(id(1), replaced)), Ok(Added::Replaced(_))));
         assert!(cache.read(&other.id(), |_| ()).is_some(), "the other one fits beside {replaced}");
@@ -121,7 +121,7 @@ fn a_replacement_is_charged_the_difference() {
     let mut gone = removals.take();
     gone.sort_unstable_by_key(|one| one.0);
     assert_eq!(gone, [(599, RemovalCause::Replaced), (2400, RemovalCause::Evicted)]);
-    assert!(cache.add(session(399)).is_ok_and(|added| added.changed()));
+    store(&cache, session(399));
     assert_eq!((total(&cache), cache.len()), (1000, 2));
     assert_whole(&cache);
 }
@@ -137,7 +137,7 @@ fn a_session_is_weighed_once() {
         .unwrap();
     let one = session(1);
     for _ in 0..20 {
-        assert!(cache.add(one.clone()).is_ok_and(|added| added.changed()));
+        store(&cache, one.clone());
         assert!(!cache.add(one.clone()).is_ok_and(|added| added.changed()));
         assert!(cache.take(&id(1)).is_some());
     }
@@ -152,11 +152,7 @@ fn the_total_is_kept_whatever_comes() {
         for _ in 0..scaled(30_000, 3_000) {
             let key = id(random.u64(..2 * capacity as u64));
             match random.u64(..6) {
-                0..=3 => assert!(
-                    cache
-                        .add(Session::new(key, random.u64(..1000)))
-                        .is_ok_and(|added| added.changed())
-                ),
+                0..=3 => store(&cache, Session::new(key, random.u64(..1000))),
                 4 => drop(cache.take(&key)),
                 _ => drop(cache.remove_id(&key)),
             }
@@ -181,11 +177,7 @@ fn threads_that_add_and_take_leave_the_budget_exact() {
         for _ in 0..scaled(60_000, 6_000) {
             let key = id(random.u64(..300));
             match random.u64(..6) {
-                0..=3 => assert!(
-                    cache
-                        .add(Session::new(key, random.u64(..1000)))
-                        .is_ok_and(|added| added.changed())
-                ),
+                0..=3 => store(&cache, Session::new(key, random.u64(..1000))),
                 4 => drop(cache.take(&key)),
                 _ => drop(cache.remove_id(&key)),
             }
@@ -198,10 +190,10 @@ fn threads_that_add_and_take_leave_the_budget_exact() {
     cache.clear();
     let evicted = cache.stats().evicted;
     for n in 0..20 {
-        assert!(cache.add(session(n * 1000 + 999)).is_ok_and(|added| added.changed()));
+        store(&cache, session(n * 1000 + 999));
     }
     assert_eq!((cache.len(), cache.stats().evicted), (20, evicted));
-    assert!(cache.add(session(20_021)).is_ok_and(|added| added.changed()));
+    store(&cache, session(20_021));
     assert_eq!(cache.stats().evicted, evicted + 1, "and not a byte more");
 }
 
@@ -209,11 +201,11 @@ fn threads_that_add_and_take_leave_the_budget_exact() {
 fn both_bounds_hold_at_once() {
     let (cache, removals) = weighed(3, 1000);
     for n in 1..=3 {
-        assert!(cache.add(session(n * 1000 + 10)).is_ok_and(|added| added.changed()));
+        store(&cache, session(n * 1000 + 10));
     }
-    assert!(cache.add(session(4010)).is_ok_and(|added| added.changed()));
+    store(&cache, session(4010));
     assert_eq!(removals.take(), [(1010, RemovalCause::Evicted)], "too many");
-    assert!(cache.add(session(5985)).is_ok_and(|added| added.changed()));
+    store(&cache, session(5985));
     assert_eq!(removals.take(), [2010, 3010].map(|n| (n, RemovalCause::Evicted)), "too heavy");
     assert_whole(&cache);
 }
@@ -230,7 +222,7 @@ fn a_weigher_may_change_the_dates() {
     let builder =
         SessionCache::builder().clock(Arc::clone(&clock)).timeout(2 * hour).weigher(weigher);
     let cache = builder.build().unwrap();
-    assert!(cache.add(session(1)).is_ok_and(|added| added.changed()));
+    store(&cache, session(1));
     let stored = cache.get(&id(1)).unwrap();
     assert_eq!((stored.timeout(), stored.expires_at()), (Some(hour), Some(at(4600))));
     clock.set(4601);
@@ -246,6 +238,6 @@ fn what_was_weighed_elsewhere_is_not_let_in_by_it() {
     };
     let (lenient, strict) = (cache(100), cache(10));
     let one = session(50);
-    assert!(lenient.add(one.clone()).is_ok_and(|added| added.changed()));
+    store(&lenient, one.clone());
     assert_eq!(strict.add(one).unwrap_err().reason(), Rejection::OverWeight);
 }
