@@ -1,8 +1,8 @@
 //! The cache's behaviour as its users see it, a topic a module: `cargo test --test it garbage` runs
 //! one.
 //!
-//! What needs an allocator or a process of its own is beside this: `allocator`, `memory`,
-//! `remains`.
+//! Beside it is what is also run optimized (`stress`), and what needs an allocator or a process of
+//! its own (`allocator`, `memory`, `remains`).
 
 mod add;
 mod api;
@@ -23,7 +23,6 @@ mod glance;
 mod hooks;
 mod ids;
 mod iteration;
-mod model;
 mod modes;
 mod one_id;
 mod panics;
@@ -33,7 +32,6 @@ mod resize;
 mod shapes;
 mod stats;
 mod take;
-mod threads;
 mod tiers;
 mod unbounded;
 mod walls;

@@ -70,19 +70,7 @@ pub(crate) fn test() -> Result<()> {
 
 /// The state machine and the races, optimized: there they run their full length.
 pub(crate) fn stress() -> Result<()> {
-    command::run(&mut cargo(&[
-        "test",
-        "--release",
-        "--package",
-        "sessile",
-        "--test",
-        "it",
-        "--",
-        "model::",
-        "threads::",
-        "--skip",
-        "former_threads::",
-    ]))
+    command::run(&mut cargo(&["test", "--release", "--package", "sessile", "--test", "stress"]))
 }
 
 #[cfg(test)]

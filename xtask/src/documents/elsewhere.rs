@@ -66,6 +66,7 @@ pub(super) const ELSEWHERE: &[(&str, &str)] = &[
     ),
     ("cargo run --release -p handshakes -- --seconds 6", FIGURES),
     ("cargo run --release -p trials -- faults", PART),
+    ("cargo test --test it garbage", "`cargo test --workspace` runs every topic"),
     (
         "cargo test --workspace --exclude sessile-openssl",
         "`cargo test --workspace` runs the same tests and more",
