@@ -23,6 +23,7 @@ pub mod model;
 mod threads;
 mod whole;
 
+pub use fastrand::Rng;
 pub use hooks::{Own, Removals};
 pub use ids::{START, at, clocked, id, id_of, id_of_byte, number_of, numbers, scaled, session};
 pub use ledger::{Ledger, Payload};

@@ -1,11 +1,10 @@
 //! Clocks: the default, the one for tests, and those that jump.
 
-use fastrand::Rng;
 use sessile::{Added, Clock, CoarseClock, ManualClock, Session, SessionCache, Timestamp};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime};
-use testkit::{Own, START, assert_whole, at, clocked, id, numbers, scaled, session, store};
+use testkit::{Own, Rng, START, assert_whole, at, clocked, id, numbers, scaled, session, store};
 
 #[test]
 fn the_default_clock_shows_unix_time_and_never_goes_back() {

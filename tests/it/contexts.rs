@@ -1,9 +1,8 @@
 //! Contexts: a session stored for one does not exist for another.
 
-use fastrand::Rng;
 use sessile::{Added, Context, Generation, Mode, Protocol, Rejection, Session, SessionCache};
 use std::sync::{Arc, Mutex};
-use testkit::{START, assert_whole, clocked, id, race, session, store};
+use testkit::{Rng, START, assert_whole, clocked, id, race, session, store};
 
 fn context(n: u8) -> Context {
     Context::from_bytes([n; 32])

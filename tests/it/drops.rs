@@ -1,11 +1,10 @@
 //! Payloads: dropped exactly once, after the last handle, whatever happened to the session.
 
-use fastrand::Rng;
 use sessile::{Session, SessionCache};
 use std::cell::Cell;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Weak, mpsc};
-use testkit::{End, Ledger, Payload, assert_whole, id, race, reclaim, scaled, store};
+use testkit::{End, Ledger, Payload, Rng, assert_whole, id, race, reclaim, scaled, store};
 
 #[test]
 fn a_payload_lives_as_long_as_any_handle() {

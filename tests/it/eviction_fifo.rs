@@ -1,9 +1,8 @@
 //! First in, first out: BoringSSL's order.
 
-use fastrand::Rng;
 use sessile::{Added, Policy, RemovalCause, SessionCache};
 use std::collections::VecDeque;
-use testkit::{Removals, assert_whole, id, numbers, scaled, session, store};
+use testkit::{Removals, Rng, assert_whole, id, numbers, scaled, session, store};
 
 fn fifo(capacity: usize) -> (SessionCache<u64>, Removals) {
     let removals = Removals::default();

@@ -1,9 +1,8 @@
 //! The default order: the least recently used goes; a new session is the value.
 
-use fastrand::Rng;
 use sessile::{Added, RemovalCause, SessionCache};
 use std::collections::VecDeque;
-use testkit::{Removals, assert_whole, id, numbers, scaled, session, store};
+use testkit::{Removals, Rng, assert_whole, id, numbers, scaled, session, store};
 
 #[test]
 fn the_least_recently_used_goes() {

@@ -1,9 +1,8 @@
 //! The soonest to expire goes first: the order of OpenSSL 3 and 4.
 
-use fastrand::Rng;
 use sessile::{Policy, RemovalCause, Session, SessionCache};
 use std::time::Duration;
-use testkit::{Removals, START, assert_whole, clocked, id, numbers, scaled, store};
+use testkit::{Removals, Rng, START, assert_whole, clocked, id, numbers, scaled, store};
 
 fn cache_of(capacity: usize) -> (SessionCache<u64>, Removals) {
     let removals = Removals::default();

@@ -1,11 +1,10 @@
 //! Where the weight binds: the order is as good as by count, and so is the time, however few
 //! sessions the bytes allow.
 
-use fastrand::Rng;
 use sessile::{Session, SessionCache};
 use std::collections::{BTreeMap, HashMap};
 use std::time::{Duration, Instant};
-use testkit::{assert_whole, id, scaled, store};
+use testkit::{Rng, assert_whole, id, scaled, store};
 
 const KIB: u64 = 1 << 10;
 /// What sessions weigh on average.

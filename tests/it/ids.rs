@@ -1,9 +1,8 @@
 //! Session ids: 1 to 32 bytes, compared in full.
 
-use fastrand::Rng;
 use sessile::{Added, Context, Protocol, Session, SessionCache, SessionId};
 use std::collections::{BTreeSet, HashSet};
-use testkit::{assert_whole, id, id_of, store};
+use testkit::{Rng, assert_whole, id, id_of, store};
 
 #[test]
 fn an_id_has_one_to_thirty_two_bytes() {

@@ -1,12 +1,12 @@
 //! Looking at all sessions: every one that stays is shown once, none twice.
 
-use fastrand::Rng;
 use sessile::{Context, Session, SessionCache};
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use testkit::{
-    End, Own, assert_whole, clocked, id, numbers, race, reclaim, scaled, session, store, watched,
+    End, Own, Rng, assert_whole, clocked, id, numbers, race, reclaim, scaled, session, store,
+    watched,
 };
 
 #[test]

@@ -1,10 +1,11 @@
 //! Capacity at run time: growing loses nobody, shrinking evicts the excess, everybody goes on
 //! meanwhile.
 
-use fastrand::Rng;
 use sessile::{Added, BuildError, Capacity, Policy, RemovalCause, SessionCache};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use testkit::{End, Removals, assert_whole, id, numbers, race, scaled, session, store, watched};
+use testkit::{
+    End, Removals, Rng, assert_whole, id, numbers, race, scaled, session, store, watched,
+};
 
 fn filled(capacity: usize, sessions: u64) -> (SessionCache<u64>, Removals) {
     let removals = Removals::default();

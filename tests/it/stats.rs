@@ -1,9 +1,8 @@
 //! Statistics: every counter counts its own event, and they add up.
 
-use fastrand::Rng;
 use sessile::{Context, Garbage, Handshake, Session, SessionCache, Stats};
 use std::time::Duration;
-use testkit::{START, assert_whole, clocked, id, race, reclaim, scaled, session, store};
+use testkit::{Rng, START, assert_whole, clocked, id, race, reclaim, scaled, session, store};
 
 #[test]
 fn a_new_cache_has_counted_nothing() {

@@ -1,12 +1,11 @@
 //! Taking: a session is handed out once.
 
-use fastrand::Rng;
 use sessile::{Added, Context, RemovalCause, Session, SessionCache, SessionId, Source};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use testkit::{
-    Gate, Ledger, Payload, Removals, assert_whole, clocked, id, race, reclaim, scaled, session,
-    store,
+    Gate, Ledger, Payload, Removals, Rng, assert_whole, clocked, id, race, reclaim, scaled,
+    session, store,
 };
 
 #[test]

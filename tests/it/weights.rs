@@ -1,11 +1,10 @@
 //! Capacity in bytes: measured once, never exceeded, too heavy is refused.
 
-use fastrand::Rng;
 use sessile::{Added, ManualClock, Policy, Rejection, RemovalCause, Session, SessionCache};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
-use testkit::{Removals, assert_whole, at, id, numbers, race, scaled, session, store};
+use testkit::{Removals, Rng, assert_whole, at, id, numbers, race, scaled, session, store};
 
 /// A session weighs its number modulo 1000.
 fn weight(session: &Session<u64>) -> usize {

@@ -1,11 +1,12 @@
 //! Many threads on one cache: what each is promised, and what nobody may ever see.
 
-use fastrand::Rng;
 use sessile::{Added, RemovalCause, Session, SessionCache};
 use std::cell::RefCell;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Barrier, mpsc};
-use testkit::{Ledger, Payload, assert_whole, clocked, id, race, reclaim, scaled, session, store};
+use testkit::{
+    Ledger, Payload, Rng, assert_whole, clocked, id, race, reclaim, scaled, session, store,
+};
 
 /// When each object was last seen to leave, on one clock for all threads. A lookup that began later
 /// must not find it.

@@ -11,6 +11,7 @@ use rustls::pki_types::ServerName;
 use rustls::version::TLS13;
 use sessile::Context;
 use sessile_rustls::{ClientStore, ServerStore};
+use testkit::race;
 
 /// Keeps every ticket it is given, for the tests to hand out.
 #[derive(Debug, Default)]
@@ -119,15 +120,9 @@ fn racing_threads_take_each_ticket_once() {
                 .take(8)
                 .for_each(|ticket| store.insert_tls13_ticket(server.clone(), ticket));
         }
-        let start = Barrier::new(THREADS);
-        let take = || {
-            start.wait();
-            names.iter().flat_map(|server| take_all(&*store, server)).collect::<Vec<_>>()
-        };
-        let mut taken: Vec<u32> = thread::scope(|scope| {
-            let threads: Vec<_> = (0..THREADS).map(|_| scope.spawn(take)).collect();
-            threads.into_iter().flat_map(|thread| thread.join().unwrap()).collect()
-        });
+        let take =
+            |_| names.iter().flat_map(|server| take_all(&*store, server)).collect::<Vec<_>>();
+        let mut taken: Vec<u32> = race(THREADS, take).concat();
         taken.sort_unstable();
         assert_eq!(taken, (1..=64).collect::<Vec<_>>(), "all of them, none twice");
     }

@@ -1,14 +1,14 @@
 //! TLS 1.3: a ticket is resumed once, whoever presents it and however many do so at the same
 //! moment.
 
-use std::sync::{Arc, Barrier};
-use std::thread;
+use std::sync::Arc;
 
 use crate::support::{Counting, Site, answer, hello, shake};
 use rustls::HandshakeKind::{Full, Resumed};
 use rustls::version::TLS13;
 use sessile::Context;
 use sessile_rustls::ServerStore;
+use testkit::race;
 
 #[test]
 fn five_tickets_are_five_resumptions() {
@@ -74,15 +74,7 @@ fn of_racing_replays_one_is_resumed() {
     for _ in 0..50 {
         shake(&client, &server);
         let offer = hello(&client);
-        let start = Barrier::new(THREADS);
-        let resumed = thread::scope(|scope| {
-            let replay = || {
-                start.wait();
-                answer(&server, &offer) == Resumed
-            };
-            let threads: Vec<_> = (0..THREADS).map(|_| scope.spawn(replay)).collect();
-            threads.into_iter().map(|thread| usize::from(thread.join().unwrap())).sum::<usize>()
-        });
-        assert_eq!(resumed, 1);
+        let replays = race(THREADS, |_| answer(&server, &offer) == Resumed);
+        assert_eq!(replays.into_iter().filter(|resumed| *resumed).count(), 1);
     }
 }
