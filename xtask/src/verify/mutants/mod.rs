@@ -198,9 +198,6 @@ fn escape(judgement: Judgement, hangs: bool) -> Option<String> {
     }
 }
 
-/// What makes a build shorter and a bug no harder to find.
-const LEAN: [(&str, &str); 1] = [("CARGO_PROFILE_RELEASE_DEBUG", "false")];
-
 /// Builds one test.
 fn build_test(stage: &Stage, tree: &Tree, name: &TestName) -> Result<Test> {
     let mut built = build_targets(stage, tree, name, &[&name.file])?;
@@ -249,7 +246,7 @@ fn build_targets(
         cargo
     };
     files.iter().for_each(|file| build::choose(&mut command, file));
-    let executables = build::executables(command.envs(LEAN), &stage.log)?;
+    let executables = build::executables(&mut command, &stage.log)?;
     let mut built = BTreeMap::new();
     for file in files {
         // Binaries of the package that a test starts are built with it.
