@@ -1,8 +1,8 @@
 //! The cache's behaviour as its users see it, a topic a module: `cargo test --test it garbage` runs
 //! one.
 //!
-//! Beside it is what is also run optimized (`stress`), and what needs an allocator or a process of
-//! its own (`allocator`, `memory`, `remains`).
+//! Beside it is what is also run optimized (`stress`), what takes times (`former_threads`), and what
+//! needs an allocator or a process of its own (`allocator`, `memory`, `remains`).
 
 mod add;
 mod api;
@@ -16,7 +16,6 @@ mod eviction_soonest_expiry;
 mod eviction_weight;
 mod expired_first;
 mod expiry;
-mod former_threads;
 mod garbage;
 mod garbage_weight;
 mod glance;

@@ -1,7 +1,8 @@
 //! Threads that are gone, and threads that wait for a processor: neither costs the others anything.
+//! A binary of its own: other tests beside it would be in its times.
 //!
-//! The long forms are ignored: `cargo test --release --test it former_threads:: -- --ignored
-//! --nocapture --test-threads 1`.
+//! The long forms are ignored: `cargo test --release --test former_threads -- --ignored --nocapture
+//! --test-threads 1`.
 
 use sessile::{Rejection, Session, SessionCache};
 use std::sync::atomic::{AtomicUsize, Ordering};
