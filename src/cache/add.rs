@@ -76,14 +76,12 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
         self.store(session, self.settings.wants_added())
     }
 
-    /// [`add`](Self::add) of what a second tier supplied: no news to its hook.
-    #[cold]
-    pub(super) fn add_from_tier(&self, session: Session<T>) -> Result<Added<T>, Rejected<T>> {
-        self.store(session, false)
-    }
-
     /// [`add`](Self::add), which tells the hook of the session if it `is_shown`.
-    fn store(&self, session: Session<T>, is_shown: bool) -> Result<Added<T>, Rejected<T>> {
+    pub(super) fn store(
+        &self,
+        session: Session<T>,
+        is_shown: bool,
+    ) -> Result<Added<T>, Rejected<T>> {
         let session = Held::new(self, session);
         let probe = self.probe_of(session.block());
         let now = self.time.now();
