@@ -10,5 +10,5 @@ mod window;
 
 pub use client::{ClientContextStore, ClientStore};
 pub use rustls;
-pub use server::{ServerContextStore, ServerStore};
+pub use server::{ServerContextStore, ServerStore, is_tls12};
 pub use sessile;

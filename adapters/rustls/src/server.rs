@@ -180,6 +180,15 @@ impl fmt::Debug for ServerStore {
     }
 }
 
+/// Whether a stored session is one of TLS 1.2, which is resumed again and again; one of TLS 1.3 is
+/// for a single use unless its store is [`reusable`](ServerStore::reusable).
+///
+/// For second tiers: sessions are stored without a protocol, since rustls does not say which one it
+/// looks for.
+pub fn is_tls12(session: &Session<Secret>) -> bool {
+    value::is_tls12(session)
+}
+
 /// A [`ServerStore`] seen from one [`Context`]; made by [`ServerStore::for_context`].
 ///
 /// No call blocks, locks or spawns: `put` and `take` are lock-free, `get` does not write to shared
