@@ -1,0 +1,18 @@
+//! The tier on a real server. Each test starts its own, and says so where none is installed.
+//!
+//! `SESSILE_LONG=1` plays ten times as much.
+
+mod basics;
+mod equality;
+mod failures;
+mod handshakes;
+mod node;
+mod server;
+mod single_use;
+#[path = "../../../rustls/tests/support/mod.rs"]
+mod support;
+
+/// `number`, or ten times as much if the environment says so.
+fn rounds(number: u64) -> u64 {
+    if std::env::var_os("SESSILE_LONG").is_some() { number * 10 } else { number }
+}
