@@ -111,7 +111,12 @@ thread_local! {
     static OWN_CHANGE: Cell<Option<Place>> = const { Cell::new(None) };
 }
 
-/// Runs what changes a place, without a mark for it.
+/// Whether the tier itself is changing a place on this thread.
+pub(crate) fn is_own_change(place: Place) -> bool {
+    OWN_CHANGE.get() == Some(place)
+}
+
+/// Runs what changes a place, of which the hooks make nothing.
 pub(crate) fn quietly<R>(place: Place, change: impl FnOnce() -> R) -> R {
     OWN_CHANGE.set(Some(place));
     let result = change();
@@ -167,9 +172,6 @@ impl<T: Payload> Desk<T> {
 
     /// A place changed: called by hooks, any number of times, in any order.
     pub(crate) fn mark(&self, place: Place, mark: Mark) {
-        if OWN_CHANGE.get() == Some(place) {
-            return;
-        }
         // INVARIANT(MINE): before the answers are spoilt, so that none begins after that.
         let is_queued = match self.pending.entry(place) {
             Entry::Occupied(mut there) => {

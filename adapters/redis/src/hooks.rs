@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use sessile::{Hooks, Operation, Query, RemovalCause, Session};
 
-use crate::desk::{Desk, Mark};
+use crate::desk::{Desk, Mark, is_own_change};
 use crate::payload::Payload;
 use crate::place::{Place, TierKey, Uses};
 use crate::stats::Counter;
@@ -29,7 +29,11 @@ pub(crate) fn hooks_of<T: Payload>(desk: &Arc<Desk<T>>) -> Hooks<T> {
 
 /// A session left the cache.
 fn left<T: Payload>(desk: &Desk<T>, session: &Session<T>, cause: RemovalCause) {
-    let (place, uses) = (Place::of(session), desk.uses_of(session));
+    let place = Place::of(session);
+    if is_own_change(place) {
+        return;
+    }
+    let uses = desk.uses_of(session);
     let is_flushed = cause == RemovalCause::Flushed && !is_expired(desk, session);
     let is_ended = matches!(cause, RemovalCause::Removed | RemovalCause::Taken);
     if uses == Uses::Once && (is_ended || is_flushed) {

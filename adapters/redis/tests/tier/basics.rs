@@ -98,6 +98,16 @@ fn strict_has_one_taker_over_all_nodes() {
 }
 
 #[test]
+fn a_strict_node_fetches_what_it_made() {
+    let Some(server) = Server::start(&[]) else { return };
+    let node = Node::with(&server, 100, |tier| tier.strict(true));
+    node.add(1, ONCE);
+    node.settle();
+    assert!(!node.take(1) && node.fetch(1) && node.take(1));
+    assert!(!node.fetch(1) && !node.take(1));
+}
+
+#[test]
 fn a_tls12_id_offered_as_a_ticket_deletes_nothing() {
     let Some(server) = Server::start(&[]) else { return };
     let (one, other) = (Node::new(&server), Node::new(&server));
