@@ -6,7 +6,11 @@ mod basics;
 mod equality;
 mod failures;
 mod handshakes;
+mod libssl;
 mod node;
+#[allow(dead_code, reason = "a part of it is needed")]
+#[path = "../../../openssl/tests/adapter/support.rs"]
+mod openssl_support;
 mod server;
 mod single_use;
 #[path = "../../../rustls/tests/support/mod.rs"]
