@@ -91,7 +91,7 @@ fn a_revoked_context_stays_empty() {
 fn a_cut_file_gives_what_is_before_the_cut() {
     let file = written(&filled(20));
     let frame = (file.len() - 24 - 4 - 54) / 20;
-    for length in 24..file.len() {
+    for length in (24..file.len()).step_by(7) {
         let restored = read_back(&file[..length], 1000, 1).unwrap();
         let whole = ((length - 24) / frame).min(20) as u64;
         let refused = restored.refused;
@@ -123,7 +123,7 @@ fn no_bytes_make_it_panic_or_forge_a_session() {
     let file = written(&filled(6));
     let mut random = StdRng::seed_from_u64(1);
     let mut restored = 0;
-    for _ in 0..20_000 {
+    for _ in 0..10_000 {
         let mut changed = file.clone();
         for _ in 0..random.random_range(1..5) {
             let place = random.random_range(0..changed.len());
