@@ -25,6 +25,16 @@ pub(super) const ELSEWHERE: &[(&str, &str)] = &[
         FUZZER,
     ),
     (
+        "cargo +nightly fuzz run --sanitizer none --no-trace-compares redis_offers -- -max_total_time=30 \
+         -max_len=2000",
+        FUZZER,
+    ),
+    (
+        "cargo +nightly fuzz run --sanitizer none --no-trace-compares redis_values -- -max_total_time=30 \
+         -max_len=400",
+        FUZZER,
+    ),
+    (
         "cargo +nightly fuzz run --sanitizer none --no-trace-compares rustls_bytes -- -max_total_time=30 \
          -max_len=200",
         FUZZER,
@@ -67,7 +77,7 @@ pub(super) const ELSEWHERE: &[(&str, &str)] = &[
     ("cargo run --release -p handshakes -- --seconds 6", FIGURES),
     ("cargo run --release -p trials -- faults", PART),
     (
-        "cargo test --workspace --exclude sessile-openssl",
+        "cargo test --workspace --exclude sessile-openssl --exclude sessile-redis",
         "`cargo test --workspace` runs the same tests and more",
     ),
     ("cargo xtask ci", "is continuous integration"),
