@@ -11,6 +11,9 @@ use std::time::Duration;
 use redis::aio::{ConnectionManager, ConnectionManagerConfig};
 use redis::{Client, Pipeline, RedisError, RedisResult, Value};
 
+/// The server refuses lifetimes beyond what it can count.
+const LONGEST_SECONDS: u64 = 10 * 365 * 24 * 60 * 60;
+
 /// One command that changes the tier.
 pub(crate) enum Command {
     Set { name: Vec<u8>, value: Vec<u8>, seconds: u64 },
@@ -87,7 +90,8 @@ impl Link {
         for command in commands {
             match command {
                 Command::Set { name, value, seconds } => {
-                    pipeline.cmd("SET").arg(name).arg(value).arg("EX").arg(*seconds)
+                    let seconds = (*seconds).min(LONGEST_SECONDS);
+                    pipeline.cmd("SET").arg(name).arg(value).arg("EX").arg(seconds)
                 }
                 Command::Delete(names) => pipeline.cmd("DEL").arg(names),
             };

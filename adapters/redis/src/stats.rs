@@ -25,7 +25,7 @@ pub struct TierStats {
     pub overflowed: u64,
     /// Comparisons of everything that this node holds or wrote.
     pub repairs: u64,
-    /// Connections that were made again.
+    /// How often the server was reached after it was not, the first time included.
     pub reconnects: u64,
     /// Keys that were asked of the tier.
     pub asked: u64,

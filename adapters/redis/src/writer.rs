@@ -30,8 +30,14 @@ pub(crate) struct Writer<T: Send + Sync + 'static> {
     /// Deletions that the tier has not confirmed, with the uses of what was written; `None` for
     /// both.
     deletions: HashMap<Place, Option<Uses>>,
+    /// The server refused a deletion, which is tried again more slowly then.
+    is_refused: bool,
+    /// When arrivals are looked through for late ones.
+    sweep_at: Instant,
     digests: RandomState,
 }
+
+const SWEEP_SPAN: Duration = Duration::from_millis(100);
 
 /// What a command is for.
 enum Step<T: Send + Sync + 'static> {
@@ -43,13 +49,20 @@ enum Step<T: Send + Sync + 'static> {
     /// A write of what was removed from the cache for it.
     Move(Record, std::marker::PhantomData<T>),
     GiveBack,
-    Delete(Place),
+    Delete(Place, Option<Uses>),
 }
 
 impl<T: Payload> Writer<T> {
     pub(crate) fn new(desk: Arc<Desk<T>>, link: Link, changes: mpsc::Receiver<Place>) -> Self {
-        let (deletions, digests) = (HashMap::new(), RandomState::new());
-        Self { desk, link, changes, deletions, digests }
+        Self {
+            desk,
+            link,
+            changes,
+            deletions: HashMap::new(),
+            is_refused: false,
+            sweep_at: Instant::now(),
+            digests: RandomState::new(),
+        }
     }
 
     /// Works until the tier is dropped or the cache is.
@@ -61,7 +74,8 @@ impl<T: Payload> Writer<T> {
             batch.clear();
             let batch_max = self.desk.options.batch;
             // Wakes up now and then for what expires without a change.
-            let pause = Duration::from_millis(if self.is_done() { 200 } else { 1 });
+            let pause = if self.is_done() || self.is_refused { 200 } else { 1 };
+            let pause = Duration::from_millis(pause);
             let received = self.changes.recv_many(&mut batch, batch_max);
             let is_open = tokio::time::timeout(pause, received).await != Ok(0);
             let Some(cache) = self.desk.cache().filter(|_| is_open) else { return };
@@ -94,18 +108,16 @@ impl<T: Payload> Writer<T> {
     /// Brings the places of one batch up to date.
     async fn work(&mut self, cache: &SessionCache<T>, places: &[Place]) {
         let mut steps = Vec::new();
-        self.give_back_the_late(cache, &mut steps);
+        self.is_refused = false;
+        if self.sweep_at <= Instant::now() {
+            self.give_back_the_late(cache, &mut steps);
+            self.sweep_at = Instant::now() + SWEEP_SPAN;
+        }
         for place in places {
             self.plan(cache, *place, &mut steps);
         }
-        let commands: HashMap<_, _> = self
-            .deletions
-            .iter()
-            .take(self.desk.options.batch)
-            .map(|(place, uses)| (*place, *uses))
-            .collect();
-        for (place, uses) in commands {
-            steps.push((self.delete(place, uses), Step::Delete(place)));
+        for (place, uses) in self.deletions.iter().take(self.desk.options.batch) {
+            steps.push((self.delete(*place, *uses), Step::Delete(*place, *uses)));
         }
         if steps.is_empty() {
             return;
@@ -169,10 +181,7 @@ impl<T: Payload> Writer<T> {
             return;
         };
         let written = Written { uses, address: address_of(session), digest: Some(digest) };
-        // What is written now needs no deletion any more, unless it has other uses.
-        if before.is_none_or(|before| before.uses == uses) {
-            self.deletions.remove(&place);
-        }
+        self.spare(place, uses, before);
         if before.is_some_and(|before| before.digest == written.digest && before.uses == uses) {
             self.desk.written.insert(place, written);
         } else if self.desk.options.is_strict && uses == Uses::Once {
@@ -185,6 +194,20 @@ impl<T: Payload> Writer<T> {
         } else {
             self.desk.written.insert(place, written);
             steps.push((command, Step::Write { place, written, before }));
+        }
+    }
+
+    /// What is written now is not deleted any more; what lies there for other uses is.
+    fn spare(&mut self, place: Place, uses: Uses, before: Option<Written>) {
+        let other = match uses {
+            Uses::Once => Uses::Many,
+            Uses::Many => Uses::Once,
+        };
+        let is_other = before.is_some_and(|one| one.digest.is_some() && one.uses == other);
+        match self.deletions.remove(&place) {
+            Some(deleted) if deleted != Some(uses) => _ = self.deletions.insert(place, Some(other)),
+            _ if is_other => _ = self.deletions.insert(place, Some(other)),
+            _ => {}
         }
     }
 
@@ -204,7 +227,7 @@ impl<T: Payload> Writer<T> {
             (Answer::Done, Step::Write { .. }) => Counter::Written,
             (Answer::Done, Step::Move(..)) => Counter::Moved,
             (Answer::Done, Step::GiveBack) => Counter::GivenBack,
-            (Answer::Done, Step::Delete(_)) => Counter::Deleted,
+            (Answer::Done, Step::Delete(..)) => Counter::Deleted,
             (Answer::Refused, _) => Counter::RefusedWrites,
             (Answer::Unknown, _) => Counter::Unanswered,
         });
@@ -218,18 +241,23 @@ impl<T: Payload> Writer<T> {
                 desk.written.insert(place, Written { digest: None, ..written });
                 desk.mark(place, Mark::Changed);
             }
-            (Step::Delete(place), Answer::Done) => {
-                if self.deletions.remove(&place).is_some() {
-                    desk.written.remove(&place);
+            (Step::Delete(place, uses), Answer::Done) => {
+                if self.deletions.get(&place) == Some(&uses) {
+                    self.deletions.remove(&place);
                 }
+                let is_deleted = |one: &Written| {
+                    one.digest.is_none() || uses.is_none_or(|uses| uses == one.uses)
+                };
+                desk.written.remove_if(&place, |_, one| is_deleted(one));
             }
+            (Step::Delete(..), Answer::Refused) => self.is_refused = true,
             (Step::Move(record, _), answer) => {
                 if answer == Answer::Refused {
                     restore(cache, &record);
                 }
                 desk.written.remove(&record.place);
             }
-            (Step::Write { .. } | Step::Delete(_) | Step::GiveBack, _) => {}
+            (Step::Write { .. } | Step::Delete(..) | Step::GiveBack, _) => {}
         }
     }
 

@@ -262,3 +262,29 @@ fn a_tier_that_is_dropped_leaves_the_cache_working() {
     drop(cache);
     assert_eq!(tier.stats().pending, 0);
 }
+
+/// A deletion that waits must not hit what was added since.
+#[test]
+fn what_is_added_after_a_removal_stays() {
+    let Some(server) = Server::start(&[]) else { return };
+    let node = Node::new(&server);
+    for protocol in [MANY, ONCE] {
+        server.signal("STOP");
+        // Something that is not answered, so that what follows waits.
+        node.add(100, protocol);
+        wait("the tier is down", || !node.tier.stats().is_up);
+        for number in 0..10 {
+            node.cache.view(Context::NONE).protocol(protocol).remove_id(&id(number));
+            node.add(number, protocol);
+        }
+        server.signal("CONT");
+        node.wait_until_up();
+        node.settle();
+        let other = Node::new(&server);
+        for number in 0..10 {
+            let is_there =
+                if protocol == MANY { other.fetch_old(number) } else { other.fetch(number) };
+            assert!(is_there, "{protocol:?} {number}");
+        }
+    }
+}
