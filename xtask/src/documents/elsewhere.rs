@@ -52,6 +52,7 @@ pub(super) const ELSEWHERE: &[(&str, &str)] = &[
     ("cargo bench -p micro", FIGURES),
     ("cargo fuzz", "a name, not a whole command"),
     ("cargo install cargo-fuzz", "`.ci/run` installs it where it is missing, without optimization"),
+    ("cargo run --release -p sessile-redis --example snapshot", FIGURES),
     ("cargo run --release -p compare", FIGURES),
     ("cargo run --release -p compare -- --entries 4096 --trace P1.lis", PLACEHOLDER),
     ("cargo run --release -p compare -- --json rows.json --report charts", FIGURES),
