@@ -1,7 +1,7 @@
 //! Handshakes of rustls on two nodes, while the server fails.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use rustls::HandshakeKind::{Full, Resumed};
@@ -14,7 +14,7 @@ use sessile_rustls::{ServerStore, is_tls12};
 
 use crate::node::{SOON, ring, wait};
 use crate::rounds;
-use crate::server::Server;
+use crate::server::{Server, fail_for_ever};
 use crate::single_use::End;
 use crate::support::{EARLY, Pair, Site, first_flight, hello, replay};
 
@@ -141,21 +141,6 @@ fn no_handshake_fails_beside_a_failing_server() {
     });
     println!("{resumed} of {} handshakes were resumed", rounds(800));
     assert!(resumed > 0);
-}
-
-fn fail_for_ever(server: &mut Server, is_over: &AtomicBool) {
-    let pause = || std::thread::sleep(Duration::from_millis(150));
-    while !is_over.load(Ordering::Relaxed) {
-        pause();
-        server.signal("STOP");
-        pause();
-        server.signal("CONT");
-        pause();
-        redis::cmd("FLUSHALL").exec(&mut server.connection()).unwrap();
-        server.kill();
-        pause();
-        server.restart();
-    }
 }
 
 #[test]

@@ -8,6 +8,7 @@ mod failures;
 mod handshakes;
 mod libssl;
 mod node;
+mod nodes;
 #[allow(dead_code, reason = "a part of it is needed")]
 #[path = "../../../openssl/tests/adapter/support.rs"]
 mod openssl_support;

@@ -2,6 +2,7 @@
 
 use std::net::TcpListener;
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use redis::{Client, Connection};
@@ -105,5 +106,21 @@ impl Drop for Server {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
+    }
+}
+
+/// Stops the server, lets it go on, empties and kills it, until the test is over.
+pub(crate) fn fail_for_ever(server: &mut Server, is_over: &AtomicBool) {
+    let pause = || std::thread::sleep(Duration::from_millis(150));
+    while !is_over.load(Ordering::Relaxed) {
+        pause();
+        server.signal("STOP");
+        pause();
+        server.signal("CONT");
+        pause();
+        redis::cmd("FLUSHALL").exec(&mut server.connection()).unwrap();
+        server.kill();
+        pause();
+        server.restart();
     }
 }

@@ -11,7 +11,7 @@ use sessile_redis::Uses;
 
 use crate::node::Node;
 use crate::rounds;
-use crate::server::Server;
+use crate::server::{Server, fail_for_ever};
 
 const THREADS: usize = 4;
 const TICKETS: usize = 50;
@@ -147,24 +147,7 @@ fn a_node_takes_a_ticket_once_beside_a_failing_server() {
     let (node, is_over) = (node(&server, 40, false), AtomicBool::new(false));
     std::thread::scope(|scope| {
         let (server, is_over) = (&mut server, &is_over);
-        scope.spawn(move || {
-            while !is_over.load(Ordering::Relaxed) {
-                std::thread::sleep(Duration::from_millis(300));
-                match rand::rng().random_range(0..3) {
-                    0 => {
-                        server.kill();
-                        std::thread::sleep(Duration::from_millis(50));
-                        server.restart();
-                    }
-                    1 => {
-                        server.signal("STOP");
-                        std::thread::sleep(Duration::from_millis(300));
-                        server.signal("CONT");
-                    }
-                    _ => redis::cmd("FLUSHALL").exec(&mut server.connection()).unwrap(),
-                }
-            }
-        });
+        scope.spawn(move || fail_for_ever(server, is_over));
         let end = End(is_over);
         let (twice, taken) = Race::run(&node, rounds(50_000));
         drop(end);
