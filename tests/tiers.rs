@@ -4,8 +4,8 @@ mod common;
 
 use common::{Own, START, assert_whole, at, clocked, id, numbers, reclaim, scaled, session};
 use sessile::{
-    Added, Context, Hooks, Mode, Operation, Protocol, Query, RemovalCause, Session, SessionCache,
-    SessionCacheBuilder, SessionId, Source,
+    Added, Clock, Context, Hooks, Mode, Operation, Protocol, Query, Rejection, RemovalCause,
+    Session, SessionCache, SessionCacheBuilder, SessionId, Source,
 };
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
@@ -364,4 +364,26 @@ fn what_was_taken_once_is_not_of_the_cache_any_more() {
         assert_eq!(from, source);
         assert!(cache.add(taken).is_ok_and(|added| added.changed()));
     }
+}
+
+#[test]
+fn what_is_added_as_a_tiers_is_no_news_and_is_told_apart() {
+    let (cache, _, clock) = tiered(10);
+    let told = Arc::new(Mutex::new(Vec::new()));
+    let added = Arc::clone(&told);
+    cache.set_hooks(
+        Hooks::new().on_added(move |session: &Session<u64>| added.lock().unwrap().push(**session)),
+    );
+    let from = |number: u64| Session::<u64>::builder(id(number)).created_at(clock.now());
+    assert!(matches!(cache.add_from_tier(from(1).build(1)), Ok(Added::Inserted)));
+    cache.add(from(2).build(2)).unwrap();
+    assert_eq!(*told.lock().unwrap(), [2]);
+    let source = |number| cache.view(Context::NONE).take_if(&id(number), |_| true).unwrap().1;
+    assert_eq!((source(1), source(2)), (Source::Tier, Source::Cache));
+
+    cache.revoke(Context::NONE);
+    let refused = cache.add_from_tier(from(3).build(3)).unwrap_err();
+    assert_eq!(refused.reason(), Rejection::Revoked);
+    clock.advance(1);
+    cache.add_from_tier(from(4).build(4)).unwrap();
 }
