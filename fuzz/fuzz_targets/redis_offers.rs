@@ -1,5 +1,5 @@
-//! First flights, as a peer may send them: what is read of one does not depend on how much of it has
-//! arrived, nor on what follows it.
+//! First flights, as a peer may send them: what is read of one does not depend on how much of it
+//! has arrived, nor on what follows it.
 #![forbid(unsafe_code)]
 #![no_main]
 

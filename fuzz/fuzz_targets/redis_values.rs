@@ -1,8 +1,8 @@
-//! What a tier or a file may hold: whatever it is, no session comes of it that was not sealed for its
-//! place.
+//! What a tier or a file may hold: whatever it is, no session comes of it that was not sealed for
+//! its place.
 //!
-//! The first byte chooses: bytes as they are, as a value and as a snapshot; a real value and a real
-//! snapshot with changes; or bytes that were sealed, so that what lies behind the cipher is reached.
+//! The first byte chooses: bytes as they are, as a value and as a snapshot; a real value and a
+//! real snapshot with changes; or bytes that were sealed, to reach what lies behind the cipher.
 #![forbid(unsafe_code)]
 #![no_main]
 

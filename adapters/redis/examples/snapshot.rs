@@ -1,4 +1,5 @@
-//! What a snapshot costs: seconds and bytes for a million sessions, written to a file and read back.
+//! What a snapshot costs: seconds and bytes for a million sessions, written to a file and read
+//! back.
 //!
 //! `cargo run --release -p sessile-redis --example snapshot -- 1000000`
 

@@ -210,7 +210,8 @@ impl<T: Payload> Desk<T> {
         self.pending.contains_key(place) || self.written.contains_key(place)
     }
 
-    /// Has a key asked of the tier, unless there is no need or no use. Whether the waiter will hear.
+    /// Has a key asked of the tier, unless there is no need or no use. Whether the waiter will be
+    /// told.
     pub(crate) fn ask(&self, key: TierKey, waiter: impl FnOnce() -> Waiter) -> bool {
         if self.missing.contains(&key) {
             self.counters.count(Counter::KnownMissing);
@@ -225,7 +226,7 @@ impl<T: Payload> Desk<T> {
         let is_spent = key.uses == Uses::Once && self.spent.contains(&key);
         let withheld = is_spent || self.arrivals.contains_key(&key) || self.holds(&key.place);
         match self.asking.entry(key) {
-            // A change that is marked from here on spoils the answer: it has to wait for this entry.
+            // A change that is marked from here on waits for this entry, and spoils the answer.
             _ if withheld || self.is_mine(&key.place) => {
                 self.counters.count(Counter::Withheld);
                 return false;

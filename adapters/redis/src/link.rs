@@ -51,8 +51,8 @@ struct State {
 }
 
 impl Link {
-    /// A link that is down until [`until_up`](Self::until_up) has reached the server. `flag` is told
-    /// of each change. Must be called within a runtime.
+    /// A link that is down until [`until_up`](Self::until_up) has reached the server. `flag` is
+    /// told of each change. Must be called within a runtime.
     pub(crate) fn new(
         client: Client,
         response: Duration,

@@ -217,7 +217,7 @@ pub fn snapshot_to_file<T: Payload>(
     let file = writer.into_inner().map_err(io::IntoInnerError::into_error)?;
     file.as_file().sync_all()?;
     file.persist(path).map_err(|failed| failed.error)?;
-    // The new name is kept only with its folder. Where folders cannot be opened, the system does so.
+    // The new name is kept only with its folder. Elsewhere folders cannot be opened.
     #[cfg(unix)]
     File::open(folder)?.sync_all()?;
     Ok(count)
