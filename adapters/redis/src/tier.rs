@@ -43,7 +43,9 @@ impl<T: Payload> TierBuilder<T> {
     /// How often a session may be resumed. Unless set: TLS 1.2 many times, everything else once.
     ///
     /// sessile-rustls stores sessions without a protocol, so it needs
-    /// [`is_tls12`](https://docs.rs/sessile-rustls/latest/sessile_rustls/fn.is_tls12.html) here; a store that is `reusable` needs [`Uses::Many`] for all.
+    /// [`is_tls12`] here; a store that is `reusable` needs [`Uses::Many`] for all.
+    ///
+    /// [`is_tls12`]: https://docs.rs/sessile-rustls/latest/sessile_rustls/fn.is_tls12.html
     pub fn uses(mut self, uses: impl Fn(&Session<T>) -> Uses + Send + Sync + 'static) -> Self {
         self.options.uses = Box::new(uses);
         self
