@@ -11,6 +11,7 @@ mod cli;
 mod crew;
 mod figures;
 mod floors;
+mod host;
 mod ids;
 mod machine;
 mod measure;
