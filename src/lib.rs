@@ -21,13 +21,14 @@ mod revocations;
 mod session;
 mod settings;
 mod stats;
+mod status;
 mod sync;
 mod tickets;
 mod timestamp;
 mod wall;
 
 pub use crate::builder::{Capacity, SessionCacheBuilder};
-pub use crate::cache::{SessionCache, Source, View};
+pub use crate::cache::{InvalidExport, SessionCache, Source, View};
 pub use crate::clock::{Clock, CoarseClock, ManualClock};
 pub use crate::error::{Added, BuildError, Rejected, Rejection, RemovalCause};
 pub use crate::policy::Policy;
@@ -35,7 +36,8 @@ pub use crate::session::{
     Context, Generation, InvalidSessionId, Protocol, Secret, Session, SessionBuilder, SessionId,
 };
 pub use crate::settings::{Hooks, Mode, Operation, Query};
-pub use crate::stats::{Garbage, Handshake, Stats};
+pub use crate::stats::{Garbage, Handshake, Rejections, Stats};
+pub use crate::status::{Metric, MetricKind, Status};
 pub use crate::tickets::TicketRing;
 pub use crate::timestamp::Timestamp;
 

@@ -133,7 +133,7 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
 
     #[cold]
     fn reject(&self, session: Session<T>, rejection: Rejection) -> Result<Added<T>, Rejected<T>> {
-        self.count(&self.domain.pin(), Counter::Rejected);
+        self.domain.pin().state().counters.count_rejection(rejection);
         Err(Rejected::new(rejection, session))
     }
 

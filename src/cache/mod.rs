@@ -1,8 +1,8 @@
 //! `SessionCache`: OpenSSL's semantics on top of the table.
 //!
 //! One file per kind of operation: `lookup`, `add`, `room` (permits and slots), `victim`, `remove`,
-//! `sweep`, `resize` (and `growth`, to what size; `mover`, who may do it), `snapshot`, `tier`,
-//! `view`. What they share is here and in `departure`, which is what follows the end of a stay.
+//! `sweep`, `resize` (and `growth`, to what size; `mover`, who may do it), `snapshot`, `status`,
+//! `tier`, `transfer`, `view`, `whole`. What they share is here and in `departure`, which is what follows the end of a stay.
 #![allow(clippy::type_complexity, reason = "the two type parameters of a domain")]
 
 mod add;
@@ -15,15 +15,19 @@ mod remove;
 mod resize;
 mod room;
 mod snapshot;
+mod status;
 mod sweep;
 #[cfg(test)]
 mod tests;
 mod tier;
+mod transfer;
 mod victim;
 mod view;
+mod whole;
 
 pub(crate) use self::mover::Mover;
 pub use self::tier::Source;
+pub use self::transfer::InvalidExport;
 pub use self::view::View;
 
 use crate::budget::{Permits, Spare};

@@ -4,7 +4,6 @@ use super::sweep::Scope;
 use super::{Key, SessionCache, Source};
 use crate::error::{Added, Rejected, Rejection};
 use crate::session::{Context, Generation, Protocol, Session, SessionId};
-use crate::stats::Counter;
 use crate::timestamp::Timestamp;
 use std::fmt;
 
@@ -69,8 +68,7 @@ impl<'c, T: Send + Sync + 'static> View<'c, T> {
         if self.scope().covers(session.block()) {
             return self.cache.add(session);
         }
-        let pin = self.cache.domain.pin();
-        self.cache.count(&pin, Counter::Rejected);
+        self.cache.domain.pin().state().counters.count_rejection(Rejection::Context);
         Err(Rejected::new(Rejection::Context, session))
     }
 
