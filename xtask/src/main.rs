@@ -7,6 +7,7 @@ mod command;
 mod counts;
 mod documents;
 mod loom;
+mod stranger;
 mod verify;
 
 use anyhow::Result;
@@ -58,6 +59,9 @@ enum Task {
     /// Instructions and writes to shared lines of each operation, against those in
     /// `benches/counts.toml`; fails when one grew.
     Counts(counts::Options),
+    /// Builds the README's recipes from the packages, as somebody without the repository would; their
+    /// servers must resume.
+    Stranger,
     /// Everything that checks the races, in one table: the parts below and the models.
     Verify(verify::Options),
     /// Weakens every ordering; a model must fail each time.
@@ -103,6 +107,7 @@ fn run(task: Task) -> Result<()> {
         Task::Loom { filter, preemptions } => loom::run(filter.as_deref(), preemptions),
         Task::Documents { write } => documents::run(write),
         Task::Counts(options) => counts::run(&options),
+        Task::Stranger => stranger::run(),
         Task::Verify(options) => verify::run(&options),
         Task::Orderings(filtered) => verify::run_filtered(Part::Orderings, &filtered),
         Task::Mutants(filtered) => verify::run_filtered(Part::Mutants, &filtered),

@@ -1,5 +1,5 @@
-//! The figures as an SVG of three bar charts: what was resumed, how many handshakes that made, what
-//! the store cost. All axes are linear and begin at zero.
+//! The figures as an SVG of four bar charts: what was resumed, how many handshakes that made, what
+//! the store cost mostly, and at times. All axes are linear and begin at zero.
 
 use anyhow::{Result, anyhow};
 use plotters::coord::Shift;
@@ -15,8 +15,8 @@ const SIZE: (u32, u32) = (1280, 500);
 const HEADER: u32 = 70;
 const FOOTER: u32 = 36;
 
-/// Where the second and the third panel begin.
-const PANEL_EDGES: [u32; 2] = [370, 740];
+/// Where the second, third and fourth panel begin.
+const PANEL_EDGES: [u32; 3] = [320, 640, 960];
 
 /// Part of a group's width that is left between groups.
 const GAP: f64 = 0.25;
@@ -50,49 +50,41 @@ pub(crate) fn draw(load: &Load, runs: &[Run]) -> Result<String> {
     Ok(text)
 }
 
-fn panels(runs: &[Run]) -> [Panel; 3] {
-    let microseconds = |name: &str, value: &dyn Fn(&Run) -> u64| {
-        grouped(runs, name, &|run| value(run) as f64 / 1e3)
-    };
-    let store = [
-        microseconds("p50", &|run| run.store_ns.p50),
-        microseconds("p99", &|run| run.store_ns.p99),
-    ];
+fn panels(runs: &[Run]) -> [Panel; 4] {
+    let microseconds = |value: &dyn Fn(&Run) -> u64| grouped(runs, &|run| value(run) as f64 / 1e3);
     [
         Panel {
             title: "Handshakes that resumed",
             axis: "% of all handshakes",
-            groups: grouped(runs, "", &|run| run.resumption_ratio() * 100.0),
+            groups: grouped(runs, &|run| run.resumption_ratio() * 100.0),
             label: |value| format!("{value:.0}"),
         },
         Panel {
             title: "Handshakes, full and resumed",
             axis: "per second, on all processors",
-            groups: grouped(runs, "", &|run| run.handshakes_per_second),
+            groups: grouped(runs, &|run| run.handshakes_per_second),
             label: |value| format!("{value:.0}"),
         },
         Panel {
-            title: "Time in the session store",
+            title: "Time in the store, median",
             axis: "us per handshake, linear",
-            groups: store.into_iter().flatten().collect(),
+            groups: microseconds(&|run| run.store_ns.p50),
             label: |value| format!("{value:.1}"),
+        },
+        Panel {
+            title: "Time in the store, p99",
+            axis: "us per handshake, linear",
+            groups: microseconds(&|run| run.store_ns.p99),
+            label: |value| format!("{value:.0}"),
         },
     ]
 }
 
 /// The runs' values by protocol version.
-fn grouped(
-    runs: &[Run],
-    name: &str,
-    value: &dyn Fn(&Run) -> f64,
-) -> Vec<(String, Vec<(Kind, f64)>)> {
+fn grouped(runs: &[Run], value: &dyn Fn(&Run) -> f64) -> Vec<(String, Vec<(Kind, f64)>)> {
     let mut groups: Vec<(String, Vec<(Kind, f64)>)> = Vec::new();
     for run in runs {
-        let group = if name.is_empty() {
-            format!("TLS {}", run.tls.name())
-        } else {
-            format!("{} {name}", run.tls.name())
-        };
+        let group = format!("TLS {}", run.tls.name());
         let bar = (run.store, value(run));
         match groups.iter_mut().find(|(known, _)| *known == group) {
             Some((_, bars)) => bars.push(bar),
@@ -115,7 +107,7 @@ fn legend(area: &Area<'_>, load: &Load, runs: &[Run]) -> Result<()> {
         load.clients, load.capacity
     );
     area.draw(&Text::new(title, (20, 12), ("sans-serif", 20).into_font())).map_err(failed)?;
-    for (kind, left) in kinds.iter().zip((0..).map(|index| 20 + index * 260)) {
+    for (kind, left) in kinds.iter().zip((0..).map(|index| 20 + index * 230)) {
         area.draw(&Rectangle::new([(left, 44), (left + 14, 58)], colour(*kind).filled()))
             .map_err(failed)?;
         area.draw(&Text::new(described(*kind), (left + 20, 44), ("sans-serif", 16).into_font()))
