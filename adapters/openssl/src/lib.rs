@@ -20,7 +20,7 @@ mod routes;
 mod server;
 mod vocabulary;
 
-pub use client::ClientStore;
+pub use client::{ClientStore, ClientStoreBuilder};
 pub use clock::UnixClock;
 pub use mode::UPDATE_TIME;
 pub use openssl;

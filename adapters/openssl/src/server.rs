@@ -10,7 +10,7 @@ use openssl::error::ErrorStack;
 use openssl::ssl::{SslContextBuilder, SslOptions, SslSession, SslSessionCacheMode, SslSessionRef};
 use sessile::{
     BuildError, Capacity, Clock, Context, Generation, Rejection, Session, SessionBuilder,
-    SessionCache, SessionCacheBuilder, Stats, View,
+    SessionCache, SessionCacheBuilder, Stats, Status, View,
 };
 
 use crate::callbacks;
@@ -174,6 +174,11 @@ impl ServerStore {
     /// All counters, handshakes included, over all contexts. Never contends with lookups.
     pub fn stats(&self) -> Stats {
         self.shared.cache.stats()
+    }
+
+    /// The counters with the limits beside them, for an exporter. Never contends with lookups.
+    pub fn status(&self) -> Status {
+        self.shared.cache.status()
     }
 
     pub(crate) fn shared(&self) -> &Arc<Shared> {

@@ -16,7 +16,7 @@ use rustls::server::StoresServerSessions;
 use sessile::{
     BuildError, Capacity, Context, Generation, Secret, Session, SessionCache, SessionId,
 };
-use sessile::{Source, Stats, View};
+use sessile::{SessionCacheBuilder, Source, Stats, Status, View};
 use sha2::{Digest, Sha256};
 
 use crate::value;
@@ -63,7 +63,30 @@ impl ServerStore {
     ///
     /// [`send_tls13_tickets`]: rustls::ServerConfig::send_tls13_tickets
     pub fn new(capacity: impl Into<Capacity>) -> Result<Self, BuildError> {
-        Ok(Self::from_cache(Arc::new(SessionCache::new(capacity)?)))
+        Self::build(SessionCache::builder().capacity(capacity))
+    }
+
+    /// A store on a cache of its own with another timeout, policy, weigher or hooks.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`SessionCacheBuilder::build`].
+    ///
+    /// ```
+    /// # fn main() -> Result<(), sessile::BuildError> {
+    /// use sessile::{Secret, Session, SessionCache};
+    /// use sessile_rustls::ServerStore;
+    ///
+    /// let builder = SessionCache::builder()
+    ///     .capacity(1_000_000)
+    ///     .weigher(|session: &Session<Secret>| session.len())
+    ///     .max_weight(256 << 20);
+    /// assert_eq!(ServerStore::build(builder)?.status().weight_limit, Some(256 << 20));
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn build(builder: SessionCacheBuilder<Secret>) -> Result<Self, BuildError> {
+        Ok(Self::from_cache(Arc::new(builder.build()?)))
     }
 
     /// A store on a cache that was built elsewhere: with another timeout, policy, weigher or hooks.
@@ -167,6 +190,11 @@ impl ServerStore {
     /// The cache's counters, over all contexts. Never contends with lookups.
     pub fn stats(&self) -> Stats {
         self.cache.stats()
+    }
+
+    /// The counters with the limits beside them, for an exporter. Never contends with lookups.
+    pub fn status(&self) -> Status {
+        self.cache.status()
     }
 }
 
