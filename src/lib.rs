@@ -14,6 +14,8 @@ mod hash;
 mod memory;
 mod panics;
 mod policy;
+#[cfg(feature = "metrics")]
+mod publish;
 mod raw;
 mod recency;
 mod reclaim;

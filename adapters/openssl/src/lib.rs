@@ -9,6 +9,7 @@ mod client_context;
 mod clock;
 mod context_store;
 mod domain;
+mod events;
 mod ffi;
 mod host;
 mod kept;

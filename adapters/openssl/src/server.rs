@@ -17,6 +17,7 @@ use crate::callbacks;
 use crate::clock::UnixClock;
 use crate::context_store::ContextStore;
 use crate::domain::{Key, domain_of};
+use crate::events;
 use crate::ffi;
 use crate::routes::Routes;
 
@@ -158,6 +159,7 @@ impl ServerStore {
     /// context to new connections first: a handshake that starts afterwards, in whichever context,
     /// is of the new generation.
     pub fn revoke(&self, name: Context) -> Generation {
+        events::revoked();
         self.shared.cache.revoke(domain_of(&name))
     }
 

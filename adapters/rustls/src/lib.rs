@@ -4,6 +4,7 @@
 
 mod client;
 mod client_builder;
+mod events;
 mod offers;
 mod server;
 mod shelf;

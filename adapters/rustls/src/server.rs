@@ -19,8 +19,8 @@ use sessile::{
 use sessile::{SessionCacheBuilder, Source, Stats, Status, View};
 use sha2::{Digest, Sha256};
 
-use crate::value;
 use crate::window::{Bound, Windows};
+use crate::{events, value};
 
 /// The default of [`ServerStore::max_age`].
 const MAX_AGE: Duration = Duration::from_secs(24 * 60 * 60);
@@ -180,6 +180,7 @@ impl ServerStore {
     /// ```
     pub fn revoke(&self, context: Context) {
         self.cache.revoke(context);
+        events::revoked();
     }
 
     /// The cache behind all contexts: to resize, sweep, clear, or to record handshakes.
@@ -312,8 +313,14 @@ impl StoresServerSessions for ServerContextStore {
             .generation(self.generation)
             .deadline(last_second)
             .try_build(secret);
-        let added = session.ok().and_then(|session| self.view().add(session).ok());
-        added.is_some_and(|added| added.changed())
+        let Ok(session) = session else { return false };
+        match self.view().add(session) {
+            Ok(added) => added.changed(),
+            Err(rejected) => {
+                events::refused(rejected.reason());
+                false
+            }
+        }
     }
 
     /// A copy of what is stored under `key`, which stays. rustls asks so for TLS 1.2 sessions; a
