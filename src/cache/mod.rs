@@ -1,8 +1,9 @@
 //! `SessionCache`: OpenSSL's semantics on top of the table.
 //!
 //! One file per kind of operation: `lookup`, `add`, `room` (permits and slots), `victim`, `remove`,
-//! `sweep`, `resize` (and `growth`, to what size; `mover`, who may do it), `snapshot`, `status`,
-//! `tier`, `transfer`, `view`, `whole`. What they share is here and in `departure`, which is what follows the end of a stay.
+//! `sweep`, `resize` (and `growth`, to what size; `mover`, who may do it), `snapshot`, `tier`,
+//! `view`. `status`, `transfer` and `whole` are composed of these. What they share is here and in
+//! `departure`, which is what follows the end of a stay.
 #![allow(clippy::type_complexity, reason = "the two type parameters of a domain")]
 
 mod add;
