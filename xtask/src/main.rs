@@ -59,8 +59,8 @@ enum Task {
     /// Instructions and writes to shared lines of each operation, against those in
     /// `benches/counts.toml`; fails when one grew.
     Counts(counts::Options),
-    /// Builds the README's recipes from the packages, as somebody without the repository would; their
-    /// servers must resume.
+    /// Builds the README's recipes from the packages, as somebody without the repository would;
+    /// their servers must resume.
     Stranger,
     /// Everything that checks the races, in one table: the parts below and the models.
     Verify(verify::Options),

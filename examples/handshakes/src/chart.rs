@@ -130,7 +130,8 @@ fn described(kind: Kind) -> String {
 fn origin(area: &Area<'_>, load: &Load) -> Result<()> {
     let date = time::OffsetDateTime::now_utc().date();
     let text = format!(
-        "{}; {WORKERS} connections at a time, clients and server share the processors; seed {}; {date}",
+        "{}; {WORKERS} connections at a time, clients and server share the processors; \
+         seed {}; {date}",
         host::describe(),
         load.seed
     );

@@ -74,13 +74,14 @@ struct Options {
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
 
-    /// Write a chart of the figures as SVG [default: target/handshakes.svg, where there is a target]
+    /// Write a chart of the figures as SVG [default: target/handshakes.svg, where there is a
+    /// target]
     #[arg(long, value_name = "FILE")]
     report: Option<PathBuf>,
 
     /// Only serve, until Ctrl-C, and print the statistics then; localhost:8443, or port 0 for any
-    /// free one. Clients that ask for /forget, /expire or /replace have that done to all sessions of
-    /// Sessile
+    /// free one. Clients that ask for /forget, /expire or /replace have that done to all sessions
+    /// of Sessile
     #[arg(long, value_name = "ADDR",
         conflicts_with_all = ["seconds", "clients", "empty", "seed", "json", "report"])]
     serve: Option<String>,

@@ -83,11 +83,17 @@ pub(crate) fn announcement(load: &Load, kinds: &[Kind], versions: &[Tls]) -> Str
     let names: Vec<_> = kinds.iter().map(Kind::to_string).collect();
     let runs = kinds.len() * versions.len();
     let filled = if load.is_full { "full to begin with" } else { "empty to begin with" };
+    let default = match kinds.contains(&Kind::RustlsDefault) {
+        true => " (rustls-256: 256, rustls's default)",
+        false => "",
+    };
     let about = runs as u64 * (load.seconds + 1);
     format!(
-        "A TLS server and its clients on this machine. The server resumes from {}: each of {} sessions\n\
-         (rustls-256: 256, rustls's default), {filled}. {} clients come back, every fifth visitor never does.\n\
-         {runs} runs of about {} s, about {about} s in all; Ctrl-C shows what was measured until then.\n\n",
+        "A TLS server and its clients on this machine. The server resumes from {}:\n\
+         each of {} sessions{default}, {filled}.\n\
+         {} clients come back, every fifth visitor never does.\n\
+         {runs} runs of about {} s, about {about} s in all; \
+         Ctrl-C shows what was measured until then.\n\n",
         names.join(", "),
         load.capacity,
         load.clients,
@@ -126,7 +132,8 @@ fn write_rows(text: &mut String, load: &Load, runs: &[Run]) -> std::fmt::Result 
         let (latency, store) = (&run.latency_us, &run.store_ns);
         writeln!(
             text,
-            "{:10} {:>3} {:>7.1}% {:>10} {:>7} {:>11.0} {:>7.1} {:>7.1} {:>7.1} {:>8.0} {:>8.0} {:>8.0}",
+            "{:10} {:>3} {:>7.1}% {:>10} {:>7} {:>11.0} {:>7.1} {:>7.1} {:>7.1} \
+             {:>8.0} {:>8.0} {:>8.0}",
             run.store,
             run.tls.name(),
             run.resumption_ratio() * 100.0,
@@ -164,15 +171,18 @@ fn write_notes(text: &mut String, backend: Backend, runs: &[Run]) -> std::fmt::R
     let measured = match backend {
         Backend::Rustls => "Measured in the run.",
         Backend::Openssl => {
-            "Measured by playing the visits\nof the run once more, by as many threads as the server has, with nothing but \
-             the calls that libssl makes to either\ncache: where threads do not run at once, they do not wait for a lock."
+            "Measured by playing the visits\nof the run once more, by as many threads as \
+             the server has, with nothing but the calls that libssl makes to either\n\
+             cache: where threads do not run at once, they do not wait for a lock."
         }
     };
     writeln!(
         text,
-        "\nStore: all calls of one handshake together, with the clock readings, 50 ns a call, and the waits of threads that\n\
-         lost their processor. {measured}\n\
-         Latency: the TLS handshake as the client saw it, while {WORKERS} connections compete for the processors.\n\
-         Every store saw the same visits: their number and each worker's sequence are fixed before its run."
+        "\nStore: all calls of one handshake together, with the clock readings, 50 ns a call, \
+         and the waits of threads that\nlost their processor. {measured}\n\
+         Latency: the TLS handshake as the client saw it, while {WORKERS} connections compete for \
+         the processors.\n\
+         Every store saw the same visits: their number and each worker's sequence are fixed \
+         before its run."
     )
 }

@@ -31,8 +31,8 @@ impl TimedAcceptor {
     }
 }
 
-/// A store and what its calls took. Two clock readings are part of each call's time, some 50 ns, and
-/// so is the wait of a thread that loses its processor in a call.
+/// A store and what its calls took. Two clock readings are part of each call's time, some 50 ns,
+/// and so is the wait of a thread that loses its processor in a call.
 #[derive(Debug)]
 pub(crate) struct Timed {
     inner: Arc<dyn StoresServerSessions>,

@@ -31,7 +31,7 @@ fn bad_options_are_refused_in_one_line() {
     refused(&["--clients", "1"], "--clients");
     refused(&["--capacity", "0"], "--capacity");
     refused(&["--tls", "1.1"], "1.2, 1.3, both");
-    refused(&["--store", "redis"], "sessile, rustls, moka");
+    refused(&["--store", "redis"], "sessile, rustls-256, rustls, moka");
     refused(&["--frobnicate"], "--frobnicate");
     refused(&["surplus"], "surplus");
     refused(&["--serve", "nowhere"], "--serve");
@@ -185,8 +185,10 @@ fn assert_plausible(run: &Value) {
         let of =
             |field: &str| cache[field].as_u64().unwrap_or_else(|| panic!("{field} in {cache}"));
         let gone = of("evicted") + of("taken") + of("expired");
-        // It was full before the first handshake, whose calls are the first that are counted.
-        assert_eq!(gone + of("sessions"), of("puts") + 128);
+        // What filled it before the first handshake is counted by the cache, and not by the clock
+        // around rustls's calls.
+        let uncounted = gone + of("sessions") - of("puts");
+        assert!([0, 128].contains(&uncounted), "{uncounted}");
         assert_eq!(cache["accepted"], cache["accepted_good"]);
     }
 }
