@@ -184,11 +184,13 @@ fn assert_plausible(run: &Value) {
         // not.
         let of =
             |field: &str| cache[field].as_u64().unwrap_or_else(|| panic!("{field} in {cache}"));
-        let gone = of("evicted") + of("taken") + of("expired");
-        // What filled it before the first handshake is counted by the cache, and not by the clock
-        // around rustls's calls.
-        let uncounted = gone + of("sessions") - of("puts");
-        assert!([0, 128].contains(&uncounted), "{uncounted}");
+        let went_or_is_there = of("evicted") + of("taken") + of("expired") + of("sessions");
+        match of("puts").checked_sub(went_or_is_there) {
+            // What filled it was no call of rustls.
+            None => assert_eq!(went_or_is_there, of("puts") + 128),
+            // What filled it was a connection of libssl, which took its own sessions with it.
+            Some(removed) => assert!(removed <= 2, "{cache}"),
+        }
         assert_eq!(cache["accepted"], cache["accepted_good"]);
     }
 }
