@@ -51,6 +51,7 @@ fn main() -> ExitCode {
 }
 
 fn run(options: &Options, plan: &Plan) -> Result<()> {
+    options.check_outputs()?;
     let results = plan.run();
     if let Some(path) = &options.json {
         results.write_json(path)?;
