@@ -61,10 +61,10 @@ pub(super) const ELSEWHERE: &[(&str, &str)] = &[
     ("cargo run --release -p compare --features mimalloc", FIGURES),
     ("cargo run --release -p compare --features openssl", FIGURES),
     (
-        "cargo run --release -p handshakes --features openssl -- --backend openssl --seconds 2",
+        "cargo run --release -p handshakes --features openssl -- --backend openssl --seconds 2 \
+         --capacity 1024 --empty",
         FIGURES,
     ),
-    ("cargo run --release -p handshakes -- --seconds 6", FIGURES),
     ("cargo run --release -p trials -- faults", PART),
     (
         "cargo test --workspace --exclude sessile-openssl",
