@@ -162,6 +162,23 @@ pub enum Rejection {
     Recursion,
 }
 
+impl Rejection {
+    /// All of them, in the order of their discriminants.
+    pub(crate) const ALL: [Self; 11] = [
+        Self::Expired,
+        Self::OverWeight,
+        Self::NotResumable,
+        Self::Garbage,
+        Self::Context,
+        Self::StoreDisabled,
+        Self::Contention,
+        Self::Allocation,
+        Self::Address,
+        Self::Revoked,
+        Self::Recursion,
+    ];
+}
+
 impl fmt::Display for Rejection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {

@@ -13,19 +13,25 @@ mod hash;
 mod memory;
 mod panics;
 mod policy;
+#[cfg(feature = "metrics")]
+mod publish;
 mod raw;
 mod reclaim;
 mod revocations;
 mod session;
 mod settings;
 mod stats;
+mod status;
 mod sync;
 mod tickets;
 mod timestamp;
 mod wall;
 
 pub use crate::builder::{Capacity, SessionCacheBuilder};
-pub use crate::cache::{SessionCache, Source, View};
+pub use crate::cache::SessionCache;
+pub use crate::cache::tier::Source;
+pub use crate::cache::transfer::InvalidExport;
+pub use crate::cache::view::View;
 pub use crate::clock::{Clock, CoarseClock, ManualClock};
 pub use crate::error::{Added, BuildError, Rejected, Rejection, RemovalCause};
 pub use crate::policy::Policy;
@@ -33,7 +39,8 @@ pub use crate::session::{
     Context, Generation, InvalidSessionId, Protocol, Secret, Session, SessionBuilder, SessionId,
 };
 pub use crate::settings::{Hooks, Mode, Operation, Query};
-pub use crate::stats::{Garbage, Handshake, Stats};
+pub use crate::stats::{Garbage, Handshake, Rejections, Stats};
+pub use crate::status::{Metric, MetricKind, Status};
 pub use crate::tickets::TicketRing;
 pub use crate::timestamp::Timestamp;
 

@@ -1,7 +1,7 @@
 //! Counting without contention: every thread has counters of its own, `stats` adds them up.
 #![forbid(unsafe_code)]
 
-use crate::error::RemovalCause;
+use crate::error::{Rejection, RemovalCause};
 use crate::sync::Tally;
 
 /// What has been counted so far (`SSL_CTX_sess_number(3)` and what operators ask for besides).
@@ -56,6 +56,8 @@ pub struct Stats {
     pub identical: u64,
     /// Adds that were refused.
     pub rejected: u64,
+    /// The same by the reason.
+    pub rejections: Rejections,
     /// Sessions removed by `remove` and `remove_id`, and those found non-resumable.
     pub removed: u64,
     /// Sessions taken.
@@ -70,6 +72,33 @@ pub struct Stats {
     pub garbage: Garbage,
     /// Payload drops that panicked during deferred destruction. The panic went no further.
     pub drop_panics: u64,
+}
+
+/// How many adds were refused for each reason.
+///
+/// ```
+/// use sessile::{Rejection, Session, SessionCache, SessionId};
+///
+/// let cache = SessionCache::new(100)?;
+/// let session = Session::new(SessionId::from([1; 32]), "state");
+/// session.set_not_resumable();
+/// assert!(cache.add(session).is_err());
+/// assert_eq!(cache.stats().rejections.of(Rejection::NotResumable), 1);
+/// # Ok::<(), sessile::BuildError>(())
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Rejections([u64; Rejection::ALL.len()]);
+
+impl Rejections {
+    /// The adds that were refused for this reason.
+    pub fn of(&self, reason: Rejection) -> u64 {
+        self.0[reason as usize]
+    }
+
+    /// All reasons with their counts, also those that never occurred.
+    pub fn iter(&self) -> impl Iterator<Item = (Rejection, u64)> + use<'_> {
+        Rejection::ALL.into_iter().zip(self.0)
+    }
 }
 
 /// Sessions that were removed and are not freed yet: a guard may still reach them.
@@ -131,12 +160,18 @@ const COUNTERS: usize = Counter::Flushed as usize + 1;
 
 /// One thread's counters.
 #[derive(Debug, Default)]
-pub(crate) struct Counters([Tally; COUNTERS]);
+pub(crate) struct Counters([Tally; COUNTERS], [Tally; Rejection::ALL.len()]);
 
 impl Counters {
     #[inline]
     pub(crate) fn count(&self, counter: Counter) -> u64 {
         self.0[counter as usize].add(1)
+    }
+
+    /// Counts an add that was refused.
+    pub(crate) fn count_rejection(&self, reason: Rejection) {
+        self.count(Counter::Rejected);
+        self.1[reason as usize].add(1);
     }
 
     pub(crate) fn add_to(&self, stats: &mut Stats) {
@@ -157,6 +192,9 @@ impl Counters {
         stats.replaced += get(Counter::Replaced);
         stats.identical += get(Counter::Identical);
         stats.rejected += get(Counter::Rejected);
+        for (sum, tally) in stats.rejections.0.iter_mut().zip(&self.1) {
+            *sum += tally.get();
+        }
         stats.removed += get(Counter::Removed);
         stats.taken += get(Counter::Taken);
         stats.evicted += get(Counter::Evicted);

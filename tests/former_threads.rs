@@ -1,15 +1,14 @@
 //! Threads that are gone, and threads that wait for a processor: neither costs the others anything.
+//! A binary of its own: other tests beside it would be in its times.
 //!
 //! The long forms are ignored: `cargo test --release --test former_threads -- --ignored --nocapture
 //! --test-threads 1`.
 
-mod common;
-
-use common::{Ledger, id, scaled, session};
 use sessile::{Rejection, Session, SessionCache};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Barrier, mpsc};
 use std::time::Instant;
+use testkit::{Ledger, id, scaled, session, store};
 
 /// Runs `work` on so many threads, which are all there at the same time, and waits until they are
 /// gone.
@@ -39,11 +38,10 @@ fn nanoseconds(cache: &SessionCache<u64>, next: &mut u64) -> [f64; 3] {
     for _ in 0..scaled(60, 15) {
         let from = *next;
         *next += EACH;
-        let operations: [&dyn Fn(u64); 3] = [
-            &|n| assert!(cache.add(session(n)).is_ok_and(|added| added.changed())),
-            &|n| assert!(cache.get(&id(n)).is_some()),
-            &|n| assert!(cache.take(&id(n)).is_some()),
-        ];
+        let operations: [&dyn Fn(u64); 3] =
+            [&|n| store(cache, session(n)), &|n| assert!(cache.get(&id(n)).is_some()), &|n| {
+                assert!(cache.take(&id(n)).is_some())
+            }];
         for (best, operation) in best.iter_mut().zip(operations) {
             let begin = Instant::now();
             (from..*next).for_each(operation);
@@ -98,7 +96,7 @@ fn one_collect_frees_behind(threads: usize, stalls: bool) {
     let ledger = Ledger::new();
     let cache = SessionCache::new(1000).unwrap();
     for n in 0..10 {
-        assert!(cache.add(ledger.session(n)).is_ok_and(|added| added.changed()));
+        store(&cache, ledger.session(n));
     }
     let (entered, is_inside) = mpsc::channel();
     let (release, may_go) = mpsc::channel::<()>();
@@ -138,13 +136,13 @@ fn permits_of_threads_that_exit_are_not_lost() {
     let cache = SessionCache::new(capacity as usize).unwrap();
     on_threads(64, |thread| {
         for n in 0..40 {
-            assert!(cache.add(session(thread as u64 * 100 + n)).is_ok_and(|added| added.changed()));
+            store(&cache, session(thread as u64 * 100 + n));
         }
         (0..40).for_each(|n| assert!(cache.take(&id(thread as u64 * 100 + n)).is_some()));
     });
     assert_eq!(cache.len(), 0);
     cache.set_capacity(2000).unwrap();
-    (0..2000).for_each(|n| assert!(cache.add(session(n)).is_ok_and(|added| added.changed())));
+    (0..2000).for_each(|n| store(&cache, session(n)));
     assert!(cache.stats().evicted <= 20, "{:?}", cache.stats());
 }
 

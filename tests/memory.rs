@@ -1,28 +1,24 @@
 //! Memory: bounded whatever comes and goes. One test, because it measures the whole process.
 
-mod common;
-// Apart: a fuzz target that shares `common` forbids unsafe code.
-#[path = "common/counting.rs"]
-mod counting;
-
-use common::{id, reclaim, scaled, session};
-use counting::{Counting, live_bytes};
 use sessile::{Session, SessionCache};
+use testkit::allocator::{ALL_SIZES, Probe, weigh};
+use testkit::{id, reclaim, scaled, session, store};
 
 #[global_allocator]
-static ALLOCATOR: Counting = Counting;
+static ALLOCATOR: Probe = Probe;
 
 /// By how many bytes the process has grown when `f` is through.
 fn growth(f: impl FnOnce()) -> isize {
-    let before = live_bytes();
-    f();
-    live_bytes() - before
+    weigh(ALL_SIZES, |grown| {
+        f();
+        grown()
+    })
 }
 
 fn many_caches_come_and_go(count: u64) {
     for n in 0..count {
         let cache = SessionCache::new(100).unwrap();
-        assert!(cache.add(session(n)).is_ok_and(|added| added.changed()));
+        store(&cache, session(n));
         assert!(cache.remove_id(&id(n)));
     }
 }
@@ -32,7 +28,7 @@ fn many_threads_come_and_go(cache: &SessionCache<u64>, count: u64) {
         std::thread::scope(|scope| {
             let thread = scope.spawn(|| {
                 for m in 0..20 {
-                    assert!(cache.add(session(n * 20 + m)).is_ok_and(|added| added.changed()));
+                    store(cache, session(n * 20 + m));
                 }
             });
             thread.join().unwrap();
@@ -52,9 +48,7 @@ fn memory_stays_bounded() {
     let grown = growth(|| many_threads_come_and_go(&cache, scaled(1000, 300)));
     assert!(grown < 100_000, "threads that are gone left {grown} bytes with the cache");
 
-    let churn = |count: u64| {
-        (0..count).for_each(|n| assert!(cache.add(session(n)).is_ok_and(|added| added.changed())))
-    };
+    let churn = |count: u64| (0..count).for_each(|n| store(&cache, session(n)));
     churn(10_000);
     let grown = growth(|| churn(scaled(1_000_000, 200_000)));
     assert!(grown < 200_000, "churn grew the process by {grown} bytes");

@@ -1,18 +1,13 @@
 //! What stays of caches that are gone, beside threads that live on, and of threads that are gone,
 //! beside a reader that stays. One test, because it measures the whole process.
 
-mod common;
-// Apart: a fuzz target that shares `common` forbids unsafe code.
-#[path = "common/counting.rs"]
-mod counting;
-
-use common::{id, scaled, session};
-use counting::{Counting, live_bytes};
 use sessile::SessionCache;
 use std::sync::{Barrier, mpsc};
+use testkit::allocator::{ALL_SIZES, Probe, weigh};
+use testkit::{id, scaled, session, store};
 
 #[global_allocator]
-static ALLOCATOR: Counting = Counting;
+static ALLOCATOR: Probe = Probe;
 
 /// Lets `threads` use what `make` makes, drops it, and returns by how many bytes the process has
 /// grown while they live on.
@@ -30,9 +25,7 @@ fn left_by(threads: usize, make: impl Fn() -> Vec<SessionCache<u64>>) -> isize {
                 for cache in caches.read().unwrap().iter() {
                     for n in 0..200 {
                         let n = thread * 1000 + n;
-                        assert!(
-                            SessionCache::add(cache, session(n)).is_ok_and(|added| added.changed())
-                        );
+                        store(cache, session(n));
                         drop((n % 3 > 0).then(|| cache.take(&id(n))));
                     }
                 }
@@ -41,14 +34,15 @@ fn left_by(threads: usize, make: impl Fn() -> Vec<SessionCache<u64>>) -> isize {
             });
         }
         step.wait();
-        let before = live_bytes();
-        *caches.write().unwrap() = make();
-        step.wait();
-        step.wait();
-        let used = std::mem::take(&mut *caches.write().unwrap());
-        used.iter().for_each(|cache| cache.set_capacity(1000).unwrap());
-        drop(used);
-        let left = live_bytes() - before;
+        let left = weigh(ALL_SIZES, |left| {
+            *caches.write().unwrap() = make();
+            step.wait();
+            step.wait();
+            let used = std::mem::take(&mut *caches.write().unwrap());
+            used.iter().for_each(|cache| cache.set_capacity(1000).unwrap());
+            drop(used);
+            left()
+        });
         step.wait();
         left
     })
@@ -58,7 +52,7 @@ fn left_by(threads: usize, make: impl Fn() -> Vec<SessionCache<u64>>) -> isize {
 /// beside a reader that stays.
 fn left_beside_a_reader(threads: u64) -> isize {
     let cache = SessionCache::new(1000).unwrap();
-    (0..100).for_each(|n| assert!(cache.add(session(n)).is_ok_and(|added| added.changed())));
+    (0..100).for_each(|n| store(&cache, session(n)));
     let (entered, is_inside) = mpsc::channel();
     let (release, may_go) = mpsc::channel::<()>();
     std::thread::scope(|scope| {
@@ -70,13 +64,14 @@ fn left_beside_a_reader(threads: u64) -> isize {
             });
         });
         is_inside.recv().unwrap();
-        let before = live_bytes();
-        for _ in 0..threads {
-            // A scope does not wait for the end of the thread's storage, a join does.
-            let visit = scope.spawn(|| assert!(cache.get(&id(2)).is_some()));
-            visit.join().unwrap();
-        }
-        let left = live_bytes() - before;
+        let left = weigh(ALL_SIZES, |left| {
+            for _ in 0..threads {
+                // A scope does not wait for the end of the thread's storage, a join does.
+                let visit = scope.spawn(|| assert!(cache.get(&id(2)).is_some()));
+                visit.join().unwrap();
+            }
+            left()
+        });
         drop(release);
         reader.join().unwrap();
         left
@@ -86,16 +81,16 @@ fn left_beside_a_reader(threads: u64) -> isize {
 /// What one thread has of a cache while both live.
 fn per_cache_and_thread() -> isize {
     let caches: Vec<SessionCache<u64>> = (0..100).map(|_| SessionCache::new(10).unwrap()).collect();
-    let use_all = || {
-        caches.iter().for_each(|cache| assert!(cache.get(&id(1)).is_none()));
-        live_bytes()
-    };
+    let use_all = || caches.iter().for_each(|cache| assert!(cache.get(&id(1)).is_none()));
     use_all();
-    std::thread::scope(|scope| {
-        let before = live_bytes();
-        let after = scope.spawn(use_all).join().unwrap();
-        (after - before) / caches.len() as isize
-    })
+    let grown = weigh(ALL_SIZES, |grown| {
+        let use_and_tell = || {
+            use_all();
+            grown()
+        };
+        std::thread::scope(|scope| scope.spawn(use_and_tell).join().unwrap())
+    });
+    grown / caches.len() as isize
 }
 
 #[test]

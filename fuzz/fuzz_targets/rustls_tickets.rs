@@ -6,7 +6,8 @@
 #![forbid(unsafe_code)]
 #![no_main]
 
-#[path = "../../adapters/rustls/tests/support/mod.rs"]
+#[allow(dead_code, reason = "the adapter's tests use the rest")]
+#[path = "../../adapters/rustls/tests/adapter/support.rs"]
 mod support;
 
 use libfuzzer_sys::fuzz_target;

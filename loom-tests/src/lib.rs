@@ -11,7 +11,6 @@
 
 #![forbid(unsafe_code)]
 
-pub mod ledger;
 mod model;
 mod search;
 mod stage;
@@ -20,12 +19,13 @@ pub mod thread;
 pub use model::Model;
 pub use search::Searched;
 pub use stage::{Stage, replaced};
+pub use testkit::id_of_byte as id;
 
-use sessile::{Mode, SessionCache, SessionId};
+use sessile::{Mode, SessionCache};
 use std::sync::Arc;
 
-/// The list of the threads' parts, which only models are about that reach into another thread's
-/// part: those that collect, and those on real crossbeam-epoch.
+/// The registry of threads. Tracked only by models in which one thread accesses another thread's
+/// state: those that collect, and those on real crossbeam-epoch.
 pub const REGISTRY: &str = "src/reclaim/registry.rs";
 
 /// Each thread's counters, which only models are about that count beside others.
@@ -35,7 +35,10 @@ pub const TALLY: &str = "src/sync/tally.rs";
 pub const PUBLISHED: &str = "src/reclaim/published.rs";
 
 /// The permits, which only models are about that count beside others.
-pub const BUDGET: &str = "src/budget.rs";
+pub const PERMITS: &str = "src/cache/budget/permits.rs";
+
+/// The weights, likewise.
+pub const WEIGHTS: &str = "src/cache/budget/bytes.rs";
 
 /// Mode and hooks, which only models are about that change them.
 pub const SETTINGS: &str = "src/settings.rs";
@@ -46,9 +49,4 @@ pub fn cache<T: Send + Sync + 'static>(capacity: usize) -> Arc<SessionCache<T>> 
     Arc::new(
         SessionCache::builder().capacity(capacity).mode(mode).build().expect("a valid capacity"),
     )
-}
-
-/// The `n`th session id.
-pub fn id(n: u8) -> SessionId {
-    SessionId::from([n; 32])
 }

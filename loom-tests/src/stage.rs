@@ -1,11 +1,11 @@
 //! What a scenario on the whole cache starts from.
 
-use crate::ledger::{Entry, Ledger};
 use crate::search::End;
 use crate::thread::{self, JoinHandle};
 use crate::{cache, id};
 use sessile::{Added, Rejected, Session, SessionCache};
 use std::sync::Arc;
+use testkit::{Ledger, Payload};
 
 /// A cache and the ledger of what is put into it, shared by the threads of a scenario.
 #[derive(Clone, Debug)]
@@ -13,7 +13,7 @@ pub struct Stage {
     /// Dropped before the rest: a search that fails leaves the cache as it is.
     _end: End,
     /// The cache.
-    pub cache: Arc<SessionCache<Entry>>,
+    pub cache: Arc<SessionCache<Payload>>,
     ledger: Arc<Ledger>,
 }
 
@@ -24,7 +24,7 @@ impl Stage {
     }
 
     /// The same around a cache that was built in another way.
-    pub fn with_cache(cache: Arc<SessionCache<Entry>>) -> Self {
+    pub fn with_cache(cache: Arc<SessionCache<Payload>>) -> Self {
         Self { _end: End, cache, ledger: Ledger::new() }
     }
 
@@ -36,12 +36,12 @@ impl Stage {
     }
 
     /// A new session under a key.
-    pub fn session(&self, key: u8, number: usize) -> Session<Entry> {
-        Session::new(id(key), self.ledger.entry(number))
+    pub fn session(&self, key: u8, number: u64) -> Session<Payload> {
+        Session::new(id(key), self.ledger.payload(number))
     }
 
     /// Adds a new session.
-    pub fn add(&self, key: u8, number: usize) -> Result<Added<Entry>, Rejected<Entry>> {
+    pub fn add(&self, key: u8, number: u64) -> Result<Added<Payload>, Rejected<Payload>> {
         self.cache.add(self.session(key, number))
     }
 
@@ -49,18 +49,18 @@ impl Stage {
     ///
     /// # Panics
     /// When the key was not absent.
-    pub fn insert(&self, key: u8, number: usize) {
+    pub fn insert(&self, key: u8, number: u64) {
         let added = self.add(key, number);
         assert!(matches!(added, Ok(Added::Inserted)), "session {number}: {added:?}");
     }
 
     /// The number of the session under a key.
-    pub fn get(&self, key: u8) -> Option<usize> {
+    pub fn get(&self, key: u8) -> Option<u64> {
         self.cache.get(&id(key)).map(|session| session.number())
     }
 
     /// Takes the session under a key and tells its number.
-    pub fn take(&self, key: u8) -> Option<usize> {
+    pub fn take(&self, key: u8) -> Option<u64> {
         self.cache.take(&id(key)).map(|session| session.number())
     }
 
@@ -74,7 +74,7 @@ impl Stage {
     }
 
     /// The numbers of what is stored, in order.
-    pub fn numbers(&self) -> Vec<usize> {
+    pub fn numbers(&self) -> Vec<u64> {
         let mut numbers: Vec<_> =
             self.cache.snapshot().iter().map(|session| session.number()).collect();
         numbers.sort_unstable();
@@ -85,7 +85,7 @@ impl Stage {
     ///
     /// # Panics
     /// When it is not so.
-    pub fn assert_stored(&self, numbers: &[usize]) {
+    pub fn assert_stored(&self, numbers: &[u64]) {
         assert_eq!(self.numbers(), numbers);
         let stats = self.cache.stats();
         let left = stats.removed + stats.taken + stats.evicted + stats.expired + stats.flushed;
@@ -99,7 +99,7 @@ impl Stage {
     ///
     /// # Panics
     /// When it is not so.
-    pub fn assert_holds(&self, numbers: &[usize]) {
+    pub fn assert_holds(&self, numbers: &[u64]) {
         self.assert_stored(numbers);
         self.cache.collect();
         assert_eq!(self.ledger.alive(), numbers.len(), "what left is freed");
@@ -120,7 +120,7 @@ impl Stage {
 ///
 /// # Panics
 /// When it did neither.
-pub fn replaced(added: Result<Added<Entry>, Rejected<Entry>>) -> Option<usize> {
+pub fn replaced(added: Result<Added<Payload>, Rejected<Payload>>) -> Option<u64> {
     match added {
         Ok(Added::Inserted) => None,
         Ok(Added::Replaced(old)) => Some(old.number()),

@@ -1,4 +1,5 @@
 //! `add`: what is settled before and after a place for the session is looked for.
+#![forbid(unsafe_code)]
 
 use super::SessionCache;
 use super::insert::Stored;
@@ -59,14 +60,12 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
         self.store(session, self.settings.wants_added())
     }
 
-    /// [`add`](Self::add) of what a second tier supplied: no news to its hook.
-    #[cold]
-    pub(super) fn add_from_tier(&self, session: Session<T>) -> Result<Added<T>, Rejected<T>> {
-        self.store(session, false)
-    }
-
     /// [`add`](Self::add), of which the hook hears if it `is_shown`.
-    fn store(&self, session: Session<T>, is_shown: bool) -> Result<Added<T>, Rejected<T>> {
+    pub(super) fn store(
+        &self,
+        session: Session<T>,
+        is_shown: bool,
+    ) -> Result<Added<T>, Rejected<T>> {
         let session = Held::new(self, session);
         let probe = self.probe_of(session.block());
         let now = self.time.now();
@@ -119,7 +118,7 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
         if is_shown && rejection == Rejection::StoreDisabled {
             notifications.added(session.clone());
         }
-        self.count(&self.domain.pin(), Counter::Rejected);
+        self.domain.pin().state().counters.count_rejection(rejection);
         self.notify(notifications.take(), Err(Rejected::new(rejection, session)), |rejected| {
             rejected.err().map(Rejected::into_session)
         })
@@ -228,7 +227,7 @@ impl<T: Send + Sync + 'static> Operation<'_, T> {
                 return Ok(Added::Identical);
             }
             Err(rejection) => {
-                self.count(Counter::Rejected);
+                self.thread().counters.count_rejection(rejection);
                 return Err(Rejected::new(rejection, session));
             }
         };

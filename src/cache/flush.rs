@@ -1,4 +1,5 @@
 //! Walking over all members: `flush_expired` and `clear`.
+#![forbid(unsafe_code)]
 
 use super::SessionCache;
 use super::budget::Permit;

@@ -1,4 +1,5 @@
 //! Storing a session that was admitted: identical, replaced, or inserted.
+#![forbid(unsafe_code)]
 
 use super::Key;
 use super::budget::{Permit, Reservation};

@@ -1,4 +1,5 @@
 //! `get`, `read`, `take`.
+#![forbid(unsafe_code)]
 
 use super::budget::Permit;
 use super::operation::{Found, Operation};

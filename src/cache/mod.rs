@@ -3,7 +3,7 @@
 //! The cache is composed of rooms, each the owner of its state: the table (`raw`), `budget` (what
 //! may be held), `eviction` (who goes), the settings, the clock, the domain of reclamation. An
 //! [`Operation`](operation::Operation) passes through them under one guard; there is one file for
-//! each kind.
+//! each kind. `status`, `transfer` and `whole` are composed of these.
 #![allow(clippy::type_complexity, reason = "the two type parameters of a domain")]
 
 mod add;
@@ -19,24 +19,28 @@ mod operation;
 mod remove;
 mod reserve;
 mod resize;
+mod sizes;
 mod snapshot;
+mod status;
+mod sweep;
 #[cfg(test)]
 mod tests;
-mod tier;
-mod view;
+pub(crate) mod tier;
+pub(crate) mod transfer;
+mod victim;
+pub(crate) mod view;
+mod whole;
 
 #[cfg(any(sessile_loom, sessile_shuttle))]
 pub(crate) use self::budget::Bytes;
 pub(crate) use self::budget::{Permits, Spare, Weigher, Weighing};
-pub use self::tier::Source;
-pub use self::view::View;
 
 use crate::clock::Time;
 use crate::error::BuildError;
 use crate::hash::KeyedHash;
 use crate::policy::Policy;
 use crate::raw::{Probe, RawTable, Table, TableError, Tables};
-use crate::reclaim::{Domain, Pin, Reader, Reclaim, State};
+use crate::reclaim::{self, Domain, Reclaim, State};
 use crate::session::{Block, Context, Generation, KeyMatch, Protocol, Session, SessionId};
 use crate::settings::{Hooks, Mode, Operation as Asked, Query, Settings};
 use crate::stats::{self, Counter, Counters, Garbage, Handshake, Stats};
@@ -106,9 +110,9 @@ impl State for CachePadded<PerThread> {
     }
 }
 
-type Guard<'c, T> = Pin<'c, Block<T>, CachePadded<PerThread>>;
+type Guard<'c, T> = reclaim::Guard<'c, Block<T>, CachePadded<PerThread>>;
 /// What a lookup needs of a guard.
-type ReadGuard<'c, T> = Reader<'c, Block<T>, CachePadded<PerThread>>;
+type ReadGuard<'c, T> = reclaim::ReadGuard<'c, Block<T>, CachePadded<PerThread>>;
 
 impl From<TableError> for BuildError {
     fn from(error: TableError) -> Self {
@@ -162,8 +166,8 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
         let Config { capacity, weighing, garbage_limit, .. } = config;
         let budget = Budget::new(capacity, weighing, garbage_limit);
         let is_weight_bound = budget.is_weight_bound();
-        Table::<Block<T>>::check_size(growth::buckets_for(capacity))?;
-        let table = Table::new(growth::first_buckets(capacity, is_weight_bound))?;
+        Table::<Block<T>>::check_size(sizes::buckets_for(capacity))?;
+        let table = Table::new(sizes::first_buckets(capacity, is_weight_bound))?;
         let evicts_by_count_of = if is_weight_bound { 0 } else { capacity };
         let timeout = timeout_seconds(config.timeout);
         Ok(Self {
@@ -175,11 +179,6 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
             budget,
             eviction: Eviction::new(config.policy, config.protect_reused, evicts_by_count_of),
         })
-    }
-
-    /// The cache as seen from one context: only that context's sessions exist.
-    pub fn view(&self, context: Context) -> View<'_, T> {
-        View::new(self, context)
     }
 
     /// The number of sessions stored: never above [`capacity`](Self::capacity), at any moment, for

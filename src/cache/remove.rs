@@ -1,4 +1,5 @@
 //! `remove` and `remove_id`.
+#![forbid(unsafe_code)]
 
 use super::budget::Permit;
 use super::operation::Operation;

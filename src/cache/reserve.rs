@@ -1,8 +1,10 @@
 //! What an insertion needs before it may have a slot: garbage, a permit, weight, a victim.
+#![forbid(unsafe_code)]
 
 use super::budget::{Permit, Reservation};
-use super::eviction::{GOLDEN_RATIO_64, Victim};
+use super::eviction::GOLDEN_RATIO_64;
 use super::operation::Operation;
+use super::victim::Victim;
 use crate::error::{Rejection, RemovalCause};
 use crate::raw::{Occupied, Place, Probe, SetRef, Table, Unlinked, Vacant};
 use crate::session::{Block, Session};
@@ -308,8 +310,15 @@ mod tests {
         cache
     }
 
-    fn insert<'s>(cache: &SessionCache<u32>, session: &'s Session<u32>) -> PendingInsert<'s, u32> {
+    fn probed(cache: &SessionCache<u32>, session: Session<u32>) -> (Session<u32>, Probe) {
         let probe = cache.probe_of(session.block());
+        (session, probe)
+    }
+
+    fn insert<'s>(
+        cache: &SessionCache<u32>,
+        (session, probe): &'s (Session<u32>, Probe),
+    ) -> PendingInsert<'s, u32> {
         let reservation = Reservation::of_weight(cache.budget.weight_of(session.block()));
         PendingInsert { session, probe, now: 0, claimant: 1, reservation, attempts: 0, starved: 0 }
     }

@@ -3,8 +3,9 @@
 use super::SessionCache;
 use super::budget::Permit;
 use super::eviction::GOLDEN_RATIO_64;
-use super::growth::{BUCKETS_PER_SLICE, PATIENCE, buckets_for};
+use super::growth::{BUCKETS_PER_SLICE, PATIENCE};
 use super::operation::Operation;
+use super::sizes::buckets_for;
 use crate::error::{BuildError, RemovalCause};
 use crate::raw::{Emptied, Occupied, Owner, Progress, Table, Unlinked};
 use crate::session::{Block, Session};

@@ -1,4 +1,5 @@
 //! What is stored, seen without any effect: one session, or all at once.
+#![forbid(unsafe_code)]
 
 use super::flush::Scope;
 use super::operation::Operation;

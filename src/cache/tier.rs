@@ -1,9 +1,10 @@
 //! The second tier behind the miss hook, and lookups that tell where a session was found.
+#![forbid(unsafe_code)]
 
 use super::lookup::Validity;
 use super::notify::{Held, Notifications};
 use super::{Key, SessionCache};
-use crate::error::{Added, RemovalCause};
+use crate::error::{Added, Rejected, Rejection, RemovalCause};
 use crate::session::{Block, KeyMatch, Session};
 use crate::settings::Operation as Asked;
 use crate::stats::Counter;
@@ -20,6 +21,39 @@ pub enum Source {
 }
 
 impl<T: Send + Sync + 'static> SessionCache<T> {
+    /// [`add`](Self::add) of what a second tier or a file supplied: its [`Source`](crate::Source)
+    /// is the tier, so an adapter accepts no early data with it, and the hook does not hear of it.
+    /// The same is done with what the miss hook supplies.
+    ///
+    /// A session that is not dated later than the revocation of its context is refused with
+    /// [`Revoked`](Rejection::Revoked).
+    ///
+    /// # Errors
+    /// Those of [`add`](Self::add).
+    ///
+    /// # Panics
+    /// As [`add`](Self::add).
+    ///
+    /// ```
+    /// use sessile::{Session, SessionCache, SessionId, Source};
+    ///
+    /// let cache = SessionCache::new(100)?;
+    /// let id = SessionId::from([1; 32]);
+    /// cache.add_from_tier(Session::new(id, "fetched before the handshake"))?;
+    /// let (_, source) = cache.view(Default::default()).take_if(&id, |_| true).unwrap();
+    /// assert_eq!(source, Source::Tier);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[cold]
+    pub fn add_from_tier(&self, session: Session<T>) -> Result<Added<T>, Rejected<T>> {
+        session.block().set_from_tier();
+        if self.is_from_before_revocation(session.block()) {
+            self.count(&self.domain.pin(), Counter::Rejected);
+            return Err(Rejected::new(Rejection::Revoked, session));
+        }
+        self.store(session, false)
+    }
+
     /// `accept`, asked under a guard, which leaves in `refused` whether the last session was not
     /// wanted.
     fn noting<'a>(

@@ -1,10 +1,11 @@
 //! The cache as seen from one context.
+#![forbid(unsafe_code)]
 
 use super::flush::Scope;
-use super::{Key, SessionCache, Source};
+use super::tier::Source;
+use super::{Key, SessionCache};
 use crate::error::{Added, Rejected, Rejection};
 use crate::session::{Context, Generation, Protocol, Session, SessionId};
-use crate::stats::Counter;
 use crate::timestamp::Timestamp;
 use std::fmt;
 
@@ -31,6 +32,13 @@ pub struct View<'c, T: Send + Sync + 'static> {
     protocol: Option<Protocol>,
 }
 
+impl<T: Send + Sync + 'static> SessionCache<T> {
+    /// The cache as seen from one context: only that context's sessions exist.
+    pub fn view(&self, context: Context) -> View<'_, T> {
+        View { cache: self, context, protocol: None }
+    }
+}
+
 impl<T: Send + Sync + 'static> Clone for View<'_, T> {
     fn clone(&self) -> Self {
         *self
@@ -40,10 +48,6 @@ impl<T: Send + Sync + 'static> Clone for View<'_, T> {
 impl<T: Send + Sync + 'static> Copy for View<'_, T> {}
 
 impl<'c, T: Send + Sync + 'static> View<'c, T> {
-    pub(super) fn new(cache: &'c SessionCache<T>, context: Context) -> Self {
-        Self { cache, context, protocol: None }
-    }
-
     /// Narrows the view to one protocol.
     #[must_use]
     pub fn protocol(self, protocol: Protocol) -> Self {
@@ -69,8 +73,7 @@ impl<'c, T: Send + Sync + 'static> View<'c, T> {
         if self.scope().covers(session.block()) {
             return self.cache.add(session);
         }
-        let pin = self.cache.domain.pin();
-        self.cache.count(&pin, Counter::Rejected);
+        self.cache.domain.pin().state().counters.count_rejection(Rejection::Context);
         Err(Rejected::new(Rejection::Context, session))
     }
 

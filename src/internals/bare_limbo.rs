@@ -44,7 +44,7 @@ impl BareLimbo {
 
     /// Runs `f` inside, unless somebody else is.
     pub fn inside(&self, f: impl FnOnce()) {
-        let occupied = self.0.try_occupy();
+        let occupied = self.0.try_lock();
         if occupied.is_some() {
             f();
         }
@@ -62,13 +62,13 @@ impl BareLimbo {
 
     /// Seals what is open.
     pub fn seal(&self) -> Option<Sentinel> {
-        let sentinel = self.0.try_occupy()?.seal()?;
+        let sentinel = self.0.try_lock()?.seal()?;
         Some(Sentinel(Box::new(sentinel)))
     }
 
     /// Releases the oldest block if it is ripe.
     pub fn release(&self) -> bool {
-        let Some(block) = self.0.try_occupy().and_then(|mut limbo| limbo.pop()) else {
+        let Some(block) = self.0.try_lock().and_then(|mut limbo| limbo.pop()) else {
             return false;
         };
         // SAFETY: it was popped, so its count is ours.

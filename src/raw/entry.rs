@@ -1,7 +1,8 @@
 //! The entry of a key: occupied, or vacant with the licence to insert. The first four steps of
 //! [`publish`](super::publish).
 
-use super::group::{self, Group};
+use super::group::Group;
+use super::lanes;
 use super::publish::{Claim, Home};
 use super::set::{Probe, SetRef};
 use super::slot::{Occupied, Place, Unlinked};
@@ -101,7 +102,7 @@ impl<'g, B> SetRef<'g, B> {
     /// An empty slot of the emptier bucket, of the home on a tie.
     #[inline(always)]
     pub(crate) fn free(&self) -> Option<Place<'g, B>> {
-        let (side, slot) = group::free_lane(Group::match_empty(self.groups()))?;
+        let (side, slot) = lanes::free_lane(Group::match_empty(self.groups()))?;
         Some(Place(self.table.slot(self.set.buckets[side], slot, Word::EMPTY)))
     }
 }

@@ -18,101 +18,16 @@ use self::scalar as form;
 #[cfg(not(any(sessile_loom, sessile_shuttle, miri, not(target_arch = "x86_64"))))]
 use self::vector as form;
 
-use super::bucket::SLOTS;
-use super::word::Stamp;
-
 pub(super) use self::form::{Group, OldestSearch};
-
-/// Lanes of a bucket, the publication word included.
-pub(super) const LANES: usize = 8;
-
-const _: () = assert!(SLOTS < LANES);
-
-/// Bits of a number that tells lanes apart.
-const LANE_BITS: u32 = LANES.trailing_zeros();
-
-/// The slot of a lane; behind the last slot for the publication word.
-#[inline(always)]
-pub(super) fn slot_of(lane: usize) -> usize {
-    lane.wrapping_sub(1)
-}
-
-/// Buckets that one ranking can tell apart.
-pub(crate) const RANKED_MAX: usize = 8;
-
-/// The oldest member of some buckets, as it was seen. One number, of which a larger one is older:
-/// the age in ticks, then the bucket and the lane, counted from behind so that of several with one
-/// age the first counts. Zero for nobody.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Oldest(u32);
-
-const BUCKET_BITS: u32 = RANKED_MAX.trailing_zeros();
-const AGE_SHIFT: u32 = LANE_BITS + BUCKET_BITS;
-
-impl Oldest {
-    /// `None` for nobody.
-    #[inline(always)]
-    pub(super) fn is_somebody(self) -> bool {
-        self.0 != 0
-    }
-
-    /// Where among the buckets that were ranked.
-    #[inline(always)]
-    pub(super) fn nth(self) -> usize {
-        RANKED_MAX - 1 - (self.0 >> LANE_BITS) as usize % RANKED_MAX
-    }
-
-    #[inline(always)]
-    pub(super) fn slot(self) -> usize {
-        slot_of(LANES - self.0 as usize % LANES)
-    }
-
-    /// In ticks.
-    #[inline(always)]
-    pub(super) fn age(self) -> usize {
-        Stamp::age_of((self.0 >> AGE_SHIFT) as usize)
-    }
-}
-
-/// An empty slot of the emptier of two buckets, of the first on a tie: which bucket, and the slot.
-/// `empties` has the mask of the first bucket's empty lanes, and above it the other's.
-#[inline(always)]
-pub(super) fn free_lane(empties: u32) -> Option<(usize, usize)> {
-    let (first, other) = (empties % (1 << LANES), empties >> LANES);
-    let counts = ones_of_bytes(empties);
-    let (side, empties) =
-        if counts >> LANES > counts % (1 << LANES) { (1, other) } else { (0, first) };
-    (empties != 0).then(|| (side, slot_of(empties.trailing_zeros() as usize)))
-}
-
-/// The number of ones in each byte of two, in that byte. Processors that count ones need not be at
-/// hand.
-#[inline(always)]
-fn ones_of_bytes(bits: u32) -> u32 {
-    let pairs = bits - (bits >> 1 & 0x5555);
-    let fours = (pairs & 0x3333) + (pairs >> 2 & 0x3333);
-    (fours + (fours >> 4)) & 0x0F0F
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_emptier_bucket_is_chosen() {
-        assert_eq!(free_lane(0), None);
-        assert_eq!(free_lane(0b0100_0000 << LANES), Some((1, 5)));
-        assert_eq!(free_lane(0b0000_0110 | 0b1000_0010 << LANES), Some((0, 0)));
-        assert_eq!(free_lane(0b0000_0110 | 0b1010_0100 << LANES), Some((1, 1)));
-        assert_eq!(free_lane(0b1111_1110 | 0b1111_1110 << LANES), Some((0, 0)));
-    }
-}
 
 #[cfg(all(test, target_arch = "x86_64", not(any(sessile_loom, sessile_shuttle, miri))))]
 mod both_forms {
+    use super::super::bucket::SLOTS;
+    use super::super::lanes::{LANES, RANKED_MAX};
     use super::super::table::Table;
+    use super::super::word::Stamp;
     use super::super::word::{Nonce, Pattern, Tag, Word};
-    use super::{LANES, RANKED_MAX, SLOTS, Stamp, scalar, vector};
+    use super::{scalar, vector};
     use crate::sync::Ordering;
     use proptest::prelude::*;
     use std::ptr::{NonNull, without_provenance_mut};
@@ -181,7 +96,8 @@ mod both_forms {
             let vectors: Vec<_> = buckets().map(vector::Group::load).collect();
             let scalars: Vec<_> = buckets().map(scalar::Group::load).collect();
             let (by_vector, by_scalar) = ([vectors[0], vectors[1]], [scalars[0], scalars[1]]);
-            prop_assert_eq!(vector::Group::match_empty(by_vector), scalar::Group::match_empty(by_scalar));
+            let empties = scalar::Group::match_empty(by_scalar);
+            prop_assert_eq!(vector::Group::match_empty(by_vector), empties);
             let tag = Tag::of_hash(tag);
             for pattern in [Pattern::member(tag), Pattern::shadow(tag)] {
                 let seen = vector::Group::match_pattern(by_vector, pattern);

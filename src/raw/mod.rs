@@ -28,6 +28,7 @@ mod bucket;
 mod claimant;
 mod entry;
 mod group;
+mod lanes;
 mod migrate;
 mod oldest;
 mod publish;

@@ -2,7 +2,8 @@
 #![forbid(unsafe_code)]
 
 use super::bucket::SLOTS;
-use super::group::{Group, Oldest, OldestSearch, RANKED_MAX};
+use super::group::{Group, OldestSearch};
+use super::lanes::{Oldest, RANKED_MAX};
 use super::set::SetRef;
 use super::slot::{Occupied, SlotIndex};
 use super::table::Table;

@@ -44,7 +44,7 @@
 
 use super::set::Probe;
 use super::slot::{SlotIndex, SlotRef};
-use super::table::Table;
+use super::table::{BUCKET_BITS, Table};
 use super::word::{Nonce, Stamp, Tag, Word};
 use crate::sync::{AtomicU64, Ordering};
 use std::ptr::NonNull;
@@ -52,13 +52,9 @@ use std::ptr::NonNull;
 /// Claimant numbers: one for each thread that may be inserting, see [`Nonce`].
 pub(crate) const CLAIMANTS: usize = 1 << Nonce::CLAIMANT_BITS;
 
-/// The bound on buckets that the publication word sets.
-pub(crate) const BUCKETS_MAX: usize = 1 << BUCKET_BITS;
-
 const CLOSED: u64 = 1 << 63;
 const PENDING: u64 = 1 << 62;
 const SLOT_SHIFT: u32 = 59;
-const BUCKET_BITS: u32 = 24;
 const BUCKET_SHIFT: u32 = SLOT_SHIFT - BUCKET_BITS;
 const CLAIMANT_SHIFT: u32 = BUCKET_SHIFT - Nonce::CLAIMANT_BITS;
 const VERSION: u64 = (1 << CLAIMANT_SHIFT) - 1;

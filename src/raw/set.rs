@@ -1,7 +1,8 @@
 //! Probes, sets, and the search in one set.
 
 use super::bucket::{Bucket, SLOTS};
-use super::group::{Group, LANES, slot_of};
+use super::group::Group;
+use super::lanes::{LANES, slot_of};
 use super::slot::{Occupied, SlotIndex, SlotRef};
 use super::table::Table;
 use super::word::{Pattern, Tag};
@@ -80,6 +81,11 @@ pub(super) fn scale(bits: u32, n: usize) -> usize {
 }
 
 impl<B> Table<B> {
+    /// One of the buckets, by 32 random bits.
+    pub(crate) fn pick_bucket(&self, random: u64) -> usize {
+        scale(random as u32, self.len())
+    }
+
     /// The set of a hash here. The probe has it already unless the table was resized meanwhile.
     #[inline(always)]
     pub(super) fn set_of(&self, probe: &Probe) -> Pair {

@@ -1,5 +1,6 @@
 //! Slots of a table, with the word that was seen in each.
 
+use super::bucket::SLOTS;
 use super::table::Table;
 use super::word::{Stamp, Word};
 use std::marker::PhantomData;
@@ -53,6 +54,39 @@ impl<B> Clone for Occupied<'_, B> {
 }
 
 impl<B> Copy for Occupied<'_, B> {}
+
+impl<B> Table<B> {
+    /// What is in a slot now.
+    #[inline]
+    pub(super) fn at(&self, position: SlotIndex) -> SlotRef<'_, B> {
+        SlotRef { table: self, position, word: self.bucket(position.bucket).load(position.slot) }
+    }
+
+    /// A word that was seen in a slot.
+    #[inline]
+    pub(super) fn slot(&self, bucket: usize, slot: usize, word: Word<B>) -> SlotRef<'_, B> {
+        SlotRef { table: self, position: SlotIndex { bucket, slot }, word }
+    }
+
+    /// What is in the slots of a bucket, one after another.
+    #[inline]
+    pub(super) fn bucket_slots(&self, bucket: usize) -> impl Iterator<Item = SlotRef<'_, B>> {
+        let slots = self.bucket(bucket);
+        (0..SLOTS).map(move |slot| self.slot(bucket, slot, slots.load(slot)))
+    }
+
+    /// The members of a bucket, one after another.
+    #[inline]
+    pub(crate) fn members(&self, bucket: usize) -> impl Iterator<Item = Occupied<'_, B>> {
+        self.bucket_slots(bucket).filter_map(Occupied::of)
+    }
+
+    /// The member in the n-th slot of the whole table.
+    #[inline]
+    pub(crate) fn member_at(&self, n: usize) -> Option<Occupied<'_, B>> {
+        Occupied::of(self.at(SlotIndex { bucket: n / SLOTS, slot: n % SLOTS }))
+    }
+}
 
 impl<B> SlotRef<'_, B> {
     /// The block that the word names.

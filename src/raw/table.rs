@@ -1,9 +1,6 @@
 //! A table: an array of buckets, and the link to its successor.
 
 use super::bucket::{Bucket, SLOTS};
-use super::publish::BUCKETS_MAX;
-use super::slot::{Occupied, SlotIndex, SlotRef};
-use super::word::Word;
 use crate::memory::{prefetch, try_box, zeroed};
 use crate::sync::untracked::{AtomicU64 as Untracked, Ordering as Order};
 use crate::sync::{AtomicPtr, AtomicUsize, Ordering};
@@ -11,6 +8,12 @@ use std::alloc::Layout;
 use std::ptr;
 #[cfg(any(sessile_loom, sessile_shuttle))]
 use std::ptr::NonNull;
+
+/// Bits of the number of a bucket: what the publication word has room for.
+pub(super) const BUCKET_BITS: u32 = 24;
+
+/// The most buckets of a table.
+const BUCKETS_MAX: usize = 1 << BUCKET_BITS;
 
 /// Buckets, and the table that sessions move to from here.
 ///
@@ -73,11 +76,6 @@ impl<B> Table<B> {
         self.number
     }
 
-    /// One of the buckets, by 32 random bits.
-    pub(crate) fn pick_bucket(&self, random: u64) -> usize {
-        super::set::scale(random as u32, self.len())
-    }
-
     /// Whether every key has the same fourteen slots.
     #[inline]
     pub(crate) fn is_one_set(&self) -> bool {
@@ -104,37 +102,6 @@ impl<B> Table<B> {
     #[inline]
     pub(crate) fn prefetch(&self, bucket: usize) {
         self.buckets.get(bucket).into_iter().for_each(|bucket| prefetch(bucket));
-    }
-
-    /// What is in a slot now.
-    #[inline]
-    pub(super) fn at(&self, position: SlotIndex) -> SlotRef<'_, B> {
-        SlotRef { table: self, position, word: self.bucket(position.bucket).load(position.slot) }
-    }
-
-    /// A word that was seen in a slot.
-    #[inline]
-    pub(super) fn slot(&self, bucket: usize, slot: usize, word: Word<B>) -> SlotRef<'_, B> {
-        SlotRef { table: self, position: SlotIndex { bucket, slot }, word }
-    }
-
-    /// What is in the slots of a bucket, one after another.
-    #[inline]
-    pub(super) fn bucket_slots(&self, bucket: usize) -> impl Iterator<Item = SlotRef<'_, B>> {
-        let slots = self.bucket(bucket);
-        (0..SLOTS).map(move |slot| self.slot(bucket, slot, slots.load(slot)))
-    }
-
-    /// The members of a bucket, one after another.
-    #[inline]
-    pub(crate) fn members(&self, bucket: usize) -> impl Iterator<Item = Occupied<'_, B>> {
-        self.bucket_slots(bucket).filter_map(Occupied::of)
-    }
-
-    /// The member in the n-th slot of the whole table.
-    #[inline]
-    pub(crate) fn member_at(&self, n: usize) -> Option<Occupied<'_, B>> {
-        Occupied::of(self.at(SlotIndex { bucket: n / SLOTS, slot: n % SLOTS }))
     }
 
     #[inline]

@@ -1,8 +1,8 @@
 //! One cache's reclamation: who takes part, what is collected, and the bound on garbage.
 
-use super::grace::Grace;
-use super::local::{self, Entered, Lease, Local};
-use super::pin::{Pin, Reader};
+use super::collector::Collector;
+use super::guard::{Guard, ReadGuard};
+use super::local::{self, Entered, Local, LocalHandle};
 use super::registry::Registry;
 use super::shared::{Place, Shared, Tenure};
 use super::{Reclaim, State};
@@ -30,7 +30,7 @@ const UNTOLD_MAX: u64 = 64 << 10;
 
 /// The first record may hold back so much of the limit, the n-th a n-th of that. The sum grows like
 /// a logarithm: what 60 000 threads hold back is a quarter of the limit (twice the sum, see
-/// `Pin::retire`).
+/// `Guard::retire`).
 const UNTOLD_SHARE: u64 = 96;
 
 impl<B: Reclaim, L: State> Domain<B, L> {
@@ -40,7 +40,7 @@ impl<B: Reclaim, L: State> Domain<B, L> {
         // ORDERING: Relaxed: the number only has to be unique.
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         let tenure = Arc::new(Tenure::new(Shared {
-            grace: Grace::new(),
+            collector: Collector::new(),
             records: Registry::new(),
             heir: L::default(),
             untold_first: garbage_limit / UNTOLD_SHARE,
@@ -63,10 +63,10 @@ impl<B: Reclaim, L: State> Domain<B, L> {
     /// Pins this thread to read, at the least cost. `None` when its thread-local storage is already
     /// gone: then only [`pin`](Self::pin) can.
     #[inline]
-    pub(crate) fn reader(&self) -> Option<Reader<'_, B, L>> {
+    pub(crate) fn reader(&self) -> Option<ReadGuard<'_, B, L>> {
         // SAFETY: the number is that of this very domain, which lives as long as `&self`.
         match unsafe { local::enter_again(self.number) } {
-            Some((guard, record)) => Some(Reader::new(guard, record)),
+            Some((guard, record)) => Some(ReadGuard::new(guard, record)),
             None => self.reader_anew(),
         }
     }
@@ -74,12 +74,12 @@ impl<B: Reclaim, L: State> Domain<B, L> {
     /// [`reader`](Self::reader) of a thread that used another domain last, or none.
     #[cold]
     #[inline(never)]
-    fn reader_anew(&self) -> Option<Reader<'_, B, L>> {
+    fn reader_anew(&self) -> Option<ReadGuard<'_, B, L>> {
         let entered = self.enter();
         if entered.lease.is_some() {
             return None;
         }
-        Some(Reader::new(entered.guard, entered.record))
+        Some(ReadGuard::new(entered.guard, entered.record))
     }
 
     #[inline]
@@ -90,21 +90,21 @@ impl<B: Reclaim, L: State> Domain<B, L> {
 
     /// Pins this thread. Pins may nest.
     #[inline(always)]
-    pub(crate) fn pin(&self) -> Pin<'_, B, L> {
-        Pin::new(self.enter(), self.shared())
+    pub(crate) fn pin(&self) -> Guard<'_, B, L> {
+        Guard::new(self.enter(), self.shared())
     }
 
     #[cold]
-    fn lease(&self) -> Lease {
+    fn lease(&self) -> LocalHandle {
         let shared = self.shared();
         let untold_max = |index: usize| (shared.untold_first / (index as u64 + 1)).min(UNTOLD_MAX);
         let record = shared.records.acquire(|index| Local::new(untold_max(index)));
-        let handle = record.value.register(&shared.grace);
+        let handle = record.value.register(&shared.collector);
         // ORDERING: Relaxed: a statistic with a margin.
         shared.untold_bytes.fetch_add(2 * record.value.untold_max, Ordering::Relaxed);
         let tenure: Weak<Tenure<B, L>> = Arc::downgrade(&self.tenure);
         // SAFETY: the record is from the registry of `shared` and was just acquired.
-        unsafe { Lease::new(self.number, (&raw const *record).cast(), handle, tenure) }
+        unsafe { LocalHandle::new(self.number, (&raw const *record).cast(), handle, tenure) }
     }
 
     /// Pushes reclamation forward: seals what every thread retired, lets time pass, releases what
@@ -119,7 +119,7 @@ impl<B: Reclaim, L: State> Domain<B, L> {
             if record.value.limbo.is_empty() {
                 continue;
             }
-            if let Some(mut limbo) = record.value.limbo.occupy() {
+            if let Some(mut limbo) = record.value.limbo.lock() {
                 self.pin().seal(&mut limbo);
             }
         }
@@ -131,7 +131,7 @@ impl<B: Reclaim, L: State> Domain<B, L> {
         for record in shared.records.busy() {
             let limbo = &record.value.limbo;
             if !limbo.is_empty() {
-                while let Some(block) = limbo.occupy().and_then(|mut occupied| occupied.pop()) {
+                while let Some(block) = limbo.lock().and_then(|mut occupied| occupied.pop()) {
                     shared.release(block);
                 }
             }
@@ -268,7 +268,7 @@ mod tests {
         }
     }
 
-    fn retire_one(pin: &Pin<'_, Heavy, ()>) {
+    fn retire_one(pin: &Guard<'_, Heavy, ()>) {
         // SAFETY: the block is this function's own and reachable for nobody.
         unsafe { pin.retire(NonNull::from(Box::leak(Box::new(Heavy([0; 4096])))), 4096) };
     }
@@ -277,7 +277,7 @@ mod tests {
     fn the_total_counts_what_enters_by_the_side_entrance() {
         let domain: Domain<Heavy, ()> = Domain::new(u64::MAX);
         let pin = domain.pin();
-        let inside = pin.record.value.limbo.try_occupy();
+        let inside = pin.record.value.limbo.try_lock();
         (0..100).for_each(|_| retire_one(&pin));
         assert!(domain.is_over(300 << 10, 0), "400 KiB were retired");
         assert!(!domain.is_over(500 << 10, 0));
@@ -352,7 +352,7 @@ mod tests {
         std::thread::scope(|scope| {
             scope.spawn(|| {
                 let record = domain.shared().records.iter().next();
-                let inside = record.and_then(|record| record.value.limbo.try_occupy());
+                let inside = record.and_then(|record| record.value.limbo.try_lock());
                 entered.store(inside.iter().count(), Ordering::Release);
                 wait_for(&begins);
                 let end = std::time::Instant::now() + std::time::Duration::from_micros(30);

@@ -11,8 +11,8 @@
 //! guard that was active at t is gone. A block is pushed after its unlinking and before the
 //! sentinel that covers it, so a reader of the block was pinned before the sentinel was deferred.
 
+use super::overflow::{OverflowStack, Retired};
 use super::published::Published;
-use super::stray::Strays;
 use crate::memory::{LINE, prefetch};
 use crate::sync::untracked::AtomicU64 as Untracked;
 use crate::sync::{Arc, AtomicBool, AtomicU64, MODELLED, Ordering, Tally, UnsafeCell, yield_now};
@@ -24,7 +24,7 @@ pub(crate) struct Limbo<B> {
     occupied: AtomicBool,
     queue: UnsafeCell<Queue<B>>,
     /// Retired while the queue was occupied by somebody else.
-    strays: Strays<B>,
+    overflow: OverflowStack<B>,
     /// Shared with the sentinels, which may outlive the domain.
     ripe: Arc<AtomicU64>,
     /// What was retired, counted by the owner, and what was released, counted by whoever is inside:
@@ -46,13 +46,6 @@ struct Amount {
     bytes: Tally,
 }
 
-/// A block that waits, and the bytes it holds back: what is subtracted is what was added, though a
-/// first weighing may have changed it since.
-pub(super) struct Retired<B> {
-    pub(super) block: NonNull<B>,
-    bytes: u64,
-}
-
 struct Queue<B> {
     blocks: VecDeque<Retired<B>>,
     popped: u64,
@@ -68,7 +61,7 @@ impl<B> Queue<B> {
 }
 
 /// The right to touch a limbo's queue.
-pub(crate) struct Occupied<'l, B> {
+pub(crate) struct LimboLock<'l, B> {
     limbo: &'l Limbo<B>,
 }
 
@@ -104,7 +97,7 @@ impl Amount {
     }
 }
 
-// SAFETY: the queue is reached only through `Occupied`, of which there is one at a time; the
+// SAFETY: the queue is reached only through `LimboLock`, of which there is one at a time; the
 // addresses in it are released by whoever pops them, which `Reclaim` allows from any thread.
 unsafe impl<B> Send for Limbo<B> {}
 // SAFETY: as above.
@@ -116,7 +109,7 @@ impl<B: super::Reclaim> Limbo<B> {
         Self {
             occupied: AtomicBool::new(false),
             queue: UnsafeCell::new(queue),
-            strays: Strays::new(),
+            overflow: OverflowStack::new(),
             ripe: Arc::new(AtomicU64::new(0)),
             retired: Amount::default(),
             released: Amount::default(),
@@ -128,24 +121,24 @@ impl<B: super::Reclaim> Limbo<B> {
 
     /// Enters the limbo unless somebody is in it.
     #[inline]
-    pub(crate) fn try_occupy(&self) -> Option<Occupied<'_, B>> {
+    pub(crate) fn try_lock(&self) -> Option<LimboLock<'_, B>> {
         // ORDERING: Acquire on success: sees the queue as the last occupant left it, pairs with
-        // `Occupied::drop`. Relaxed on failure: nothing is read. Model: `limbo_occupied`.
+        // `LimboLock::drop`. Relaxed on failure: nothing is read. Model: `limbo_occupied`.
         self.occupied.compare_exchange(false, true, Ordering::Acquire, Ordering::Relaxed).ok()?;
-        let mut occupied = Occupied { limbo: self };
-        if !self.strays.is_empty() {
-            self.strays.take_all().into_iter().for_each(|retired| occupied.enqueue(retired));
+        let mut occupied = LimboLock { limbo: self };
+        if !self.overflow.is_empty() {
+            self.overflow.take_all().into_iter().for_each(|retired| occupied.enqueue(retired));
         }
         Some(occupied)
     }
 
     /// Retires a block: into the queue if nobody is inside, else by the side entrance. Returns the
     /// queue if it is ours. Called by the owner.
-    pub(crate) fn retire(&self, block: NonNull<B>, bytes: u64) -> Option<Occupied<'_, B>> {
+    pub(crate) fn retire(&self, block: NonNull<B>, bytes: u64) -> Option<LimboLock<'_, B>> {
         self.retired.add(1, bytes);
         let retired = Retired { block, bytes };
-        let Some(mut occupied) = self.try_occupy() else {
-            self.strays.push(retired);
+        let Some(mut occupied) = self.try_lock() else {
+            self.overflow.push(retired);
             return None;
         };
         occupied.enqueue(retired);
@@ -204,35 +197,35 @@ impl<B: super::Reclaim> Limbo<B> {
     }
 
     /// Enters the limbo, and waits a bounded time for whoever is in it.
-    pub(crate) fn occupy(&self) -> Option<Occupied<'_, B>> {
+    pub(crate) fn lock(&self) -> Option<LimboLock<'_, B>> {
         (0..PATIENCE).find_map(|attempt| {
             if attempt > 0 {
                 yield_now();
             }
-            self.try_occupy()
+            self.try_lock()
         })
     }
 }
 
-impl<B: super::Reclaim> Occupied<'_, B> {
+impl<B: super::Reclaim> LimboLock<'_, B> {
     /// Appends a retired block. Aborts when memory for its address is exhausted, as crossbeam-epoch
     /// does for its own.
     fn enqueue(&mut self, retired: Retired<B>) {
-        // SAFETY: `Occupied` is the only access to the queue.
+        // SAFETY: `LimboLock` is the only access to the queue.
         self.limbo.queue.with_mut(|queue| unsafe { (*queue).blocks.push_back(retired) });
     }
 
     /// Whether a batch is complete.
     #[inline]
     pub(crate) fn has_batch(&self) -> bool {
-        // SAFETY: `Occupied` is the only access to the queue.
+        // SAFETY: `LimboLock` is the only access to the queue.
         self.limbo.queue.with_mut(|queue| unsafe { (*queue).end() - (*queue).sealed >= BATCH })
     }
 
     /// Marks what is open as sealed and returns the function that must be deferred to make it ripe.
     /// `None` if nothing is.
     pub(crate) fn seal(&mut self) -> Option<impl FnOnce() + Send + use<B>> {
-        // SAFETY: `Occupied` is the only access to the queue.
+        // SAFETY: `LimboLock` is the only access to the queue.
         let sealed = self.limbo.queue.with_mut(|queue| unsafe {
             let queue = &mut *queue;
             let end = queue.end();
@@ -259,7 +252,7 @@ impl<B: super::Reclaim> Occupied<'_, B> {
     pub(crate) fn pop(&mut self) -> Option<NonNull<B>> {
         // ORDERING: Acquire: pairs with the Release in the sentinel. Model: `limbo_sentinel`.
         let ripe = self.limbo.ripe.load(Ordering::Acquire);
-        // SAFETY: `Occupied` is the only access to the queue.
+        // SAFETY: `LimboLock` is the only access to the queue.
         let Retired { block, bytes } = self.limbo.queue.with_mut(|queue| unsafe {
             let queue = &mut *queue;
             if queue.popped >= ripe {
@@ -280,7 +273,7 @@ impl<B: super::Reclaim> Occupied<'_, B> {
     pub(crate) fn quota(&self) -> usize {
         // ORDERING: Relaxed: a hint.
         let ripe = self.limbo.ripe.load(Ordering::Relaxed);
-        // SAFETY: `Occupied` is the only access to the queue.
+        // SAFETY: `LimboLock` is the only access to the queue.
         let popped = self.limbo.queue.with_mut(|queue| unsafe { (*queue).popped });
         if ripe.saturating_sub(popped) > BACKLOG { 2 } else { 1 }
     }
@@ -290,16 +283,16 @@ impl<B: super::Reclaim> Occupied<'_, B> {
     /// # Safety
     /// No guard of the domain exists, and none will.
     pub(crate) unsafe fn drain(&mut self) -> impl Iterator<Item = NonNull<B>> + use<B> {
-        // SAFETY: `Occupied` is the only access to the queue.
+        // SAFETY: `LimboLock` is the only access to the queue.
         let blocks =
             self.limbo.queue.with_mut(|queue| unsafe { std::mem::take(&mut (*queue).blocks) });
         blocks.into_iter().map(|retired| retired.block)
     }
 }
 
-impl<B> Drop for Occupied<'_, B> {
+impl<B> Drop for LimboLock<'_, B> {
     fn drop(&mut self) {
-        // ORDERING: Release: hands the queue over, pairs with `try_occupy`. Model:
+        // ORDERING: Release: hands the queue over, pairs with `try_lock`. Model:
         // `limbo_occupied`.
         self.limbo.occupied.store(false, Ordering::Release);
     }

@@ -5,7 +5,7 @@
 //! compares one number. A lease ends with the thread; the `Local` is then tidied up, and waits in
 //! the registry for another owner.
 
-use super::grace::{Grace, Guard, Handle};
+use super::collector::{Collector, EpochGuard, ThreadHandle};
 use super::limbo::Limbo;
 use super::registry::Record;
 use crate::sync::thread_local_value;
@@ -22,33 +22,33 @@ pub(crate) struct Local<B, L> {
     pub(crate) state: L,
     /// The registration for grace periods, for the owner alone. It may outlast the owner and serve
     /// the next one.
-    handle: Cell<Option<NonNull<Handle>>>,
+    handle: Cell<Option<NonNull<ThreadHandle>>>,
 }
 
 /// A domain as a lease sees it: without its types.
-pub(crate) trait Landlord: Send + Sync {
+pub(crate) trait DomainOps: Send + Sync {
     /// Takes a `Local` back.
     ///
     /// # Safety
-    /// `record` is the address that the landlord's own registry gave out, and the caller owns the
+    /// `record` is the address that the domain_ops's own registry gave out, and the caller owns the
     /// record.
     unsafe fn end_lease(&self, record: *const ());
 }
 
 /// The ownership of one `Local`.
-pub(crate) struct Lease {
+pub(crate) struct LocalHandle {
     domain: u64,
     record: *const (),
-    handle: *const Handle,
+    handle: *const ThreadHandle,
     /// Nobody once the cache is gone, and then the lease serves nobody.
-    landlord: Weak<dyn Landlord>,
+    domain_ops: Weak<dyn DomainOps>,
 }
 
 #[derive(Clone, Copy)]
 struct Current {
     domain: u64,
     record: *const (),
-    handle: *const Handle,
+    handle: *const ThreadHandle,
 }
 
 impl Current {
@@ -64,15 +64,16 @@ impl<B: super::Reclaim, L: Default> Local<B, L> {
 
 impl<B, L> Local<B, L> {
     /// The owner's registration, which is made if there is none.
-    pub(super) fn register(&self, grace: &Grace) -> NonNull<Handle> {
+    pub(super) fn register(&self, collector: &Collector) -> NonNull<ThreadHandle> {
         let known = self.handle.get();
-        let handle = known.unwrap_or_else(|| NonNull::from(Box::leak(Box::new(grace.register()))));
+        let handle =
+            known.unwrap_or_else(|| NonNull::from(Box::leak(Box::new(collector.register()))));
         self.handle.set(Some(handle));
         handle
     }
 
     /// Called by the owner.
-    pub(super) fn handle(&self) -> Option<&Handle> {
+    pub(super) fn handle(&self) -> Option<&ThreadHandle> {
         // SAFETY: it came from a box in `register`, and ends in `unregister`, which the owner
         // calls, or with `self`.
         self.handle.get().map(|handle| unsafe { &*handle.as_ptr() })
@@ -97,7 +98,7 @@ thread_local_value! {
     static CURRENT: Cell<Current> = Cell::new(Current::NONE);
 }
 thread_local_value! {
-    static LEASES: RefCell<Leases> = RefCell::new(Leases(Vec::new()));
+    static LOCAL_HANDLES: RefCell<LocalHandles> = RefCell::new(LocalHandles(Vec::new()));
 }
 thread_local_value! {
     static RELEASING: Cell<u32> = Cell::new(0);
@@ -130,14 +131,14 @@ pub(crate) fn may_release() -> bool {
 }
 
 /// In the order of their domains.
-struct Leases(Vec<Lease>);
+struct LocalHandles(Vec<LocalHandle>);
 
 /// A guard with the `Local` of its thread.
 pub(crate) struct Entered<'d, B, L> {
-    pub(crate) guard: Guard,
+    pub(crate) guard: EpochGuard,
     pub(crate) record: &'d Record<Local<B, L>>,
     /// Set when thread-local storage is already gone: the lease must end after the guard.
-    pub(crate) lease: Option<Box<Lease>>,
+    pub(crate) lease: Option<Box<LocalHandle>>,
 }
 
 /// Pins this thread in the domain `domain` if that is the one it used last.
@@ -147,12 +148,12 @@ pub(crate) struct Entered<'d, B, L> {
 #[inline]
 pub(crate) unsafe fn enter_again<'d, B, L>(
     domain: u64,
-) -> Option<(Guard, &'d Record<Local<B, L>>)> {
+) -> Option<(EpochGuard, &'d Record<Local<B, L>>)> {
     let current = CURRENT.with(Cell::get);
     if current.domain != domain {
         return None;
     }
-    // SAFETY: `CURRENT` names a lease of this thread that has not ended (`Lease::drop` clears it),
+    // SAFETY: `CURRENT` names a lease of this thread that has not ended (`LocalHandle::drop` clears it),
     // and the domain is alive, so handle and record are, and the record is of this domain's type.
     Some(unsafe { ((*current.handle).pin(), &*current.record.cast()) })
 }
@@ -164,7 +165,7 @@ pub(crate) unsafe fn enter_again<'d, B, L>(
 #[inline]
 pub(crate) unsafe fn enter<'d, B, L>(
     domain: u64,
-    lease: impl FnOnce() -> Lease,
+    lease: impl FnOnce() -> LocalHandle,
 ) -> Entered<'d, B, L> {
     // SAFETY: passed on.
     match unsafe { enter_again(domain) } {
@@ -175,16 +176,19 @@ pub(crate) unsafe fn enter<'d, B, L>(
 }
 
 #[cold]
-unsafe fn enter_slow<'d, B, L>(domain: u64, lease: impl FnOnce() -> Lease) -> Entered<'d, B, L> {
+unsafe fn enter_slow<'d, B, L>(
+    domain: u64,
+    lease: impl FnOnce() -> LocalHandle,
+) -> Entered<'d, B, L> {
     let mut lease = Some(lease);
-    let known = LEASES.try_with(|leases| {
+    let known = LOCAL_HANDLES.try_with(|leases| {
         // A drop inside `select` could come back here only from user code, and it runs none.
         let mut leases = leases.try_borrow_mut().ok()?;
         Some(leases.select(domain, &mut lease))
     });
     if let Ok(Some(current)) = known {
         CURRENT.with(|cell| cell.set(current));
-        // SAFETY: `current` names a lease in `LEASES`.
+        // SAFETY: `current` names a lease in `LOCAL_HANDLES`.
         let (guard, record) = unsafe { ((*current.handle).pin(), &*current.record.cast()) };
         return Entered { guard, record, lease: None };
     }
@@ -198,16 +202,16 @@ unsafe fn enter_slow<'d, B, L>(domain: u64, lease: impl FnOnce() -> Lease) -> En
     Entered { guard, record, lease: Some(Box::new(lease)) }
 }
 
-impl Leases {
+impl LocalHandles {
     /// Finds or makes this thread's lease in `domain`.
-    fn select(&mut self, domain: u64, lease: &mut Option<impl FnOnce() -> Lease>) -> Current {
+    fn select(&mut self, domain: u64, lease: &mut Option<impl FnOnce() -> LocalHandle>) -> Current {
         let place = match self.place_of(domain) {
             Ok(known) => known,
             Err(_) => {
                 // Those of caches that are gone are looked for each time that there might be half
                 // as many.
                 if self.0.len() == self.0.capacity() {
-                    self.0.retain(|known| known.landlord.strong_count() > 0);
+                    self.0.retain(|known| known.domain_ops.strong_count() > 0);
                     self.0.reserve(self.0.len() + 1);
                 }
                 let Some(lease) = lease.take() else { return Current::NONE };
@@ -224,17 +228,17 @@ impl Leases {
     }
 }
 
-impl Lease {
+impl LocalHandle {
     /// # Safety
-    /// `record` belongs to the registry of `landlord`, which is the domain `domain`, and is owned
+    /// `record` belongs to the registry of `domain_ops`, which is the domain `domain`, and is owned
     /// by the caller; `handle` is its registration.
     pub(crate) unsafe fn new(
         domain: u64,
         record: *const (),
-        handle: NonNull<Handle>,
-        landlord: Weak<dyn Landlord>,
+        handle: NonNull<ThreadHandle>,
+        domain_ops: Weak<dyn DomainOps>,
     ) -> Self {
-        Self { domain, record, handle: handle.as_ptr(), landlord }
+        Self { domain, record, handle: handle.as_ptr(), domain_ops }
     }
 
     fn current(&self) -> Current {
@@ -242,7 +246,7 @@ impl Lease {
     }
 }
 
-impl Drop for Lease {
+impl Drop for LocalHandle {
     fn drop(&mut self) {
         // `CURRENT` has no destructor and so is there as long as the thread.
         let _ = CURRENT.try_with(|cell| {
@@ -250,9 +254,9 @@ impl Drop for Lease {
                 cell.set(Current::NONE);
             }
         });
-        if let Some(landlord) = self.landlord.upgrade() {
-            // SAFETY: by `Lease::new`.
-            unsafe { landlord.end_lease(self.record) };
+        if let Some(domain_ops) = self.domain_ops.upgrade() {
+            // SAFETY: by `LocalHandle::new`.
+            unsafe { domain_ops.end_lease(self.record) };
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Deferred destruction: who may still be reading, and who frees what when.
 //!
-//! A [`Domain`] belongs to one cache. [`Domain::pin`] gives a [`Pin`]; while it lives, nothing that
-//! was reachable at its start is freed. [`Pin::retire`] gives up one count of a block that has been
+//! A [`Domain`] belongs to one cache. [`Domain::pin`] gives a [`Guard`]; while it lives, nothing that
+//! was reachable at its start is freed. [`Guard::retire`] gives up one count of a block that has been
 //! unlinked. The protocol:
 //!
 //! - Each thread has a [`Local`](local::Local) in each domain it used, with a *limbo*: the blocks
@@ -20,18 +20,18 @@
 //! Callers promise: a block is retired once for each count given up, after the instruction that
 //! unlinked it. Only this module names crossbeam-epoch.
 
+mod collector;
 mod domain;
-mod grace;
+mod guard;
 mod limbo;
 mod local;
-mod pin;
+mod overflow;
 mod published;
 mod registry;
 mod shared;
-mod stray;
 
 pub(crate) use self::domain::Domain;
-pub(crate) use self::pin::{Pin, Reader};
+pub(crate) use self::guard::{Guard, ReadGuard};
 
 #[cfg(any(sessile_loom, sessile_shuttle))]
 pub(crate) use self::{limbo::Limbo, registry::Registry};

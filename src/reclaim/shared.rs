@@ -1,9 +1,9 @@
 //! What the leases of a domain share with it: the threads' records, and what becomes of them when a
 //! thread exits.
 
-use super::grace::Grace;
+use super::collector::Collector;
 use super::limbo::Limbo;
-use super::local::{Landlord, Local};
+use super::local::{DomainOps, Local};
 use super::registry::{Record, Registry};
 use super::{Reclaim, State};
 use crate::panics;
@@ -12,7 +12,7 @@ use crate::sync::{Arc, MODELLED};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr::NonNull;
 
-/// The life of what is shared. Leases refer to it weakly: a few words are all that a thread keeps
+/// The life of what is shared. LocalHandles refer to it weakly: a few words are all that a thread keeps
 /// of a domain that is gone.
 pub(super) struct Tenure<B: Reclaim, L: State>(Place<B, L>);
 
@@ -20,7 +20,7 @@ pub(super) struct Tenure<B: Reclaim, L: State>(Place<B, L>);
 pub(super) struct Place<B, L>(NonNull<Shared<B, L>>);
 
 pub(super) struct Shared<B, L> {
-    pub(super) grace: Grace,
+    pub(super) collector: Collector,
     pub(super) records: Registry<Local<B, L>>,
     /// What threads that exit leave to all.
     pub(super) heir: L,
@@ -104,7 +104,7 @@ impl<B: Reclaim, L: State> Shared<B, L> {
     }
 
     pub(super) fn pop_from(&self, limbo: &Limbo<B>) -> Option<NonNull<B>> {
-        let block = limbo.try_occupy()?.pop();
+        let block = limbo.try_lock()?.pop();
         if block.is_none() {
             self.publish(limbo);
         }
@@ -165,7 +165,7 @@ impl<B: Reclaim, L: State> Shared<B, L> {
         }
         handle.pin_seldom(&mut |guard| {
             if !local.limbo.is_empty() {
-                let sentinel = local.limbo.try_occupy().and_then(|mut limbo| limbo.seal());
+                let sentinel = local.limbo.try_lock().and_then(|mut limbo| limbo.seal());
                 sentinel.into_iter().for_each(|sentinel| guard.defer(sentinel));
             }
             let endings = Arc::clone(&self.endings);
@@ -179,7 +179,7 @@ impl<B: Reclaim, L: State> Shared<B, L> {
     /// Releases everything, ripe or not. The domain is being dropped.
     pub(super) fn drain(&self) {
         for record in self.records.busy() {
-            let Some(mut limbo) = record.value.limbo.occupy() else { continue };
+            let Some(mut limbo) = record.value.limbo.lock() else { continue };
             // SAFETY: every pin borrows the domain, so none exists.
             let blocks = unsafe { limbo.drain() };
             drop(limbo);
@@ -188,7 +188,7 @@ impl<B: Reclaim, L: State> Shared<B, L> {
     }
 }
 
-impl<B: Reclaim, L: State> Landlord for Tenure<B, L> {
+impl<B: Reclaim, L: State> DomainOps for Tenure<B, L> {
     unsafe fn end_lease(&self, record: *const ()) {
         // SAFETY: `self` holds it.
         let shared = unsafe { self.0.shared() };

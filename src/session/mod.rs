@@ -5,6 +5,7 @@ mod builder;
 mod context;
 mod handle;
 mod id;
+mod payload;
 mod secret;
 
 pub(crate) use self::block::{Block, KeyMatch};

@@ -20,7 +20,7 @@ pub struct Switches {
     /// Domains use real crossbeam-epoch, not the reclaimer that frees at the first moment its
     /// contract allows.
     pub real_epoch: bool,
-    /// The files, `src/budget.rs`, whose words on request are seen.
+    /// The files, `src/settings.rs`, whose words on request are seen.
     pub seen: &'static [&'static str],
 }
 

@@ -3,6 +3,9 @@
 use crate::command::{self, cargo, shell};
 use anyhow::{Result, ensure};
 
+/// What is off by default and is checked nevertheless.
+const FEATURES: &str = "handshakes/openssl,sessile-openssl/tracing";
+
 /// Everything, in the order in which a failure is cheapest, as one would type it at the root. Each
 /// command that a document shows stands here literally; `cargo xtask documents` checks that.
 /// `cargo xtask verify` runs one more, that of the models.
@@ -14,9 +17,11 @@ pub(crate) const STEPS: &[&str] = &[
     "cargo xtask docs",
     "cargo test --workspace",
     "cargo xtask stress",
+    "cargo run -p payload",
     "cargo run --release -p handshakes",
     "cargo run --release -p handshakes --features openssl -- --backend openssl",
     "cargo test --release -p handshakes --features openssl",
+    "cargo xtask stranger",
     "cargo xtask counts --deny-skips",
     "cargo xtask verify --deny-skips --json target/verify.json",
     "cargo xtask loom take_and",
@@ -43,7 +48,7 @@ pub(crate) fn clippy() -> Result<()> {
         "clippy",
         "--workspace",
         "--features",
-        "handshakes/openssl",
+        FEATURES,
         "--all-targets",
         "--",
         "--deny",
@@ -56,7 +61,7 @@ pub(crate) fn docs() -> Result<()> {
         "doc",
         "--workspace",
         "--features",
-        "handshakes/openssl",
+        FEATURES,
         "--no-deps",
         "--document-private-items",
     ]);
@@ -70,16 +75,7 @@ pub(crate) fn test() -> Result<()> {
 
 /// The state machine and the races, optimized: there they run their full length.
 pub(crate) fn stress() -> Result<()> {
-    command::run(&mut cargo(&[
-        "test",
-        "--release",
-        "--package",
-        "sessile",
-        "--test",
-        "model",
-        "--test",
-        "threads",
-    ]))
+    command::run(&mut cargo(&["test", "--release", "--package", "sessile", "--test", "stress"]))
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@ mod command;
 mod counts;
 mod documents;
 mod loom;
+mod stranger;
 mod verify;
 
 use anyhow::Result;
@@ -24,7 +25,8 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Task {
-    /// Everything that continuous integration runs, in its order.
+    /// Everything that continuous integration runs, in its order. Needs a nightly toolchain,
+    /// valgrind, the clients of CONTRIBUTING.md and libssl's headers.
     Ci {
         /// A step that has been run already; may be given more than once.
         #[arg(long, value_name = "COMMAND")]
@@ -56,9 +58,13 @@ enum Task {
         write: bool,
     },
     /// Instructions and writes to shared lines of each operation, against those in
-    /// `benches/counts.toml`; fails when one grew.
+    /// `benches/counts.toml`; fails when one grew. Half a minute once it is built; needs valgrind.
     Counts(counts::Options),
-    /// Everything that checks the races, in one table: the parts below and the models.
+    /// Builds the README's recipes from the packages, as somebody without the repository would;
+    /// their servers must resume. Two minutes; needs `openssl` and libssl's headers.
+    Stranger,
+    /// Everything that checks the races, in one table: the parts below and the models. Under twenty
+    /// minutes once it is built; needs nightly, valgrind and cargo-fuzz, and names what is missing.
     Verify(verify::Options),
     /// Weakens every ordering; a model must fail each time.
     Orderings(verify::Filtered),
@@ -103,6 +109,7 @@ fn run(task: Task) -> Result<()> {
         Task::Loom { filter, preemptions } => loom::run(filter.as_deref(), preemptions),
         Task::Documents { write } => documents::run(write),
         Task::Counts(options) => counts::run(&options),
+        Task::Stranger => stranger::run(),
         Task::Verify(options) => verify::run(&options),
         Task::Orderings(filtered) => verify::run_filtered(Part::Orderings, &filtered),
         Task::Mutants(filtered) => verify::run_filtered(Part::Mutants, &filtered),

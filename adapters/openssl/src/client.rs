@@ -7,13 +7,13 @@ use std::time::Duration;
 
 use openssl::error::ErrorStack;
 use openssl::ssl::{SslContextBuilder, SslRef, SslSessionCacheMode};
-use sessile::{BuildError, Capacity, Context, Mode, SessionCache, Stats};
+use sessile::{BuildError, Capacity, Context, Mode, SessionCache, Stats, Status};
 
 use crate::callbacks;
-use crate::client_context::ClientContext;
+use crate::client_context::{ClientContext, digest_of};
 use crate::clock::UnixClock;
 use crate::ffi;
-use crate::kept::Memory;
+use crate::kept::{BYTES_PER_SERVER, Memory};
 use crate::server::MAX_AGE;
 
 /// The longest life of a ticket, RFC 8446, section 4.6.1: a server is remembered for so long after
@@ -68,10 +68,12 @@ impl ClientStore {
     ///
     /// A capacity of 0, or one too large to allocate.
     pub fn new(capacity: impl Into<Capacity>) -> Result<Self, BuildError> {
-        let mode = Mode { update_time: true, ..Mode::default() };
-        let builder = SessionCache::builder().capacity(capacity).mode(mode).clock(UnixClock);
-        let cache = builder.timeout(LONGEST_LIFE).build()?;
-        Ok(Self { cache: Arc::new(cache), max_age: MAX_AGE })
+        Self::builder().capacity(capacity).build()
+    }
+
+    /// Starts a store with more than a capacity.
+    pub fn builder() -> ClientStoreBuilder {
+        ClientStoreBuilder { capacity: Capacity::Sessions(1024), timeout: LONGEST_LIFE }
     }
 
     /// How long after a full handshake sessions are offered by contexts that are attached from this
@@ -122,14 +124,42 @@ impl ClientStore {
         Ok(true)
     }
 
+    /// Forgets a server, by the name that [`offer`](Self::offer) was called with, in every context;
+    /// answers how many entries that were. Walks over the whole store.
+    pub fn forget(&self, server: &str) -> usize {
+        let server = digest_of(server);
+        self.cache.remove_if(|entry| entry.server == server)
+    }
+
+    /// Entries stored at this moment.
+    pub fn len(&self) -> usize {
+        self.cache.len()
+    }
+
+    /// Whether nothing is stored.
+    pub fn is_empty(&self) -> bool {
+        self.cache.is_empty()
+    }
+
+    /// Entries that can be stored.
+    pub fn capacity(&self) -> usize {
+        self.cache.capacity()
+    }
+
     /// Forgets every server of every context; answers how many entries that were.
     pub fn clear(&self) -> usize {
         self.cache.clear()
     }
 
-    /// All counters, handshakes included, over all contexts; in entries.
+    /// All counters, handshakes included, over all contexts; in entries. Of `connect` handshakes,
+    /// `resumed` resumed.
     pub fn stats(&self) -> Stats {
         self.cache.stats()
+    }
+
+    /// The counters with the limits beside them, for an exporter.
+    pub fn status(&self) -> Status {
+        self.cache.status()
     }
 
     pub(crate) fn cache(&self) -> &SessionCache<Memory> {
@@ -147,5 +177,60 @@ impl fmt::Debug for ClientStore {
             .field("capacity", &self.cache.capacity())
             .field("entries", &self.cache.len())
             .finish_non_exhaustive()
+    }
+}
+
+/// Builds a [`ClientStore`]: [`ClientStore::builder`].
+///
+/// ```
+/// # fn main() -> Result<(), sessile::BuildError> {
+/// use sessile_openssl::ClientStore;
+/// use std::time::Duration;
+///
+/// let store = ClientStore::builder()
+///     .max_bytes(64 << 20)
+///     .timeout(Duration::from_secs(24 * 60 * 60))
+///     .build()?;
+/// assert_eq!(store.capacity(), 1024);
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone, Copy, Debug)]
+#[must_use]
+pub struct ClientStoreBuilder {
+    capacity: Capacity,
+    timeout: Duration,
+}
+
+impl ClientStoreBuilder {
+    /// The largest number of entries; 1024 unless set.
+    pub fn capacity(mut self, capacity: impl Into<Capacity>) -> Self {
+        self.capacity = capacity.into();
+        self
+    }
+
+    /// The largest number of entries such that their tickets and certificates take at most so many
+    /// bytes together, 64 KiB for each entry; at least one entry. Sets
+    /// [`capacity`](Self::capacity).
+    pub fn max_bytes(self, bytes: usize) -> Self {
+        self.capacity((bytes / BYTES_PER_SERVER).max(1))
+    }
+
+    /// How long a server is remembered after its last use: seven days unless set, and at most.
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = timeout.min(LONGEST_LIFE);
+        self
+    }
+
+    /// Builds the store.
+    ///
+    /// # Errors
+    ///
+    /// A capacity of 0, or one too large to allocate.
+    pub fn build(self) -> Result<ClientStore, BuildError> {
+        let mode = Mode { update_time: true, ..Mode::default() };
+        let builder = SessionCache::builder().capacity(self.capacity).mode(mode).clock(UnixClock);
+        let cache = builder.timeout(self.timeout).build()?;
+        Ok(ClientStore { cache: Arc::new(cache), max_age: MAX_AGE })
     }
 }

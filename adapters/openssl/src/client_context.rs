@@ -28,7 +28,7 @@ use crate::client::ClientStore;
 use crate::clock::UnixClock;
 use crate::domain::IdContext;
 use crate::ffi::{self, Moment};
-use crate::kept::{self, BYTES_PER_SERVER, Kept, Memory};
+use crate::kept::{self, BYTES_PER_SERVER, Kept, Memory, Sessions};
 use crate::peer;
 
 static VISITS: Slot<Visit> = Slot::new();
@@ -79,7 +79,7 @@ impl ClientContext {
         ssl: &mut SslRef,
         server: &str,
     ) -> Result<Option<SslSession>, ErrorStack> {
-        let (server, assurance) = (Sha256::digest(server).into(), Assurance::demanded(ssl));
+        let (server, assurance) = (digest_of(server), Assurance::demanded(ssl));
         let offered = assurance.and_then(|assurance| self.recall(&self.id_of(&server, &assurance)));
         let session = offered.as_ref().map(|kept| kept.session.clone());
         VISITS.fill(ssl, Visit { server, assurance, offered, domain: None, is_over: false })?;
@@ -99,17 +99,17 @@ impl ClientContext {
         let bytes = kept::size_of(ssl, &session);
         let kept = Kept { session, authenticated, deadline };
         match Protocol(ffi::session_version(&kept.session)) {
-            Protocol::TLS1_3 => self.keep_ticket(id, kept, bytes),
+            Protocol::TLS1_3 => self.keep_ticket(id, visit.server, kept, bytes),
             // What is too large is one full handshake more.
             _ if bytes > BYTES_PER_SERVER => {}
-            _ => self.keep_session(id, kept),
+            _ => self.keep_session(id, visit.server, kept),
         }
     }
 
-    fn keep_ticket(&self, id: SessionId, kept: Kept, bytes: usize) {
+    fn keep_ticket(&self, id: SessionId, server: [u8; 32], kept: Kept, bytes: usize) {
         let view = self.view(Protocol::TLS1_3);
         if let Some(found) = view.get(&id) {
-            if let Memory::Tls13(tickets) = &*found {
+            if let Sessions::Tls13(tickets) = &found.sessions {
                 tickets.put(kept, bytes);
             }
             return;
@@ -120,23 +120,27 @@ impl ClientContext {
         }
         let builder =
             Session::<Memory>::builder(id).context(self.domain).protocol(Protocol::TLS1_3);
-        let Ok(entry) = builder.try_build(Memory::Tls13(tickets)) else { return };
+        let sessions = Sessions::Tls13(tickets);
+        let Ok(entry) = builder.try_build(Memory { server, sessions }) else { return };
         // An entry that is refused is one full handshake more.
         if let Ok(Added::Replaced(older)) = self.cache().add(entry.clone()) {
             // Another thread met the server at the same moment.
-            if let (Memory::Tls13(tickets), Memory::Tls13(older)) = (&*entry, &*older) {
+            if let (Sessions::Tls13(tickets), Sessions::Tls13(older)) =
+                (&entry.sessions, &older.sessions)
+            {
                 tickets.inherit(older);
             }
         }
     }
 
-    fn keep_session(&self, id: SessionId, kept: Kept) {
+    fn keep_session(&self, id: SessionId, server: [u8; 32], kept: Kept) {
         let (_, timeout) = ffi::dates(&kept.session);
         let builder = Session::<Memory>::builder(id).timeout(Duration::from_secs(timeout));
         // A use dates the entry anew, up to the session's own end.
         let builder =
             builder.deadline(kept.expiry()).context(self.domain).protocol(Protocol::TLS1_2);
-        if let Ok(entry) = builder.try_build(Memory::Tls12(kept)) {
+        let sessions = Sessions::Tls12(kept);
+        if let Ok(entry) = builder.try_build(Memory { server, sessions }) {
             // An entry that is refused is one full handshake more.
             let _ = self.cache().add(entry);
         }
@@ -163,18 +167,18 @@ impl ClientContext {
     /// The newest ticket that may be offered, else the session.
     fn recall(&self, id: &SessionId) -> Option<Kept> {
         let age = self.store.longest_age();
-        let ticket = self.view(Protocol::TLS1_3).read(id, |entry| match &**entry {
-            Memory::Tls13(tickets) => {
+        let ticket = self.view(Protocol::TLS1_3).read(id, |entry| match &entry.sessions {
+            Sessions::Tls13(tickets) => {
                 std::iter::from_fn(|| tickets.take()).find(|ticket| ticket.is_current(age))
             }
-            Memory::Tls12(_) => None,
+            Sessions::Tls12(_) => None,
         });
         if let Some(ticket) = ticket.flatten() {
             return self.for_this_context(&ticket);
         }
         let view = self.view(Protocol::TLS1_2);
         let found = view.get(id)?;
-        let Memory::Tls12(kept) = &*found else { return None };
+        let Sessions::Tls12(kept) = &found.sessions else { return None };
         if !kept.is_current(age) {
             // Its last connection broke, or it is expired.
             view.remove(&found);
@@ -258,4 +262,9 @@ impl ClientContext {
         let digest = digest.chain_update(assurance.as_bytes()).chain_update(server);
         SessionId::from(<[u8; 32]>::from(digest.finalize()))
     }
+}
+
+/// What a server is known by.
+pub(crate) fn digest_of(server: &str) -> [u8; 32] {
+    Sha256::digest(server).into()
 }

@@ -19,6 +19,7 @@ use sessile::{
 
 use crate::clock::UnixClock;
 use crate::domain::{IdContext, Key};
+use crate::events;
 use crate::ffi;
 use crate::host::{self, Host};
 use crate::origin::{Authentication, Origin};
@@ -88,8 +89,9 @@ impl ContextStore {
             .generation(bounds.authentication.generation)
             .try_build(session)
         {
-            // A session that the cache refuses is one full handshake more.
-            let _ = self.cache().add(stored);
+            if let Err(rejected) = self.cache().add(stored) {
+                events::refused(rejected.reason());
+            }
         }
     }
 

@@ -42,7 +42,14 @@ impl Kept {
 }
 
 /// What one entry of the cache holds.
-pub(crate) enum Memory {
+pub(crate) struct Memory {
+    /// A digest of the server's name.
+    pub(crate) server: [u8; 32],
+    pub(crate) sessions: Sessions,
+}
+
+/// Of one protocol version.
+pub(crate) enum Sessions {
     Tls12(Kept),
     Tls13(TicketRing<Kept>),
 }

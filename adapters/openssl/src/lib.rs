@@ -9,6 +9,7 @@ mod client_context;
 mod clock;
 mod context_store;
 mod domain;
+mod events;
 mod ffi;
 mod host;
 mod kept;
@@ -20,7 +21,7 @@ mod routes;
 mod server;
 mod vocabulary;
 
-pub use client::ClientStore;
+pub use client::{ClientStore, ClientStoreBuilder};
 pub use clock::UnixClock;
 pub use mode::UPDATE_TIME;
 pub use openssl;

@@ -10,13 +10,14 @@ use openssl::error::ErrorStack;
 use openssl::ssl::{SslContextBuilder, SslOptions, SslSession, SslSessionCacheMode, SslSessionRef};
 use sessile::{
     BuildError, Capacity, Clock, Context, Generation, Rejection, Session, SessionBuilder,
-    SessionCache, SessionCacheBuilder, Stats, View,
+    SessionCache, SessionCacheBuilder, Stats, Status, View,
 };
 
 use crate::callbacks;
 use crate::clock::UnixClock;
 use crate::context_store::ContextStore;
 use crate::domain::{Key, domain_of};
+use crate::events;
 use crate::ffi;
 use crate::routes::Routes;
 
@@ -158,6 +159,7 @@ impl ServerStore {
     /// context to new connections first: a handshake that starts afterwards, in whichever context,
     /// is of the new generation.
     pub fn revoke(&self, name: Context) -> Generation {
+        events::revoked();
         self.shared.cache.revoke(domain_of(&name))
     }
 
@@ -174,6 +176,11 @@ impl ServerStore {
     /// All counters, handshakes included, over all contexts. Never contends with lookups.
     pub fn stats(&self) -> Stats {
         self.shared.cache.stats()
+    }
+
+    /// The counters with the limits beside them, for an exporter. Never contends with lookups.
+    pub fn status(&self) -> Status {
+        self.shared.cache.status()
     }
 
     pub(crate) fn shared(&self) -> &Arc<Shared> {

@@ -19,18 +19,20 @@ use rustls::NamedGroup;
 use rustls::client::{ClientSessionStore, Tls12ClientSessionValue, Tls13ClientSessionValue};
 use rustls::pki_types::ServerName;
 use sessile::{Added, BuildError, Capacity, Context, Mode, Protocol, Session, SessionCache};
-use sessile::{SessionCacheBuilder, SessionId, Stats, View};
+use sessile::{SessionCacheBuilder, SessionId, Stats, Status, View};
 use sha2::{Digest, Sha256};
 
+use crate::client_builder::ClientStoreBuilder;
+use crate::offers::{Counted, Offers};
 use crate::shelf::{self, Shelf};
 use crate::window::{Bound, Windows};
 
 /// For how long a server is remembered after its last use, and the longest life of a ticket, RFC
 /// 8446 4.6.1.
-const SEVEN_DAYS: Duration = Duration::from_secs(7 * 24 * 60 * 60);
+pub(crate) const SEVEN_DAYS: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 
 /// What one entry of the cache holds.
-enum Memory {
+pub(crate) enum Memory {
     Tls12(Tls12ClientSessionValue),
     Tls13(Shelf),
 }
@@ -83,6 +85,7 @@ impl Memory {
 #[derive(Clone)]
 pub struct ClientStore {
     cache: Arc<SessionCache<Memory>>,
+    offers: Arc<Counted>,
     windows: Windows,
 }
 
@@ -93,13 +96,19 @@ impl ClientStore {
     ///
     /// A capacity of 0, or one too large to allocate.
     pub fn new(capacity: impl Into<Capacity>) -> Result<Self, BuildError> {
-        Self::build(SessionCache::builder().capacity(capacity))
+        Self::builder().capacity(capacity).build()
     }
 
-    fn build(builder: SessionCacheBuilder<Memory>) -> Result<Self, BuildError> {
+    /// Starts a store with more than a capacity.
+    pub fn builder() -> ClientStoreBuilder {
+        ClientStoreBuilder::new()
+    }
+
+    pub(crate) fn from_builder(builder: SessionCacheBuilder<Memory>) -> Result<Self, BuildError> {
         let mode = Mode { update_time: true, ..Mode::default() };
-        let cache = builder.mode(mode).timeout(SEVEN_DAYS).build()?;
-        Ok(Self { cache: Arc::new(cache), windows: Windows::new(SEVEN_DAYS) })
+        let cache = Arc::new(builder.mode(mode).build()?);
+        let offers = Arc::default();
+        Ok(Self { cache, offers, windows: Windows::new(SEVEN_DAYS) })
     }
 
     /// How long a session may be resumed, counting those that were made by resuming it: seven days
@@ -129,6 +138,7 @@ impl ClientStore {
     pub fn for_context(&self, context: Context) -> Arc<ClientContextStore> {
         Arc::new(ClientContextStore {
             cache: Arc::clone(&self.cache),
+            offers: Arc::clone(&self.offers),
             context,
             bound: Arc::new(Bound::new(self.windows)),
         })
@@ -154,9 +164,21 @@ impl ClientStore {
         self.cache.clear()
     }
 
-    /// The counters of the cache behind the store, in entries, over all contexts.
+    /// The counters of the cache behind the store, in entries, over all contexts. Its lookups are
+    /// of entries, also for a key exchange hint or to put a ticket in: how often a server could be
+    /// offered a session, [`offers`](Self::offers) tells.
     pub fn stats(&self) -> Stats {
         self.cache.stats()
+    }
+
+    /// The counters of the cache with the limits beside them, for an exporter.
+    pub fn status(&self) -> Status {
+        self.cache.status()
+    }
+
+    /// How many handshakes began, and how many of them had a session to offer, over all contexts.
+    pub fn offers(&self) -> Offers {
+        self.offers.snapshot()
     }
 }
 
@@ -176,6 +198,7 @@ impl fmt::Debug for ClientStore {
 #[derive(Clone)]
 pub struct ClientContextStore {
     cache: Arc<SessionCache<Memory>>,
+    offers: Arc<Counted>,
     context: Context,
     bound: Arc<Bound>,
 }
@@ -256,6 +279,7 @@ impl ClientSessionStore for ClientContextStore {
             entry.tls12().filter(|_| is_of_window).cloned()
         })??;
         self.bound.note_resumption(now, &digest);
+        self.offers.offered();
         Some(session)
     }
 
@@ -278,11 +302,13 @@ impl ClientSessionStore for ClientContextStore {
         &self,
         server_name: &ServerName<'static>,
     ) -> Option<Tls13ClientSessionValue> {
+        self.offers.began();
         let (digest, now) = (self.digest_of(server_name), self.now());
         let end = self.bound.end(now, &digest);
         let view = self.view(Protocol::TLS1_3);
         let ticket = view.read(&digest.into(), |entry| entry.shelf()?.take(end))??;
         self.bound.note_resumption(now, &digest);
+        self.offers.offered();
         Some(ticket)
     }
 }
@@ -319,7 +345,8 @@ mod tests {
     fn a_server_is_forgotten_seven_days_after_its_last_use() {
         let clock = Arc::new(ManualClock::new(1_000_000));
         let builder = SessionCache::builder().capacity(100).clock(Arc::clone(&clock));
-        let store = ClientStore::build(builder).unwrap().for_context(Context::NONE);
+        let builder = builder.timeout(SEVEN_DAYS);
+        let store = ClientStore::from_builder(builder).unwrap().for_context(Context::NONE);
         let server = ServerName::try_from("localhost").unwrap();
 
         store.set_kx_hint(server.clone(), NamedGroup::X25519);

@@ -16,11 +16,11 @@ use rustls::server::StoresServerSessions;
 use sessile::{
     BuildError, Capacity, Context, Generation, Secret, Session, SessionCache, SessionId,
 };
-use sessile::{Source, Stats, View};
+use sessile::{SessionCacheBuilder, Source, Stats, Status, View};
 use sha2::{Digest, Sha256};
 
-use crate::value;
 use crate::window::{Bound, Windows};
+use crate::{events, value};
 
 /// The default of [`ServerStore::max_age`].
 const MAX_AGE: Duration = Duration::from_secs(24 * 60 * 60);
@@ -63,7 +63,30 @@ impl ServerStore {
     ///
     /// [`send_tls13_tickets`]: rustls::ServerConfig::send_tls13_tickets
     pub fn new(capacity: impl Into<Capacity>) -> Result<Self, BuildError> {
-        Ok(Self::from_cache(Arc::new(SessionCache::new(capacity)?)))
+        Self::build(SessionCache::builder().capacity(capacity))
+    }
+
+    /// A store on a cache of its own with another timeout, policy, weigher or hooks.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`SessionCacheBuilder::build`].
+    ///
+    /// ```
+    /// # fn main() -> Result<(), sessile::BuildError> {
+    /// use sessile::{Secret, Session, SessionCache};
+    /// use sessile_rustls::ServerStore;
+    ///
+    /// let builder = SessionCache::builder()
+    ///     .capacity(1_000_000)
+    ///     .weigher(|session: &Session<Secret>| session.len())
+    ///     .max_weight(256 << 20);
+    /// assert_eq!(ServerStore::build(builder)?.status().weight_limit, Some(256 << 20));
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn build(builder: SessionCacheBuilder<Secret>) -> Result<Self, BuildError> {
+        Ok(Self::from_cache(Arc::new(builder.build()?)))
     }
 
     /// A store on a cache that was built elsewhere: with another timeout, policy, weigher or hooks.
@@ -157,6 +180,7 @@ impl ServerStore {
     /// ```
     pub fn revoke(&self, context: Context) {
         self.cache.revoke(context);
+        events::revoked();
     }
 
     /// The cache behind all contexts: to resize, sweep, clear, or to record handshakes.
@@ -168,6 +192,11 @@ impl ServerStore {
     pub fn stats(&self) -> Stats {
         self.cache.stats()
     }
+
+    /// The counters with the limits beside them, for an exporter. Never contends with lookups.
+    pub fn status(&self) -> Status {
+        self.cache.status()
+    }
 }
 
 impl fmt::Debug for ServerStore {
@@ -178,6 +207,15 @@ impl fmt::Debug for ServerStore {
             .field("reusable", &self.reusable)
             .finish_non_exhaustive()
     }
+}
+
+/// Whether a stored session is one of TLS 1.2, which is resumed again and again; one of TLS 1.3 is
+/// for a single use unless its store is [`reusable`](ServerStore::reusable).
+///
+/// For second tiers: sessions are stored without a protocol, since rustls does not say which one it
+/// looks for.
+pub fn is_tls12(session: &Session<Secret>) -> bool {
+    value::is_tls12(session)
 }
 
 /// A [`ServerStore`] seen from one [`Context`]; made by [`ServerStore::for_context`].
@@ -284,8 +322,14 @@ impl StoresServerSessions for ServerContextStore {
             .generation(self.generation)
             .deadline(last_second)
             .try_build(secret);
-        let added = session.ok().and_then(|session| self.view().add(session).ok());
-        added.is_some_and(|added| added.changed())
+        let Ok(session) = session else { return false };
+        match self.view().add(session) {
+            Ok(added) => added.changed(),
+            Err(rejected) => {
+                events::refused(rejected.reason());
+                false
+            }
+        }
     }
 
     /// A copy of what is stored under `key`, which stays. rustls asks so for TLS 1.2 sessions; a

@@ -1,8 +1,10 @@
-//! Bar charts.
+//! Bar charts. Times span powers of ten, so their axis is logarithmic: it says so, and shows each
+//! power.
 
 use crate::figures::Table;
 use crate::stand::Role;
 use crate::traces::HitRatios;
+use crate::workloads::Workload;
 use anyhow::{Result, anyhow};
 use plotters::prelude::*;
 use std::path::Path;
@@ -12,8 +14,10 @@ const GAP: u32 = 10;
 const NAMES: i32 = 150;
 const VALUES: i32 = 70;
 const WIDTH: u32 = 860;
-const TOP: u32 = 60;
+const TOP: u32 = 78;
+const BOTTOM: u32 = 24;
 const INK: RGBColor = RGBColor(40, 40, 40);
+const GRID: RGBColor = RGBColor(215, 215, 215);
 const SUBJECT: RGBColor = RGBColor(200, 80, 30);
 const PEER: RGBColor = RGBColor(110, 130, 150);
 const FLOOR: RGBColor = RGBColor(190, 200, 190);
@@ -31,8 +35,14 @@ struct Chart<'c> {
     series: Vec<String>,
     groups: Vec<Group>,
     label: &'c dyn Fn(f64) -> String,
-    /// Long bars are compressed: the values span powers of ten.
-    is_logarithmic: bool,
+    axis: Axis,
+}
+
+/// What the length of a bar means.
+enum Axis {
+    Linear,
+    /// From the power of ten at or below the shortest bar.
+    Logarithmic,
 }
 
 /// Times per operation; one bar for each number of threads.
@@ -48,7 +58,7 @@ pub(crate) fn times(path: &Path, tables: &[&Table]) -> Result<()> {
             let value = |table: &&Table| {
                 let same =
                     table.records.iter().find(|other| other.entrant.name == record.entrant.name)?;
-                Some(table.nanos(same)).filter(|nanos| nanos.is_finite())
+                Some(table.median_score(same)).filter(|nanos| nanos.is_finite())
             };
             Group {
                 name: record.entrant.name,
@@ -58,13 +68,18 @@ pub(crate) fn times(path: &Path, tables: &[&Table]) -> Result<()> {
         });
     let chart = Chart {
         title: format!(
-            "{}, {} sessions: ns per operation and thread (shorter is better)",
-            first.workload, first.entries
+            "{}, {} sessions: {} (shorter is better)",
+            first.workload,
+            first.entries,
+            match first.workload {
+                Workload::Tail => "99.9 % of operations take less, ns",
+                _ => "ns per operation and thread",
+            }
         ),
         series: series.collect(),
         groups: groups.collect(),
         label: &|nanos| if nanos < 100.0 { format!("{nanos:.1}") } else { format!("{nanos:.0}") },
-        is_logarithmic: true,
+        axis: Axis::Logarithmic,
     };
     chart.draw(path)
 }
@@ -85,7 +100,7 @@ pub(crate) fn hit_ratios(path: &Path, traces: &[HitRatios]) -> Result<()> {
         series: traces.iter().map(|trace| trace.trace.clone()).collect(),
         groups: groups.collect(),
         label: &|ratio| format!("{ratio:.3}"),
-        is_logarithmic: false,
+        axis: Axis::Linear,
     };
     chart.draw(path)
 }
@@ -93,7 +108,7 @@ pub(crate) fn hit_ratios(path: &Path, traces: &[HitRatios]) -> Result<()> {
 impl Chart<'_> {
     fn draw(&self, path: &Path) -> Result<()> {
         let group_height = BAR * self.series.len() as u32 + GAP;
-        let height = TOP + 20 + group_height * self.groups.len() as u32;
+        let height = TOP + BOTTOM + group_height * self.groups.len() as u32;
         let area = SVGBackend::new(path, (WIDTH, height)).into_drawing_area();
         // The errors of the backend borrow it.
         let failed =
@@ -105,6 +120,13 @@ impl Chart<'_> {
         let small = ("sans-serif", 12).into_font().color(&INK);
         let legend = format!("bars from top: {}", self.series.join(" | "));
         area.draw(&Text::new(legend, (10, 34), small.clone())).map_err(|error| failed(&error))?;
+        for (value, label) in self.marks() {
+            let (left, bottom) = (NAMES + self.length(value), (height - BOTTOM) as i32);
+            let line = PathElement::new([(left, TOP as i32 - 6), (left, bottom)], GRID);
+            area.draw(&line).map_err(|error| failed(&error))?;
+            area.draw(&Text::new(label, (left, TOP as i32 - 22), small.clone()))
+                .map_err(|error| failed(&error))?;
+        }
         for (at, group) in self.groups.iter().enumerate() {
             let top = (TOP + at as u32 * group_height) as i32;
             area.draw(&Text::new(group.name, (10, top + 1), small.clone()))
@@ -124,19 +146,49 @@ impl Chart<'_> {
         area.present().map_err(|error| failed(&error))
     }
 
-    /// Of a bar, in pixels.
+    /// The lines of the axis: values and what stands above them.
+    fn marks(&self) -> Vec<(f64, String)> {
+        match self.axis {
+            Axis::Linear => {
+                let most = self.values().fold(0.0, f64::max);
+                [0.0, 0.25, 0.5, 0.75, 1.0]
+                    .map(|part| (part * most, (self.label)(part * most)))
+                    .into()
+            }
+            Axis::Logarithmic => {
+                let (first, last) = self.powers();
+                let name = |power| match power == first {
+                    true => format!("{} ns, logarithmic axis", 10_f64.powi(power)),
+                    false => format!("{}", 10_f64.powi(power)),
+                };
+                (first..=last).map(|power| (10_f64.powi(power), name(power))).collect()
+            }
+        }
+    }
+
+    fn values(&self) -> impl Iterator<Item = f64> {
+        self.groups.iter().flat_map(|group| group.values.iter().flatten().copied())
+    }
+
+    /// The powers of ten around all bars that have a length.
+    fn powers(&self) -> (i32, i32) {
+        let measured = || self.values().filter(|&value| value > 0.0).map(f64::log10);
+        let first = measured().fold(f64::MAX, f64::min).floor();
+        let last = measured().fold(f64::MIN, f64::max).ceil();
+        if first > last { (0, 1) } else { (first as i32, (last as i32).max(first as i32 + 1)) }
+    }
+
+    /// Of a bar, in pixels. A value that is below what was measured has none.
     fn length(&self, value: f64) -> i32 {
         let room = f64::from(WIDTH as i32 - NAMES - VALUES);
-        let values = || self.groups.iter().flat_map(|group| group.values.iter().flatten());
-        let most = values().fold(f64::MIN_POSITIVE, |most, value| most.max(*value));
-        let part = if self.is_logarithmic {
-            let least = values().fold(most, |least, value| least.min(*value));
-            // The shortest bar has a tenth of the room.
-            0.1 + 0.9 * (value / least).ln() / (most / least).ln().max(f64::MIN_POSITIVE)
-        } else {
-            value / most
+        let part = match self.axis {
+            Axis::Linear => value / self.values().fold(f64::MIN_POSITIVE, f64::max),
+            Axis::Logarithmic => {
+                let (first, last) = self.powers();
+                (value.log10() - f64::from(first)) / f64::from(last - first)
+            }
         };
-        (part * room) as i32
+        (part.max(0.0) * room) as i32
     }
 }
 
@@ -147,5 +199,32 @@ impl Group {
             Role::Peer => PEER,
             _ => FLOOR,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The bars' lengths of a chart with these values.
+    fn lengths(axis: Axis, values: &[f64]) -> Vec<i32> {
+        let group = |value: &f64| Group { name: "", role: Role::Peer, values: vec![Some(*value)] };
+        let groups = values.iter().map(group).collect();
+        let label = &|value: f64| value.to_string();
+        let chart = Chart { title: String::new(), series: vec![], groups, label, axis };
+        values.iter().map(|value| chart.length(*value)).collect()
+    }
+
+    #[test]
+    fn a_floor_of_nothing_has_no_bar_and_leaves_the_others_theirs() {
+        let lengths = lengths(Axis::Logarithmic, &[0.0, 10.0, 100.0, 1000.0]);
+        assert_eq!((lengths[0], lengths[1]), (0, 0));
+        assert!((lengths[3] - 2 * lengths[2]).abs() <= 1 && lengths[2] > 300, "{lengths:?}");
+    }
+
+    #[test]
+    fn ratios_are_as_long_as_they_are_large() {
+        let lengths = lengths(Axis::Linear, &[0.25, 0.5, 1.0]);
+        assert_eq!(lengths, [160, 320, 640]);
     }
 }

@@ -3,9 +3,10 @@
 use crate::stand::{Entrant, Role};
 use crate::traces::Format;
 use crate::workloads::Workload;
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 use clap::error::ErrorKind;
 use clap::{Parser, ValueEnum};
+use std::fs::{self, OpenOptions};
 use std::path::PathBuf;
 use std::process::exit;
 
@@ -87,6 +88,20 @@ fn parse_entries(text: &str) -> Result<u64, String> {
 }
 
 impl Options {
+    /// Fails where the results could not be written, before they are measured.
+    pub(crate) fn check_outputs(&self) -> Result<()> {
+        if let Some(directory) = &self.report {
+            fs::create_dir_all(directory)
+                .with_context(|| format!("cannot make {}", directory.display()))?;
+        }
+        let page = self.report.as_ref().map(|directory| directory.join("tables.md"));
+        for path in page.iter().chain(&self.json) {
+            let file = OpenOptions::new().create(true).append(true).open(path);
+            file.with_context(|| format!("cannot write {}", path.display()))?;
+        }
+        Ok(())
+    }
+
     /// Reads the command line. A bad one ends the process with one line and status 2.
     pub(crate) fn read() -> Self {
         Self::try_parse().unwrap_or_else(|error| match error.kind() {

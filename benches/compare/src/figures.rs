@@ -175,7 +175,9 @@ impl Table {
         }
     }
 
-    fn median_score(&self, record: &Record) -> f64 {
+    /// Of the figures that stores are compared by: 99.9 % of the single operations of a tail take
+    /// less, of other workloads the mean does.
+    pub(crate) fn median_score(&self, record: &Record) -> f64 {
         median(&self.figures(record, |round| Some(self.score(round))))
     }
 

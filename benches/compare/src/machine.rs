@@ -1,16 +1,13 @@
 //! What the figures were taken on.
 
-use crate::allocator;
+use crate::{allocator, host};
 use std::fmt::{self, Display, Formatter};
 use std::fs;
-use std::thread;
 use std::time::Duration;
 
 /// The machine, the build and the command.
 pub(crate) struct Machine {
-    processor: String,
-    processors: usize,
-    system: String,
+    host: String,
     rustc: &'static str,
     commit: &'static str,
     pub(crate) allocator: &'static str,
@@ -22,9 +19,7 @@ impl Machine {
     pub(crate) fn look() -> Self {
         let command: Vec<_> = std::env::args().skip(1).collect();
         Self {
-            processor: processor().unwrap_or_else(|| std::env::consts::ARCH.into()),
-            processors: thread::available_parallelism().map_or(1, usize::from),
-            system: system().unwrap_or_else(|| std::env::consts::OS.into()),
+            host: host::describe(),
             rustc: env!("COMPARE_RUSTC"),
             commit: env!("COMPARE_COMMIT"),
             allocator: allocator::NAME,
@@ -34,17 +29,6 @@ impl Machine {
             load: load(),
         }
     }
-}
-
-fn processor() -> Option<String> {
-    let text = fs::read_to_string("/proc/cpuinfo").ok()?;
-    let line = text.lines().find(|line| line.starts_with("model name"))?;
-    Some(line.split_once(": ")?.1.trim().to_owned())
-}
-
-fn system() -> Option<String> {
-    let release = fs::read_to_string("/proc/sys/kernel/osrelease").ok()?;
-    Some(format!("Linux {}", release.trim()))
 }
 
 /// Who else is running.
@@ -75,14 +59,8 @@ impl Display for Machine {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "{}, {} processors, {}; {}; commit {}; {}; `{}`",
-            self.processor,
-            self.processors,
-            self.system,
-            self.rustc,
-            self.commit,
-            self.allocator,
-            self.command
+            "{}; {}; commit {}; {}; `{}`",
+            self.host, self.rustc, self.commit, self.allocator, self.command
         )?;
         match &self.load {
             Some(load) => write!(f, "; load average at the start {load}"),

@@ -11,6 +11,7 @@ mod cli;
 mod crew;
 mod figures;
 mod floors;
+mod host;
 mod ids;
 mod machine;
 mod measure;
@@ -50,6 +51,7 @@ fn main() -> ExitCode {
 }
 
 fn run(options: &Options, plan: &Plan) -> Result<()> {
+    options.check_outputs()?;
     let results = plan.run();
     if let Some(path) = &options.json {
         results.write_json(path)?;

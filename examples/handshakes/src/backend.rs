@@ -5,6 +5,8 @@ use std::sync::Arc;
 
 use anyhow::Result;
 use clap::ValueEnum;
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
 use rcgen::{CertifiedKey, KeyPair};
 use rustls::pki_types::CertificateDer;
 use serde::Serialize;
@@ -35,6 +37,9 @@ pub(crate) enum Backend {
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum Kind {
     Sessile,
+    /// rustls's with the capacity that a `ServerConfig` has by default.
+    #[serde(rename = "rustls-256")]
+    RustlsDefault,
     Rustls,
     Moka,
     MokaLru,
@@ -45,6 +50,7 @@ impl fmt::Display for Kind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(match self {
             Self::Sessile => "sessile",
+            Self::RustlsDefault => "rustls-256",
             Self::Rustls => "rustls",
             Self::Moka => "moka",
             Self::MokaLru => "moka-lru",
@@ -109,12 +115,24 @@ pub(crate) trait Store: Send + Sync {
     fn timing(&self, load: &Load, tls: Tls, each: u64) -> Result<Timing>;
 }
 
-/// A store of one of the libraries.
-pub(crate) fn store(backend: Backend, kind: Kind, capacity: usize) -> Result<Arc<dyn Store>> {
+/// The ids of sessions that fill a store and that nobody offers.
+pub(crate) fn filler_ids() -> impl Iterator<Item = [u8; 32]> {
+    let mut random = StdRng::seed_from_u64(0);
+    std::iter::repeat_with(move || random.random())
+}
+
+/// A store of one of the libraries. If it is to be full, it holds sessions of clients that never
+/// come back.
+pub(crate) fn store(
+    backend: Backend,
+    kind: Kind,
+    capacity: usize,
+    is_full: bool,
+) -> Result<Arc<dyn Store>> {
     match backend {
-        Backend::Rustls => Ok(Arc::new(RustlsStore::new(kind, capacity)?)),
+        Backend::Rustls => Ok(Arc::new(RustlsStore::new(kind, capacity, is_full)?)),
         #[cfg(feature = "openssl")]
-        Backend::Openssl => Ok(Arc::new(crate::libssl::LibsslStore::new(kind, capacity)?)),
+        Backend::Openssl => Ok(Arc::new(crate::libssl::LibsslStore::new(kind, capacity, is_full)?)),
         #[cfg(not(feature = "openssl"))]
         Backend::Openssl => {
             anyhow::bail!("--backend openssl needs `--features openssl`, and the headers of libssl")

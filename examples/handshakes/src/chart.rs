@@ -1,5 +1,5 @@
-//! The figures as an SVG of three bar charts: what was resumed, how long handshakes took, what the
-//! store cost.
+//! The figures as an SVG of four bar charts: what was resumed, how many handshakes that made, what
+//! the store cost mostly, and at times. All axes are linear and begin at zero.
 
 use anyhow::{Result, anyhow};
 use plotters::coord::Shift;
@@ -7,13 +7,16 @@ use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 
 use crate::backend::Kind;
+use crate::driver::{Load, WORKERS};
+use crate::host;
 use crate::report::Run;
 
-const SIZE: (u32, u32) = (1280, 460);
-const HEADER: u32 = 50;
+const SIZE: (u32, u32) = (1280, 500);
+const HEADER: u32 = 70;
+const FOOTER: u32 = 36;
 
-/// Where the second and the third panel begin.
-const PANEL_EDGES: [u32; 2] = [350, 900];
+/// Where the second, third and fourth panel begin.
+const PANEL_EDGES: [u32; 3] = [320, 640, 960];
 
 /// Part of a group's width that is left between groups.
 const GAP: f64 = 0.25;
@@ -23,18 +26,21 @@ type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
 /// One bar chart: groups of bars, one bar for each store that was run.
 struct Panel {
     title: &'static str,
+    axis: &'static str,
     groups: Vec<(String, Vec<(Kind, f64)>)>,
     label: fn(f64) -> String,
 }
 
 /// Draws the runs; answers the text of the SVG.
-pub(crate) fn draw(runs: &[Run]) -> Result<String> {
+pub(crate) fn draw(load: &Load, runs: &[Run]) -> Result<String> {
     let mut text = String::new();
     {
         let root = SVGBackend::with_string(&mut text, SIZE).into_drawing_area();
         root.fill(&WHITE).map_err(failed)?;
         let (header, body) = root.split_vertically(HEADER);
-        legend(&header, runs)?;
+        let (body, footer) = body.split_vertically(SIZE.1 - HEADER - FOOTER);
+        legend(&header, load, runs)?;
+        origin(&footer, load)?;
         for (area, panel) in body.split_by_breakpoints(PANEL_EDGES, [0; 0]).iter().zip(panels(runs))
         {
             bars(area, &panel)?;
@@ -44,47 +50,41 @@ pub(crate) fn draw(runs: &[Run]) -> Result<String> {
     Ok(text)
 }
 
-fn panels(runs: &[Run]) -> [Panel; 3] {
-    let by_version = |value: &dyn Fn(&Run) -> f64| grouped(runs, "", value);
-    let latency =
-        |name: &str, value: &dyn Fn(&Run) -> f64| grouped(runs, name, &|run| value(run) / 1e3);
-    let quantiles = [
-        latency("p50", &|run| run.latency_us.p50),
-        latency("p99", &|run| run.latency_us.p99),
-        latency("p99.9", &|run| run.latency_us.p999),
-    ];
+fn panels(runs: &[Run]) -> [Panel; 4] {
+    let microseconds = |value: &dyn Fn(&Run) -> u64| grouped(runs, &|run| value(run) as f64 / 1e3);
     [
         Panel {
-            title: "Handshakes resumed, %",
-            groups: by_version(&|run| run.resumption_ratio() * 100.0),
+            title: "Handshakes that resumed",
+            axis: "% of all handshakes",
+            groups: grouped(runs, &|run| run.resumption_ratio() * 100.0),
+            label: |value| format!("{value:.0}"),
+        },
+        Panel {
+            title: "Handshakes, full and resumed",
+            axis: "per second, on all processors",
+            groups: grouped(runs, &|run| run.handshakes_per_second),
+            label: |value| format!("{value:.0}"),
+        },
+        Panel {
+            title: "Time in the store, median",
+            axis: "us per handshake, linear",
+            groups: microseconds(&|run| run.store_ns.p50),
             label: |value| format!("{value:.1}"),
         },
         Panel {
-            title: "Handshake latency, ms",
-            groups: quantiles.into_iter().flatten().collect(),
-            label: |value| format!("{value:.1}"),
-        },
-        Panel {
-            title: "Time in the store, ns per handshake",
-            groups: by_version(&|run| run.store_ns_per_handshake),
+            title: "Time in the store, p99",
+            axis: "us per handshake, linear",
+            groups: microseconds(&|run| run.store_ns.p99),
             label: |value| format!("{value:.0}"),
         },
     ]
 }
 
 /// The runs' values by protocol version.
-fn grouped(
-    runs: &[Run],
-    name: &str,
-    value: &dyn Fn(&Run) -> f64,
-) -> Vec<(String, Vec<(Kind, f64)>)> {
+fn grouped(runs: &[Run], value: &dyn Fn(&Run) -> f64) -> Vec<(String, Vec<(Kind, f64)>)> {
     let mut groups: Vec<(String, Vec<(Kind, f64)>)> = Vec::new();
     for run in runs {
-        let group = if name.is_empty() {
-            format!("TLS {}", run.tls.name())
-        } else {
-            format!("{} {name}", run.tls.name())
-        };
+        let group = format!("TLS {}", run.tls.name());
         let bar = (run.store, value(run));
         match groups.iter_mut().find(|(known, _)| *known == group) {
             Some((_, bars)) => bars.push(bar),
@@ -94,23 +94,48 @@ fn grouped(
     groups
 }
 
-fn legend(area: &Area<'_>, runs: &[Run]) -> Result<()> {
+fn legend(area: &Area<'_>, load: &Load, runs: &[Run]) -> Result<()> {
     let mut kinds: Vec<Kind> = Vec::new();
     for run in runs {
         if !kinds.contains(&run.store) {
             kinds.push(run.store);
         }
     }
-    let capacity = runs.first().map_or(0, |run| run.cache.capacity);
-    let title = format!("TLS handshakes over loopback, capacity {capacity} sessions");
-    area.draw(&Text::new(title, (20, 18), ("sans-serif", 20).into_font())).map_err(failed)?;
-    for (kind, left) in kinds.iter().zip((0..).map(|index| 700 + index * 130)) {
-        area.draw(&Rectangle::new([(left, 20), (left + 14, 34)], colour(*kind).filled()))
+    let filled = if load.is_full { "full" } else { "empty" };
+    let title = format!(
+        "{} clients come back to a TLS server whose session store holds {} and began {filled}",
+        load.clients, load.capacity
+    );
+    area.draw(&Text::new(title, (20, 12), ("sans-serif", 20).into_font())).map_err(failed)?;
+    for (kind, left) in kinds.iter().zip((0..).map(|index| 20 + index * 230)) {
+        area.draw(&Rectangle::new([(left, 44), (left + 14, 58)], colour(*kind).filled()))
             .map_err(failed)?;
-        area.draw(&Text::new(kind.to_string(), (left + 20, 20), ("sans-serif", 16).into_font()))
+        area.draw(&Text::new(described(*kind), (left + 20, 44), ("sans-serif", 16).into_font()))
             .map_err(failed)?;
     }
     Ok(())
+}
+
+fn described(kind: Kind) -> String {
+    match kind {
+        Kind::RustlsDefault => "rustls, 256 as by default".into(),
+        Kind::Rustls => "rustls".into(),
+        Kind::Moka => "moka, TinyLFU".into(),
+        Kind::MokaLru => "moka, LRU".into(),
+        Kind::Sessile | Kind::Libssl => kind.to_string(),
+    }
+}
+
+/// Where and when the figures were taken.
+fn origin(area: &Area<'_>, load: &Load) -> Result<()> {
+    let date = time::OffsetDateTime::now_utc().date();
+    let text = format!(
+        "{}; {WORKERS} connections at a time, clients and server share the processors; \
+         seed {}; {date}",
+        host::describe(),
+        load.seed
+    );
+    area.draw(&Text::new(text, (20, 10), ("sans-serif", 12).into_font())).map_err(failed)
 }
 
 fn bars(area: &Area<'_>, panel: &Panel) -> Result<()> {
@@ -120,7 +145,7 @@ fn bars(area: &Area<'_>, panel: &Panel) -> Result<()> {
         .caption(panel.title, ("sans-serif", 17))
         .margin(12)
         .x_label_area_size(30)
-        .y_label_area_size(58)
+        .y_label_area_size(70)
         .build_cartesian_2d(0.0..panel.groups.len() as f64, 0.0..top)
         .map_err(failed)?;
     let name = |position: &f64| group_at(&panel.groups, *position);
@@ -130,6 +155,7 @@ fn bars(area: &Area<'_>, panel: &Panel) -> Result<()> {
         .max_light_lines(0)
         .x_labels(2 * panel.groups.len() + 1)
         .x_label_formatter(&name)
+        .y_desc(panel.axis)
         .y_label_formatter(&|value| (panel.label)(*value))
         .label_style(("sans-serif", 12))
         .draw()
@@ -161,6 +187,7 @@ fn group_at(groups: &[(String, Vec<(Kind, f64)>)], position: f64) -> String {
 fn colour(kind: Kind) -> RGBColor {
     match kind {
         Kind::Sessile => RGBColor(0x1b, 0x7f, 0x79),
+        Kind::RustlsDefault => RGBColor(0xe3, 0xa8, 0x9a),
         Kind::Rustls => RGBColor(0xc8, 0x55, 0x3d),
         Kind::Moka => RGBColor(0x8d, 0x86, 0x5c),
         Kind::MokaLru => RGBColor(0x5b, 0x6c, 0x9d),

@@ -6,6 +6,7 @@
 //! sees the same clients in the same order.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
@@ -24,7 +25,7 @@ use tokio_rustls::TlsConnector;
 
 use crate::backend::{self, Backend, Kind, SITE, Store};
 use crate::figures::{LONGEST_NANOSECONDS, Timing};
-use crate::report::{CallTime, Latency, Run};
+use crate::report::{Latency, Run, StoreTime};
 use crate::server::{self, Server, Tls};
 
 /// Connections open at the same time.
@@ -46,18 +47,42 @@ pub(crate) struct Load {
     pub(crate) seconds: u64,
     pub(crate) clients: usize,
     pub(crate) capacity: usize,
+    /// Whether stores hold as many sessions as they may before the first handshake.
+    pub(crate) is_full: bool,
     pub(crate) seed: u64,
+    /// Set when somebody wants to see what there is so far.
+    pub(crate) is_stopped: Arc<AtomicBool>,
 }
 
-/// One run for each version and store, in this order.
+impl Load {
+    pub(crate) fn is_stopped(&self) -> bool {
+        // ORDERING: Relaxed: nothing else is published by it.
+        self.is_stopped.load(Ordering::Relaxed)
+    }
+}
+
+/// One run for each version and store, in this order. Ctrl-C ends the run at hand and leaves the
+/// others out.
 pub(crate) async fn measure(load: &Load, kinds: &[Kind], versions: &[Tls]) -> Result<Vec<Run>> {
+    let is_stopped = Arc::clone(&load.is_stopped);
+    tokio::spawn(async move {
+        if server::interrupted().await.is_ok() {
+            is_stopped.store(true, Ordering::Relaxed); // ORDERING: as in `Load::is_stopped`.
+        }
+    });
     let mut runs = Vec::with_capacity(kinds.len() * versions.len());
     for &tls in versions {
         let each = calibrate(load, kinds, tls).await?;
         for &kind in kinds {
+            if load.is_stopped() {
+                return Ok(runs);
+            }
             let progress = progress(kind, tls, each * WORKERS as u64);
-            runs.push(run(load, kind, tls, Until::Handshakes(each), &progress).await?);
+            let run = run(load, kind, tls, Until::Handshakes(each), &progress).await?;
             progress.finish_and_clear();
+            if run.handshakes > 0 || run.failed > 0 {
+                runs.push(run);
+            }
         }
     }
     Ok(runs)
@@ -96,23 +121,26 @@ async fn run(
     until: Until,
     progress: &ProgressBar,
 ) -> Result<Run> {
-    let store = backend::store(load.backend, kind, load.capacity)?;
-    let listener = server::bind(([127, 0, 0, 1], 0).into()).context("cannot listen on loopback")?;
+    let store = backend::store(load.backend, kind, load.capacity, load.is_full)?;
+    let listener = server::bind(("127.0.0.1", 0)).context("cannot listen on loopback")?;
     let server = Server::start(listener, Arc::clone(&store), &[tls], SITE)?;
 
     let workers: Vec<_> =
         (0..WORKERS).map(|index| Worker::new(load, index, &server, tls)).collect::<Result<_>>()?;
     let start = Instant::now();
     let mut tally = Tally::new()?;
-    let task =
-        |worker: Worker| Ok(tokio::spawn(worker.work(Tally::new()?, until, progress.clone())));
+    let task = |worker: Worker| {
+        Ok(tokio::spawn(worker.work(Tally::new()?, until, load.clone(), progress.clone())))
+    };
     let tasks: Vec<_> = workers.into_iter().map(task).collect::<Result<_>>()?;
     for task in tasks {
         tally.merge(task.await.context("a worker panicked")?)?;
     }
     let seconds = start.elapsed().as_secs_f64();
     let timing = match until {
-        Until::Handshakes(each) => store.timing(load, tls, each)?,
+        Until::Handshakes(_) => {
+            store.timing(load, tls, tally.handshakes().div_ceil(WORKERS as u64))?
+        }
         Until::Deadline(_) => Timing::default(),
     };
     Ok(tally.into_run(kind, tls, seconds, &*store, timing))
@@ -185,7 +213,7 @@ impl Tally {
             handshakes_per_second: handshakes as f64 / seconds,
             store_ns_per_handshake: timing.per_handshake,
             store_ns_per_handshake_alone: timing.alone,
-            store_call_ns: CallTime { p50: timing.p50, p99: timing.p99 },
+            store_ns: StoreTime { p50: timing.p50, p99: timing.p99 },
             latency_us: Latency {
                 p50: at(0.5),
                 p99: at(0.99),
@@ -229,9 +257,15 @@ impl Worker {
         })
     }
 
-    async fn work(mut self, mut tally: Tally, until: Until, progress: ProgressBar) -> Tally {
+    async fn work(
+        mut self,
+        mut tally: Tally,
+        until: Until,
+        load: Load,
+        progress: ProgressBar,
+    ) -> Tally {
         let mut done = 0;
-        while !until.reached(done) {
+        while !until.reached(done) && !load.is_stopped() {
             let connector = match self.schedule.next_visitor() {
                 Visitor::Stranger => &self.stranger,
                 Visitor::Regular(client) => {

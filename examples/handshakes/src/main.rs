@@ -8,17 +8,21 @@ mod backend;
 mod chart;
 mod driver;
 mod figures;
+#[path = "../../../benches/compare/src/host.rs"]
+mod host;
 #[cfg(feature = "openssl")]
 mod libssl;
 mod report;
 mod server;
 mod stores;
+mod timed;
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use anyhow::{Context, Result, bail};
 use clap::{Parser, ValueEnum};
@@ -42,9 +46,13 @@ struct Options {
     #[arg(long, default_value_t = 2000, value_name = "N", value_parser = clap::value_parser!(u64).range(8..=100_000))]
     clients: u64,
 
-    /// Sessions that a store may hold
-    #[arg(long, default_value_t = 1024, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=10_000_000))]
+    /// Sessions that a store may hold, and holds before the first handshake
+    #[arg(long, default_value_t = 20_480, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=10_000_000))]
     capacity: u64,
+
+    /// Begin with empty stores
+    #[arg(long)]
+    empty: bool,
 
     /// The server's TLS library; the clients are always rustls
     #[arg(long, value_enum, default_value_t = Backend::Rustls)]
@@ -66,18 +74,21 @@ struct Options {
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
 
-    /// Write a chart of the figures as SVG
+    /// Write a chart of the figures as SVG [default: target/handshakes.svg, where there is a
+    /// target]
     #[arg(long, value_name = "FILE")]
     report: Option<PathBuf>,
 
-    /// Only serve, until Ctrl-C, and print the statistics then; port 0 takes any free one. Clients
-    /// that ask for /forget, /expire or /replace have that done to all sessions of Sessile
-    #[arg(long, value_name = "ADDR", conflicts_with_all = ["seconds", "clients", "seed", "json", "report"])]
-    serve: Option<SocketAddr>,
+    /// Only serve, until Ctrl-C, and print the statistics then; localhost:8443, or port 0 for any
+    /// free one. Clients that ask for /forget, /expire or /replace have that done to all sessions
+    /// of Sessile
+    #[arg(long, value_name = "ADDR",
+        conflicts_with_all = ["seconds", "clients", "empty", "seed", "json", "report"])]
+    serve: Option<String>,
 
     /// With --serve: serve on a second address, of another context, from the same store
     #[arg(long, value_name = "ADDR", requires = "serve")]
-    other: Option<SocketAddr>,
+    other: Option<String>,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -103,6 +114,9 @@ impl Versions {
 enum Stores {
     /// The lock-free cache
     Sessile,
+    /// rustls's own ServerSessionMemoryCache as a ServerConfig has it by default, of 256 entries
+    #[value(name = "rustls-256")]
+    RustlsDefault,
     /// rustls's own ServerSessionMemoryCache
     Rustls,
     /// moka's sync cache with its default policy, TinyLFU
@@ -119,11 +133,14 @@ impl Stores {
     fn list(self, backend: Backend) -> Result<&'static [Kind]> {
         let kinds: &[Kind] = match (self, backend) {
             (Self::Sessile, _) => &[Kind::Sessile],
+            (Self::RustlsDefault, Backend::Rustls) => &[Kind::RustlsDefault],
             (Self::Rustls, Backend::Rustls) => &[Kind::Rustls],
             (Self::Moka, Backend::Rustls) => &[Kind::Moka],
             (Self::MokaLru, Backend::Rustls) => &[Kind::MokaLru],
             (Self::Libssl, Backend::Openssl) => &[Kind::Libssl],
-            (Self::All, Backend::Rustls) => &[Kind::Sessile, Kind::Rustls, Kind::Moka],
+            (Self::All, Backend::Rustls) => {
+                &[Kind::Sessile, Kind::RustlsDefault, Kind::Rustls, Kind::Moka]
+            }
             (Self::All, Backend::Openssl) => &[Kind::Sessile, Kind::Libssl],
             _ => bail!("--store names one that --backend does not have"),
         };
@@ -178,18 +195,22 @@ impl Job {
     fn prepare(options: Options) -> Result<Self> {
         let capacity = usize::try_from(options.capacity).context("--capacity is too large")?;
         let versions = options.tls.list();
-        if let Some(address) = options.serve {
+        if let Some(address) = &options.serve {
             let [kind] = options.store.unwrap_or(Stores::Sessile).list(options.backend)? else {
                 bail!("--serve takes one store, not all of them");
             };
-            let bind = |option, address| {
+            let bind = |option, address: &String| {
                 server::bind(address)
                     .with_context(|| format!("cannot listen on {option} {address}"))
             };
             return Ok(Self::Serve(Service {
                 listener: bind("--serve", address)?,
-                other: options.other.map(|address| bind("--other", address)).transpose()?,
-                store: backend::store(options.backend, *kind, capacity)?,
+                other: options
+                    .other
+                    .as_ref()
+                    .map(|address| bind("--other", address))
+                    .transpose()?,
+                store: backend::store(options.backend, *kind, capacity, false)?,
                 kind: *kind,
                 versions,
             }));
@@ -204,12 +225,18 @@ impl Job {
                 seconds: options.seconds,
                 clients,
                 capacity,
+                is_full: !options.empty,
                 seed: options.seed,
+                is_stopped: Arc::new(AtomicBool::new(false)),
             },
             kinds: options.store.unwrap_or(Stores::All).list(options.backend)?,
             versions,
             json: options.json.map(|path| Output::open("--json", path)).transpose()?,
-            chart: options.report.map(|path| Output::open("--report", path)).transpose()?,
+            chart: options
+                .report
+                .or_else(default_chart)
+                .map(|path| Output::open("--report", path))
+                .transpose()?,
         })
     }
 
@@ -218,20 +245,32 @@ impl Job {
         match self {
             Self::Serve(service) => runtime.block_on(server::until_interrupted(service)),
             Self::Measure { load, kinds, versions, json, chart } => {
+                show(&report::announcement(&load, kinds, versions))?;
                 let runs = runtime.block_on(driver::measure(&load, kinds, versions))?;
-                io::stdout()
-                    .write_all(report::table(&load, &runs).as_bytes())
-                    .context("cannot write the table")?;
+                show(&report::table(&load, &runs))?;
                 if let Some(json) = json {
                     json.write(report::json(&runs)?.as_bytes())?;
                 }
                 if let Some(chart) = chart {
-                    chart.write(chart::draw(&runs)?.as_bytes())?;
+                    let path = chart.path.clone();
+                    chart.write(chart::draw(&load, &runs)?.as_bytes())?;
+                    show(&format!("As a chart: {}\n", path.display()))?;
                 }
                 complete(&runs)
             }
         }
     }
+}
+
+fn show(text: &str) -> Result<()> {
+    let mut out = io::stdout();
+    let written = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+    written.context("cannot write to the standard output")
+}
+
+/// Where `cargo run` at the root of the repository leaves what it made.
+fn default_chart() -> Option<PathBuf> {
+    Path::new("target").is_dir().then(|| Path::new("target").join("handshakes.svg"))
 }
 
 /// A comparison of runs in which handshakes failed would compare nothing.

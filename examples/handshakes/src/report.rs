@@ -6,8 +6,9 @@ use anyhow::Result;
 use serde::Serialize;
 
 use crate::backend::{Backend, Kind};
-use crate::driver::{Load, STRANGERS, WORKERS};
+use crate::driver::{Load, WORKERS};
 use crate::figures::Figures;
+use crate::host;
 use crate::server::Tls;
 
 /// The figures of one run. Latencies are of the TLS handshake as the client saw it, without TCP's.
@@ -25,7 +26,7 @@ pub(crate) struct Run {
     /// The same of one thread that makes all calls, where that was measured.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) store_ns_per_handshake_alone: Option<f64>,
-    pub(crate) store_call_ns: CallTime,
+    pub(crate) store_ns: StoreTime,
     pub(crate) latency_us: Latency,
     pub(crate) cache: Figures,
     #[serde(skip)]
@@ -41,9 +42,10 @@ pub(crate) struct Latency {
     pub(crate) max: f64,
 }
 
-/// Quantiles of the time in one call to the store, in nanoseconds.
+/// Quantiles of the time that a handshake spent in the store, all its calls together, in
+/// nanoseconds.
 #[derive(Clone, Debug, Serialize)]
-pub(crate) struct CallTime {
+pub(crate) struct StoreTime {
     pub(crate) p50: u64,
     pub(crate) p99: u64,
 }
@@ -76,53 +78,74 @@ pub(crate) fn table(load: &Load, runs: &[Run]) -> String {
     text
 }
 
-fn write_rows(text: &mut String, load: &Load, runs: &[Run]) -> std::fmt::Result {
-    writeln!(
-        text,
-        "{} returning clients, {:.0} % strangers, capacity {} sessions, {WORKERS} connections at a time, seed {}\n",
-        load.clients,
-        STRANGERS * 100.0,
+/// What a run is about to do, and for how long.
+pub(crate) fn announcement(load: &Load, kinds: &[Kind], versions: &[Tls]) -> String {
+    let names: Vec<_> = kinds.iter().map(Kind::to_string).collect();
+    let runs = kinds.len() * versions.len();
+    let filled = if load.is_full { "full to begin with" } else { "empty to begin with" };
+    let default = match kinds.contains(&Kind::RustlsDefault) {
+        true => " (rustls-256: 256, rustls's default)",
+        false => "",
+    };
+    let about = runs as u64 * (load.seconds + 1);
+    format!(
+        "A TLS server and its clients on this machine. The server resumes from {}:\n\
+         each of {} sessions{default}, {filled}.\n\
+         {} clients come back, every fifth visitor never does.\n\
+         {runs} runs of about {} s, about {about} s in all; \
+         Ctrl-C shows what was measured until then.\n\n",
+        names.join(", "),
         load.capacity,
-        load.seed
-    )?;
-    writeln!(text, "{:52} {:^35} {:^21}", "", "handshake latency, us", "store, ns")?;
+        load.clients,
+        load.seconds,
+    )
+}
+
+fn write_rows(text: &mut String, load: &Load, runs: &[Run]) -> std::fmt::Result {
+    writeln!(text, "{}, {WORKERS} connections at a time, seed {}", host::describe(), load.seed)?;
+    if load.is_stopped() {
+        writeln!(text, "Stopped: the last run is shorter than the others, and some are missing.")?;
+    }
     writeln!(
         text,
-        "{:8} {:>3} {:>10} {:>6} {:>7} {:>7} {:>6} {:>8} {:>8} {:>8} {:>8} {:>6} {:>6} {:>7}",
+        "\n{:54} {:^23} {:^26}",
+        "", "store, us per handshake", "handshake latency, us"
+    )?;
+    writeln!(
+        text,
+        "{:10} {:>3} {:>8} {:>10} {:>7} {:>11} {:>7} {:>7} {:>7} {:>8} {:>8} {:>8}",
         "store",
         "TLS",
-        "handshakes",
-        "/s",
-        "full",
         "resumed",
-        "ratio",
+        "handshakes",
+        "full",
+        "per second",
         "p50",
         "p99",
-        "p99.9",
-        "max",
+        "mean",
         "p50",
         "p99",
-        "mean"
+        "p99.9"
     )?;
+    let microseconds = |nanoseconds: u64| nanoseconds as f64 / 1e3;
     for run in runs {
-        let (latency, call) = (&run.latency_us, &run.store_call_ns);
+        let (latency, store) = (&run.latency_us, &run.store_ns);
         writeln!(
             text,
-            "{:8} {:>3} {:>10} {:>6.0} {:>7} {:>7} {:>5.1}% {:>8.0} {:>8.0} {:>8.0} {:>8.0} {:>6} {:>6} {:>7.0}",
+            "{:10} {:>3} {:>7.1}% {:>10} {:>7} {:>11.0} {:>7.1} {:>7.1} {:>7.1} \
+             {:>8.0} {:>8.0} {:>8.0}",
             run.store,
             run.tls.name(),
-            run.handshakes,
-            run.handshakes_per_second,
-            run.full,
-            run.resumed,
             run.resumption_ratio() * 100.0,
+            run.handshakes,
+            run.full,
+            run.handshakes_per_second,
+            microseconds(store.p50),
+            microseconds(store.p99),
+            run.store_ns_per_handshake / 1e3,
             latency.p50,
             latency.p99,
-            latency.p999,
-            latency.max,
-            call.p50,
-            call.p99,
-            run.store_ns_per_handshake
+            latency.p999
         )?;
     }
     Ok(())
@@ -134,7 +157,7 @@ fn write_notes(text: &mut String, backend: Backend, runs: &[Run]) -> std::fmt::R
     for run in runs {
         write!(
             text,
-            "{:8} TLS {}: {} failed, {}",
+            "{:10} TLS {}: {} failed, {}",
             run.store,
             run.tls.name(),
             run.failed,
@@ -148,15 +171,18 @@ fn write_notes(text: &mut String, backend: Backend, runs: &[Run]) -> std::fmt::R
     let measured = match backend {
         Backend::Rustls => "Measured in the run.",
         Backend::Openssl => {
-            "Measured by playing the visits\nof the run once more, by as many threads as the server has, with nothing but \
-             the calls that libssl makes to either\ncache: where threads do not run at once, they do not wait for a lock."
+            "Measured by playing the visits\nof the run once more, by as many threads as \
+             the server has, with nothing but the calls that libssl makes to either\n\
+             cache: where threads do not run at once, they do not wait for a lock."
         }
     };
     writeln!(
         text,
-        "\nLatency is that of the TLS handshake as the client saw it, while {WORKERS} connections compete for the processors.\n\
-         Store: p50 and p99 of one put, get or take; mean of all of them together per handshake. Both include clock\n\
-         readings and the waits of threads that lost their processor. {measured}\n\
-         Every store saw the same visits: their number and each worker's sequence are fixed before its run."
+        "\nStore: all calls of one handshake together, with the clock readings, 50 ns a call, \
+         and the waits of threads that\nlost their processor. {measured}\n\
+         Latency: the TLS handshake as the client saw it, while {WORKERS} connections compete for \
+         the processors.\n\
+         Every store saw the same visits: their number and each worker's sequence are fixed \
+         before its run."
     )
 }

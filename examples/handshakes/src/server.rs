@@ -4,7 +4,7 @@
 //! stand here.
 
 use std::io::Write;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, ToSocketAddrs};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,9 +17,9 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
-use tokio_rustls::TlsAcceptor;
 
 use crate::backend::{Errand, Identity, Kind, OTHER_SITE, SITE, Store};
+use crate::timed::TimedAcceptor;
 
 /// Longest request that is read, in bytes.
 const MAX_REQUEST: u64 = 8 * 1024;
@@ -55,7 +55,7 @@ impl Tls {
 /// What turns a TCP connection into a TLS connection.
 #[derive(Clone)]
 pub(crate) enum Acceptor {
-    Rustls(TlsAcceptor),
+    Rustls(TimedAcceptor),
     #[cfg(feature = "openssl")]
     Libssl(openssl::ssl::SslContext),
 }
@@ -90,7 +90,7 @@ impl Drop for Server {
     }
 }
 
-pub(crate) fn bind(address: SocketAddr) -> Result<std::net::TcpListener> {
+pub(crate) fn bind(address: impl ToSocketAddrs) -> Result<std::net::TcpListener> {
     Ok(std::net::TcpListener::bind(address)?)
 }
 
@@ -116,7 +116,7 @@ async fn answer(tcp: TcpStream, acceptor: Acceptor, store: &dyn Store) -> Result
     store.record(Handshake::Accept);
     match acceptor {
         Acceptor::Rustls(acceptor) => {
-            let tls = acceptor.accept(tcp).await?;
+            let tls = acceptor.acceptor().accept(tcp).await?;
             let connection = tls.get_ref().1;
             let protocol = connection.protocol_version().and_then(|version| version.as_str());
             let (is_resumed, protocol) =
@@ -214,8 +214,9 @@ pub(crate) async fn until_interrupted(service: Service) -> Result<()> {
     Ok(())
 }
 
+/// Waits for Ctrl-C or SIGTERM.
 #[cfg(unix)]
-async fn interrupted() -> Result<()> {
+pub(crate) async fn interrupted() -> Result<()> {
     use tokio::signal::unix::{SignalKind, signal};
 
     let mut terminated = signal(SignalKind::terminate()).context("cannot listen for SIGTERM")?;
@@ -225,7 +226,8 @@ async fn interrupted() -> Result<()> {
     }
 }
 
+/// Waits for Ctrl-C.
 #[cfg(not(unix))]
-async fn interrupted() -> Result<()> {
+pub(crate) async fn interrupted() -> Result<()> {
     tokio::signal::ctrl_c().await.context("cannot listen for Ctrl-C")
 }

@@ -1,23 +1,22 @@
-//! The session stores of rustls that are compared, and a decorator that times any of them.
+//! The session stores of rustls that are compared.
 
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Result, bail};
-use hdrhistogram::Histogram;
 use rustls::ServerConfig;
 use rustls::crypto::ring;
 use rustls::pki_types::PrivatePkcs8KeyDer;
 use rustls::server::{ServerSessionMemoryCache, StoresServerSessions};
 use sessile::{Context, Handshake, Secret, Session};
 use sessile_rustls::ServerStore;
-use tokio_rustls::TlsAcceptor;
 
-use crate::backend::{Errand, Identity, Kind, SITE, Store};
+use crate::backend::{Errand, Identity, Kind, SITE, Store, filler_ids};
 use crate::driver::{Load, WORKERS};
-use crate::figures::{Figures, LONGEST_NANOSECONDS, Timing};
+use crate::figures::{Figures, Timing};
 use crate::server::{Acceptor, Tls};
+use crate::timed::{Timed, TimedAcceptor};
 
 /// One store under test: what rustls talks to, and where the figures come from afterwards.
 pub(crate) struct RustlsStore {
@@ -33,11 +32,20 @@ enum Own {
     Moka(Arc<MokaStore>),
 }
 
+/// The capacity of the store that a `ServerConfig` of rustls has by default.
+const RUSTLS_DEFAULT: usize = 256;
+
+/// Length of what fills a store: about that of a TLS 1.3 session of rustls without client
+/// certificates.
+const FILLER_BYTES: usize = 160;
+
 /// Seconds by which an errand dates sessions back: more than any of them lives.
 const LONG_AGO: Duration = Duration::from_secs(1_000_000);
 
 impl RustlsStore {
-    pub(crate) fn new(kind: Kind, capacity: usize) -> Result<Self> {
+    /// If it is to be full, it holds sessions of clients that never come back.
+    pub(crate) fn new(kind: Kind, capacity: usize, is_full: bool) -> Result<Self> {
+        let capacity = if kind == Kind::RustlsDefault { RUSTLS_DEFAULT } else { capacity };
         let (own, sessions): (Own, Arc<dyn StoresServerSessions>) = match kind {
             Kind::Libssl => bail!("{kind} is no store of rustls"),
             Kind::Sessile => {
@@ -45,12 +53,22 @@ impl RustlsStore {
                 let sessions = store.for_context(Context::digest(SITE));
                 (Own::Sessile(store), sessions)
             }
-            Kind::Rustls => (Own::Rustls, ServerSessionMemoryCache::new(capacity)),
+            Kind::RustlsDefault | Kind::Rustls => {
+                (Own::Rustls, ServerSessionMemoryCache::new(capacity))
+            }
             Kind::Moka | Kind::MokaLru => {
                 let store = Arc::new(MokaStore::new(kind, capacity));
                 (Own::Moka(Arc::clone(&store)), store)
             }
         };
+        if is_full {
+            for key in filler_ids().take(capacity) {
+                sessions.put(key.to_vec(), vec![0; FILLER_BYTES]);
+            }
+        }
+        if let Own::Moka(store) = &own {
+            store.settle();
+        }
         Ok(Self { capacity, timed: Arc::new(Timed::new(sessions)?), own })
     }
 }
@@ -64,11 +82,14 @@ impl Store for RustlsStore {
             .with_protocol_versions(&versions)?
             .with_no_client_auth()
             .with_single_cert(vec![identity.certificate.clone()], key.into())?;
-        config.session_storage = match &self.own {
-            Own::Sessile(store) if site != SITE => store.for_context(Context::digest(site)),
-            _ => Arc::<Timed>::clone(&self.timed),
+        let timed = match &self.own {
+            Own::Sessile(store) if site != SITE => {
+                config.session_storage = store.for_context(Context::digest(site));
+                None
+            }
+            _ => Some(Arc::clone(&self.timed)),
         };
-        Ok(Acceptor::Rustls(TlsAcceptor::from(Arc::new(config))))
+        Ok(Acceptor::Rustls(TimedAcceptor { config: Arc::new(config), timed }))
     }
 
     fn run(&self, errand: Errand) {
@@ -102,7 +123,7 @@ impl Store for RustlsStore {
     /// Measured in the run itself.
     fn timing(&self, _load: &Load, _tls: Tls, each: u64) -> Result<Timing> {
         let calls = self.timed.calls();
-        Ok(Timing::of(&calls.nanoseconds, calls.total_nanoseconds, each * WORKERS as u64))
+        Ok(Timing::of(&calls.handshakes, calls.total_nanoseconds, each * WORKERS as u64))
     }
 
     fn figures(&self) -> Figures {
@@ -126,88 +147,6 @@ impl Store for RustlsStore {
     }
 }
 
-/// Times and counts the calls to any store. Two clock readings are part of each time, some 50 ns,
-/// and so is the wait of a thread that loses its processor in a call.
-#[derive(Debug)]
-struct Timed {
-    inner: Arc<dyn StoresServerSessions>,
-    calls: Mutex<Calls>,
-}
-
-/// What was measured so far.
-#[derive(Clone, Debug)]
-struct Calls {
-    nanoseconds: Histogram<u64>,
-    total_nanoseconds: u64,
-    puts: u64,
-    refused: u64,
-    lookups: u64,
-    hits: u64,
-}
-
-impl Timed {
-    fn new(inner: Arc<dyn StoresServerSessions>) -> Result<Self> {
-        let nanoseconds = Histogram::new_with_bounds(1, LONGEST_NANOSECONDS, 3)?;
-        let calls =
-            Calls { nanoseconds, total_nanoseconds: 0, puts: 0, refused: 0, lookups: 0, hits: 0 };
-        Ok(Self { inner, calls: Mutex::new(calls) })
-    }
-
-    fn calls(&self) -> MutexGuard<'_, Calls> {
-        self.calls.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Makes a call, then notes it; the notes are no part of the time.
-    fn time<R>(
-        &self,
-        call: impl FnOnce(&dyn StoresServerSessions) -> R,
-        note: impl FnOnce(&mut Calls, &R),
-    ) -> R {
-        let start = Instant::now();
-        let answer = call(&*self.inner);
-        let spent = u64::try_from(start.elapsed().as_nanos()).unwrap_or(u64::MAX);
-        let mut calls = self.calls();
-        calls.nanoseconds.saturating_record(spent);
-        calls.total_nanoseconds += spent;
-        note(&mut calls, &answer);
-        answer
-    }
-
-    fn lookup(
-        &self,
-        call: impl FnOnce(&dyn StoresServerSessions) -> Option<Vec<u8>>,
-    ) -> Option<Vec<u8>> {
-        self.time(call, |calls, found| {
-            calls.lookups += 1;
-            calls.hits += u64::from(found.is_some());
-        })
-    }
-}
-
-impl StoresServerSessions for Timed {
-    fn put(&self, key: Vec<u8>, value: Vec<u8>) -> bool {
-        self.time(
-            |inner| inner.put(key, value),
-            |calls, stored| {
-                calls.puts += 1;
-                calls.refused += u64::from(!stored);
-            },
-        )
-    }
-
-    fn get(&self, key: &[u8]) -> Option<Vec<u8>> {
-        self.lookup(|inner| inner.get(key))
-    }
-
-    fn take(&self, key: &[u8]) -> Option<Vec<u8>> {
-        self.lookup(|inner| inner.take(key))
-    }
-
-    fn can_cache(&self) -> bool {
-        self.inner.can_cache()
-    }
-}
-
 /// What one writes on an afternoon: moka behind the trait.
 struct MokaStore(moka::sync::Cache<Vec<u8>, Vec<u8>>);
 
@@ -221,8 +160,13 @@ impl MokaStore {
         Self(moka::sync::Cache::builder().max_capacity(capacity).eviction_policy(policy).build())
     }
 
-    fn len(&self) -> u64 {
+    /// Does the work that moka has put off.
+    fn settle(&self) {
         self.0.run_pending_tasks();
+    }
+
+    fn len(&self) -> u64 {
+        self.settle();
         self.0.entry_count()
     }
 }

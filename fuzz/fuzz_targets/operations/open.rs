@@ -7,8 +7,6 @@
 //! back from a key that it does not have, and in the end every payload is dropped once.
 
 use crate::OPERATIONS_MAX;
-use crate::common::{Ledger, Payload, START, assert_whole};
-use crate::operation::Key;
 use arbitrary::{Result, Unstructured};
 use sessile::{
     Added, Context, Hooks, ManualClock, Mode, Policy, Protocol, RemovalCause, Session,
@@ -18,6 +16,8 @@ use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
+use testkit::model::Key;
+use testkit::{Ledger, Payload, START, assert_whole};
 
 /// A cache, what its hooks know, and the handles that the input keeps.
 pub(crate) struct Open {

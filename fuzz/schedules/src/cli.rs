@@ -3,6 +3,7 @@
 use crate::{Scenario, execute, run, runs, scenario::HEADER_BYTES, stage};
 use anyhow::{Context, Result, anyhow};
 use clap::{Parser, Subcommand};
+use fastrand::Rng;
 use indicatif::{ProgressBar, ProgressStyle};
 use shuttle::scheduler::{PctScheduler, RandomScheduler};
 use std::fs;
@@ -84,7 +85,7 @@ struct Counts {
 impl Trials {
     fn run(&self) -> Result<()> {
         let start = Instant::now();
-        let mut draw = Draw(self.seed);
+        let mut draw = Rng::with_seed(self.seed);
         let mut counts = Counts::default();
         let bar = ProgressBar::new(self.schedules as u64);
         bar.set_style(ProgressStyle::with_template("{bar:40} {pos}/{len} schedules, {eta} left")?);
@@ -104,8 +105,8 @@ impl Trials {
         Ok(())
     }
 
-    fn try_scenario(&self, draw: &mut Draw, counts: &mut Counts) -> Result<()> {
-        let (scenario, seed) = (draw.scenario(), draw.next());
+    fn try_scenario(&self, draw: &mut Rng, counts: &mut Counts) -> Result<()> {
+        let (scenario, seed) = (draw_scenario(draw), draw.u64(..));
         let random = self.per_scenario / 2;
         let attempt = AssertUnwindSafe(|| {
             counts.random +=
@@ -121,25 +122,13 @@ impl Trials {
     }
 }
 
-/// A generator with a seed (splitmix64).
-struct Draw(u64);
-
-impl Draw {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        mixed ^ (mixed >> 31)
-    }
-
-    /// A scenario in which at least two threads do something.
-    fn scenario(&mut self) -> Scenario {
-        loop {
-            let header: [u8; HEADER_BYTES] = std::array::from_fn(|_| self.next() as u8);
-            let (scenario, _) = Scenario::decode(&header);
-            if scenario.threads.iter().filter(|steps| !steps.is_empty()).count() >= 2 {
-                return scenario;
-            }
+/// A scenario in which at least two threads do something.
+fn draw_scenario(draw: &mut Rng) -> Scenario {
+    loop {
+        let header: [u8; HEADER_BYTES] = std::array::from_fn(|_| draw.u8(..));
+        let (scenario, _) = Scenario::decode(&header);
+        if scenario.threads.iter().filter(|steps| !steps.is_empty()).count() >= 2 {
+            return scenario;
         }
     }
 }

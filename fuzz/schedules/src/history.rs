@@ -6,7 +6,7 @@
 //! register, and that ends with what is left: linearizability, by the search of Wing and Gong with
 //! the memory of Lowe.
 
-use std::collections::HashSet;
+use testkit::linearizability::{Effect, PENDING, Step, is_linearizable};
 
 /// What was seen of a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,57 +49,65 @@ pub struct History {
     pub last: Option<u64>,
     /// An object that may be stored and not usable at the same time.
     pub unusable: Option<u64>,
-    /// What happened, in any order; at most 64.
+    /// What happened, in any order; at most 127.
     pub events: Vec<Event>,
-}
-
-impl What {
-    /// What the key holds after the event, if the event can happen while the key holds `now`.
-    fn after(self, now: Option<u64>, unusable: Option<u64>) -> Option<Option<u64>> {
-        match self {
-            Self::Inserted(object) => now.is_none().then_some(Some(object)),
-            Self::Replaced(object, old) => (now == Some(old)).then_some(Some(object)),
-            Self::Identical(object) | Self::Got(object) => (now == Some(object)).then_some(now),
-            Self::Taken(object) | Self::Left(object) => (now == Some(object)).then_some(None),
-            Self::Missed => (now.is_none() || now == unusable).then_some(now),
-            Self::Lacked(object) => (now != Some(object)).then_some(now),
-        }
-    }
 }
 
 impl History {
     /// Whether one order explains everything.
     ///
     /// # Panics
-    /// With more than 64 events.
+    /// With more events than the search can hold.
     pub fn is_explained(&self) -> bool {
-        assert!(self.events.len() <= 64, "a history of {} events", self.events.len());
-        let all = if self.events.len() == 64 { u64::MAX } else { (1 << self.events.len()) - 1 };
-        self.extends(all, self.first, &mut HashSet::new())
+        let mut objects = Objects::default();
+        let initial = self.first.map(|object| objects.number(object));
+        let unusable = self.unusable.map_or(0, |object| objects.bit(object));
+        let mut steps: Vec<_> =
+            self.events.iter().map(|event| objects.step(*event, unusable)).collect();
+        // Each event is a thread of its own: moments alone tell an order.
+        steps.iter_mut().enumerate().for_each(|(nth, step)| step.thread = nth);
+        let last = objects.observe(self.last.is_none(), self.last);
+        let (at, thread) = (PENDING - 1, steps.len());
+        steps.push(Step { invoked: at, returned: at, thread, place: 0, effect: last });
+        is_linearizable(initial, &steps, 0)
+    }
+}
+
+/// The objects of a history, numbered as they are met.
+#[derive(Default)]
+struct Objects(Vec<u64>);
+
+impl Objects {
+    fn number(&mut self, object: u64) -> u8 {
+        let known = self.0.iter().position(|known| *known == object);
+        known.unwrap_or_else(|| {
+            self.0.push(object);
+            self.0.len() - 1
+        }) as u8
     }
 
-    /// Whether the events in `rest` can follow a moment at which the key holds `now`.
-    fn extends(
-        &self,
-        rest: u64,
-        now: Option<u64>,
-        known: &mut HashSet<(u64, Option<u64>)>,
-    ) -> bool {
-        if rest == 0 {
-            return now == self.last;
-        }
-        if !known.insert((rest, now)) {
-            return false;
-        }
-        let of_rest = |index: &usize| rest >> index & 1 != 0;
-        let soonest_end =
-            (0..self.events.len()).filter(of_rest).map(|index| self.events[index].end).min();
-        (0..self.events.len()).filter(of_rest).any(|index| {
-            let event = self.events[index];
-            let may_be_next = soonest_end.is_none_or(|end| event.start <= end);
-            let next = event.what.after(now, self.unusable).filter(|_| may_be_next);
-            next.is_some_and(|next| self.extends(rest & !(1 << index), next, known))
-        })
+    fn bit(&mut self, object: u64) -> u128 {
+        1 << self.number(object)
+    }
+
+    fn observe(&mut self, absent: bool, object: Option<u64>) -> Effect {
+        Effect::Observe { absent, objects: object.map_or(0, |object| self.bit(object)) }
+    }
+
+    fn step(&mut self, event: Event, unusable: u128) -> Step {
+        let effect = match event.what {
+            What::Inserted(object) => Effect::Change { from: None, to: Some(self.number(object)) },
+            What::Replaced(object, old) => {
+                Effect::Change { from: Some(self.number(old)), to: Some(self.number(object)) }
+            }
+            What::Identical(object) | What::Got(object) => self.observe(false, Some(object)),
+            What::Taken(object) | What::Left(object) => {
+                Effect::Change { from: Some(self.number(object)), to: None }
+            }
+            What::Missed => Effect::Observe { absent: true, objects: unusable },
+            What::Lacked(object) => Effect::Observe { absent: true, objects: !self.bit(object) },
+        };
+        Step { invoked: event.start, returned: event.end, thread: 0, place: 0, effect }
     }
 }
 

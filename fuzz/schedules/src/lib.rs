@@ -20,9 +20,6 @@ pub mod scenario;
 pub mod schedule;
 pub mod stage;
 
-#[path = "../../../loom-tests/src/ledger.rs"]
-pub mod ledger;
-
 pub use scenario::Scenario;
 pub use schedule::Bytes;
 pub use stage::Taker;

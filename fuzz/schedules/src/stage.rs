@@ -5,7 +5,6 @@
 //! on the thread whose operation caused it, before that operation ends.
 
 use crate::history::{Event, History, What};
-use crate::ledger::{Entry, Ledger};
 use crate::scenario::{KEYS, Key, Scenario, Step};
 use sessile::{
     Added, Garbage, ManualClock, Rejection, RemovalCause, Session, SessionCache, SessionId,
@@ -13,22 +12,23 @@ use sessile::{
 use shuttle::thread::{self, ThreadId};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use testkit::{Ledger, Payload, id_of_byte};
 
 /// How a step takes a session: the cache's own way, or a faulty one that a test hands in.
-pub type Taker = fn(&SessionCache<Entry>, &SessionId) -> Option<Session<Entry>>;
+pub type Taker = fn(&SessionCache<Payload>, &SessionId) -> Option<Session<Payload>>;
 
 /// The cache's own way.
-pub fn take(cache: &SessionCache<Entry>, id: &SessionId) -> Option<Session<Entry>> {
+pub fn take(cache: &SessionCache<Payload>, id: &SessionId) -> Option<Session<Payload>> {
     cache.take(id)
 }
 
 /// What the threads share.
 struct Stage {
-    cache: SessionCache<Entry>,
+    cache: SessionCache<Payload>,
     taker: Taker,
     ledger: Arc<Ledger>,
     /// The object of each key that all threads know.
-    shared: Vec<Session<Entry>>,
+    shared: Vec<Session<Payload>>,
     objects: AtomicU64,
     other_capacity: usize,
     log: Arc<Log>,
@@ -47,16 +47,12 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 fn id_of(key: Key) -> SessionId {
-    SessionId::from([key as u8 + 1; 32])
+    id_of_byte(key as u8 + 1)
 }
 
 /// Objects carry their key in their number.
 fn key_of(object: u64) -> Key {
     object as usize % KEYS
-}
-
-fn number(session: &Session<Entry>) -> u64 {
-    session.number() as u64
 }
 
 impl Log {
@@ -85,8 +81,8 @@ impl Stage {
     fn new(scenario: &Scenario, taker: Taker) -> Self {
         let log = Arc::<Log>::default();
         let told = Arc::clone(&log);
-        let on_removed = move |session: &Session<Entry>, cause| {
-            lock(&told.departures).push((thread::current().id(), number(session), cause));
+        let on_removed = move |session: &Session<Payload>, cause| {
+            lock(&told.departures).push((thread::current().id(), session.number(), cause));
         };
         let cache = SessionCache::builder()
             .capacity(scenario.capacity)
@@ -94,7 +90,8 @@ impl Stage {
             .on_removed(on_removed)
             .build();
         let ledger = Ledger::new();
-        let shared = (0..KEYS).map(|key| Session::new(id_of(key), ledger.entry(key))).collect();
+        let shared =
+            (0..KEYS).map(|key| Session::new(id_of(key), ledger.payload(key as u64))).collect();
         Self {
             cache: cache.expect("a valid capacity"),
             taker,
@@ -107,12 +104,12 @@ impl Stage {
     }
 
     /// A new object of a key.
-    fn make(&self, key: Key) -> Session<Entry> {
-        let number = self.objects.fetch_add(1, Ordering::SeqCst) as usize * KEYS + key;
-        Session::new(id_of(key), self.ledger.entry(number))
+    fn make(&self, key: Key) -> Session<Payload> {
+        let number = self.objects.fetch_add(1, Ordering::SeqCst) * KEYS as u64 + key as u64;
+        Session::new(id_of(key), self.ledger.payload(number))
     }
 
-    fn perform(&self, step: Step, kept: &mut Vec<Session<Entry>>) {
+    fn perform(&self, step: Step, kept: &mut Vec<Session<Payload>>) {
         let start = self.log.now();
         let seen = self.act(step, kept);
         let departed = self.log.departed();
@@ -125,23 +122,23 @@ impl Stage {
     }
 
     /// Does the step and returns what it saw or did, but for departures.
-    fn act(&self, step: Step, kept: &mut Vec<Session<Entry>>) -> Vec<(Key, What)> {
+    fn act(&self, step: Step, kept: &mut Vec<Session<Payload>>) -> Vec<(Key, What)> {
         let cache = &self.cache;
         let got = |found: Option<u64>| found.map_or(What::Missed, What::Got);
         match step {
             Step::Add(key) => self.add(key, self.make(key)),
             Step::AddShared(key) => self.add(key, self.shared[key].clone()),
-            Step::Get(key) => vec![(key, got(cache.get(&id_of(key)).map(|found| number(&found))))],
+            Step::Get(key) => vec![(key, got(cache.get(&id_of(key)).map(|found| found.number())))],
             Step::Keep(key) => {
                 let found = cache.get(&id_of(key));
-                let what = got(found.as_ref().map(number));
+                let what = got(found.as_ref().map(|found| found.number()));
                 kept.extend(found);
                 vec![(key, what)]
             }
-            Step::Read(key) => vec![(key, got(cache.read(&id_of(key), number)))],
+            Step::Read(key) => vec![(key, got(cache.read(&id_of(key), |found| found.number())))],
             Step::Take(key) => {
                 let taken = (self.taker)(cache, &id_of(key));
-                vec![(key, taken.map_or(What::Missed, |taken| What::Taken(number(&taken))))]
+                vec![(key, taken.map_or(What::Missed, |taken| What::Taken(taken.number())))]
             }
             Step::RemoveShared(key) => {
                 let is_removed = cache.remove(&self.shared[key]);
@@ -167,11 +164,11 @@ impl Stage {
         }
     }
 
-    fn add(&self, key: Key, session: Session<Entry>) -> Vec<(Key, What)> {
-        let object = number(&session);
+    fn add(&self, key: Key, session: Session<Payload>) -> Vec<(Key, What)> {
+        let object = session.number();
         let what = match self.cache.add(session) {
             Ok(Added::Inserted) => What::Inserted(object),
-            Ok(Added::Replaced(old)) => What::Replaced(object, number(&old)),
+            Ok(Added::Replaced(old)) => What::Replaced(object, old.number()),
             Ok(Added::Identical) => What::Identical(object),
             Err(rejected) => match rejected.reason() {
                 Rejection::Contention | Rejection::NotResumable => return Vec::new(),
@@ -182,7 +179,8 @@ impl Stage {
     }
 
     fn list(&self) -> Vec<(Key, What)> {
-        let mut objects: Vec<u64> = self.cache.snapshot().iter().map(number).collect();
+        let mut objects: Vec<u64> =
+            self.cache.snapshot().iter().map(|found| found.number()).collect();
         objects.sort_unstable();
         assert!(objects.is_sorted_by(|a, b| a < b), "one session is listed twice: {objects:?}");
         objects.into_iter().map(|object| (key_of(object), What::Got(object))).collect()
@@ -199,7 +197,7 @@ impl Stage {
 
     /// Every key's history, once all threads are done.
     fn judge(&self, scenario: &Scenario) {
-        let left: Vec<u64> = self.cache.snapshot().iter().map(number).collect();
+        let left: Vec<u64> = self.cache.snapshot().iter().map(|found| found.number()).collect();
         let events = lock(&self.log.events);
         for key in 0..KEYS {
             let mut held = left.iter().copied().filter(|object| key_of(*object) == key);

@@ -1,7 +1,6 @@
 //! The checks can fail, and runs repeat.
 #![forbid(unsafe_code)]
 
-use schedules::ledger::Entry;
 use schedules::scenario::{Scenario, Step};
 use schedules::{Bytes, run, stage};
 use sessile::{Session, SessionCache, SessionId};
@@ -11,6 +10,7 @@ use shuttle::{Config, Runner, thread};
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use testkit::Payload;
 
 fn takes_and_adds() -> Scenario {
     let threads = [
@@ -23,13 +23,16 @@ fn takes_and_adds() -> Scenario {
 }
 
 /// Takes, but returns what it saw a moment before.
-fn take_in_two_steps(cache: &SessionCache<Entry>, id: &SessionId) -> Option<Session<Entry>> {
+fn take_in_two_steps(cache: &SessionCache<Payload>, id: &SessionId) -> Option<Session<Payload>> {
     let seen = cache.get(id)?;
     cache.take(id).map(|_| seen)
 }
 
 /// Returns a session that stays.
-fn take_without_removing(cache: &SessionCache<Entry>, id: &SessionId) -> Option<Session<Entry>> {
+fn take_without_removing(
+    cache: &SessionCache<Payload>,
+    id: &SessionId,
+) -> Option<Session<Payload>> {
     cache.get(id)
 }
 
@@ -68,9 +71,9 @@ thread_local! {
 }
 
 /// Takes, and notes what.
-fn counted_take(cache: &SessionCache<Entry>, id: &SessionId) -> Option<Session<Entry>> {
+fn counted_take(cache: &SessionCache<Payload>, id: &SessionId) -> Option<Session<Payload>> {
     let taken = cache.take(id);
-    let found = taken.as_ref().map_or(0, |taken| taken.number() as u64 + 1);
+    let found = taken.as_ref().map_or(0, |taken| taken.number() + 1);
     TAKES.with(|takes| takes.set(takes.get() * 31 + found));
     taken
 }

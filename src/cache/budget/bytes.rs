@@ -27,6 +27,11 @@ impl Bytes {
         self.limit != usize::MAX
     }
 
+    /// `usize::MAX` for none.
+    pub(super) fn limit(&self) -> usize {
+        self.limit
+    }
+
     /// Whether hardly any bytes are left: an eighth of the limit.
     pub(crate) fn is_nearly_out(&self) -> bool {
         // ORDERING: Relaxed: a hint.

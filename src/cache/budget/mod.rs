@@ -123,6 +123,12 @@ impl<T> Budget<T> {
             || self.weighing.as_ref().is_some_and(|weighing| weighing.bytes.is_nearly_out())
     }
 
+    /// The weight of what is stored, and its limit, `usize::MAX` for none, in bytes; `None` without
+    /// a weigher.
+    pub(super) fn weight(&self) -> Option<(usize, usize)> {
+        self.weighing.as_ref().map(|weighing| (weighing.bytes.used(), weighing.bytes.limit()))
+    }
+
     #[inline]
     pub(super) fn garbage_limit(&self) -> u64 {
         self.garbage_limit

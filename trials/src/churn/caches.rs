@@ -10,9 +10,7 @@ use sessile::{
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
-
-/// Where every cache's clock starts, in seconds.
-const START: u64 = 1_000_000;
+use testkit::{START, id, number_of};
 
 /// ThreadSanitizer does not understand the fence with which `std::sync::Arc` frees, and the library
 /// that comes with the compiler is not built for it. Hooks are held in such an `Arc` by arc-swap;
@@ -97,7 +95,7 @@ fn second_tier(
     context: &Context,
     payload_bytes: usize,
 ) -> Option<Session<Payload>> {
-    let number = number(id);
+    let number = number_of(id);
     number.is_multiple_of(4).then(|| session(number, *context, payload_bytes))
 }
 
@@ -108,25 +106,9 @@ pub(super) fn session(number: u64, context: Context, payload_bytes: usize) -> Se
         .build(Payload::new(number, payload_bytes))
 }
 
-/// The `n`th id.
-pub(super) fn id(n: u64) -> SessionId {
-    let mut bytes = [0; SessionId::MAX_LEN];
-    for (part, multiplier) in bytes.chunks_mut(8).zip([1, 3, 5, 7]) {
-        part.copy_from_slice(&n.wrapping_mul(multiplier).to_le_bytes());
-    }
-    SessionId::from(bytes)
-}
-
-/// The number of an id.
-fn number(id: &SessionId) -> u64 {
-    let mut bytes = [0; 8];
-    bytes.copy_from_slice(&id.as_bytes()[..8]);
-    u64::from_le_bytes(bytes)
-}
-
 /// Reads the session's payload and counts it when it is not what belongs there.
 pub(super) fn verify(session: &Session<Payload>) {
-    if !session.is_whole(number(&session.id())) {
+    if !session.is_whole(number_of(&session.id())) {
         BROKEN.fetch_add(1, Ordering::Relaxed);
     }
 }

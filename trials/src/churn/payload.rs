@@ -1,11 +1,10 @@
 //! Secrets on the heap that know whether they are whole, and are counted.
 
 use sessile::Secret;
-use std::sync::atomic::{AtomicU64, Ordering};
+use testkit::Ledger;
 
-// Relaxed, so that counting orders nothing that a sanitizer watches.
-static MADE: AtomicU64 = AtomicU64::new(0);
-static DROPPED: AtomicU64 = AtomicU64::new(0);
+/// Not behind an `Arc` in each payload, whose count would order what a sanitizer watches.
+static LEDGER: Ledger = Ledger::empty();
 
 /// An odd number (the golden section in 64 bits).
 const MULTIPLIER: u64 = 0x9E37_79B9_7F4A_7C15;
@@ -20,7 +19,7 @@ pub(super) struct Payload {
 impl Payload {
     /// The bytes depend on the owner, so those of another session do not pass.
     pub(super) fn new(owner: u64, bytes: usize) -> Self {
-        MADE.fetch_add(1, Ordering::Relaxed);
+        LEDGER.note_made();
         let mut word = owner;
         let mut secret = Vec::with_capacity(bytes.next_multiple_of(size_of::<u64>()));
         while secret.len() < bytes {
@@ -45,14 +44,14 @@ impl Payload {
 
 impl Drop for Payload {
     fn drop(&mut self) {
-        DROPPED.fetch_add(1, Ordering::Relaxed);
+        LEDGER.note_freed();
     }
 }
 
 /// How many were made and how many dropped.
 pub(super) fn made_and_dropped() -> (u64, u64) {
-    let dropped = DROPPED.load(Ordering::Relaxed);
-    (MADE.load(Ordering::Relaxed), dropped)
+    let dropped = LEDGER.freed() as u64;
+    (LEDGER.made() as u64, dropped)
 }
 
 /// Every word changes the sum: a multiplication by an odd number loses nothing. Word by word, since

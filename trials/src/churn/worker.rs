@@ -1,11 +1,12 @@
 //! One thread's life: calls by chance on all caches, and a few handles that it leaves behind when
 //! it exits.
 
-use super::caches::{Caches, Subject, id, session, verify, watching_hooks};
+use super::caches::{Caches, Subject, session, verify, watching_hooks};
 use super::payload::Payload;
 use sessile::{Added, Context, Handshake, Hooks, Session, SessionId};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
+use testkit::id;
 
 /// Handles that a thread keeps of what it met.
 const HELD_MAX: usize = 16;

@@ -7,7 +7,7 @@
 #![forbid(unsafe_code)]
 
 use super::outcome::{Delays, Figures, Outcome, WipeFigures};
-use super::support::{disturbed, ended, id, repeat};
+use super::support::repeat;
 use anyhow::{Context, Result, ensure};
 use hdrhistogram::Histogram;
 use sessile::{Secret, Session, SessionCache};
@@ -15,6 +15,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, LazyLock};
 use std::thread;
 use std::time::{Duration, Instant};
+use testkit::{disturbed, ended, id};
 
 /// Longer than this is a failure, not a delay.
 const PATIENCE: Duration = Duration::from_secs(2);

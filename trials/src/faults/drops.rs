@@ -3,7 +3,7 @@
 #![forbid(unsafe_code)]
 
 use super::outcome::{Figures, Outcome};
-use super::support::{Injected, START, ensure_reclaimed, ensure_whole, id, repeat, within};
+use super::support::{Injected, repeat, within};
 use anyhow::{Result, ensure};
 use sessile::{ManualClock, Session, SessionCache};
 use std::cell::Cell;
@@ -12,6 +12,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 use std::thread;
 use std::time::Duration;
+use testkit::{Ledger, Payload, START, ensure_reclaimed, ensure_whole, id};
 
 /// What the drop of a payload does besides being counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,14 +55,15 @@ type Cache = SessionCache<Doer>;
 /// What one attempt shares.
 #[derive(Default)]
 struct Books {
-    made: AtomicU64,
-    freed: AtomicU64,
+    ledger: Arc<Ledger>,
     done: AtomicU64,
     panicked: AtomicU64,
 }
 
 struct Doer {
     number: u64,
+    /// Counted as freed after the deed, panic or not.
+    _counted: Payload,
     deed: Deed,
     cache: Weak<Cache>,
     books: Arc<Books>,
@@ -78,11 +80,11 @@ const DEPTH_MAX: u32 = 3;
 
 impl Doer {
     fn session(number: u64, deed: Deed, cache: &Weak<Cache>, books: &Arc<Books>) -> Session<Self> {
-        books.made.fetch_add(1, Ordering::Relaxed);
+        let counted = books.ledger.payload(number);
         let other =
             (deed == Deed::EndOtherCache).then(|| Self::other_cache(cache, books)).flatten();
         let (cache, books) = (cache.clone(), Arc::clone(books));
-        Session::new(id(number), Self { number, deed, cache, books, other })
+        Session::new(id(number), Self { number, _counted: counted, deed, cache, books, other })
     }
 
     /// A cache of its own, full of sessions that in turn use the outer one when they are dropped.
@@ -123,7 +125,6 @@ impl Doer {
 
 impl Drop for Doer {
     fn drop(&mut self) {
-        self.books.freed.fetch_add(1, Ordering::SeqCst);
         let depth = DEPTH.get();
         if self.deed == Deed::Nothing || depth >= DEPTH_MAX {
             return;
@@ -216,10 +217,9 @@ fn attempt(deed: Deed, way: &Way, every: u64) -> Result<()> {
     }
     ensure_whole(&cache)?;
     ensure_reclaimed(&cache)?;
-    let stored = cache.len() as u64;
-    ensure_accounts(&books, &cache, stored)?;
+    ensure_accounts(&books, &cache)?;
     drop((make, cache));
-    let alive = books.made.load(Ordering::SeqCst) - books.freed.load(Ordering::SeqCst);
+    let alive = books.ledger.alive();
     ensure!(alive == 0, "{alive} payloads outlive the cache");
     let (did, panicked) =
         (books.done.load(Ordering::SeqCst), books.panicked.load(Ordering::SeqCst));
@@ -229,14 +229,14 @@ fn attempt(deed: Deed, way: &Way, every: u64) -> Result<()> {
 
 /// Every payload that left was dropped, whatever the others did, and every panic in a deferred drop
 /// was counted.
-fn ensure_accounts(books: &Books, cache: &Cache, stored: u64) -> Result<()> {
+fn ensure_accounts(books: &Books, cache: &Cache) -> Result<()> {
     let nested: u64 = cache
         .snapshot()
         .iter()
         .filter_map(|one| one.other.as_ref())
         .map(|other| other.len() as u64)
         .sum();
-    let alive = books.made.load(Ordering::SeqCst) - books.freed.load(Ordering::SeqCst);
+    let (alive, stored) = (books.ledger.alive() as u64, cache.len() as u64);
     let expected = stored + nested;
     ensure!(alive >= expected, "{alive} alive, {expected} stored");
     // An inner cache may keep the last few that it retired: no thread works on it.

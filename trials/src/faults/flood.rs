@@ -10,13 +10,14 @@
 #![forbid(unsafe_code)]
 
 use super::outcome::{Figures, Outcome};
-use super::support::{ensure_whole, median};
+use super::support::median;
 use anyhow::{Result, ensure};
 use hdrhistogram::Histogram;
 use sessile::{Context, Session, SessionCache, SessionId};
 use std::collections::HashSet;
 use std::hint::black_box;
 use std::time::{Duration, Instant};
+use testkit::ensure_whole;
 
 const CAPACITY: usize = 20_480;
 

@@ -7,8 +7,7 @@
 //! child of its own that forks further.
 
 use super::outcome::{Figures, Outcome};
-use super::payload::{Ledger, Payload};
-use super::support::{disturbed, ensure_reclaimed, ensure_whole, id, repeat};
+use super::support::repeat;
 use anyhow::{Context, Result, bail, ensure};
 use sessile::SessionCache;
 use std::env;
@@ -19,6 +18,7 @@ use std::ptr;
 use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
+use testkit::{Ledger, Payload, disturbed, ensure_reclaimed, ensure_whole, id};
 
 type Cache = SessionCache<Payload>;
 
@@ -36,7 +36,7 @@ pub(crate) fn run(time: Duration, figures: &mut Figures) -> Result<()> {
 /// Children of a process whose threads are in the middle of operations.
 fn from_threads(time: Duration) -> Result<Outcome> {
     let mut outcome = Outcome::new("fork: beside threads at work");
-    let ledger = Arc::new(Ledger::default());
+    let ledger = Ledger::new();
     let cache: Cache = SessionCache::new(CAPACITY)?;
     let churn = |random: &mut fastrand::Rng| {
         let number = random.u64(..400);
@@ -57,10 +57,7 @@ fn from_threads(time: Duration) -> Result<Outcome> {
             })?;
             ensure_whole(&cache)?;
             ensure_reclaimed(&cache)?;
-            ensure!(
-                ledger.alive() == cache.len() as u64 && ledger.wrong() == 0,
-                "payloads were lost"
-            );
+            ensure!(ledger.alive() == cache.len() && ledger.wrong() == 0, "payloads were lost");
             Ok(())
         });
     });
@@ -124,7 +121,7 @@ const TRIES: [Try; 5] = [
 pub(crate) fn child() -> Result<()> {
     ensure!(threads_here()? == 1, "this process has threads");
     for (name, attempt) in TRIES {
-        let ledger = Arc::new(Ledger::default());
+        let ledger = Ledger::new();
         let cache = SessionCache::new(CAPACITY)?;
         (0..1000).for_each(|number| drop(cache.add(ledger.session(number % 300))));
         let result = attempt(&cache, &ledger).and_then(|()| {

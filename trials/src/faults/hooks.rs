@@ -7,8 +7,7 @@
 #![forbid(unsafe_code)]
 
 use super::outcome::{Figures, Outcome};
-use super::payload::{Ledger, Payload};
-use super::support::{START, disturbed, ended, ensure_reclaimed, ensure_whole, id, repeat, within};
+use super::support::{repeat, within};
 use anyhow::{Result, ensure};
 use sessile::{Hooks, ManualClock, Mode, RemovalCause, Session, SessionCache};
 use std::cell::Cell;
@@ -16,6 +15,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 use std::thread;
 use std::time::Duration;
+use testkit::{Ledger, Payload, START, disturbed, ended, ensure_reclaimed, ensure_whole, id};
 
 type Cache = SessionCache<Payload>;
 
@@ -112,7 +112,7 @@ fn hooked(
 }
 
 fn reenter(hook: &'static str, operation: fn(&Cache, &Arc<Ledger>, u64)) -> Result<()> {
-    let ledger = Arc::new(Ledger::default());
+    let ledger = Ledger::new();
     let own: Arc<OnceLock<Weak<Cache>>> = Arc::default();
     let (its, books) = (Arc::clone(&own), Arc::clone(&ledger));
     let (cache, calls) = hooked(hook, move |number| {
@@ -133,12 +133,7 @@ fn reenter(hook: &'static str, operation: fn(&Cache, &Arc<Ledger>, u64)) -> Resu
     ensure!(calls.load(Ordering::Relaxed) > 0, "the hook was never called");
     ensure_whole(&cache)?;
     ensure_reclaimed(&cache)?;
-    ensure!(
-        ledger.alive() == cache.len() as u64,
-        "{} alive, {} stored",
-        ledger.alive(),
-        cache.len()
-    );
+    ensure!(ledger.alive() == cache.len(), "{} alive, {} stored", ledger.alive(), cache.len());
     drop(cache);
     ensure!(ledger.alive() == 0 && ledger.wrong() == 0, "{} payloads are left", ledger.alive());
     Ok(())
@@ -169,7 +164,7 @@ fn full(ledger: &Arc<Ledger>) -> Result<Cache> {
 }
 
 fn end_another(hook: &'static str) -> Result<()> {
-    let (outer, inner) = (Arc::new(Ledger::default()), Arc::new(Ledger::default()));
+    let (outer, inner) = (Ledger::new(), Ledger::new());
     let victim = Mutex::new(Some(full(&inner)?));
     let (cache, _) = hooked(hook, move |_| {
         drop(victim.lock().unwrap_or_else(PoisonError::into_inner).take());
@@ -187,7 +182,7 @@ fn end_another(hook: &'static str) -> Result<()> {
 /// The hook owns a handle of its own cache, a cycle that it breaks by replacing itself; then the
 /// caller's is the last.
 fn end_own(hook: &'static str) -> Result<()> {
-    let ledger = Arc::new(Ledger::default());
+    let ledger = Ledger::new();
     let own: Arc<Mutex<Option<Arc<Cache>>>> = Arc::default();
     let its = Arc::clone(&own);
     let (cache, calls) = hooked(hook, move |_| {
@@ -208,7 +203,7 @@ fn end_own(hook: &'static str) -> Result<()> {
 }
 
 fn end_in_read() -> Result<()> {
-    let (outer, inner) = (Arc::new(Ledger::default()), Arc::new(Ledger::default()));
+    let (outer, inner) = (Ledger::new(), Ledger::new());
     let (cache, victim) = (full(&outer)?, full(&inner)?);
     drop(cache.add(outer.session(1)));
     let before = outer.alive();
@@ -224,7 +219,7 @@ fn end_in_read() -> Result<()> {
 /// Two threads use a cache and drop their handles; whichever is last ends it, perhaps in the middle
 /// of its payloads' drops.
 fn end_by_two() -> Result<()> {
-    let ledger = Arc::new(Ledger::default());
+    let ledger = Ledger::new();
     let cache = Arc::new(full(&ledger)?);
     let work = |cache: Arc<Cache>| {
         for number in 0..100 {
@@ -288,7 +283,7 @@ fn replaced(time: Duration) -> Outcome {
 
 fn try_replaced() -> Result<()> {
     let (told, on_duty) = (Arc::new([const { AtomicU64::new(0) }; 3]), Arc::new(AtomicU64::new(0)));
-    let ledger = Arc::new(Ledger::default());
+    let ledger = Ledger::new();
     let builder = SessionCache::builder().capacity(CAPACITY).hooks(Shift::begin(&told, &on_duty));
     let cache: Cache = builder.build()?;
     let use_it = |random: &mut fastrand::Rng| {

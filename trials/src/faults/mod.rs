@@ -3,10 +3,9 @@
 //! One file per family of faults. A family makes *attempts*: each injects one fault and then checks
 //! everything that the cache promises about it. The table and the figures say how many attempts
 //! were made and how many of them held. What the families share: `outcome` (attempts and figures),
-//! `allocator` (the program's allocator, which can refuse, look and weigh), `payload`, `support`.
+//! `support`, and the test kit.
 
 mod allocation;
-mod allocator;
 mod backtraces;
 mod delay;
 mod drops;
@@ -15,7 +14,6 @@ mod fork;
 mod hooks;
 mod outcome;
 mod panics;
-mod payload;
 mod stall;
 mod support;
 mod threads;
@@ -26,6 +24,9 @@ use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 pub(crate) use outcome::Figures;
 use std::time::{Duration, Instant};
+
+#[global_allocator]
+static ALLOCATOR: testkit::allocator::Probe = testkit::allocator::Probe;
 
 /// A family of faults: its name and what runs it.
 struct Family {

@@ -7,10 +7,7 @@
 #![forbid(unsafe_code)]
 
 use super::outcome::{Figures, Outcome};
-use super::payload::{Ledger, Payload};
-use super::support::{
-    Fuse, Injected, Point, START, disturbed, ensure_reclaimed, ensure_whole, id, repeat,
-};
+use super::support::{Fuse, Injected, Point, fused_ledger, repeat};
 use anyhow::{Result, ensure};
 use sessile::{Clock, Session, SessionCache, Timestamp};
 use std::collections::BTreeMap;
@@ -18,6 +15,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::Duration;
+use testkit::{Ledger, Payload, START, disturbed, ensure_reclaimed, ensure_whole, id};
 
 type Cache = SessionCache<Payload>;
 
@@ -168,7 +166,7 @@ pub(crate) fn run(time: Duration, figures: &mut Figures) -> Result<()> {
 
 /// A cache all of whose user code passes the fuse.
 fn fused() -> Result<(Cache, Arc<Ledger>)> {
-    let ledger = Arc::new(Ledger::default());
+    let ledger = fused_ledger();
     let second_tier = Arc::clone(&ledger);
     let cache = SessionCache::builder()
         .capacity(CAPACITY)
@@ -245,7 +243,7 @@ impl Drop for Teller {
 fn check(cache: &Cache, ledger: &Arc<Ledger>) -> Result<()> {
     ensure_whole(cache)?;
     ensure_reclaimed(cache)?;
-    let (stored, alive) = (cache.len() as u64, ledger.alive());
+    let (stored, alive) = (cache.len(), ledger.alive());
     ensure!(alive == stored, "{alive} payloads alive, {stored} stored");
     ensure!(ledger.wrong() == 0, "payloads were freed twice or read afterwards");
     cache.set_capacity(CAPACITY)?;

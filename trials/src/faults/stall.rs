@@ -7,15 +7,15 @@
 //! stalled reader frees nothing meanwhile, so what is there at rest is the most that there was.
 #![forbid(unsafe_code)]
 
-use super::allocator::weigh;
 use super::outcome::{Figures, GarbageFigures, Outcome, WorkloadFigures};
-use super::support::{ensure_reclaimed, ensure_whole, id};
 use anyhow::{Context, Result, ensure};
 use sessile::{Rejection, Session, SessionCache};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Barrier, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
+use testkit::allocator::weigh;
+use testkit::{ensure_reclaimed, ensure_whole, id};
 
 const LIMIT: usize = 1 << 20;
 
@@ -326,8 +326,8 @@ fn after_the_stall(
 #[cfg(test)]
 mod tests {
     use super::{LIMIT, Seen, WORKLOADS, Workload, footprint, try_workload};
-    use crate::faults::allocator::weigh;
     use std::time::Duration;
+    use testkit::allocator::weigh;
 
     fn attempt(workload: &Workload) -> (anyhow::Result<()>, u64) {
         let bytes = footprint().unwrap();

@@ -1,53 +1,14 @@
-//! What the families share: ids, the invariants of a cache at rest, panics on demand, a watchdog.
+//! What the families share beside the test kit: panics on demand, a watchdog.
 #![forbid(unsafe_code)]
 
 use super::outcome::panic_text;
-use anyhow::{Result, anyhow, ensure};
-use sessile::{Session, SessionCache, SessionId};
+use anyhow::{Result, anyhow};
 use std::cell::Cell;
-use std::collections::HashSet;
 use std::panic::resume_unwind;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Barrier, mpsc};
-use std::thread::{self, ScopedJoinHandle};
+use std::sync::{Arc, mpsc};
+use std::thread;
 use std::time::{Duration, Instant};
-
-/// The moment at which a trial's clock starts, in seconds.
-pub(crate) const START: u64 = 1_000_000;
-
-/// The `number`th id: random bytes and the number.
-pub(crate) fn id(number: u64) -> SessionId {
-    let mut bytes = [0; 32];
-    fastrand::Rng::with_seed(number).fill(&mut bytes[..24]);
-    bytes[24..].copy_from_slice(&number.to_be_bytes());
-    SessionId::from(bytes)
-}
-
-/// What must hold whenever no operation is under way.
-pub(crate) fn ensure_whole<T: Send + Sync + 'static>(cache: &SessionCache<T>) -> Result<()> {
-    let stats = cache.stats();
-    let left = stats.removed + stats.taken + stats.evicted + stats.expired + stats.flushed;
-    ensure!(
-        stats.added - left == stats.number,
-        "what came and went is not what is there: {stats:?}"
-    );
-    ensure!(cache.len() <= cache.capacity(), "{} of {} stored", cache.len(), cache.capacity());
-    let all = cache.snapshot();
-    ensure!(all.len() == cache.len(), "{} shown, {} counted", all.len(), cache.len());
-    let key = |one: &Session<T>| (one.context(), one.protocol(), one.id());
-    let keys: HashSet<_> = all.iter().map(key).collect();
-    ensure!(keys.len() == all.len(), "a key is stored twice");
-    Ok(())
-}
-
-/// Frees what was retired and checks that nothing is left of it.
-pub(crate) fn ensure_reclaimed<T: Send + Sync + 'static>(cache: &SessionCache<T>) -> Result<()> {
-    cache.collect();
-    cache.collect();
-    let garbage = cache.stats().garbage;
-    ensure!(garbage.sessions == 0 && garbage.bytes == 0, "garbage is left: {garbage:?}");
-    Ok(())
-}
+use testkit::Ledger;
 
 /// Where user code runs inside an operation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -106,6 +67,11 @@ impl Fuse {
     }
 }
 
+/// A ledger whose payloads pass the fuse when they are dropped.
+pub(crate) fn fused_ledger() -> Arc<Ledger> {
+    Ledger::with_drop_hook(|| Fuse::pass(Point::Drop))
+}
+
 /// Runs `f` on a thread of its own; an error when it is not done in time, and the thread is then
 /// left behind.
 pub(crate) fn within(
@@ -133,58 +99,6 @@ pub(crate) fn repeat(time: Duration, mut round: impl FnMut(u64)) {
         if started.elapsed() >= time {
             return;
         }
-    }
-}
-
-/// Runs `work` while other threads run `disturb` over and over, each with its own source of chance.
-/// They have begun by then.
-pub(crate) fn disturbed<R>(
-    threads: u64,
-    disturb: impl Fn(&mut fastrand::Rng) + Sync,
-    work: impl FnOnce() -> R,
-) -> R {
-    let done = AtomicBool::new(false);
-    let begun = Barrier::new(threads as usize + 1);
-    thread::scope(|scope| {
-        let disturbing: Vec<_> = (0..threads)
-            .map(|seed| {
-                let (done, begun, disturb) = (&done, &begun, &disturb);
-                scope.spawn(move || {
-                    let mut random = fastrand::Rng::with_seed(seed);
-                    begun.wait();
-                    while !done.load(Ordering::Acquire) {
-                        (0..DISTURBANCES_PER_TURN).for_each(|_| disturb(&mut random));
-                        // Few processors: what is disturbed must get its turn, too.
-                        thread::yield_now();
-                    }
-                })
-            })
-            .collect();
-        begun.wait();
-        let end = End(&done);
-        let result = work();
-        drop(end);
-        ended(disturbing);
-        result
-    })
-}
-
-/// Waits for threads to the end of their teardown, in which they pin for the last time. A scope
-/// alone does not. Returns what they returned; a panic goes on here.
-pub(crate) fn ended<R>(threads: Vec<ScopedJoinHandle<'_, R>>) -> Vec<R> {
-    let join =
-        |one: ScopedJoinHandle<'_, R>| one.join().unwrap_or_else(|panic| resume_unwind(panic));
-    threads.into_iter().map(join).collect()
-}
-
-const DISTURBANCES_PER_TURN: u32 = 16;
-
-/// Says that the work is done, even if it ends in a panic.
-struct End<'d>(&'d AtomicBool);
-
-impl Drop for End<'_> {
-    fn drop(&mut self) {
-        self.0.store(true, Ordering::Release);
     }
 }
 

@@ -2,16 +2,16 @@
 //! no trace.
 #![forbid(unsafe_code)]
 
-use super::allocator::weigh;
 use super::outcome::{Figures, Outcome};
-use super::payload::{Ledger, Payload};
-use super::support::{ensure_reclaimed, ensure_whole, id, median, repeat};
+use super::support::{median, repeat};
 use anyhow::{Context, Result, anyhow, ensure};
 use sessile::SessionCache;
 use std::cell::RefCell;
 use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
+use testkit::allocator::weigh;
+use testkit::{Ledger, Payload, ensure_reclaimed, ensure_whole, id};
 
 type Cache = SessionCache<Payload>;
 
@@ -43,7 +43,7 @@ fn leftovers(time: Duration) -> Result<Outcome> {
     repeat(time, |round| {
         let left = [1, 2, 10, 63, 64, 65, 200, 1000][round as usize % 8];
         outcome.attempt(format_args!("{left} left behind"), || {
-            let ledger = Arc::new(Ledger::default());
+            let ledger = Ledger::new();
             join(|| {
                 for number in 0..left {
                     drop(cache.add(ledger.session(number)));
@@ -65,7 +65,7 @@ fn leftovers(time: Duration) -> Result<Outcome> {
 
 /// Replaces sessions of its own until those of `ledger` are gone.
 fn work_until_gone(cache: &Cache, ledger: &Ledger) -> Result<Duration> {
-    let own = Arc::new(Ledger::default());
+    let own = Ledger::new();
     let start = Instant::now();
     for number in 0.. {
         if ledger.alive() == 0 {
@@ -85,7 +85,7 @@ fn join(work: impl FnOnce() + Send) -> Result<()> {
 fn short_lived() -> Result<Outcome> {
     let mut outcome = Outcome::new("threads: thousands, short-lived");
     let cache = SessionCache::new(100)?;
-    let ledger = Arc::new(Ledger::default());
+    let ledger = Ledger::new();
     let mut growth = None;
     let mut grown = 0;
     weigh(0..=usize::MAX, |live| {
@@ -149,7 +149,7 @@ fn clear_all(cache: &Cache, ledger: &Ledger) -> Result<()> {
 /// One thread that uses thousands of caches, one after the other and some at a time.
 fn many_caches() -> Result<Outcome> {
     let mut outcome = Outcome::new("threads: one with many caches");
-    let ledger = Arc::new(Ledger::default());
+    let ledger = Ledger::new();
     let use_one = |number: u64| -> Result<Cache> {
         let cache = SessionCache::new(3)?;
         for n in 0..10 {
@@ -209,7 +209,7 @@ fn teardown(time: Duration) -> Result<Outcome> {
         outcome.attempt(
             format_args!("cache used before the storage was made: {uses_first}"),
             || {
-                let ledger = Arc::new(Ledger::default());
+                let ledger = Ledger::new();
                 let cache = Arc::new(SessionCache::new(3)?);
                 let (its, last) = (Arc::clone(&ledger), Arc::clone(&cache));
                 if round % 3 == 0 {

@@ -5,15 +5,16 @@
 //! plain bytes, whose canaries must be found: all of them, or the search is blind.
 #![forbid(unsafe_code)]
 
-use super::allocator::{CANARY, canaries_freed};
 use super::outcome::{Figures, Outcome};
-use super::support::{START, ended, ensure_whole, id, repeat};
+use super::support::repeat;
 use anyhow::{Context, Result, ensure};
 use sessile::{Capacity, ManualClock, Mode, Secret, Session, SessionCache};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::Duration;
+use testkit::allocator::{CANARY, canaries_freed};
+use testkit::{START, ended, ensure_whole, id};
 
 const CAPACITY: u64 = 40;
 

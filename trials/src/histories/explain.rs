@@ -4,11 +4,11 @@
 //! prefix is not. Calls under way at that moment are pending in it. An observation that can be left
 //! out without making sense of the rest is left out.
 
-use super::check::{self, Effect, PENDING, Step};
 use super::history::{Event, History};
 use super::rules;
 use super::split::{KeyHistory, split};
 use std::fmt;
+use testkit::linearizability::{Effect, PENDING, Step, is_linearizable};
 
 /// Something that must not have been seen.
 #[derive(Debug)]
@@ -54,7 +54,7 @@ impl fmt::Display for Violation {
 pub(super) fn verify(history: &History, margin: u64) -> Result<(), Violation> {
     rules::check(history, margin)?;
     for part in split(history)? {
-        if !check::is_linearizable(part.initial, &part.steps, margin) {
+        if !is_linearizable(part.initial, &part.steps, margin) {
             let steps = shortest(&part, margin);
             return Err(Violation::Order {
                 key: part.key,
@@ -67,7 +67,7 @@ pub(super) fn verify(history: &History, margin: u64) -> Result<(), Violation> {
 
 /// The shortest inexplicable prefix, without the observations that do not matter.
 fn shortest(part: &KeyHistory, margin: u64) -> Vec<Step> {
-    let fails = |steps: &[Step]| !check::is_linearizable(part.initial, steps, margin);
+    let fails = |steps: &[Step]| !is_linearizable(part.initial, steps, margin);
     let mut ends: Vec<_> = part.steps.iter().map(|step| step.returned).collect();
     ends.sort_unstable();
     let prefixes = ends.into_iter().map(|end| prefix(&part.steps, end));

@@ -1,7 +1,7 @@
 //! Linearizability of the shipped cache on real threads.
 //!
 //! ```text
-//!   plan ---> record (script, gate, stamp) ---> history ---> rules, split ---> check ---> explain
+//!   plan ---> record (script, stamp) ---> history ---> rules, split ---> testkit ---> explain
 //!                                                 |                              ^
 //!                                                 +----------> inject -----------+
 //! ```
@@ -16,9 +16,7 @@
 //! tried by itself (`prompt`).
 #![forbid(unsafe_code)]
 
-mod check;
 mod explain;
-mod gate;
 mod history;
 mod inject;
 mod plan;

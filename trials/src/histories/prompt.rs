@@ -9,7 +9,6 @@
 //! The same is done with a mark that is stored and not exchanged. How often that is late says what
 //! this machine would show.
 
-use super::gate::spin_until;
 use super::stamp::Stopwatch;
 use anyhow::{Result, anyhow};
 use serde::Serialize;
@@ -17,6 +16,7 @@ use sessile::{Session, SessionCache, SessionId};
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::thread::scope;
+use testkit::spin_until;
 
 const ROUNDS: usize = 500_000;
 

@@ -4,7 +4,6 @@
 //! ages, tables and a migration that was left half done carry over from one to the next. Each
 //! history begins and ends at rest; what is stored then is its first and its last state.
 
-use super::gate::Gate;
 use super::history::{History, Log, Object, Rest, Stored};
 use super::plan::{KEYS_MAX, Pendulum, Plan, START};
 use super::script::{self, Actor, LONG};
@@ -13,6 +12,7 @@ use anyhow::{Result, anyhow};
 use sessile::{Session, SessionCache};
 use std::sync::Arc;
 use std::thread;
+use testkit::Gate;
 
 /// Histories that are recorded on one cache.
 pub(super) const HISTORIES_PER_CACHE: u64 = 64;

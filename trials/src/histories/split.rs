@@ -18,10 +18,10 @@
 //! | `snapshot` | each that is shown is there; if none is, nothing is there at some moment |
 //! | rest after the history | exactly what is stored |
 
-use super::check::{Effect, STEPS_MAX, Step};
 use super::explain::Violation;
 use super::history::{Answer, Call, Departure, Event, History, Object};
 use sessile::RemovalCause;
+use testkit::linearizability::{Effect, STEPS_MAX, Step};
 
 /// One key's part of a history.
 pub(super) struct KeyHistory {

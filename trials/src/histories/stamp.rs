@@ -14,10 +14,10 @@
 //! a hundred nanoseconds, which is more than a core looks ahead. An order that the margin hides
 //! makes the check weaker, never wrong. The order within a thread is exact and needs no stamp.
 
-use super::gate::spin_until;
 use anyhow::{Result, bail};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
+use testkit::spin_until;
 
 const HANDOVERS: u64 = 20_000;
 

@@ -17,8 +17,8 @@ const OF_THREAD: [(&str, &str); 7] = [
     ("src/cache/eviction/victim.rs", "SampleCursor"),
     ("src/cache/eviction/clock.rs", "TickCounter"),
     ("src/reclaim/limbo.rs", "Limbo"),
-    ("src/reclaim/limbo.rs", "Occupied"),
-    ("src/reclaim/stray.rs", "Strays"),
+    ("src/reclaim/limbo.rs", "LimboLock"),
+    ("src/reclaim/overflow.rs", "OverflowStack"),
 ];
 
 /// What an access belongs to.
@@ -142,10 +142,11 @@ pub(crate) fn alone(word: &AtomicU64) {
 
     #[test]
     fn spares_are_a_threads_own_and_permits_are_not() {
-        let source = fs::read_to_string(root().join("src/budget.rs")).unwrap();
+        const PERMITS: &str = "src/cache/budget/permits.rs";
+        let source = fs::read_to_string(root().join(PERMITS)).unwrap();
         let line = |text: &str| 1 + source.lines().position(|line| line.starts_with(text)).unwrap();
         let mut owners = Owners::new(root());
-        assert!(owners.of("src/budget.rs", line("impl Spare") + 2).unwrap().is_thread());
-        assert!(!owners.of("src/budget.rs", line("impl Permits") + 2).unwrap().is_thread());
+        assert!(owners.of(PERMITS, line("impl Spare") + 2).unwrap().is_thread());
+        assert!(!owners.of(PERMITS, line("impl Permits") + 2).unwrap().is_thread());
     }
 }

@@ -25,6 +25,16 @@ pub(super) const ELSEWHERE: &[(&str, &str)] = &[
         FUZZER,
     ),
     (
+        "cargo +nightly fuzz run --sanitizer none --no-trace-compares redis_offers -- -max_total_time=30 \
+         -max_len=2000",
+        FUZZER,
+    ),
+    (
+        "cargo +nightly fuzz run --sanitizer none --no-trace-compares redis_values -- -max_total_time=30 \
+         -max_len=400",
+        FUZZER,
+    ),
+    (
         "cargo +nightly fuzz run --sanitizer none --no-trace-compares rustls_bytes -- -max_total_time=30 \
          -max_len=200",
         FUZZER,
@@ -42,6 +52,7 @@ pub(super) const ELSEWHERE: &[(&str, &str)] = &[
     ("cargo bench -p micro", FIGURES),
     ("cargo fuzz", "a name, not a whole command"),
     ("cargo install cargo-fuzz", "`.ci/run` installs it where it is missing, without optimization"),
+    ("cargo run --release -p sessile-redis --example snapshot", FIGURES),
     ("cargo run --release -p compare", FIGURES),
     ("cargo run --release -p compare -- --entries 4096 --trace P1.lis", PLACEHOLDER),
     ("cargo run --release -p compare -- --json rows.json --report charts", FIGURES),
@@ -61,13 +72,14 @@ pub(super) const ELSEWHERE: &[(&str, &str)] = &[
     ("cargo run --release -p compare --features mimalloc", FIGURES),
     ("cargo run --release -p compare --features openssl", FIGURES),
     (
-        "cargo run --release -p handshakes --features openssl -- --backend openssl --seconds 2",
+        "cargo run --release -p handshakes --features openssl -- --backend openssl --seconds 2 \
+         --capacity 1024 --empty",
         FIGURES,
     ),
-    ("cargo run --release -p handshakes -- --seconds 6", FIGURES),
     ("cargo run --release -p trials -- faults", PART),
+    ("cargo test --test it garbage", "`cargo test --workspace` runs every topic"),
     (
-        "cargo test --workspace --exclude sessile-openssl",
+        "cargo test --workspace --exclude sessile-openssl --exclude sessile-redis",
         "`cargo test --workspace` runs the same tests and more",
     ),
     ("cargo xtask ci", "is continuous integration"),

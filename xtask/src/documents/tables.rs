@@ -34,10 +34,11 @@ pub(super) fn renewed(document: &str) -> Result<String> {
 /// A table by its name.
 fn table(name: &str) -> Result<String> {
     match name {
+        "stores" => stores(),
         "compare" => Ok(summary("benches/results/tables.md")?.join("\n")),
         "allocators" => allocators(),
         "counts" => counts::accepted_table(),
-        _ => anyhow::bail!("there is no table {name}: compare, allocators, counts"),
+        _ => anyhow::bail!("there is no table {name}: stores, compare, allocators, counts"),
     }
 }
 
@@ -50,6 +51,48 @@ fn summary(file: &str) -> Result<Vec<String>> {
     let table: Vec<_> = table.map(str::to_owned).collect();
     ensure!(table.len() > 2, "{file} has no table under `### Summary`");
     Ok(table)
+}
+
+/// What a server would resume from otherwise, beside the subject: times, and what they found.
+fn stores() -> Result<String> {
+    const STORES: [&str; 4] = ["**sessile**", "rustls", "moka", "quick_cache"];
+    let file = "benches/results/tables.md";
+    let report =
+        fs::read_to_string(root().join(file)).with_context(|| format!("cannot read {file}"))?;
+    let heads = STORES.map(|store| store.trim_matches('*')).join(" | ");
+    let mut table = format!("| workload | threads | {heads} |\n|---|--:|--:|--:|--:|--:|\n");
+    for (workload, time) in [("tls13", "ns/op"), ("tls12", "ns/op"), ("tail", "p99.9 ns")] {
+        for threads in ["1", "2"] {
+            let heading = format!("### {workload}, {SESSIONS} sessions, {threads} thread");
+            let section = rows_below(&report, &heading)?;
+            let cell = |store: &str| -> Result<String> {
+                let of = |column: &str| {
+                    let at = section.first()?.iter().position(|head| *head == column)?;
+                    section.iter().find(|row| row[0] == store)?.get(at).copied()
+                };
+                let (time, hits) = of(time).zip(of("hit ratio")).with_context(|| {
+                    format!("`{heading}` does not have {time} and hit ratio of {store}")
+                })?;
+                Ok(format!("{time} ns, {hits}"))
+            };
+            let cells = STORES.map(cell).into_iter().collect::<Result<Vec<_>>>()?;
+            writeln!(table, "| {workload} | {threads} | {} |", cells.join(" | "))?;
+        }
+    }
+    Ok(table)
+}
+
+/// The cells of the first table below the heading that begins so; its head first.
+fn rows_below<'r>(report: &'r str, heading: &str) -> Result<Vec<Vec<&'r str>>> {
+    let below = report.lines().skip_while(|line| !line.starts_with(heading)).skip(1);
+    let table = below.skip_while(|line| line.is_empty()).take_while(|line| line.starts_with('|'));
+    let cells = |line: &'r str| {
+        let inner = line.strip_prefix('|').and_then(|line| line.strip_suffix('|'));
+        inner.unwrap_or(line).split('|').map(str::trim).collect()
+    };
+    let rows: Vec<Vec<_>> = table.map(cells).collect();
+    ensure!(rows.len() > 2, "no table below `{heading}`");
+    Ok(rows)
 }
 
 /// `x best peer` by workload and threads.

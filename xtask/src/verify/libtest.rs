@@ -10,8 +10,6 @@ use std::time::Duration;
 /// One `#[test]` function of one binary.
 #[derive(Clone, Debug)]
 pub(crate) struct Test {
-    /// The binary's target: for an integration test, its file.
-    pub(crate) file: String,
     pub(crate) name: String,
     pub(crate) binary: PathBuf,
 }
@@ -22,11 +20,7 @@ pub(crate) fn list(binaries: &[Executable], log: &Log) -> Result<Vec<Test>> {
     for binary in binaries {
         let ended = child::demand(Command::new(&binary.path).arg("--list"), log)?;
         for name in ended.stdout.lines().filter_map(|line| line.strip_suffix(": test")) {
-            tests.push(Test {
-                file: binary.target.clone(),
-                name: name.into(),
-                binary: binary.path.clone(),
-            });
+            tests.push(Test { name: name.into(), binary: binary.path.clone() });
         }
     }
     if tests.is_empty() {
@@ -35,7 +29,17 @@ pub(crate) fn list(binaries: &[Executable], log: &Log) -> Result<Vec<Test>> {
     Ok(tests)
 }
 
+/// The name of a test without its module, which is that of its model.
+pub(crate) fn model(name: &str) -> &str {
+    name.rsplit_once("::").map_or(name, |(_, name)| name)
+}
+
 impl Test {
+    /// The model that it runs.
+    pub(crate) fn model(&self) -> &str {
+        model(&self.name)
+    }
+
     /// Runs this test alone, in `folder`, with these variables set.
     pub(crate) fn run(
         &self,

@@ -4,7 +4,7 @@
 use super::report::{Finding, Report, SanitizerFigures};
 use super::sanitizers::{Churned, churn_arguments};
 use super::stage::Stage;
-use super::{seeded, tools, trials};
+use super::{seeded, tools, trials, workers};
 use anyhow::Result;
 use std::path::Path;
 use std::process::Command;
@@ -13,8 +13,9 @@ use std::time::Duration;
 const OPERATIONS: u64 = 2_000_000;
 const NIGHT_OPERATIONS: u64 = 30_000_000;
 
-/// valgrind runs one thread at a time.
-const THREADS: u64 = 4;
+/// Threads of each run. The runs share the operations and go on side by side: valgrind runs one
+/// thread at a time.
+const THREADS: [u64; 2] = [4, 3];
 
 const LIMIT: Duration = Duration::from_secs(600);
 const NIGHT_LIMIT: Duration = Duration::from_secs(3 * 3600);
@@ -36,24 +37,29 @@ pub(crate) fn run(stage: &Stage, report: &mut Report) -> Result<Finding> {
 
     let (operations, limit) =
         if stage.long { (NIGHT_OPERATIONS, NIGHT_LIMIT) } else { (OPERATIONS, LIMIT) };
-    let mut command = valgrind(&trials::build(stage)?);
+    let binary = trials::build(stage)?;
     stage.progress.say(&format!("{operations} operations"));
-    command.args(churn_arguments(operations, THREADS));
-    let (ended, churned) = trials::run::<Churned>(&mut command, "memcheck", limit, stage)?;
-    let reports = errors(&ended.stderr);
-    if churned.operations < operations {
-        faults.push(format!("{} of {operations} operations ran", churned.operations));
-    }
-    if reports != Some(0) || !ended.is_success() {
-        faults.push(ended.tail());
-    }
-    let figures = SanitizerFigures {
-        operations: churned.operations,
-        reports: reports.unwrap_or_default(),
-        leaks: None,
+    let runs = workers::each(workers::cores(), THREADS.to_vec(), |_, threads| {
+        let mut command = valgrind(&binary);
+        command.args(churn_arguments(operations.div_ceil(THREADS.len() as u64), threads));
+        trials::run::<Churned>(&mut command, &format!("memcheck-{threads}"), limit, stage)
+    })?;
+    let mut figures = SanitizerFigures {
         seeded: SEEDED.len() as u64,
         seeded_found: (SEEDED.len() - missed.len()) as u64,
+        ..SanitizerFigures::default()
     };
+    for (ended, churned) in runs {
+        let reports = errors(&ended.stderr);
+        figures.operations += churned.operations;
+        figures.reports += reports.unwrap_or_default();
+        if reports != Some(0) || !ended.is_success() {
+            faults.push(ended.tail());
+        }
+    }
+    if figures.operations < operations {
+        faults.push(format!("{} of {operations} operations ran", figures.operations));
+    }
     let summary = format!(
         "{} operations, {} errors and leaks; {} of {} seeded bugs seen",
         figures.operations, figures.reports, figures.seeded_found, figures.seeded

@@ -47,8 +47,8 @@ pub(crate) fn tests(stage: &Stage) -> Result<Vec<Test>> {
     let mut files = BTreeMap::new();
     for test in &tests {
         // Comments name models without their files.
-        if let Some(other) = files.insert(&test.name, &test.file) {
-            bail!("{} and {} both have a test {}", other, test.file, test.name);
+        if let Some(other) = files.insert(test.model(), &test.name) {
+            bail!("{other} and {} have one name", test.name);
         }
     }
     Ok(tests)
@@ -123,7 +123,7 @@ fn assign(tests: Vec<Test>, report: &str, stdout: &str) -> Result<Vec<Search>> {
     let mut searches = Vec::new();
     for test in tests {
         let (models, sites) = reports
-            .remove(&test.name)
+            .remove(test.model())
             .map_or_else(Default::default, |(model, sites)| (vec![model], sites));
         let judgement = match passed.contains(test.name.as_str()) {
             true => Judgement::Held,
@@ -241,7 +241,7 @@ mod tests {
 
     #[test]
     fn each_test_gets_the_report_of_its_name_and_needs_to_have_passed() {
-        let test = |name: &str| Test { file: "f".into(), name: name.into(), binary: "b".into() };
+        let test = |name: &str| Test { name: format!("module::{name}"), binary: "b".into() };
         let model = |name| {
             format!(
                 "model {name} reclaimer=contract bound=3 complete=true iterations=9 seconds=0.5\n"
@@ -249,7 +249,8 @@ mod tests {
         };
         let report = model("b") + "site src/x.rs:3:4 load Acquire\n" + &model("a");
         let tests = || vec![test("a"), test("b"), test("c"), test("d")];
-        let stdout = "test b ... ok\ntest a ... FAILED\ntest c - should panic ... ok\n";
+        let stdout = "test module::b ... ok\ntest module::a ... FAILED\n\
+            test module::c - should panic ... ok\n";
         let searches = assign(tests(), &report, stdout).unwrap();
         let held: Vec<_> =
             searches.iter().map(|search| search.judgement == Judgement::Held).collect();

@@ -68,7 +68,7 @@ pub(crate) struct ModelFigures {
 }
 
 /// Schedules drawn by chance, beyond what the models can search.
-#[derive(Clone, Copy, Debug, Serialize)]
+#[derive(Clone, Copy, Debug, Default, Serialize)]
 pub(crate) struct SchedulesFigures {
     pub(crate) scenarios: u64,
     pub(crate) schedules: u64,

@@ -2,11 +2,13 @@
 //! `fuzz/schedules`.
 
 use super::build;
-use super::child;
+use super::child::{self, Ended};
 use super::report::{Finding, Report, SchedulesFigures};
 use super::stage::Stage;
+use super::workers;
 use crate::command::{cargo, root};
 use anyhow::{Context, Result, anyhow};
+use std::ops::AddAssign;
 use std::process::Command;
 use std::time::Duration;
 
@@ -28,17 +30,24 @@ pub(crate) fn run(stage: &Stage, report: &mut Report) -> Result<Finding> {
     let (wanted, limit) =
         if stage.long { (NIGHT_SCHEDULES, NIGHT_LIMIT) } else { (SCHEDULES, LIMIT) };
     stage.progress.say(&format!("{wanted} schedules"));
-    let mut command = Command::new(binary.path);
-    command.args(["trials", "--schedules", &wanted.to_string()]).current_dir(&folder);
-    let ended = child::run(&mut command, Some(limit), &stage.log)?;
-    if !ended.is_success() {
-        return Ok(Finding::Checked {
-            summary: "a schedule breaks a promise, or did not end".into(),
-            faults: vec![ended.tail()],
-        });
+    // A run keeps one core busy.
+    let runs = workers::cores() as u64;
+    let each = wanted.div_ceil(runs).to_string();
+    let ended = workers::each(workers::cores(), (1..=runs).collect(), |_, seed| {
+        let mut command = Command::new(&binary.path);
+        command.args(["trials", "--schedules", &each, "--seed", &seed.to_string()]);
+        child::run(command.current_dir(&folder), Some(limit), &stage.log)
+    })?;
+    let mut faults: Vec<_> =
+        ended.iter().filter(|run| !run.is_success()).map(Ended::tail).collect();
+    if !faults.is_empty() {
+        let summary = "a schedule breaks a promise, or did not end".into();
+        return Ok(Finding::Checked { summary, faults });
     }
-    let figures = read(&ended.stdout)?;
-    let mut faults = Vec::new();
+    let mut figures = SchedulesFigures::default();
+    for run in &ended {
+        figures += read(&run.stdout)?;
+    }
     if figures.schedules < wanted || figures.violations > 0 {
         faults.push(format!("{figures:?}, {wanted} schedules wanted"));
     }
@@ -63,6 +72,14 @@ fn read(stdout: &str) -> Result<SchedulesFigures> {
     })
 }
 
+impl AddAssign for SchedulesFigures {
+    fn add_assign(&mut self, other: Self) {
+        self.scenarios += other.scenarios;
+        self.schedules += other.schedules;
+        self.violations += other.violations;
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::read;
@@ -72,6 +89,9 @@ mod tests {
         let line = "x\nschedules scenarios=2 random=60 pct=40 depth=3 violations=0 seconds=0.1\n";
         let figures = read(line).unwrap();
         assert_eq!((figures.scenarios, figures.schedules, figures.violations), (2, 100, 0));
+        let mut sum = read(line).unwrap();
+        sum += figures;
+        assert_eq!((sum.scenarios, sum.schedules, sum.violations), (4, 200, 0));
         assert!(read("schedules scenarios=2 random=60").is_err());
         assert!(read("").is_err());
     }

@@ -246,3 +246,34 @@ fn tickets_of_a_race_are_not_lost() {
         assert!(offered >= 7, "round {round}: {offered} of the 8 that an entry holds");
     }
 }
+
+#[test]
+fn a_server_is_forgotten_by_its_name_in_every_context() {
+    let store = ClientStore::new(10).unwrap();
+    let (_servers, server) = server(SslVersion::TLS1_3);
+    let contexts = ["red", "blue"].map(|name| client(&store, Context::digest([name])));
+    for context in &contexts {
+        visit(context, &server, "a:443");
+        visit(context, &server, "b:443");
+    }
+    assert_eq!((store.len(), store.capacity(), store.is_empty()), (4, 10, false));
+    assert_eq!((store.forget("a:443"), store.forget("a:443"), store.len()), (2, 0, 2));
+    let resumed: Vec<_> = contexts
+        .iter()
+        .flat_map(|context| ["a:443", "b:443"].map(|name| visit(context, &server, name)))
+        .collect();
+    assert_eq!(resumed, [false, true, false, true]);
+}
+
+/// The timeout that is asked for is cut back to the longest life of a ticket.
+#[test]
+fn a_builder_bounds_bytes_and_time() {
+    use std::time::Duration;
+
+    let builder = ClientStore::builder().max_bytes(10 << 20).timeout(Duration::MAX);
+    let store = builder.build().unwrap();
+    assert_eq!(store.capacity(), 160, "64 KiB for each entry");
+    assert_eq!(store.status().capacity, Some(160));
+    assert_eq!(ClientStore::builder().max_bytes(1).build().unwrap().capacity(), 1);
+    assert!(ClientStore::builder().capacity(0).build().is_err());
+}

@@ -18,10 +18,11 @@ use openssl::x509::X509;
 use sessile::Context;
 use sessile_openssl::ServerStore;
 
-use crate::backend::{Errand, Identity, Kind, Store};
+use crate::backend::{Errand, Identity, Kind, Store, filler_ids};
 use crate::driver::Load;
 use crate::figures::{Figures, Timing};
 use crate::server::{Acceptor, Tls};
+use calls::Caller;
 
 /// The numbers of `SSL_CTX_sess_*`.
 const NUMBER: c_int = 20;
@@ -38,6 +39,7 @@ const LONG_AGO: Duration = Duration::from_secs(1_000_000);
 /// One store under test.
 pub(crate) struct LibsslStore {
     capacity: usize,
+    is_full: bool,
     own: Own,
 }
 
@@ -48,13 +50,15 @@ enum Own {
 }
 
 impl LibsslStore {
-    pub(crate) fn new(kind: Kind, capacity: usize) -> Result<Self> {
+    pub(crate) fn new(kind: Kind, capacity: usize, is_full: bool) -> Result<Self> {
         let own = match kind {
             Kind::Sessile => Own::Sessile(ServerStore::new(capacity)?),
             Kind::Libssl => Own::Libssl(OnceLock::new()),
-            Kind::Rustls | Kind::Moka | Kind::MokaLru => bail!("{kind} is no store of libssl"),
+            Kind::RustlsDefault | Kind::Rustls | Kind::Moka | Kind::MokaLru => {
+                bail!("{kind} is no store of libssl")
+            }
         };
-        Ok(Self { capacity, own })
+        Ok(Self { capacity, is_full, own })
     }
 
     fn kind(&self) -> Kind {
@@ -85,8 +89,20 @@ impl LibsslStore {
         if let Own::Libssl(first) = &self.own {
             let _ = first.set(context.clone());
         }
+        if self.is_full {
+            fill(&context, self.capacity)?;
+        }
         Ok(context)
     }
+}
+
+/// Stores sessions of clients that never come back.
+fn fill(context: &SslContext, capacity: usize) -> Result<()> {
+    let caller = Caller::new(context)?;
+    for id in filler_ids().take(capacity) {
+        caller.store(&*caller.make(&id)?);
+    }
+    Ok(())
 }
 
 impl Store for LibsslStore {

@@ -39,12 +39,15 @@ pub(super) fn replay(kind: Kind, load: &Load, tls: Tls, handshakes: u64) -> Resu
     let threads = thread::available_parallelism().map_or(1, NonZero::get).min(WORKERS);
     let alone = play(kind, load, tls, each, 1)?;
     let together = play(kind, load, tls, each, threads)?;
-    let alone = Timing::of(&alone.calls, alone.total, handshakes).per_handshake;
-    Ok(Timing { alone: Some(alone), ..Timing::of(&together.calls, together.total, handshakes) })
+    let alone = Timing::of(&alone.handshakes, alone.total, handshakes).per_handshake;
+    Ok(Timing {
+        alone: Some(alone),
+        ..Timing::of(&together.handshakes, together.total, handshakes)
+    })
 }
 
 fn play(kind: Kind, load: &Load, tls: Tls, each: u64, threads: usize) -> Result<Meter> {
-    let store = LibsslStore::new(kind, load.capacity)?;
+    let store = LibsslStore::new(kind, load.capacity, load.is_full)?;
     let context = store.context(&Identity::new()?, &[tls], SITE)?;
     let mut groups: Vec<Vec<Player>> = (0..threads).map(|_| Vec::new()).collect();
     for worker in 0..WORKERS {
@@ -72,31 +75,37 @@ fn play(kind: Kind, load: &Load, tls: Tls, each: u64, threads: usize) -> Result<
     let mut all = Meter::new()?;
     for meter in measured {
         let meter = meter?;
-        all.calls.add(&meter.calls).context("histograms of one kind add up")?;
+        all.handshakes.add(&meter.handshakes).context("histograms of one kind add up")?;
         all.total += meter.total;
     }
     Ok(all)
 }
 
-/// The calls of one thread.
+/// The calls of one thread, added up by handshake.
 struct Meter {
-    calls: Histogram<u64>,
+    handshakes: Histogram<u64>,
     total: u64,
+    of_this: u64,
 }
 
 impl Meter {
     fn new() -> Result<Self> {
-        let calls = Histogram::new_with_bounds(1, LONGEST_NANOSECONDS, 3).context("histogram")?;
-        Ok(Self { calls, total: 0 })
+        let handshakes =
+            Histogram::new_with_bounds(1, LONGEST_NANOSECONDS, 3).context("histogram")?;
+        Ok(Self { handshakes, total: 0, of_this: 0 })
     }
 
     fn time<R>(&mut self, call: impl FnOnce() -> R) -> R {
         let start = Instant::now();
         let answer = call();
         let spent = u64::try_from(start.elapsed().as_nanos()).unwrap_or(u64::MAX);
-        self.calls.saturating_record(spent);
+        self.of_this += spent;
         self.total += spent;
         answer
+    }
+
+    fn end_of_handshake(&mut self) {
+        self.handshakes.saturating_record(std::mem::take(&mut self.of_this));
     }
 }
 
@@ -152,6 +161,7 @@ impl Player {
             meter.time(|| self.caller.store(&session));
             given.push(id);
         }
+        meter.end_of_handshake();
         Ok(given)
     }
 }

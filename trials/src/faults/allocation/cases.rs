@@ -1,8 +1,6 @@
 //! The operations whose allocations fail, and what each works on.
 #![forbid(unsafe_code)]
 
-use crate::faults::payload::{Ledger, Payload};
-use crate::faults::support::{START, ensure_reclaimed, id};
 use anyhow::{Result, bail, ensure};
 use sessile::{
     Added, BuildError, Capacity, Hooks, ManualClock, Rejection, Session, SessionCache, Stats,
@@ -10,6 +8,7 @@ use sessile::{
 use std::hint::black_box;
 use std::sync::Arc;
 use std::thread;
+use testkit::{Ledger, Payload, START, ensure_reclaimed, id};
 
 type Cache = SessionCache<Payload>;
 
@@ -196,7 +195,7 @@ fn cold() -> Result<Setting> {
 }
 
 fn setting(cache: Cache, stored: usize) -> Result<Setting> {
-    let ledger = Arc::new(Ledger::default());
+    let ledger = Ledger::new();
     (0..stored as u64).for_each(|n| drop(cache.add(ledger.session(n % (2 * CAPACITY as u64)))));
     (0..CAPACITY.min(stored) as u64).for_each(|n| drop(cache.add(ledger.session(n))));
     if cache.capacity() == usize::MAX {

@@ -14,10 +14,8 @@
 
 mod cases;
 
-use super::allocator::refuse;
 use super::backtraces::{self, Site};
 use super::outcome::{Figures, Outcome};
-use super::support::{ensure_reclaimed, ensure_whole};
 use anyhow::{Context, Result, bail, ensure};
 use cases::{CASES, End, Setting, counting};
 use sessile::Stats;
@@ -26,6 +24,8 @@ use std::env;
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Command, Stdio};
 use std::time::Duration;
+use testkit::allocator::refuse;
+use testkit::{ensure_reclaimed, ensure_whole};
 
 /// Allocations of one operation that are tried at most.
 const TRIES_MAX: usize = 400;
@@ -47,7 +47,7 @@ const DOCUMENTED: [(&str, &str); 11] = [
     // A thread's first use.
     ("sessile", "src/reclaim/local.rs"),
     // Hooks that are set, or told of several sessions at once.
-    ("sessile", "src/cache/departure.rs"),
+    ("sessile", "src/cache/notify.rs"),
     ("sessile", "src/sync/settings_cell.rs"),
     ("arc-swap", ""),
 ];

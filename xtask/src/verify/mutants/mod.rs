@@ -11,7 +11,7 @@ mod list;
 mod shared;
 
 use super::judge::{Judgement, judge};
-use super::libtest::Test;
+use super::libtest::{self, Test};
 use super::report::{Finding, MutantsFigures, Report};
 use super::stage::Stage;
 use super::{build, workers};
@@ -182,7 +182,8 @@ fn limit(seconds: f64) -> Duration {
 /// How long the search of a model took that this verification has completed.
 fn searched(report: &Report, name: &TestName) -> Option<f64> {
     let models = report.models.iter().flatten().filter(|_| name.is_model());
-    let mut searches = models.filter(|model| model.complete && model.name == name.name);
+    let mut searches =
+        models.filter(|model| model.complete && model.name == libtest::model(&name.name));
     searches.next().map(|model| model.seconds)
 }
 
@@ -196,10 +197,6 @@ fn escape(judgement: Judgement, hangs: bool) -> Option<String> {
         Judgement::Inconclusive(why) => Some(format!("nothing is known: {why}")),
     }
 }
-
-/// What makes a build shorter and a bug no harder to find.
-const LEAN: [(&str, &str); 2] =
-    [("CARGO_PROFILE_DEV_DEBUG", "false"), ("CARGO_PROFILE_RELEASE_DEBUG", "false")];
 
 /// Builds one test.
 fn build_test(stage: &Stage, tree: &Tree, name: &TestName) -> Result<Test> {
@@ -231,7 +228,7 @@ fn build_tests(stage: &Stage, tree: &Tree, mutants: &[Mutant]) -> Result<BTreeMa
 }
 
 fn test_in(name: &TestName, binary: PathBuf) -> Test {
-    Test { file: name.file.clone(), name: name.name.clone(), binary }
+    Test { name: name.name.clone(), binary }
 }
 
 /// Builds some test targets of the package of `name`. Returns the binaries by their targets.
@@ -249,7 +246,7 @@ fn build_targets(
         cargo
     };
     files.iter().for_each(|file| build::choose(&mut command, file));
-    let executables = build::executables(command.envs(LEAN), &stage.log)?;
+    let executables = build::executables(&mut command, &stage.log)?;
     let mut built = BTreeMap::new();
     for file in files {
         // Binaries of the package that a test starts are built with it.

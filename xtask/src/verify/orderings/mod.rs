@@ -32,7 +32,7 @@ const EXEMPT: [&str; 5] = [
     "src/sync/counts/",
     "src/sync/loom/",
     "src/sync/shuttle.rs",
-    "src/reclaim/grace/contract.rs",
+    "src/reclaim/collector/contract.rs",
 ];
 
 const LIMIT_FACTOR: f64 = 4.0;
@@ -57,7 +57,7 @@ pub(crate) fn run(
     let held = searches.iter().filter(|search| search.judgement == Judgement::Held);
     let known: Vec<_> = held
         .map(|search| Known {
-            name: search.test.name.clone(),
+            name: search.test.model().to_owned(),
             sites: search.sites.clone(),
             seconds: search.seconds,
         })
@@ -65,7 +65,7 @@ pub(crate) fn run(
     let plan = plan::plan(&tokens, &known);
     let runners = searches.into_iter().map(|search| {
         let limit = LIMIT_FLOOR.max(Duration::from_secs_f64(search.seconds * LIMIT_FACTOR));
-        (search.test.name.clone(), Runner { test: search.test, limit })
+        (search.test.model().to_owned(), Runner { test: search.test, limit })
     });
     try_all(stage, report, &tokens, plan, &runners.collect())
 }
@@ -111,7 +111,7 @@ fn try_all(
 fn search_named(stage: &Stage, tokens: &[Token]) -> Result<Vec<Search>> {
     let names = plan::named(tokens);
     let mut tests = models::tests(stage)?;
-    tests.retain(|test| names.contains(&test.name));
+    tests.retain(|test| names.iter().any(|name| name == test.model()));
     models::search(stage, tests, None)
 }
 

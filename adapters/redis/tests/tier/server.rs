@@ -1,0 +1,126 @@
+//! A real server of each test's own, on loopback, without persistence.
+
+use std::net::TcpListener;
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use redis::{Client, Connection};
+
+/// A `redis-server` (or `valkey-server`), which is killed when this is dropped.
+pub(crate) struct Server {
+    program: &'static str,
+    port: u16,
+    options: Vec<&'static str>,
+    child: Child,
+}
+
+impl Server {
+    /// `None`, and a line that says so, where no server is installed.
+    pub(crate) fn start(options: &[&'static str]) -> Option<Self> {
+        let programs = ["redis-server", "valkey-server"];
+        let is_there = |program: &&&str| {
+            let version = Command::new(program).arg("--version").stdout(Stdio::null()).status();
+            version.is_ok_and(|status| status.success())
+        };
+        let Some(program) = programs.iter().find(is_there).copied() else {
+            eprintln!("skipped: redis-server is not installed");
+            return None;
+        };
+        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let child = spawn(program, port, options);
+        let server = Self { program, port, options: options.to_vec(), child };
+        server.wait();
+        Some(server)
+    }
+
+    pub(crate) fn address(&self) -> String {
+        format!("redis://127.0.0.1:{}/", self.port)
+    }
+
+    /// A connection of the test's own.
+    pub(crate) fn connection(&self) -> Connection {
+        Client::open(self.address()).unwrap().get_connection().unwrap()
+    }
+
+    fn wait(&self) {
+        let end = Instant::now() + Duration::from_secs(10);
+        let client = Client::open(self.address()).unwrap();
+        let pings = || {
+            let connection = client.get_connection_with_timeout(Duration::from_millis(200));
+            connection.is_ok_and(|mut one| redis::cmd("PING").query::<String>(&mut one).is_ok())
+        };
+        while !pings() {
+            assert!(Instant::now() < end, "the server does not answer");
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+
+    pub(crate) fn kill(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    pub(crate) fn restart(&mut self) {
+        self.child = spawn(self.program, self.port, &self.options);
+        self.wait();
+    }
+
+    /// Sends a signal: `STOP`, `CONT`.
+    pub(crate) fn signal(&self, name: &str) {
+        let pid = self.child.id().to_string();
+        assert!(Command::new("kill").args(["-s", name, &pid]).status().unwrap().success());
+    }
+
+    /// All names and values.
+    pub(crate) fn contents(&self) -> Vec<(Vec<u8>, Vec<u8>)> {
+        let mut connection = self.connection();
+        let names: Vec<Vec<u8>> = redis::cmd("KEYS").arg("*").query(&mut connection).unwrap();
+        if names.is_empty() {
+            return Vec::new();
+        }
+        let values: Vec<Option<Vec<u8>>> =
+            redis::cmd("MGET").arg(&names).query(&mut connection).unwrap();
+        let pair = |(name, value): (_, Option<_>)| Some((name, value?));
+        names.into_iter().zip(values).filter_map(pair).collect()
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        redis::cmd("DBSIZE").query(&mut self.connection()).unwrap()
+    }
+}
+
+fn spawn(program: &str, port: u16, options: &[&str]) -> Child {
+    let port = port.to_string();
+    let own = ["--port", &port, "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"];
+    Command::new(program)
+        .args(own)
+        .args(options)
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap()
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Stops the server, lets it go on, empties and kills it, until the test is over.
+pub(crate) fn fail_for_ever(server: &mut Server, is_over: &AtomicBool) {
+    let pause = || std::thread::sleep(Duration::from_millis(150));
+    while !is_over.load(Ordering::Relaxed) {
+        pause();
+        server.signal("STOP");
+        pause();
+        server.signal("CONT");
+        pause();
+        redis::cmd("FLUSHALL").exec(&mut server.connection()).unwrap();
+        server.kill();
+        pause();
+        server.restart();
+    }
+}

@@ -1,0 +1,114 @@
+//! Insertion: a key is never stored twice, and what is found is whole.
+//!
+//! Guards: the publication word (`raw::publish`), the claim and the opening exchange, the acquire
+//! of a slot's word.
+
+use loom_tests::{Model, Stage, replaced};
+use sessile::{Added, Rejected, Session};
+
+/// A lookup beside an insertion finds nothing or the whole session.
+#[test]
+fn add_and_get() {
+    Model::new("add_and_get").check(|| {
+        let stage = Stage::new(4);
+        let adder = stage.beside(|stage| stage.insert(1, 7));
+        assert!([None, Some(7)].contains(&stage.get(1)));
+        adder.join().unwrap();
+        stage.assert_holds(&[7]);
+        stage.end();
+    });
+}
+
+/// Adders of one absent key: one inserts, the others replace, each one another's; the last one
+/// stays.
+fn add_same_key(adders: u64) {
+    let stage = Stage::new(4);
+    let others: Vec<_> =
+        (1..adders).map(|n| stage.beside(move |stage| replaced(stage.add(1, n)))).collect();
+    let mut left: Vec<_> = vec![replaced(stage.add(1, 0))];
+    left.extend(others.into_iter().map(|other| other.join().unwrap()));
+    let stays = stage.numbers();
+    assert_eq!(stays.len(), 1, "one key");
+    assert_eq!(
+        left.iter().filter(|old| old.is_none()).count(),
+        1,
+        "one adder finds the key absent"
+    );
+    let mut ended: Vec<_> = left.into_iter().flatten().chain(stays.iter().copied()).collect();
+    ended.sort_unstable();
+    assert_eq!(ended, (0..adders).collect::<Vec<_>>(), "each session is replaced once, or stays");
+    // What was withdrawn left its slot: the set takes as many as it has slots.
+    (10..13).for_each(|key| stage.insert(key, u64::from(key)));
+    stage.assert_holds(&[stays[0], 10, 11, 12]);
+    stage.end();
+}
+
+#[test]
+fn add_and_add() {
+    Model::new("add_and_add").check(|| add_same_key(2));
+}
+
+#[test]
+fn add_three() {
+    Model::new("add_three").preemptions(2).check(|| add_same_key(3));
+}
+
+fn is_inserted<T>(added: &Result<Added<T>, Rejected<T>>) -> bool {
+    match added {
+        Ok(Added::Inserted) => true,
+        Ok(Added::Identical) => false,
+        _ => panic!("an add of one object by two inserts it or finds it"),
+    }
+}
+
+/// Two adds of one object: the cache holds one count of it.
+#[test]
+fn add_same_object() {
+    Model::new("add_same_object").check(|| {
+        let stage = Stage::new(4);
+        let session = stage.session(1, 1);
+        let other = {
+            let session = session.clone();
+            stage.beside(|stage| is_inserted(&stage.cache.add(session)))
+        };
+        let here = is_inserted(&stage.cache.add(session.clone()));
+        assert!(
+            here ^ other.join().unwrap(),
+            "one add inserts, the other finds the identical object"
+        );
+        stage.cache.collect();
+        assert_eq!(Session::handle_count(&session), 2);
+    });
+}
+
+/// Two keys that share a home, and every slot, are both stored.
+#[test]
+fn add_two_keys() {
+    Model::new("add_two_keys").check(|| {
+        let stage = Stage::new(4);
+        let other = stage.beside(|stage| stage.insert(2, 2));
+        stage.insert(1, 1);
+        other.join().unwrap();
+        stage.assert_holds(&[1, 2]);
+    });
+}
+
+/// An object that is added, taken and added again beside an adder of its key: a helper that saw the
+/// first claim does not open the second one, and each stay ends once.
+#[test]
+fn add_stale_helper() {
+    Model::new("add_stale_helper").preemptions(2).check(|| {
+        let stage = Stage::new(4);
+        let session = stage.session(1, 1);
+        let helper = stage.beside(|stage| replaced(stage.add(1, 2)));
+        let (mut taken, mut replacements) = (0, 0);
+        for _ in 0..2 {
+            replacements += usize::from(replaced(stage.cache.add(session.clone())).is_some());
+            taken += usize::from(stage.take(1).is_some());
+        }
+        replacements += usize::from(helper.join().unwrap().is_some());
+        let left = stage.numbers().len();
+        assert!(left <= 1, "one key, {left} members");
+        assert_eq!(3, taken + replacements + left, "three stays, each ended once or lasting");
+    });
+}

@@ -1,0 +1,145 @@
+//! The count of a session: raised only while it cannot be the last, lowered once for each time it
+//! was raised.
+//!
+//! Guards: the relaxed raise under a guard, the release of the last decrement, `retire`.
+
+use loom_tests::{Model, REGISTRY, Stage, id, replaced, thread};
+use sessile::Session;
+use testkit::Ledger;
+
+/// What every holder did with the session happens before its destruction.
+#[test]
+fn count_last_drop() {
+    Model::new("count_last_drop").check(|| {
+        let ledger = Ledger::new();
+        let session = Session::new(id(1), ledger.payload(1));
+        let other = session.clone();
+        let thread = thread::spawn(move || assert_eq!(other.number(), 1));
+        assert_eq!(session.number(), 1);
+        drop(session);
+        thread.join().unwrap();
+        assert_eq!(ledger.alive(), 0);
+    });
+}
+
+/// The count of a table is given up beside a handle that goes: whichever is the last sees what the
+/// other did.
+#[test]
+fn count_of_a_table() {
+    Model::new("count_of_a_table").check(|| {
+        let stage = Stage::stored();
+        let held = stage.cache.get(&id(1)).unwrap();
+        let holder = thread::spawn(move || assert_eq!(held.number(), 1));
+        assert!(stage.cache.remove_id(&id(1)));
+        stage.cache.collect();
+        holder.join().unwrap();
+        stage.assert_holds(&[]);
+        stage.end();
+    });
+}
+
+fn replace_beside_get() {
+    let stage = Stage::stored();
+    let reader = stage.beside(|stage| {
+        let seen = stage.get(1).expect("a replacement leaves no gap");
+        assert!([1, 2].contains(&seen));
+    });
+    assert_eq!(replaced(stage.add(1, 2)), Some(1));
+    reader.join().unwrap();
+    stage.assert_stored(&[2]);
+    stage.end();
+}
+
+/// A reader beside a replacement gets the old or the new session, and what it got is alive.
+#[test]
+fn replace_and_get() {
+    Model::new("replace_and_get").check(replace_beside_get);
+}
+
+/// The same on real crossbeam-epoch, whose order between two pins the contract reclaimer may
+/// exceed.
+#[test]
+fn replace_and_get_epoch() {
+    Model::new("replace_and_get_epoch")
+        .sees(&[REGISTRY])
+        .real_epoch()
+        .preemptions(2)
+        .check(replace_beside_get);
+}
+
+/// The same with `read`, which raises no count.
+#[test]
+fn replace_and_read() {
+    Model::new("replace_and_read").check(|| {
+        let stage = Stage::stored();
+        let reader = stage.beside(|stage| {
+            stage
+                .cache
+                .read(&id(1), |session| assert!([1, 2].contains(&session.number())))
+                .unwrap();
+        });
+        assert_eq!(replaced(stage.add(1, 2)), Some(1));
+        reader.join().unwrap();
+        stage.assert_holds(&[2]);
+    });
+}
+
+/// A reader that got a handle holds it across everything that can end the stay.
+#[test]
+fn get_and_last_drop() {
+    Model::new("get_and_last_drop").sees(&[REGISTRY]).check(|| {
+        let stage = Stage::stored();
+        let holder = stage.beside(|stage| {
+            let held = stage.cache.get(&id(1));
+            drop(stage);
+            held.map(|session| session.number())
+        });
+        assert_eq!(stage.take(1), Some(1));
+        stage.cache.collect();
+        assert!([None, Some(1)].contains(&holder.join().unwrap()));
+        stage.assert_holds(&[]);
+        stage.end();
+    });
+}
+
+/// A reader inside `read` while the session is replaced, taken, stored anew and the garbage
+/// collected: it reads what it found, alive, to the end.
+#[test]
+fn stalled_reader() {
+    Model::new("stalled_reader").sees(&[REGISTRY]).check(|| {
+        let stage = Stage::stored();
+        let reader = stage.beside(|stage| {
+            stage.cache.read(&id(1), |session| {
+                let first = session.number();
+                loom_tests::thread::yield_now();
+                assert_eq!(session.number(), first);
+            });
+        });
+        assert_eq!(replaced(stage.add(1, 2)), Some(1));
+        assert_eq!(stage.take(1), Some(2));
+        stage.insert(1, 3);
+        stage.cache.collect();
+        reader.join().unwrap();
+        stage.assert_holds(&[3]);
+    });
+}
+
+/// A handle outlives the cache, on another thread.
+#[test]
+fn drop_and_handle() {
+    Model::new("drop_and_handle").check(|| {
+        let stage = Stage::stored();
+        let holder = stage.beside(|stage| {
+            let session = stage.cache.get(&id(1));
+            drop(stage);
+            session.map(|session| session.number())
+        });
+        let other = stage.cache.take(&id(1));
+        let seen = {
+            drop(stage);
+            holder.join().unwrap()
+        };
+        assert!(seen.is_none() || seen == Some(1));
+        assert_eq!(other.map(|session| session.number()), Some(1));
+    });
+}
