@@ -15,7 +15,7 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
     ///
     /// False when it is not stored, also when another object with the same key is: a newer session
     /// is never removed by mistake. Marks the session non-resumable either way, as
-    /// `SSL_CTX_remove_session(3)` does. Of all threads that remove, take or replace one stay, one
+    /// `SSL_CTX_remove_session(3)` does. Of all threads that remove, take or replace it, one
     /// succeeds. Lock-free.
     ///
     /// ```

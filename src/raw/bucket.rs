@@ -37,7 +37,7 @@ impl<B> Bucket<B> {
     pub(super) fn exchange(&self, slot: usize, from: Word<B>, to: Word<B>) -> bool {
         // ORDERING: AcqRel: Release publishes the block that `to` names, pairs with `load`.
         // Acquire: a block may have left and come back since `from` was loaded, as the same word;
-        // whoever ends that stay is ordered after its beginning. Relaxed on failure: nothing is
+        // whoever ends that member is ordered after its beginning. Relaxed on failure: nothing is
         // read. Model: `replace_and_get`, `take_orders_what_it_took`.
         self.slots[slot]
             .compare_exchange(from.raw(), to.raw(), Ordering::AcqRel, Ordering::Relaxed)

@@ -109,9 +109,10 @@ mod both_forms {
                     prop_assert!(!word.is_empty(), "an empty slot is no candidate");
                 }
             }
-            let (mut vector, mut scalar) = (vector::OldestSearch::new(tick), scalar::OldestSearch::new(tick));
-            vectors.into_iter().take(ranked).for_each(|look| vector.see(look));
-            scalars.into_iter().take(ranked).for_each(|look| scalar.see(look));
+            let mut vector = vector::OldestSearch::new(tick);
+            let mut scalar = scalar::OldestSearch::new(tick);
+            vectors.into_iter().take(ranked).for_each(|group| vector.see(group));
+            scalars.into_iter().take(ranked).for_each(|group| scalar.see(group));
             prop_assert_eq!(vector.oldest(), scalar.oldest());
         }
     }

@@ -176,7 +176,7 @@ impl<B> SlotRef<'_, B> {
         // LINEARIZE: nothing: the session is present before and after.
         let moved = Word::moved(block);
         if self.exchange(moved) {
-            // A helper may have promoted it, and others may have ended its stay since.
+            // A helper may have promoted it, and others may have unlinked it since.
             shadow.exchange(shadow.word.to_member());
             let cleared = Self { word: moved, ..*self }.exchange(Word::EMPTY);
             debug_assert!(cleared, "a MOVED word belongs to the mover");

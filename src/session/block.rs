@@ -98,7 +98,7 @@ impl Marks {
 /// orders nothing else.
 #[repr(C, align(16))]
 pub(crate) struct Block<T> {
-    /// Handles, plus one for each stay in a slot of a table.
+    /// Handles, plus one for each slot of a table that names the block.
     pub(crate) count: AtomicUsize,
     created: AtomicU64,
     expires: AtomicU64,

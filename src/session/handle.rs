@@ -1,7 +1,7 @@
 //! The counted handle.
 //!
 //! A session is one allocation with its own count. Handles raise it by cloning; a table owns one
-//! count for each stay of the session in one of its slots, and gives that count up only through
+//! count for each slot that names the session, and gives that count up only through
 //! deferred destruction. A reader that is pinned may therefore raise the count of any session it
 //! reached through a table under that same guard.
 

@@ -88,6 +88,8 @@ fn room_of(path: &str) -> Option<&'static str> {
 fn paths(module: &str, text: &str) -> Vec<String> {
     let code: String = code(text).flat_map(|line| [line, "\n"]).collect();
     let code = code.split("#[cfg(test)]\nmod tests").next().unwrap_or("");
+    // How far a name is seen is no import.
+    let code = code.replace("pub(in crate::cache)", "pub");
     let is_part = |letter: char| letter.is_alphanumeric() || letter == '_' || letter == ':';
     let words = code.split(|letter| !is_part(letter));
     let absolute = |word: &str| {
