@@ -119,7 +119,7 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
             notifications.added(session.clone());
         }
         self.domain.pin().state().counters.count_rejection(rejection);
-        self.notify(notifications.take(), Err(Rejected::new(rejection, session)), |rejected| {
+        notifications.send(Err(Rejected::new(rejection, session)), |rejected| {
             rejected.err().map(Rejected::into_session)
         })
     }

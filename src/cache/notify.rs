@@ -19,7 +19,7 @@ pub(super) struct Notifications<'c, T: Send + Sync + 'static> {
     pending: Cell<Option<ManuallyDrop<Box<Pending<T>>>>>,
 }
 
-pub(super) struct Pending<T> {
+struct Pending<T> {
     /// The first one apart: most operations see no second.
     first: Option<Removal<T>>,
     others: Vec<Removal<T>>,
@@ -96,15 +96,27 @@ impl<'c, T: Send + Sync + 'static> Notifications<'c, T> {
         session.into_iter().for_each(|session| self.cache.drop_handle(session));
     }
 
-    /// What is pending, for [`SessionCache::notify`].
+    /// Calls the hooks before an operation returns `outcome`, see
+    /// [`Operation::finish`](super::operation::Operation::finish). Must be called without a guard.
     #[inline]
-    pub(super) fn take(&self) -> Option<Box<Pending<T>>> {
+    pub(super) fn send<R>(self, outcome: R, handle: impl FnOnce(R) -> Option<Session<T>>) -> R {
+        let (cache, pending) = (self.cache, self.take());
+        // Nothing is left to be dropped.
+        std::mem::forget(self);
+        match pending {
+            None => outcome,
+            Some(pending) => cache.notify(*pending, outcome, handle),
+        }
+    }
+
+    #[inline]
+    fn take(&self) -> Option<Box<Pending<T>>> {
         self.pending.take().map(ManuallyDrop::into_inner)
     }
 
     #[cold]
     #[inline(never)]
-    fn send(&self) {
+    fn send_late(&self) {
         let Some(pending) = self.take() else { return };
         if let Err(panic) = self.cache.call_hooks(*pending) {
             // A second panic would abort the process.
@@ -120,7 +132,7 @@ impl<T: Send + Sync + 'static> Drop for Notifications<'_, T> {
     #[inline]
     fn drop(&mut self) {
         if self.pending.get_mut().is_some() {
-            self.send();
+            self.send_late();
         }
     }
 }
@@ -133,21 +145,17 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
         unsafe { self.domain.release(session.into_address()) };
     }
 
-    /// Calls the hooks before an operation returns `outcome`, see
-    /// [`Operation::finish`](super::operation::Operation::finish). Must be called without a guard.
-    #[inline]
-    pub(super) fn notify<R>(
+    #[cold]
+    fn notify<R>(
         &self,
-        pending: Option<Box<Pending<T>>>,
+        pending: Pending<T>,
         outcome: R,
         handle: impl FnOnce(R) -> Option<Session<T>>,
     ) -> R {
-        if let Some(pending) = pending {
-            if let Err(panic) = self.call_hooks(*pending) {
-                let handle = handle(outcome);
-                handle.into_iter().for_each(|session| self.drop_handle(session));
-                resume_unwind(panic);
-            }
+        if let Err(panic) = self.call_hooks(pending) {
+            let handle = handle(outcome);
+            handle.into_iter().for_each(|session| self.drop_handle(session));
+            resume_unwind(panic);
         }
         outcome
     }

@@ -104,9 +104,9 @@ impl<'c, T: Send + Sync + 'static> Operation<'c, T> {
     /// not dropped by unwinding: its payload may panic too, which would abort the process.
     #[inline(always)]
     pub(super) fn finish<R>(self, outcome: R, handle: impl FnOnce(R) -> Option<Session<T>>) -> R {
-        let (cache, pending) = (self.cache(), self.notifications.take());
-        drop(self);
-        cache.notify(pending, outcome, handle)
+        let Self { guard, notifications } = self;
+        drop(guard);
+        notifications.send(outcome, handle)
     }
 
     #[inline]

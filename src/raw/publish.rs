@@ -222,12 +222,19 @@ impl<'t, B> SlotRef<'t, B> {
     }
 }
 
+/// Gives a claimed slot up. False if the block is stored all the same: nobody else touches an
+/// unpublished claim, but should a helper ever be fooled by a nonce that wrapped, it must count as
+/// stored.
+#[inline]
+fn withdraw<B>(claim: &SlotRef<'_, B>) -> bool {
+    claim.exchange(Word::EMPTY)
+}
+
 impl<B> Claim<'_, B> {
-    /// Gives the slot up. False if the block is stored all the same: nobody else touches an
-    /// unpublished claim, but should a helper ever be fooled by a nonce that wrapped, it must count
-    /// as stored.
+    /// Gives the slot up, see [`withdraw`].
+    #[cfg(test)]
     pub(crate) fn withdraw(self) -> bool {
-        self.spot.exchange(Word::EMPTY)
+        withdraw(&self.spot)
     }
 
     /// Steps 4 and 5. True when the block is stored; false when the claim was withdrawn.
@@ -246,7 +253,7 @@ impl<B> Claim<'_, B> {
             Ordering::Relaxed,
         );
         if published.is_err() {
-            return !Self { spot, block, tag, nonce, home }.withdraw();
+            return !withdraw(&spot);
         }
         // LINEARIZE: the insertion. If a helper opened the claim first, it did this; somebody may
         // even have replaced or taken the session since.
