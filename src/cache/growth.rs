@@ -101,7 +101,6 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
                 operation.migrate_all(None).finish((), |()| None);
             }
         }
-        self.let_ticks_follow();
     }
 }
 

@@ -164,9 +164,7 @@ impl<T: Send + Sync + 'static> Operation<'_, T> {
         }
         let thread = self.thread();
         thread.placements.add(1);
-        if clock.record_insert(&thread.tick_counter) && cache.budget.is_weight_bound() {
-            cache.let_ticks_follow();
-        }
+        clock.record_insert(&thread.tick_counter, || cache.budget.stored_by_weight());
         clock.tick()
     }
 

@@ -179,7 +179,8 @@ impl<'c, T: Send + Sync + 'static> Operation<'c, T> {
         if permit == Permit::GivenBack {
             cache.budget.permits.give(&thread.spare);
             if cause != RemovalCause::Evicted {
-                cache.eviction.clock.record_removal(&thread.tick_counter);
+                let stored = || cache.budget.stored_by_weight();
+                cache.eviction.clock.record_removal(&thread.tick_counter, stored);
             }
         }
         // A replacement settles the difference of the weights itself.

@@ -33,21 +33,16 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
         Ok(())
     }
 
-    /// Lets as many adds be a tick as suit the number of sessions that may be here, or that are
-    /// where weights decide it.
+    /// Lets as many adds be a tick as suit the number of sessions that may be here, unless weights
+    /// decide it.
     ///
     /// Another thread may set another limit meanwhile: the last one counts.
     #[cold]
-    pub(super) fn let_ticks_follow(&self) {
-        let permits = &self.budget.permits;
+    fn let_ticks_follow(&self) {
         let mut followed = None;
-        while followed != Some(permits.limit()) {
-            let limit = permits.limit();
-            self.eviction.clock.set_capacity(if self.budget.is_weight_bound() {
-                permits.out()
-            } else {
-                limit
-            });
+        while !self.budget.is_weight_bound() && followed != Some(self.budget.permits.limit()) {
+            let limit = self.budget.permits.limit();
+            self.eviction.clock.set_capacity(limit);
             followed = Some(limit);
         }
     }
@@ -190,7 +185,6 @@ impl<'g, T: Send + Sync + 'static> Owner<'g, Block<T>> for Operation<'_, T> {
     fn ends_migration(&self) {
         // What moved behind the sweep was not looked at in its round.
         self.cache().eviction.sweeper.interrupt();
-        self.cache().let_ticks_follow();
     }
 
     fn retire_table(&self, emptied: Emptied<Block<T>>) {

@@ -117,6 +117,12 @@ impl<T> Budget<T> {
         self.weighing.as_ref().is_some_and(|weighing| weighing.bytes.is_limited())
     }
 
+    /// The number of sessions where weights decide it.
+    #[cold]
+    pub(super) fn stored_by_weight(&self) -> Option<usize> {
+        self.is_weight_bound().then(|| self.permits.out())
+    }
+
     /// Whether an eighth of a limit, or less, is left.
     pub(super) fn is_nearly_used(&self) -> bool {
         self.permits.is_nearly_out()

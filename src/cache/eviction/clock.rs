@@ -15,6 +15,8 @@ use crossbeam_utils::CachePadded;
 /// `untracked`.
 pub(crate) struct LogicalClock {
     tick: CachePadded<AtomicUsize>,
+    /// 1 where weights decide how many sessions there are: then that number is asked for at each
+    /// add.
     adds_per_tick: AtomicUsize,
 }
 
@@ -49,7 +51,7 @@ impl LogicalClock {
     pub(crate) fn set_capacity(&self, capacity: usize) {
         // Without a bound nothing is evicted, until one is set.
         let capacity = if capacity == usize::MAX { UNBOUNDED } else { capacity };
-        self.adds_per_tick.swap((capacity / TICKS_PER_CAPACITY).max(1), Ordering::Relaxed);
+        self.adds_per_tick.swap(adds_per_tick(capacity), Ordering::Relaxed);
     }
 
     #[inline]
@@ -68,20 +70,50 @@ impl LogicalClock {
         Stamp::of_tick(self.tick())
     }
 
-    /// Notes a placement by this thread. True if it is the one that ticks.
+    /// Records an insertion by this thread, and ticks if that completes a tick. `stored` is the
+    /// number of sessions where weights decide it.
     #[inline]
-    pub(crate) fn record_insert(&self, counter: &TickCounter) -> bool {
-        let is_due = counter.insert(self.adds_per_tick.load(Ordering::Relaxed));
+    pub(crate) fn record_insert(
+        &self,
+        counter: &TickCounter,
+        stored: impl FnOnce() -> Option<usize>,
+    ) {
+        let placed = counter.get() + 1;
+        if placed < self.adds_per_tick.load(Ordering::Relaxed) as i64 {
+            counter.set(placed);
+        } else {
+            self.tick_if_due(counter, placed, stored());
+        }
+    }
+
+    #[cold]
+    fn tick_if_due(&self, counter: &TickCounter, placed: i64, stored: Option<usize>) {
+        let is_due = placed >= self.adds_per_tick_of(stored);
+        counter.set(if is_due { 0 } else { placed });
         if is_due {
             self.advance();
         }
-        is_due
     }
 
-    /// Notes that a session left without being displaced.
+    /// Records that a session left without being displaced: an add undone. A thread that only
+    /// removes is owed no more than a tick.
     #[inline]
-    pub(crate) fn record_removal(&self, counter: &TickCounter) {
-        counter.remove(self.adds_per_tick.load(Ordering::Relaxed));
+    pub(crate) fn record_removal(
+        &self,
+        counter: &TickCounter,
+        stored: impl FnOnce() -> Option<usize>,
+    ) {
+        let placed = counter.get() - 1;
+        if placed >= -(self.adds_per_tick.load(Ordering::Relaxed) as i64) {
+            counter.set(placed);
+        } else {
+            counter.set(placed.max(-self.adds_per_tick_of(stored())));
+        }
+    }
+
+    fn adds_per_tick_of(&self, stored: Option<usize>) -> i64 {
+        let adds = stored.map_or_else(|| self.adds_per_tick.load(Ordering::Relaxed), adds_per_tick);
+        adds as i64
     }
 
     /// The next tick.
@@ -90,21 +122,19 @@ impl LogicalClock {
     }
 }
 
+fn adds_per_tick(capacity: usize) -> usize {
+    (capacity / TICKS_PER_CAPACITY).max(1)
+}
+
 impl TickCounter {
-    /// One more. True for the one that makes a tick complete.
     #[inline]
-    fn insert(&self, adds_per_tick: usize) -> bool {
-        let placed = self.0.load(Ordering::Relaxed).wrapping_add(1);
-        let is_due = placed as i64 >= adds_per_tick as i64;
-        self.0.store(if is_due { 0 } else { placed }, Ordering::Relaxed);
-        is_due
+    fn get(&self) -> i64 {
+        self.0.load(Ordering::Relaxed) as i64
     }
 
-    /// One less. A thread that only removes is owed no more than a tick.
     #[inline]
-    fn remove(&self, adds_per_tick: usize) {
-        let placed = self.0.load(Ordering::Relaxed).wrapping_sub(1) as i64;
-        self.0.store(placed.max(-(adds_per_tick as i64)) as u64, Ordering::Relaxed);
+    fn set(&self, placed: i64) {
+        self.0.store(placed as u64, Ordering::Relaxed);
     }
 }
 
@@ -118,10 +148,10 @@ mod tests {
         let counter = TickCounter::default();
         let arrive = |n| {
             (0..n).for_each(|_| {
-                clock.record_insert(&counter);
+                clock.record_insert(&counter, || None);
             })
         };
-        let depart = |n| (0..n).for_each(|_| clock.record_removal(&counter));
+        let depart = |n| (0..n).for_each(|_| clock.record_removal(&counter, || None));
         arrive(3);
         assert_eq!(clock.tick(), 1);
         depart(1);
@@ -134,6 +164,28 @@ mod tests {
         assert_eq!(clock.tick(), 2);
         arrive(1);
         assert_eq!(clock.tick(), 3);
+    }
+
+    /// Where weights decide, at once and whatever was before.
+    #[test]
+    fn ticks_by_what_is_stored() {
+        let (clock, counter) = (LogicalClock::new(0), TickCounter::default());
+        let insert =
+            |n, stored| (0..n).for_each(|_| clock.record_insert(&counter, || Some(stored)));
+        insert(31, 1024);
+        assert_eq!(clock.tick(), 0);
+        insert(1, 1024);
+        assert_eq!(clock.tick(), 1);
+        insert(20, 1024);
+        insert(1, 64);
+        assert_eq!(clock.tick(), 2, "fewer are stored now");
+        insert(6, 64);
+        assert_eq!(clock.tick(), 5);
+        (0..100).for_each(|_| clock.record_removal(&counter, || Some(64)));
+        insert(3, 64);
+        assert_eq!(clock.tick(), 5);
+        insert(1, 64);
+        assert_eq!(clock.tick(), 6);
     }
 
     #[test]
