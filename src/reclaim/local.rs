@@ -153,8 +153,9 @@ pub(crate) unsafe fn enter_again<'d, B, L>(
     if current.domain != domain {
         return None;
     }
-    // SAFETY: `CURRENT` names a lease of this thread that has not ended (`LocalHandle::drop` clears it),
-    // and the domain is alive, so handle and record are, and the record is of this domain's type.
+    // SAFETY: `CURRENT` names a lease of this thread that has not ended (`LocalHandle::drop` clears
+    // it), and the domain is alive, so handle and record are, and the record is of this domain's
+    // type.
     Some(unsafe { ((*current.handle).pin(), &*current.record.cast()) })
 }
 

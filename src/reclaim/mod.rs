@@ -1,8 +1,8 @@
 //! Deferred destruction: who may still be reading, and who frees what when.
 //!
-//! A [`Domain`] belongs to one cache. [`Domain::pin`] gives a [`Guard`]; while it lives, nothing that
-//! was reachable at its start is freed. [`Guard::retire`] gives up one count of a block that has been
-//! unlinked. The protocol:
+//! A [`Domain`] belongs to one cache. [`Domain::pin`] gives a [`Guard`]; while it lives, nothing
+//! that was reachable at its start is freed. [`Guard::retire`] gives up one count of a block that
+//! has been unlinked. The protocol:
 //!
 //! - Each thread has a [`Local`](local::Local) in each domain it used, with a *limbo*: the blocks
 //!   it retired, in order. It lies in the domain, and passes to another thread after this one.

@@ -12,8 +12,8 @@ use crate::sync::{Arc, MODELLED};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr::NonNull;
 
-/// The life of what is shared. LocalHandles refer to it weakly: a few words are all that a thread keeps
-/// of a domain that is gone.
+/// The life of what is shared. LocalHandles refer to it weakly: a few words are all that a thread
+/// keeps of a domain that is gone.
 pub(super) struct Tenure<B: Reclaim, L: State>(Place<B, L>);
 
 /// Where what is shared lies: in a box that the tenure frees.
