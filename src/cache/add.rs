@@ -80,9 +80,7 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
             return self.reject_unplaced(session, rejection, is_shown);
         }
         let mut operation = Operation::begin(self);
-        if is_shown {
-            operation.notifications().added(session.clone());
-        }
+        let shown = is_shown.then(|| session.clone());
         // The date that is to be changed: not one that somebody sets once the session is stored.
         let old_date = self.settings.updates_time().then(|| session.block().created());
         let mut waits_since = None;
@@ -95,8 +93,11 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
             operation = operation.renewed(|| self.collect());
         };
         let added = operation.settle_add(session, stored, old_date, now);
-        if is_shown && !added.as_ref().is_ok_and(Added::changed) {
-            operation.notifications().not_added();
+        if let Some(shown) = shown {
+            match added.as_ref().is_ok_and(Added::changed) {
+                true => operation.notifications().added(shown),
+                false => self.drop_handle(shown),
+            }
         }
         operation.finish(added, |added| match added {
             Ok(Added::Replaced(old)) => Some(old),

@@ -66,12 +66,11 @@ impl<'c, T: Send + Sync + 'static> Notifications<'c, T> {
         self.cache
     }
 
-    fn change<R>(&self, change: impl FnOnce(&mut Pending<T>) -> R) -> R {
+    fn change(&self, change: impl FnOnce(&mut Pending<T>)) {
         let none = || Box::new(Pending { first: None, others: Vec::new(), added: None });
         let mut pending = self.take().unwrap_or_else(none);
-        let changed = change(&mut pending);
+        change(&mut pending);
         self.pending.set(Some(ManuallyDrop::new(pending)));
-        changed
     }
 
     /// A session left.
@@ -83,17 +82,10 @@ impl<'c, T: Send + Sync + 'static> Notifications<'c, T> {
         });
     }
 
-    /// A session comes.
+    /// A session came.
     #[cold]
     pub(super) fn added(&self, session: Session<T>) {
         self.change(|pending| pending.added = Some(session));
-    }
-
-    /// The session has not come after all.
-    #[cold]
-    pub(super) fn not_added(&self) {
-        let session = self.change(|pending| pending.added.take());
-        session.into_iter().for_each(|session| self.cache.drop_handle(session));
     }
 
     /// Calls the hooks before an operation returns `outcome`, see

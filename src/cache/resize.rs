@@ -92,11 +92,11 @@ impl<T: Send + Sync + 'static> Operation<'_, T> {
             self = self.renewed(|| {
                 cache.gather_spares();
                 oldest = cache.oldest_members(permits.excess(), now);
+                if oldest.is_empty() {
+                    patience -= 1;
+                    crate::sync::yield_now();
+                }
             });
-            if oldest.is_empty() {
-                patience -= 1;
-                crate::sync::yield_now();
-            }
             for session in oldest {
                 if let Some(member) = self.find_same(&session) {
                     self.evict(&member);

@@ -4,7 +4,8 @@
 use super::operation::Operation;
 use super::*;
 use crate::builder::Capacity;
-use crate::error::Rejection;
+use crate::cache::budget::Permit;
+use crate::error::{Rejection, RemovalCause};
 use crate::sync::untracked::{AtomicU64, Ordering};
 use std::cell::Cell;
 use std::sync::{Arc, Weak, mpsc};
@@ -143,4 +144,24 @@ fn an_add_in_a_payloads_drop_does_not_wait() {
     let last = Adding { cache: Weak::new(), number: 0, waited: Arc::clone(&waited) };
     drop(cache.add(Session::new(id(1 << 40), last)));
     assert_eq!(waited.load(Ordering::Relaxed), 0);
+}
+
+/// An operation that is dropped without its proper end, as by a panic.
+#[test]
+fn hooks_hear_whatever_way_an_operation_ends() {
+    let heard = Arc::new(AtomicU64::new(0));
+    let hears = Arc::clone(&heard);
+    let hook = move |_: &Session<u64>, _| _ = hears.fetch_add(1, Ordering::Relaxed);
+    let cache = SessionCache::builder().on_removed(hook).build().unwrap();
+    let session = Session::new(id(1), 1);
+    assert!(cache.add(session.clone()).is_ok());
+    let operation = Operation::begin(&cache);
+    let member = operation.find_same(&session).unwrap();
+    let unlinked = member.remove().unwrap();
+    operation.retire(unlinked, RemovalCause::Removed, Permit::GivenBack);
+    assert_eq!(heard.load(Ordering::Relaxed), 0);
+    drop(operation);
+    assert_eq!(heard.load(Ordering::Relaxed), 1);
+    cache.collect();
+    assert_eq!((cache.len(), Session::handle_count(&session)), (0, 1));
 }

@@ -48,7 +48,7 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
     pub fn add_from_tier(&self, session: Session<T>) -> Result<Added<T>, Rejected<T>> {
         session.block().set_from_tier();
         if self.is_from_before_revocation(session.block()) {
-            self.count(&self.domain.pin(), Counter::Rejected);
+            self.domain.pin().state().counters.count_rejection(Rejection::Revoked);
             return Err(Rejected::new(Rejection::Revoked, session));
         }
         self.store(session, false)
@@ -162,6 +162,7 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
         if self.settings.wants_removed() {
             let notifications = Notifications::none(self);
             notifications.removed(session.clone(), RemovalCause::Taken);
+            notifications.send((), |()| None);
         }
         Some(session.into_session())
     }

@@ -83,11 +83,15 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
         Secret::from(bytes)
     }
 
-    /// Adds the sessions of an [`export`](Self::export), and returns how many of them are stored
-    /// now. `decode` makes a payload of its bytes, or answers `None` to leave the session out.
+    /// Adds the sessions of an [`export`](Self::export), and returns how many of them were
+    /// accepted. `decode` makes a payload of its bytes, or answers `None` to leave the session out.
     ///
     /// Sessions keep their contexts and dates; those that expired meanwhile, or are refused for
-    /// another reason, are dropped. See `export` for what must not happen in between.
+    /// another reason, are dropped. Each is added as [`add_from_tier`](Self::add_from_tier) does
+    /// it: the session may have been used since, so an adapter accepts no early data with it; one
+    /// that is not dated later than the revocation of its context is refused; and
+    /// [`Hooks::on_added`](crate::Hooks::on_added) does not hear of it. See `export` for what must
+    /// not happen in between.
     ///
     /// # Errors
     /// Bytes that are no complete export. Nothing is added then.
@@ -106,7 +110,7 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
         }
         let sessions =
             records.into_iter().filter_map(|(draft, payload)| Some(draft.build(decode(payload)?)));
-        Ok(sessions.filter(|session| self.add(session.clone()).is_ok()).count())
+        Ok(sessions.map(|session| self.add_from_tier(session)).filter(Result::is_ok).count())
     }
 }
 

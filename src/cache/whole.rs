@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 
 use super::SessionCache;
+use super::notify::Held;
 use super::view::View;
 use crate::session::{Session, SessionId};
 
@@ -45,7 +46,10 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
         sessions: Vec<Session<T>>,
         mut predicate: impl FnMut(&Session<T>) -> bool,
     ) -> usize {
-        sessions.into_iter().filter(|session| predicate(session) && self.remove(session)).count()
+        // If the predicate or a hook panics, no payload is dropped by unwinding.
+        let held = sessions.into_iter().map(|session| Held::new(self, session));
+        let held: Vec<_> = held.collect();
+        held.iter().filter(|session| predicate(session) && self.remove(session)).count()
     }
 }
 

@@ -172,6 +172,7 @@ impl<'g, B> Occupied<'g, B> {
     /// # Errors
     /// `None` when the word changed meanwhile: the block left, or only its stamp is another.
     #[inline]
+    #[must_use = "the count that the table owned must be retired"]
     pub(crate) fn remove(&self) -> Option<Unlinked<'g, B>> {
         self.0.exchange(Word::EMPTY).then(|| self.unlinked())
     }
@@ -182,6 +183,7 @@ impl<'g, B> Occupied<'g, B> {
     /// # Errors
     /// As [`remove`](Self::remove).
     #[inline]
+    #[must_use = "the count that the table owned must be retired"]
     pub(crate) fn replace(&self, by: NonNull<B>, stamp: Stamp) -> Option<Unlinked<'g, B>> {
         self.0.exchange(self.0.word.succeeded_by(by, stamp)).then(|| self.unlinked())
     }

@@ -69,11 +69,8 @@ impl<'g, B> Tables<'g, B> {
         let mut is_wanted = |block: NonNull<B>| is_wanted(unsafe { &*block.as_ptr() });
         let oldest = self.oldest;
         let found = oldest.set(probe).find(Pattern::member(probe.tag()), &mut is_wanted);
-        let found = match (found, oldest.next()) {
-            (Some(slot), _) => Some(slot),
-            (None, None) => None,
-            (None, Some(newer)) => Self::find_newer(oldest, newer, probe, &mut is_wanted),
-        };
+        let found =
+            found.or_else(|| Self::find_newer(oldest, oldest.next()?, probe, &mut is_wanted));
         found.map(Occupied)
     }
 

@@ -30,7 +30,7 @@ pub(crate) trait DomainOps: Send + Sync {
     /// Takes a `Local` back.
     ///
     /// # Safety
-    /// `record` is the address that the domain_ops's own registry gave out, and the caller owns the
+    /// `record` is the address that the domain's own registry gave out, and the caller owns the
     /// record.
     unsafe fn end_lease(&self, record: *const ());
 }

@@ -3,9 +3,10 @@
 
 use sessile::{
     Context, InvalidExport, Protocol, Rejection, Secret, Session, SessionBuilder, SessionCache,
+    Source, Stats,
 };
 use std::time::Duration;
-use testkit::{START, assert_whole, at, clocked, id, numbers, session};
+use testkit::{START, assert_whole, at, clocked, id, numbers, session, store};
 
 fn full() -> SessionCache<u64> {
     let cache = SessionCache::new(100).unwrap();
@@ -106,4 +107,28 @@ fn what_is_no_export_changes_nothing() {
     assert_eq!(new.import(&other, decode), Err(InvalidExport), "another version");
     assert!(new.is_empty());
     assert_eq!(new.import(&bytes[..8], decode), Ok(0), "an empty cache's export");
+}
+
+/// Whoever wrote the export may go on, and so may whoever revoked its context.
+#[test]
+fn what_is_imported_may_have_been_used_elsewhere() {
+    let (builder, clock) = clocked(100);
+    let cache = builder.build().unwrap();
+    store(&cache, session(1));
+    let export = cache.export(|number| Some(Secret::from(&number.to_le_bytes()[..])));
+    let import = || {
+        let decode = |bytes: &[u8]| Some(u64::from_le_bytes(bytes.try_into().ok()?));
+        cache.import(&export, decode).unwrap()
+    };
+    let source = || cache.view(Context::NONE).take_if(&id(1), |_| true).map(|(_, source)| source);
+    assert_eq!(source(), Some(Source::Cache));
+    assert_eq!((import(), source()), (1, Some(Source::Tier)), "no early data with it");
+    clock.advance(10);
+    cache.revoke(Context::NONE);
+    let before = cache.stats();
+    assert_eq!((import(), source()), (0, None));
+    let after = cache.stats();
+    let revoked = |stats: &Stats| stats.rejections.of(Rejection::Revoked);
+    assert_eq!(revoked(&after), revoked(&before) + 1);
+    assert_eq!(after.rejected, after.rejections.iter().map(|(_, count)| count).sum());
 }

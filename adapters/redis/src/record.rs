@@ -36,9 +36,12 @@ pub(crate) struct Record {
 }
 
 impl Record {
-    /// `None` for a session that cannot travel: one without dates, or whose payload has no bytes or
-    /// too many.
+    /// `None` for a session that cannot travel: one that is not resumable, has no dates, or whose
+    /// payload has no bytes or too many.
     pub(crate) fn of<T: Payload>(session: &Session<T>) -> Option<Self> {
+        if !session.is_resumable() {
+            return None;
+        }
         let payload = T::encode(session).filter(|payload| payload.len() <= PAYLOAD_MAX)?;
         Some(Self {
             place: Place::of(session),

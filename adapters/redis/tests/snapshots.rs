@@ -68,6 +68,16 @@ fn what_has_not_expired_comes_back() {
 }
 
 #[test]
+fn what_is_not_resumable_any_more_does_not_come_back() {
+    let cache = filled(10);
+    for session in cache.iter().filter(|session| session[0] < 4) {
+        session.set_not_resumable();
+        assert!(ring(1).seal_session(b"name", &session).is_err());
+    }
+    assert_eq!(read_back(&written(&cache), 1000, 1).unwrap().restored, 6);
+}
+
+#[test]
 fn dates_and_keys_are_checked() {
     let file = written(&filled(10));
     assert_eq!(read_back(&file, 999, 1).unwrap().restored, 10, "a second of difference");

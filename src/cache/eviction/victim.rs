@@ -107,8 +107,7 @@ impl Eviction {
         }
     }
 
-    /// The first to go by date, age and use among these tables' first bucket that has one, all but
-    /// `keep`.
+    /// The first to go of a bucket by date, age and use, but not `keep`.
     pub(in crate::cache) fn first_to_go<'g, T>(
         &self,
         table: &'g Table<Block<T>>,
