@@ -167,7 +167,8 @@ impl<T: Send + Sync + 'static> SessionCacheBuilder<T> {
     }
 
     /// The most bytes of retired sessions that a stalled reader can keep from being freed; 64 MiB
-    /// unless set. Near it, `add` answers [`Rejection::Garbage`]; lookups and removals go on.
+    /// unless set. Near it, `add` answers [`Rejection::Garbage`](crate::Rejection::Garbage);
+    /// lookups and removals go on.
     ///
     /// Removals are never refused, and what they remove becomes garbage. So `add` counts what is
     /// stored as well. The limit holds at every moment if it is at least twice what is stored; in a

@@ -249,8 +249,9 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
     ///
     /// Takes the same time whatever the number of sessions. They leave the table when a lookup
     /// meets them, by the sweep of later adds, by [`flush_expired`](Self::flush_expired), or as
-    /// victims; [`View::clear`] frees them now. The cache remembers each context that was ever
-    /// revoked. Afterwards lookups take a slower path, by some tens of nanoseconds.
+    /// victims; [`View::clear`](crate::View::clear) frees them now. The cache remembers each
+    /// context that was ever revoked. Afterwards lookups take a slower path, by some tens of
+    /// nanoseconds.
     ///
     /// ```
     /// use sessile::{Context, Session, SessionCache, SessionId};

@@ -21,7 +21,7 @@ pub enum Source {
 }
 
 impl<T: Send + Sync + 'static> SessionCache<T> {
-    /// [`add`](Self::add) of what a second tier or a file supplied: its [`Source`](crate::Source)
+    /// [`add`](Self::add) of what a second tier or a file supplied: its [`Source`]
     /// is the tier, so an adapter accepts no early data with it, and the hook does not hear of it.
     /// The same is done with what the miss hook supplies.
     ///

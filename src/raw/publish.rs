@@ -126,7 +126,9 @@ impl<B> Table<B> {
     /// insert into.
     pub(super) fn settle(&self, probe: &Probe, finish: &impl Finish<B>) -> Option<Home> {
         let bucket = self.set_of(probe).buckets[0];
-        let publication = self.settle_bucket(bucket, finish);
+        // SAFETY: the pair is of this table (INVARIANT IN-TABLE).
+        let home = unsafe { self.bucket_unchecked(bucket) };
+        let publication = self.settle_home(&home.publication, finish);
         (publication & CLOSED == 0).then_some(Home { bucket, publication })
     }
 
@@ -137,18 +139,18 @@ impl<B> Table<B> {
 
     pub(super) fn close_bucket(&self, bucket: usize, finish: &impl Finish<B>) {
         let word = &self.bucket(bucket).publication;
-        // ORDERING: Relaxed: a hint that spares the write; `settle_bucket` reads it again.
+        // ORDERING: Relaxed: a hint that spares the write; `settle_home` reads it again.
         if word.load(Ordering::Relaxed) & CLOSED == 0 {
             // ORDERING: Relaxed: it goes on with the release sequence of the last publication,
-            // which `settle_bucket` acquires.
+            // which `settle_home` acquires.
             word.fetch_or(CLOSED, Ordering::Relaxed);
         }
-        self.settle_bucket(bucket, finish);
+        self.settle_home(word, finish);
     }
 
     /// Opens what is pending and returns the word once nothing is.
-    fn settle_bucket(&self, bucket: usize, finish: &impl Finish<B>) -> u64 {
-        let word = &self.bucket(bucket).publication;
+    #[inline]
+    fn settle_home(&self, word: &AtomicU64, finish: &impl Finish<B>) -> u64 {
         loop {
             // ORDERING: Acquire: the claim that the word names is visible, and so is every earlier
             // one of this home; pairs with the Release in `publish` and `mark_settled`. Model:
@@ -189,7 +191,7 @@ fn mark_settled(word: &AtomicU64, publication: u64) {
     for closed in [publication & CLOSED, CLOSED] {
         let from = publication | closed;
         // ORDERING: Release: the open happens before any insertion that builds on the settled word;
-        // pairs with the Acquire in `settle_bucket`. Relaxed on failure: whoever changed the word
+        // pairs with the Acquire in `settle_home`. Relaxed on failure: whoever changed the word
         // has settled it, or closed it.
         // Model: `publish_two`.
         if word
@@ -244,7 +246,7 @@ impl<B> Claim<'_, B> {
         let word = &spot.table.bucket(home.bucket).publication;
         let pending = Pending { position: spot.position, nonce };
         let publication = pending.encode((home.publication + 1) & VERSION);
-        // ORDERING: Release publishes the claim; pairs with the Acquire in `settle_bucket`. Relaxed
+        // ORDERING: Release publishes the claim; pairs with the Acquire in `settle_home`. Relaxed
         // on failure: the caller starts over. Model: `publish_two`, `add_and_add`.
         let published = word.compare_exchange(
             home.publication,

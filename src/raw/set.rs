@@ -132,10 +132,15 @@ impl<'g, B> SetRef<'g, B> {
     }
 
     /// What is now in the first lane that a mask names.
+    ///
+    /// # Safety
+    /// The mask has a bit, and none but those of lanes that are slots: as `candidates` makes it.
     #[inline(always)]
-    pub(super) fn first_of(&self, mask: u32) -> SlotRef<'g, B> {
+    pub(super) unsafe fn first_of(&self, mask: u32) -> SlotRef<'g, B> {
         let nth = mask.trailing_zeros() as usize;
         let (side, slot) = (usize::from(nth >= LANES), slot_of(nth % LANES));
+        // SAFETY: the caller's promise.
+        unsafe { std::hint::assert_unchecked(slot < SLOTS) };
         let position = SlotIndex { bucket: self.set.buckets[side], slot };
         SlotRef { table: self.table, position, word: self.buckets[side].load(slot) }
     }
@@ -149,7 +154,8 @@ impl<'g, B> SetRef<'g, B> {
     ) -> Option<SlotRef<'g, B>> {
         let mut mask = self.candidates(pattern);
         while mask != 0 {
-            let slot = self.first_of(mask);
+            // SAFETY: the mask has a bit left of those that `candidates` gave.
+            let slot = unsafe { self.first_of(mask) };
             if slot.word.fits(pattern) && slot.block().is_some_and(&mut *is_wanted) {
                 return Some(slot);
             }

@@ -3,6 +3,7 @@
 use super::bucket::SLOTS;
 use super::table::Table;
 use super::word::{Stamp, Word};
+use std::hint::assert_unchecked;
 use std::marker::PhantomData;
 use std::ptr::NonNull;
 
@@ -99,8 +100,12 @@ impl<B> SlotRef<'_, B> {
     #[inline]
     pub(super) fn exchange(&self, to: Word<B>) -> bool {
         let SlotIndex { bucket, slot } = self.position;
-        // SAFETY: the word was loaded from this bucket of this table.
-        unsafe { self.table.bucket_unchecked(bucket) }.exchange(slot, self.word, to)
+        // SAFETY: the word was loaded from this slot of this bucket of this table.
+        let bucket = unsafe {
+            assert_unchecked(slot < SLOTS);
+            self.table.bucket_unchecked(bucket)
+        };
+        bucket.exchange(slot, self.word, to)
     }
 }
 

@@ -46,7 +46,8 @@ impl<'g, B> Tables<'g, B> {
                 FirstMatch::Uncertain
             };
         }
-        let slot = set.first_of(mask);
+        // SAFETY: the mask is of `candidates`, and not 0.
+        let slot = unsafe { set.first_of(mask) };
         if slot.word.fits(pattern) {
             FirstMatch::Candidate(Occupied(slot))
         } else {
