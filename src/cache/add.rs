@@ -2,11 +2,10 @@
 #![forbid(unsafe_code)]
 
 use super::SessionCache;
-use super::insert::Stored;
 use super::notify::{Held, HookCalls, Notifications};
 use super::operation::Operation;
 use crate::error::{Added, Rejected, Rejection};
-use crate::raw::{FirstMatch, Probe, Word};
+use crate::raw::{FirstMatch, Probe, RawTable};
 use crate::session::Session;
 use crate::stats::Counter;
 use crate::sync::MODELLED;
@@ -171,7 +170,7 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
         if !block.is_resumable() {
             return Err(Rejection::NotResumable);
         }
-        if !Word::can_hold(session.address()) {
+        if !RawTable::can_hold(session.address()) {
             return Err(Rejection::Address);
         }
         let dating =
@@ -212,26 +211,27 @@ impl<T: Send + Sync + 'static> Operation<'_, T> {
     fn settle_add(
         &self,
         session: Session<T>,
-        stored: Result<Stored<T>, Rejection>,
+        stored: Result<Added<T>, Rejection>,
         old_date: Option<Option<u64>>,
         now: u64,
     ) -> Result<Added<T>, Rejected<T>> {
         let cache = self.cache();
         let added = match stored {
-            Ok(Stored::Inserted) => {
-                self.count(Counter::Added);
-                Added::Inserted
-            }
-            Ok(Stored::Replaced(old)) => Added::Replaced(old),
-            Ok(Stored::Identical) => {
-                self.count(Counter::Identical);
-                return Ok(Added::Identical);
-            }
+            Ok(added) => added,
             Err(rejection) => {
                 self.thread().counters.count_rejection(rejection);
                 return Err(Rejected::new(rejection, session));
             }
         };
+        match added {
+            Added::Inserted => self.count(Counter::Added),
+            // Counted as a removal of the old one.
+            Added::Replaced(_) => {}
+            Added::Identical => {
+                self.count(Counter::Identical);
+                return Ok(added);
+            }
+        }
         if let Some(old_date) = old_date {
             session.block().redate(old_date, now);
         }

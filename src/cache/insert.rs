@@ -5,16 +5,9 @@ use super::Key;
 use super::budget::{Permit, Reservation};
 use super::operation::Operation;
 use super::reserve::{ATTEMPTS_MAX, Attempt, PendingInsert};
-use crate::error::{Rejection, RemovalCause};
+use crate::error::{Added, Rejection, RemovalCause};
 use crate::raw::{Claimant, Entry, Occupied, Probe, Stamp, Table, Vacant};
 use crate::session::{Block, Session};
-
-/// How a session is stored.
-pub(super) enum Stored<T> {
-    Inserted,
-    Replaced(Session<T>),
-    Identical,
-}
 
 impl<T: Send + Sync + 'static> Operation<'_, T> {
     /// Stores a session. One of its counts is the table's afterwards, unless it was identical.
@@ -27,7 +20,7 @@ impl<T: Send + Sync + 'static> Operation<'_, T> {
         session: &Session<T>,
         probe: &Probe,
         now: u64,
-    ) -> Result<Stored<T>, Rejection> {
+    ) -> Result<Added<T>, Rejection> {
         let claimant = self.claimant()?;
         let weight = self.cache().budget.weight_of(session.block());
         let mut insert = PendingInsert {
@@ -65,14 +58,14 @@ impl<T: Send + Sync + 'static> Operation<'_, T> {
         }
     }
 
-    fn attempt(&self, insert: &mut PendingInsert<'_, T>) -> Attempt<Stored<T>> {
+    fn attempt(&self, insert: &mut PendingInsert<'_, T>) -> Attempt<Added<T>> {
         let key = Key::of_block(insert.session.block());
         let is_key = |block: &Block<T>| key.is_of(block);
         let entry = self.tables().entry(insert.probe, &self.member_of_claim(), is_key);
         match entry {
             // LINEARIZE: the identical add, at the load of the word.
             Entry::Occupied(member) if member.holds(insert.address()) => {
-                Attempt::Done(Stored::Identical)
+                Attempt::Done(Added::Identical)
             }
             Entry::Occupied(member) => match self.check_garbage(insert) {
                 Ok(()) => self.replace(member, insert),
@@ -90,7 +83,7 @@ impl<T: Send + Sync + 'static> Operation<'_, T> {
         &self,
         member: Occupied<'_, Block<T>>,
         insert: &mut PendingInsert<'_, T>,
-    ) -> Attempt<Stored<T>> {
+    ) -> Attempt<Added<T>> {
         let budget = &self.cache().budget;
         let old_weight = budget.weight_of(member.block());
         let weight = insert.reservation.needed;
@@ -115,14 +108,14 @@ impl<T: Send + Sync + 'static> Operation<'_, T> {
         // The clone is the caller's own count.
         let old = unlinked.session().clone();
         self.retire(unlinked, RemovalCause::Replaced, Permit::Kept);
-        Attempt::Done(Stored::Replaced(old))
+        Attempt::Done(Added::Replaced(old))
     }
 
     fn insert_at(
         &self,
         vacant: &Vacant<'_, Block<T>>,
         insert: &mut PendingInsert<'_, T>,
-    ) -> Attempt<Stored<T>> {
+    ) -> Attempt<Added<T>> {
         let table = vacant.table();
         if self.cache().budget.is_weighed() {
             match self.reserve_weight(insert, insert.reservation.needed, None) {
@@ -151,7 +144,7 @@ impl<T: Send + Sync + 'static> Operation<'_, T> {
         insert.reservation.weight -= insert.reservation.needed;
         self.fit_table(table);
         self.trim_excess(insert);
-        Attempt::Done(Stored::Inserted)
+        Attempt::Done(Added::Inserted)
     }
 
     /// The tick of a session that is placed now.
@@ -189,7 +182,6 @@ impl<T: Send + Sync + 'static> Operation<'_, T> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::error::Added;
     use crate::{SessionCache, SessionId};
 
     /// A mover that sleeps when it has linked a larger table, and an adder that sleeps when it has

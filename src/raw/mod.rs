@@ -56,4 +56,4 @@ pub(crate) use self::slot::{Occupied, Place, Unlinked};
 pub(crate) use self::table::{Table, TableError};
 pub(crate) use self::tables::{FirstMatch, Tables};
 pub(crate) use self::walk::Cursor;
-pub(crate) use self::word::{Stamp, Word};
+pub(crate) use self::word::Stamp;

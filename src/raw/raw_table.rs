@@ -6,6 +6,7 @@ use super::resize_lock::ResizeLock;
 use super::set::Probe;
 use super::table::Table;
 use super::tables::Tables;
+use super::word::Word;
 use crate::memory::{prefetch, prefetch_to_write};
 use crate::sync::untracked::{AtomicU64 as Untracked, Ordering as Order};
 use crate::sync::{AtomicPtr, Ordering};
@@ -86,6 +87,12 @@ impl<B> RawTable<B> {
             claimants: Claimants::new(),
             resize: ResizeLock::new(buckets),
         }
+    }
+
+    /// Whether a slot has room for the address of a block.
+    #[inline]
+    pub(crate) fn can_hold(block: NonNull<B>) -> bool {
+        Word::can_hold(block)
     }
 
     /// The probe of a hash. Prefetches the buckets of its set, without a guard: on large tables the

@@ -189,7 +189,7 @@ impl<B> Word<B> {
     /// Whether the address leaves the bits free that the word needs. It does for every address that
     /// Linux, Windows and macOS hand out unasked on x86-64 and AArch64.
     #[inline]
-    pub(crate) fn can_hold(block: NonNull<B>) -> bool {
+    pub(super) fn can_hold(block: NonNull<B>) -> bool {
         block.addr().get() & !ADDRESS == 0
     }
 
