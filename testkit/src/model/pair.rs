@@ -6,8 +6,8 @@ use super::operation::{Key, Operation, Setting, Terms};
 use super::reference::{Answer, Event, Model, Object, Rules};
 use crate::{START, at};
 use sessile::{
-    Added, Context, Garbage, ManualClock, Mode, Policy, Protocol, Session, SessionCache, Timestamp,
-    View,
+    Added, Context, Garbage, ManualClock, Mode, Policy, Protocol, Rejection, Session, SessionCache,
+    Timestamp, View,
 };
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
@@ -205,7 +205,7 @@ impl Pair {
                 let view = self.cache.view(elsewhere).protocol(key.protocol());
                 assert!(!view.add(self.handles[number].clone()).is_ok_and(|added| added.changed()));
                 assert!(!view.remove(&self.handles[number]));
-                self.model.stats.rejected += 1;
+                self.model.reject(Rejection::Context);
             }
             Operation::Advance(seconds) => self.model.now += seconds,
             Operation::GoBack(seconds) => self.model.now -= seconds,
@@ -268,6 +268,11 @@ impl Pair {
         let mut stats = self.cache.stats();
         stats.garbage = Garbage::default();
         self.model.stats.number = self.model.len() as u64;
+        for (reason, count) in stats.rejections.iter() {
+            let expected = self.model.rejections.get(&reason).copied().unwrap_or_default();
+            assert_eq!(count, expected, "{reason:?}");
+        }
+        self.model.stats.rejections = stats.rejections;
         assert_eq!(stats, self.model.stats);
         assert_eq!(
             (self.cache.len(), self.cache.capacity()),

@@ -5,7 +5,7 @@ mod room;
 
 use super::operation::{Key, Terms};
 use sessile::{Policy, Rejection, RemovalCause, Stats};
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 
 /// A session as the model knows it; its number is its place in the list of all that were made.
 #[derive(Clone, Copy, Debug)]
@@ -55,6 +55,8 @@ pub(crate) struct Model {
     /// First to be evicted first, as far as the policy goes by age.
     stored: Vec<Entry>,
     pub(crate) stats: Stats,
+    /// Refusals by their reason.
+    pub(crate) rejections: HashMap<Rejection, u64>,
     /// Evictions from a cache that was not full.
     pub(crate) early_evictions: u64,
     /// What the hook was told of the operation under way.
@@ -92,7 +94,18 @@ impl Model {
     pub(crate) fn new(rules: Rules, now: u64, capacity: usize, timeout: u64) -> Self {
         let (objects, stored, stats, told) =
             (Vec::new(), Vec::new(), Stats::default(), VecDeque::new());
-        Self { rules, now, capacity, timeout, objects, stored, stats, early_evictions: 0, told }
+        Self {
+            rules,
+            now,
+            capacity,
+            timeout,
+            objects,
+            stored,
+            stats,
+            rejections: HashMap::new(),
+            early_evictions: 0,
+            told,
+        }
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -138,9 +151,14 @@ impl Model {
         gone
     }
 
+    pub(crate) fn reject(&mut self, reason: Rejection) {
+        self.stats.rejected += 1;
+        *self.rejections.entry(reason).or_default() += 1;
+    }
+
     pub(crate) fn add(&mut self, number: usize) -> Answer {
         if let Err(rejection) = self.admit(number) {
-            self.stats.rejected += 1;
+            self.reject(rejection);
             return Answer::Rejected(rejection);
         }
         let newcomer = Entry { object: number, touched: false };
