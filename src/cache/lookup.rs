@@ -1,5 +1,4 @@
 //! `get`, `read`, `take`.
-#![forbid(unsafe_code)]
 
 use super::budget::Permit;
 use super::operation::{Found, Operation};

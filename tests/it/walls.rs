@@ -145,6 +145,8 @@ fn unsafe_code_stays_in_its_rooms() {
         "raw",
         "session/handle.rs",
         "tickets.rs",
+        // Without unsafe code, but bugs that are seeded there need it.
+        "cache/lookup.rs",
         "cache/mod.rs",
         "cache/operation.rs",
         "cache/notify.rs",
