@@ -66,7 +66,7 @@ impl BareTable {
                     }
                 }
                 Entry::Vacant(vacant) => {
-                    let place = vacant.set(&probe).free();
+                    let place = vacant.set(&probe).first_free();
                     let claim = place
                         .and_then(|place| vacant.claim(place, block, probe.tag(), claimant + 1));
                     claim.iter().for_each(|_| claimed());

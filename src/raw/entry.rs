@@ -105,4 +105,12 @@ impl<'g, B> SetRef<'g, B> {
         let (side, slot) = lanes::free_lane(Group::match_empty(self.groups()))?;
         Some(Place(self.table.slot(self.set.buckets[side], slot, Word::EMPTY)))
     }
+
+    /// The first empty slot, home first: where a model wants it.
+    #[cfg(any(sessile_loom, sessile_shuttle))]
+    pub(crate) fn first_free(&self) -> Option<Place<'g, B>> {
+        let table = self.table;
+        let mut slots = self.set.positions().map(|position| table.at(position));
+        slots.find(|slot| slot.word.is_empty()).map(Place)
+    }
 }
