@@ -66,26 +66,6 @@ impl<'g, T> Unlinked<'g, Block<T>> {
     }
 }
 
-/// Looks for a key in the tables.
-#[inline]
-pub(super) fn find<'g, T>(
-    tables: Tables<'g, Block<T>>,
-    key: Key<'_>,
-    probe: &Probe,
-) -> Found<'g, T> {
-    let mut elsewhere = false;
-    let member =
-        tables.find(probe, |block| match block.match_key(key.id, key.context, *key.protocol) {
-            KeyMatch::Same => true,
-            KeyMatch::OtherContext => {
-                elsewhere = true;
-                false
-            }
-            KeyMatch::Different => false,
-        });
-    Found { member, elsewhere }
-}
-
 impl<'c, T: Send + Sync + 'static> Operation<'c, T> {
     #[inline(always)]
     pub(super) fn begin(cache: &'c SessionCache<T>) -> Self {
@@ -143,13 +123,28 @@ impl<'c, T: Send + Sync + 'static> Operation<'c, T> {
     /// Looks for a key.
     #[inline]
     pub(super) fn find(&self, key: Key<'_>, probe: &Probe) -> Found<'_, T> {
-        find(self.tables(), key, probe)
+        let mut elsewhere = false;
+        let member = self.tables().find(probe, |block| {
+            match block.match_key(key.id, key.context, *key.protocol) {
+                KeyMatch::Same => true,
+                KeyMatch::OtherContext => {
+                    elsewhere = true;
+                    false
+                }
+                KeyMatch::Different => false,
+            }
+        });
+        Found { member, elsewhere }
     }
 
     /// Looks for this very session.
-    pub(super) fn find_same(&self, session: &Session<T>) -> Option<Occupied<'_, Block<T>>> {
-        let probe = self.cache().probe_of(session.block());
-        self.tables().find(&probe, |block| std::ptr::eq(block, session.block()))
+    #[inline]
+    pub(super) fn find_same(
+        &self,
+        session: &Session<T>,
+        probe: &Probe,
+    ) -> Option<Occupied<'_, Block<T>>> {
+        self.tables().find(probe, |block| std::ptr::eq(block, session.block()))
     }
 
     /// How to open another thread's claim: the hash and the stamp of its block.

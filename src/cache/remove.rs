@@ -36,9 +36,7 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
     pub fn remove(&self, session: &Session<T>) -> bool {
         let probe = self.probe_of(session.block());
         let operation = Operation::begin(self);
-        let tables = operation.tables();
-        let same = || tables.find(&probe, |block| std::ptr::eq(block, session.block()));
-        let has_removed = operation.remove_what(same);
+        let has_removed = operation.remove_what(|| operation.find_same(session, &probe));
         // Only after the exchange: a lookup that saw the mark first would remove the session
         // itself, and no caller would be told that it removed it.
         session.set_not_resumable();

@@ -98,7 +98,8 @@ impl<T: Send + Sync + 'static> Operation<'_, T> {
                 }
             });
             for session in oldest {
-                if let Some(member) = self.find_same(&session) {
+                let probe = cache.probe_of(session.block());
+                if let Some(member) = self.find_same(&session, &probe) {
                     self.evict(&member);
                 }
                 self = self.renewed(|| cache.drop_handle(session));

@@ -1,6 +1,8 @@
 //! What a table that follows its sessions, a wait for garbage and a sweep must not do.
 #![forbid(unsafe_code)]
 
+// ORDERING: Relaxed throughout: counters of one thread, or of threads that are joined.
+
 use super::operation::Operation;
 use super::*;
 use crate::builder::Capacity;
@@ -156,7 +158,8 @@ fn hooks_hear_whatever_way_an_operation_ends() {
     let session = Session::new(id(1), 1);
     assert!(cache.add(session.clone()).is_ok());
     let operation = Operation::begin(&cache);
-    let member = operation.find_same(&session).unwrap();
+    let probe = cache.probe_of(session.block());
+    let member = operation.find_same(&session, &probe).unwrap();
     let unlinked = member.remove().unwrap();
     operation.retire(unlinked, RemovalCause::Removed, Permit::GivenBack);
     assert_eq!(heard.load(Ordering::Relaxed), 0);

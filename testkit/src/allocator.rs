@@ -98,7 +98,8 @@ pub fn allocations(f: impl FnOnce()) -> usize {
 }
 
 /// Runs `f`, drops what it returns, and tells what this thread gave back meanwhile: blocks with the
-/// needle in them, and blocks of a length. The needle's first byte occurs in it once, or throughout.
+/// needle in them, and blocks of a length. The needle's first byte occurs in it once, or
+/// throughout.
 pub fn given_back<R>(needle: &'static [u8], length: usize, f: impl FnOnce() -> R) -> GivenBack {
     SEARCH.set(Some(Search { needle, length, found: GivenBack::default() }));
     drop(f());

@@ -68,8 +68,8 @@ impl Step {
     }
 }
 
-/// Whether some order of the steps explains them all. Stamps of two threads tell an order only where
-/// they are more than `margin` apart.
+/// Whether some order of the steps explains them all. Stamps of two threads tell an order only
+/// where they are more than `margin` apart.
 ///
 /// # Panics
 /// With more than [`STEPS_MAX`] steps.

@@ -281,8 +281,8 @@ impl Pair {
         assert!(self.cache.len() <= self.cache.capacity());
     }
 
-    /// Contents, and the counts of every handle, at the end of a case. Returns how many evictions there were
-    /// before the cache was full.
+    /// Contents, and the counts of every handle, at the end of a case. Returns how many evictions
+    /// there were before the cache was full.
     ///
     /// # Panics
     /// When they differ.
