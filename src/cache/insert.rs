@@ -4,7 +4,7 @@
 use super::Key;
 use super::budget::{Permit, Reservation};
 use super::operation::Operation;
-use super::reserve::{ATTEMPTS_MAX, Attempt, PendingInsert};
+use super::reserve::{ATTEMPTS_MAX, PendingInsert, Setback};
 use crate::error::{Added, Rejection, RemovalCause};
 use crate::raw::{Claimant, Entry, Occupied, Probe, Stamp, Table, Vacant};
 use crate::session::{Block, Session};
@@ -34,10 +34,10 @@ impl<T: Send + Sync + 'static> Operation<'_, T> {
         };
         let stored = loop {
             match self.attempt(&mut insert) {
-                Attempt::Done(stored) => break Ok(stored),
+                Ok(stored) => break Ok(stored),
                 // Each failed attempt is another thread's progress, or counted in `insert`.
-                Attempt::Retry => crate::sync::relax(),
-                Attempt::Rejected(rejection) => break Err(rejection),
+                Err(Setback::Retry) => crate::sync::relax(),
+                Err(Setback::Rejected(rejection)) => break Err(rejection),
             }
         };
         self.cache().budget.give_back(&insert.reservation, &self.thread().spare);
@@ -58,24 +58,22 @@ impl<T: Send + Sync + 'static> Operation<'_, T> {
         }
     }
 
-    fn attempt(&self, insert: &mut PendingInsert<'_, T>) -> Attempt<Added<T>> {
+    fn attempt(&self, insert: &mut PendingInsert<'_, T>) -> Result<Added<T>, Setback> {
         let key = Key::of_block(insert.session.block());
         let is_key = |block: &Block<T>| key.is_of(block);
         let entry = self.tables().entry(insert.probe, &self.member_of_claim(), is_key);
         match entry {
             // LINEARIZE: the identical add, at the load of the word.
-            Entry::Occupied(member) if member.holds(insert.address()) => {
-                Attempt::Done(Added::Identical)
+            Entry::Occupied(member) if member.holds(insert.address()) => Ok(Added::Identical),
+            Entry::Occupied(member) => {
+                self.check_garbage(insert)?;
+                self.replace(member, insert)
             }
-            Entry::Occupied(member) => match self.check_garbage(insert) {
-                Ok(()) => self.replace(member, insert),
-                Err(rejection) => Attempt::Rejected(rejection),
-            },
-            Entry::Vacant(vacant) => match self.check_garbage(insert) {
-                Ok(()) => self.insert_at(&vacant, insert),
-                Err(rejection) => Attempt::Rejected(rejection),
-            },
-            Entry::Resized => Attempt::Retry,
+            Entry::Vacant(vacant) => {
+                self.check_garbage(insert)?;
+                self.insert_at(&vacant, insert)
+            }
+            Entry::Resized => Err(Setback::Retry),
         }
     }
 
@@ -83,7 +81,7 @@ impl<T: Send + Sync + 'static> Operation<'_, T> {
         &self,
         member: Occupied<'_, Block<T>>,
         insert: &mut PendingInsert<'_, T>,
-    ) -> Attempt<Added<T>> {
+    ) -> Result<Added<T>, Setback> {
         let budget = &self.cache().budget;
         let old_weight = budget.weight_of(member.block());
         let weight = insert.reservation.needed;
@@ -92,59 +90,47 @@ impl<T: Send + Sync + 'static> Operation<'_, T> {
             // What the two weigh in common is garbage once the old one is, and others could be let
             // in for it meanwhile.
             budget.announce_garbage(&mut insert.reservation, weight - more);
-            match self.reserve_weight(insert, more, Some(member.address())) {
-                Attempt::Done(()) => {}
-                Attempt::Retry => return Attempt::Retry,
-                Attempt::Rejected(rejection) => return Attempt::Rejected(rejection),
-            }
+            self.reserve_weight(insert, more, Some(member.address()))?;
         }
         let tick = self.next_tick(member.table());
         // LINEARIZE: the replacement.
         let unlinked = member.replace(insert.address(), Stamp::of_tick(tick));
-        let Some(unlinked) = unlinked else { return Attempt::Retry };
+        let Some(unlinked) = unlinked else { return Err(Setback::Retry) };
         self.placed(member.table(), tick);
         insert.reservation.weight -= more;
         budget.give_weight(old_weight.saturating_sub(weight));
         // The clone is the caller's own count.
         let old = unlinked.session().clone();
         self.retire(unlinked, RemovalCause::Replaced, Permit::Kept);
-        Attempt::Done(Added::Replaced(old))
+        Ok(Added::Replaced(old))
     }
 
     fn insert_at(
         &self,
         vacant: &Vacant<'_, Block<T>>,
         insert: &mut PendingInsert<'_, T>,
-    ) -> Attempt<Added<T>> {
+    ) -> Result<Added<T>, Setback> {
         let table = vacant.table();
         if self.cache().budget.is_weighed() {
-            match self.reserve_weight(insert, insert.reservation.needed, None) {
-                Attempt::Done(()) => {}
-                Attempt::Retry => return Attempt::Retry,
-                Attempt::Rejected(rejection) => return Attempt::Rejected(rejection),
-            }
+            self.reserve_weight(insert, insert.reservation.needed, None)?;
         }
-        let place = match self.choose_slot(vacant, insert) {
-            Attempt::Done(place) => place,
-            Attempt::Retry => return Attempt::Retry,
-            Attempt::Rejected(rejection) => return Attempt::Rejected(rejection),
-        };
+        let place = self.choose_slot(vacant, insert)?;
         // LINEARIZE: an eviction, if the place is a member's.
         let claimed = vacant.claim(place, insert.address(), insert.probe.tag(), insert.claimant);
-        let Some((claim, displaced)) = claimed else { return Attempt::Retry };
+        let Some((claim, displaced)) = claimed else { return Err(Setback::Retry) };
         if let Some(displaced) = displaced {
             self.evict_displaced(displaced, table, insert);
         }
         let tick = self.next_tick(table);
         if !claim.publish(Stamp::of_tick(tick)) {
-            return Attempt::Retry;
+            return Err(Setback::Retry);
         }
         self.placed(table, tick);
         insert.reservation.permit = false;
         insert.reservation.weight -= insert.reservation.needed;
         self.fit_table(table);
         self.trim_excess(insert);
-        Attempt::Done(Added::Inserted)
+        Ok(Added::Inserted)
     }
 
     /// The tick of a session that is placed now.

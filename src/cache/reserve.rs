@@ -24,12 +24,18 @@ pub(super) struct PendingInsert<'s, T> {
     pub(super) starved: u32,
 }
 
-/// How one attempt ended.
-pub(super) enum Attempt<R> {
-    Done(R),
+/// Why an attempt did not store its session.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Setback {
     /// Something changed meanwhile: try again.
     Retry,
     Rejected(Rejection),
+}
+
+impl From<Rejection> for Setback {
+    fn from(rejection: Rejection) -> Self {
+        Self::Rejected(rejection)
+    }
 }
 
 /// Attempts before an `add` that finds nothing but other threads' claims gives up.
@@ -77,7 +83,7 @@ impl<T: Send + Sync + 'static> Operation<'_, T> {
         &'g self,
         vacant: &Vacant<'g, Block<T>>,
         insert: &mut PendingInsert<'_, T>,
-    ) -> Attempt<Place<'g, Block<T>>> {
+    ) -> Result<Place<'g, Block<T>>, Setback> {
         if !insert.reservation.permit {
             insert.reservation.permit = self.take_permit();
         }
@@ -85,44 +91,41 @@ impl<T: Send + Sync + 'static> Operation<'_, T> {
         let victim = if insert.reservation.permit {
             if let Some(free) = set.free() {
                 self.look_after_ages(vacant.table(), hash);
-                return Attempt::Done(free);
+                return Ok(free);
             }
-            match self.victim_of_full_set(&set, insert) {
-                Ok(victim) => victim,
-                Err(rejection) => return Attempt::Rejected(rejection),
-            }
+            self.victim_of_full_set(&set, insert)?
         } else {
             self.victim(&set, hash, false, insert.now)
         };
         match victim {
-            Victim::InSet(victim) => return Attempt::Done(victim.into()),
+            Victim::InSet(victim) => return Ok(victim.into()),
             Victim::Sampled(victim, free) => {
                 let evicted = self.evict(victim, insert.now, Permit::Kept);
                 insert.reservation.permit = evicted;
-                return if evicted { Attempt::Done(free) } else { Attempt::Retry };
+                return if evicted { Ok(free) } else { Err(Setback::Retry) };
             }
-            Victim::Stale => return Attempt::Retry,
+            Victim::Stale => return Err(Setback::Retry),
             Victim::None => {}
         }
         if !insert.reservation.permit {
             if self.evict_elsewhere(insert, None) {
-                return Attempt::Retry;
+                return Err(Setback::Retry);
             }
             // Nothing to evict and no permit: threads that are idle now may keep some.
             self.cache().gather_spares();
         }
-        Self::back_off(insert)
+        Err(Self::back_off(insert))
     }
 
     /// Every slot or permit is in the hands of adds under way: lets them run, a bounded number of
     /// times.
-    fn back_off<R>(insert: &mut PendingInsert<'_, T>) -> Attempt<R> {
+    fn back_off(insert: &mut PendingInsert<'_, T>) -> Setback {
         insert.attempts += 1;
         if insert.attempts > ATTEMPTS_MAX {
-            return Attempt::Rejected(Rejection::Contention);
+            return Rejection::Contention.into();
         }
         crate::sync::yield_now();
-        Attempt::Retry
+        Setback::Retry
     }
 
     /// Who goes though there is room elsewhere. Nobody where the table may grow, unless it is too
@@ -223,24 +226,21 @@ impl<T: Send + Sync + 'static> Operation<'_, T> {
         insert: &mut PendingInsert<'_, T>,
         needed: usize,
         keep: Option<NonNull<Block<T>>>,
-    ) -> Attempt<()> {
+    ) -> Result<(), Setback> {
         let missing = needed.saturating_sub(insert.reservation.weight);
         while missing > 0 && !self.cache().budget.try_take_weight(missing) {
             if !(self.evict_nearby(insert, keep) || self.evict_elsewhere(insert, keep)) {
                 insert.starved += 1;
                 if insert.starved > ATTEMPTS_MAX {
-                    return Attempt::Rejected(Rejection::Contention);
+                    return Err(Rejection::Contention.into());
                 }
                 crate::sync::yield_now();
-                return Attempt::Retry;
+                return Err(Setback::Retry);
             }
         }
         insert.reservation.weight += missing;
         // Once more: others may have reserved since.
-        match self.check_garbage(insert) {
-            Ok(()) => Attempt::Done(()),
-            Err(rejection) => Attempt::Rejected(rejection),
-        }
+        Ok(self.check_garbage(insert)?)
     }
 
     /// Evicts the first to go of the sets of the key and of some buckets more. False if nobody is
@@ -353,8 +353,8 @@ mod tests {
         let reserve = |insert: &mut PendingInsert<'_, u32>| {
             operation.reserve_weight(insert, insert.reservation.needed, None)
         };
-        assert!(matches!(reserve(&mut first), Attempt::Done(())));
-        assert!(matches!(reserve(&mut second), Attempt::Rejected(Rejection::Garbage)));
+        assert_eq!(reserve(&mut first), Ok(()));
+        assert_eq!(reserve(&mut second), Err(Setback::Rejected(Rejection::Garbage)));
         for insert in [first, second] {
             cache.budget.give_back(&insert.reservation, &operation.thread().spare);
         }
