@@ -156,7 +156,7 @@ fn refused(threads: u64, weight: usize, adds: u64) -> [usize; 3] {
     let builder = SessionCache::builder().capacity(limit / 2 / weight).garbage_limit(limit);
     let cache = builder.weigher(move |_: &Session<u64>| weight).build().unwrap();
     let refused = [const { AtomicUsize::new(0) }; 3];
-    let count = |kind: usize| drop(refused[kind].fetch_add(1, Ordering::Relaxed));
+    let count = |kind: usize| _ = refused[kind].fetch_add(1, Ordering::Relaxed);
     on_threads(threads as usize, |thread| {
         for n in 0..adds / threads {
             let key = thread as u64 * adds + n;
