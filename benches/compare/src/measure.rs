@@ -6,12 +6,14 @@
 
 use crate::crew::Crew;
 use crate::figures::{Quantiles, Record, Round, Table};
-use crate::pace::Pace;
-use crate::stand::{Entrant, Job, Lap, Stand, Start};
-use crate::workloads::latency::histogram;
-use crate::workloads::{self, Kernel, Preparation, Workload};
+use crate::peers::Values;
+use crate::stand::{Entrant, Stand, Start};
 use std::sync::Arc;
 use std::time::Duration;
+use stores::pace::Pace;
+use stores::workloads::latency::histogram;
+use stores::workloads::{self, Kernel, Preparation, Workload};
+use stores::{Job, Lap};
 
 /// How long to measure.
 #[derive(Clone, Copy, Debug)]
@@ -74,6 +76,7 @@ struct Contestant {
 /// Stores of one size and who runs on them.
 pub(crate) struct Stage {
     crew: Crew,
+    values: Values,
     capacity: u64,
     popularity: Arc<[u32]>,
     contestants: Vec<Contestant>,
@@ -81,12 +84,21 @@ pub(crate) struct Stage {
 
 impl Stage {
     /// Nobody but the threads.
-    pub(crate) fn new(entries: u64, lanes: usize) -> Self {
+    pub(crate) fn new(values: Values, entries: u64, lanes: usize) -> Self {
         let crew = Crew::new(lanes);
         // Each lane has the same share.
         let capacity = entries / crew.lanes() * crew.lanes();
         let popularity = workloads::popularity(capacity, crew.lanes());
-        Self { crew, capacity, popularity, contestants: Vec::new() }
+        Self { crew, values, capacity, popularity, contestants: Vec::new() }
+    }
+
+    /// Sessions that a store holds.
+    pub(crate) fn capacity(&self) -> u64 {
+        self.capacity
+    }
+
+    pub(crate) fn threads(&self) -> u64 {
+        self.crew.lanes()
     }
 
     /// Builds and prepares a store of each entrant in place of those before; `tick` is called after
@@ -279,6 +291,7 @@ impl Stage {
     fn table(&self, workload: Workload, entrants: impl Iterator<Item = Entrant>) -> Table {
         Table {
             workload,
+            values: self.values,
             entries: self.capacity,
             lanes: self.crew.lanes(),
             is_oversubscribed: self.crew.is_oversubscribed(),
@@ -298,7 +311,11 @@ impl Round {
     fn of(workload: Workload, laps: &[Lap]) -> Self {
         let quantiles = Quantiles::of(laps);
         let nanos = match (workload, quantiles) {
-            (Workload::Tail, Some(quantiles)) => quantiles.p50,
+            (workload, Some(quantiles))
+                if workload == Workload::Tail || workload.cold().is_some() =>
+            {
+                quantiles.p50
+            }
             // The first lane sweeps.
             (Workload::Flush, _) => nanos_per_op(&laps[..1]),
             _ => nanos_per_op(laps),
