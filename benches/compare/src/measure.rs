@@ -145,24 +145,8 @@ impl Stage {
     }
 
     fn prepare_one(&self, contestant: &mut Contestant, preparation: Preparation) {
-        let share = self.share();
-        match preparation {
-            Preparation::Filled => {
-                self.lap(contestant, Kernel::Prefill, share, 0);
-            }
-            Preparation::Renewed => {
-                self.lap(contestant, Kernel::Prefill, share, 0);
-                self.lap(contestant, Kernel::Renew, share, 0);
-            }
-            // Until the window of one and a half capacities is full and has moved on by a capacity.
-            Preparation::ByItself => {
-                let kernel = match contestant.entrant.searches {
-                    true => Kernel::AddPairs,
-                    false => Kernel::Measured(Workload::Tls13),
-                };
-                self.lap(contestant, kernel, share * 5 / 4, 0);
-            }
-            Preparation::Newborn => {}
+        for (kernel, ops) in preparation.laps(contestant.entrant.searches, self.share()) {
+            self.lap(contestant, kernel, ops, 0);
         }
     }
 

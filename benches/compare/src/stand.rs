@@ -99,7 +99,7 @@ impl<S: Store> Stand for S {
     }
 
     fn stored(&self) -> Option<usize> {
-        self.len()
+        Store::stored(self)
     }
 
     fn session_bytes(&self) -> i64 {

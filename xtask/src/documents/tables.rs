@@ -38,7 +38,8 @@ fn table(name: &str) -> Result<String> {
         "compare" => Ok(summary("benches/results/tables.md")?.join("\n")),
         "allocators" => allocators(),
         "counts" => counts::accepted_table(),
-        _ => anyhow::bail!("there is no table {name}: stores, compare, allocators, counts"),
+        "census" => counts::accepted_census(),
+        _ => anyhow::bail!("there is no table {name}: stores, compare, allocators, counts, census"),
     }
 }
 

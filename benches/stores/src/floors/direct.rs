@@ -149,7 +149,7 @@ impl<const BATCHED: bool, const COUNTED: bool> Store for Direct<BATCHED, COUNTED
         Some(flushed)
     }
 
-    fn len(&self) -> Option<usize> {
+    fn stored(&self) -> Option<usize> {
         // ORDERING: Relaxed: counted while nobody writes.
         Some(self.slots.iter().filter(|slot| !slot.load(Ordering::Relaxed).is_null()).count())
     }

@@ -39,7 +39,7 @@ impl Store for Lines {
         unreachable!("only lookups are measured")
     }
 
-    fn len(&self) -> Option<usize> {
+    fn stored(&self) -> Option<usize> {
         // ORDERING: Relaxed: counted while nobody writes.
         Some(self.0.iter().filter(|slot| !slot.load(Ordering::Relaxed).is_null()).count())
     }

@@ -1,7 +1,7 @@
 //! dashmap: a map of locked shards.
 
 use crate::ids::Id;
-use crate::store::{Hash, Held, Store, used};
+use crate::store::{Hash, Held, Store, hash, used};
 
 /// dashmap; told whom to remove.
 pub struct DashMap<V>(::dashmap::DashMap<Id, V, Hash>);
@@ -11,11 +11,11 @@ impl<V: Held> Store for DashMap<V> {
     const EVICTS: bool = false;
 
     fn with_capacity(capacity: usize) -> Self {
-        Self(::dashmap::DashMap::with_capacity_and_hasher(capacity, Hash::new()))
+        Self(::dashmap::DashMap::with_capacity_and_hasher(capacity, hash()))
     }
 
     fn growing(_capacity: usize) -> Self {
-        Self(::dashmap::DashMap::with_hasher(Hash::new()))
+        Self(::dashmap::DashMap::with_hasher(hash()))
     }
 
     #[inline]
@@ -44,7 +44,7 @@ impl<V: Held> Store for DashMap<V> {
         Some(before - self.0.len())
     }
 
-    fn len(&self) -> Option<usize> {
+    fn stored(&self) -> Option<usize> {
         Some(self.0.len())
     }
 }

@@ -1,7 +1,7 @@
 //! foyer's in-memory cache: locked shards, intrusive lists, one of several policies.
 
 use crate::ids::Id;
-use crate::store::{Hash, Held, Store, used};
+use crate::store::{Hash, Held, Store, hash, used};
 use foyer_memory::{Cache, CacheBuilder, EvictionConfig, LruConfig, S3FifoConfig};
 
 /// foyer as S3-FIFO.
@@ -11,7 +11,7 @@ pub struct S3Fifo<V: Held>(Cache<Id, V, Hash>);
 pub struct Lru<V: Held>(Cache<Id, V, Hash>);
 
 fn build<V: Held>(capacity: usize, policy: EvictionConfig) -> Cache<Id, V, Hash> {
-    CacheBuilder::new(capacity).with_eviction_config(policy).with_hash_builder(Hash::new()).build()
+    CacheBuilder::new(capacity).with_eviction_config(policy).with_hash_builder(hash()).build()
 }
 
 fn get<V: Held>(cache: &Cache<Id, V, Hash>, id: &Id) -> bool {
@@ -50,7 +50,7 @@ impl<V: Held> Store for S3Fifo<V> {
         take(&self.0, id)
     }
 
-    fn len(&self) -> Option<usize> {
+    fn stored(&self) -> Option<usize> {
         Some(self.0.entries())
     }
 }
@@ -79,7 +79,7 @@ impl<V: Held> Store for Lru<V> {
         take(&self.0, id)
     }
 
-    fn len(&self) -> Option<usize> {
+    fn stored(&self) -> Option<usize> {
         Some(self.0.entries())
     }
 }

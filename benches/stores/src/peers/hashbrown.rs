@@ -1,7 +1,7 @@
 //! What one writes without a library: a lock around a map.
 
 use crate::ids::Id;
-use crate::store::{Hash, Held, Store, used};
+use crate::store::{Hash, Held, Store, hash, used};
 use ::hashbrown::HashMap;
 use parking_lot::RwLock;
 
@@ -13,11 +13,11 @@ impl<V: Held> Store for RwLockHashbrown<V> {
     const EVICTS: bool = false;
 
     fn with_capacity(capacity: usize) -> Self {
-        Self(RwLock::new(HashMap::with_capacity_and_hasher(capacity, Hash::new())))
+        Self(RwLock::new(HashMap::with_capacity_and_hasher(capacity, hash())))
     }
 
     fn growing(_capacity: usize) -> Self {
-        Self(RwLock::new(HashMap::with_hasher(Hash::new())))
+        Self(RwLock::new(HashMap::with_hasher(hash())))
     }
 
     #[inline]
@@ -50,7 +50,7 @@ impl<V: Held> Store for RwLockHashbrown<V> {
         Some(before - map.len())
     }
 
-    fn len(&self) -> Option<usize> {
+    fn stored(&self) -> Option<usize> {
         Some(self.0.read().len())
     }
 }

@@ -1,7 +1,7 @@
 //! What one writes without a library that evicts: a lock around an exact list.
 
 use crate::ids::Id;
-use crate::store::{Hash, Held, Store, used};
+use crate::store::{Hash, Held, Store, hash, used};
 use ::lru::LruCache;
 use parking_lot::Mutex;
 use std::num::NonZeroUsize;
@@ -15,11 +15,11 @@ impl<V: Held> Store for MutexLru<V> {
 
     fn with_capacity(capacity: usize) -> Self {
         let capacity = NonZeroUsize::new(capacity).expect("a store for nothing");
-        Self(Mutex::new(LruCache::with_hasher(capacity, Hash::new())))
+        Self(Mutex::new(LruCache::with_hasher(capacity, hash())))
     }
 
     fn growing(capacity: usize) -> Self {
-        let mut cache = LruCache::unbounded_with_hasher(Hash::new());
+        let mut cache = LruCache::unbounded_with_hasher(hash());
         cache.resize(NonZeroUsize::new(capacity).expect("a store for nothing"));
         Self(Mutex::new(cache))
     }
@@ -55,7 +55,7 @@ impl<V: Held> Store for MutexLru<V> {
         Some(before - cache.len())
     }
 
-    fn len(&self) -> Option<usize> {
+    fn stored(&self) -> Option<usize> {
         Some(self.0.lock().len())
     }
 }

@@ -1,7 +1,7 @@
 //! moka and mini-moka: concurrent maps whose policy replays a log of what happened.
 
 use crate::ids::Id;
-use crate::store::{Hash, Held, Store, used};
+use crate::store::{Hash, Held, Store, hash, used};
 use ::moka::policy::EvictionPolicy;
 
 /// moka as it comes: TinyLFU.
@@ -22,7 +22,7 @@ fn build<V: Held>(
         .max_capacity(capacity as u64)
         .initial_capacity(reserve)
         .eviction_policy(policy)
-        .build_with_hasher(Hash::new())
+        .build_with_hasher(hash())
 }
 
 fn counted<V: Held>(cache: &::moka::sync::Cache<Id, V, Hash>) -> usize {
@@ -54,7 +54,7 @@ impl<V: Held> Store for TinyLfu<V> {
         used(self.0.remove(id))
     }
 
-    fn len(&self) -> Option<usize> {
+    fn stored(&self) -> Option<usize> {
         Some(counted(&self.0))
     }
 }
@@ -83,7 +83,7 @@ impl<V: Held> Store for Lru<V> {
         used(self.0.remove(id))
     }
 
-    fn len(&self) -> Option<usize> {
+    fn stored(&self) -> Option<usize> {
         Some(counted(&self.0))
     }
 }
@@ -94,12 +94,12 @@ impl<V: Held> Store for MiniMoka<V> {
 
     fn with_capacity(capacity: usize) -> Self {
         let builder = ::mini_moka::sync::Cache::builder().max_capacity(capacity as u64);
-        Self(builder.initial_capacity(capacity).build_with_hasher(Hash::new()))
+        Self(builder.initial_capacity(capacity).build_with_hasher(hash()))
     }
 
     fn growing(capacity: usize) -> Self {
         let builder = ::mini_moka::sync::Cache::builder().max_capacity(capacity as u64);
-        Self(builder.build_with_hasher(Hash::new()))
+        Self(builder.build_with_hasher(hash()))
     }
 
     fn add(&self, id: &Id, value: V) {
@@ -122,7 +122,7 @@ impl<V: Held> Store for MiniMoka<V> {
         true
     }
 
-    fn len(&self) -> Option<usize> {
+    fn stored(&self) -> Option<usize> {
         ::mini_moka::sync::ConcurrentCacheExt::sync(&self.0);
         Some(self.0.entry_count() as usize)
     }

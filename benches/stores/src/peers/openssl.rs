@@ -168,13 +168,13 @@ impl Store for OpenSsl {
     }
 
     fn flush(&self, now: u64) -> Option<usize> {
-        let before = self.len()?;
+        let before = self.stored()?;
         // SAFETY: a live context.
         unsafe { SSL_CTX_flush_sessions(self.0, now as c_long) };
-        Some(before - self.len()?)
+        Some(before - self.stored()?)
     }
 
-    fn len(&self) -> Option<usize> {
+    fn stored(&self) -> Option<usize> {
         // SAFETY: a live context.
         let number = unsafe { ffi::SSL_CTX_ctrl(self.0, CTRL_SESS_NUMBER, 0, ptr::null_mut()) };
         usize::try_from(number).ok()

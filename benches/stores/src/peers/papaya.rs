@@ -1,7 +1,7 @@
 //! papaya: a lock-free open-addressing map.
 
 use crate::ids::Id;
-use crate::store::{Hash, Held, Store, used};
+use crate::store::{Hash, Held, Store, hash, used};
 
 /// papaya; told whom to remove.
 pub struct Papaya<V>(::papaya::HashMap<Id, V, Hash>);
@@ -11,11 +11,11 @@ impl<V: Held> Store for Papaya<V> {
     const EVICTS: bool = false;
 
     fn with_capacity(capacity: usize) -> Self {
-        Self(::papaya::HashMap::with_capacity_and_hasher(capacity, Hash::new()))
+        Self(::papaya::HashMap::with_capacity_and_hasher(capacity, hash()))
     }
 
     fn growing(_capacity: usize) -> Self {
-        Self(::papaya::HashMap::with_hasher(Hash::new()))
+        Self(::papaya::HashMap::with_hasher(hash()))
     }
 
     #[inline]
@@ -49,7 +49,7 @@ impl<V: Held> Store for Papaya<V> {
         Some(before - self.0.len())
     }
 
-    fn len(&self) -> Option<usize> {
+    fn stored(&self) -> Option<usize> {
         Some(self.0.len())
     }
 }

@@ -1,7 +1,7 @@
 //! quick_cache: locked shards, S3-FIFO-like.
 
 use crate::ids::Id;
-use crate::store::{Hash, Held, Store, used};
+use crate::store::{Hash, Held, Store, hash, used};
 use ::quick_cache::UnitWeighter;
 use ::quick_cache::sync::{Cache, DefaultLifecycle};
 
@@ -14,14 +14,14 @@ impl<V: Held> Store for QuickCache<V> {
 
     fn with_capacity(capacity: usize) -> Self {
         let lifecycle = DefaultLifecycle::default();
-        let cache = Cache::with(capacity, capacity as u64, UnitWeighter, Hash::new(), lifecycle);
+        let cache = Cache::with(capacity, capacity as u64, UnitWeighter, hash(), lifecycle);
         cache.reserve(capacity);
         Self(cache)
     }
 
     fn growing(capacity: usize) -> Self {
         let lifecycle = DefaultLifecycle::default();
-        Self(Cache::with(capacity, capacity as u64, UnitWeighter, Hash::new(), lifecycle))
+        Self(Cache::with(capacity, capacity as u64, UnitWeighter, hash(), lifecycle))
     }
 
     #[inline]
@@ -45,7 +45,7 @@ impl<V: Held> Store for QuickCache<V> {
         Some(before - self.0.len())
     }
 
-    fn len(&self) -> Option<usize> {
+    fn stored(&self) -> Option<usize> {
         Some(self.0.len())
     }
 }

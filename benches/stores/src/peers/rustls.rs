@@ -1,7 +1,7 @@
 //! rustls's own store, which keeps byte strings: a hit copies them.
 
 use crate::ids::Id;
-use crate::store::{Hash, Lifetime, Payload, Store, Value, used};
+use crate::store::{Hash, Lifetime, Payload, Store, Value, hash, used};
 use ::lru::LruCache;
 use ::rustls::server::{ServerSessionMemoryCache, StoresServerSessions};
 use std::num::NonZeroUsize;
@@ -89,7 +89,7 @@ impl Store for ShardedLru {
 
     fn with_capacity(capacity: usize) -> Self {
         let capacity = NonZeroUsize::new(capacity.div_ceil(SHARDS)).expect("a store for nothing");
-        let shard = || Mutex::new(LruCache::with_hasher(capacity, Hash::new()));
+        let shard = || Mutex::new(LruCache::with_hasher(capacity, hash()));
         Self(std::iter::repeat_with(shard).take(SHARDS).collect())
     }
 
@@ -109,7 +109,7 @@ impl Store for ShardedLru {
         used(found)
     }
 
-    fn len(&self) -> Option<usize> {
+    fn stored(&self) -> Option<usize> {
         Some(self.0.iter().map(|shard| shard.lock().expect("no panic inside").len()).sum())
     }
 }

@@ -1,7 +1,7 @@
 //! scc: a map and a cache that lock a bucket, and an index that is read without locks.
 
 use crate::ids::Id;
-use crate::store::{Hash, Held, Store, used};
+use crate::store::{Hash, Held, Store, hash, used};
 use ::scc::hash_cache::Entry as CacheEntry;
 use ::scc::hash_index::Entry as IndexEntry;
 
@@ -13,11 +13,11 @@ impl<V: Held> Store for Map<V> {
     const EVICTS: bool = false;
 
     fn with_capacity(capacity: usize) -> Self {
-        Self(::scc::HashMap::with_capacity_and_hasher(capacity, Hash::new()))
+        Self(::scc::HashMap::with_capacity_and_hasher(capacity, hash()))
     }
 
     fn growing(_capacity: usize) -> Self {
-        Self(::scc::HashMap::with_hasher(Hash::new()))
+        Self(::scc::HashMap::with_hasher(hash()))
     }
 
     #[inline]
@@ -50,7 +50,7 @@ impl<V: Held> Store for Map<V> {
         Some(removed)
     }
 
-    fn len(&self) -> Option<usize> {
+    fn stored(&self) -> Option<usize> {
         Some(self.0.len())
     }
 }
@@ -63,11 +63,11 @@ impl<V: Held> Store for Index<V> {
     const EVICTS: bool = false;
 
     fn with_capacity(capacity: usize) -> Self {
-        Self(::scc::HashIndex::with_capacity_and_hasher(capacity, Hash::new()))
+        Self(::scc::HashIndex::with_capacity_and_hasher(capacity, hash()))
     }
 
     fn growing(_capacity: usize) -> Self {
-        Self(::scc::HashIndex::with_hasher(Hash::new()))
+        Self(::scc::HashIndex::with_hasher(hash()))
     }
 
     #[inline]
@@ -111,7 +111,7 @@ impl<V: Held> Store for Index<V> {
         Some(removed)
     }
 
-    fn len(&self) -> Option<usize> {
+    fn stored(&self) -> Option<usize> {
         Some(self.0.len())
     }
 }
@@ -124,11 +124,11 @@ impl<V: Held> Store for Cache<V> {
     const EVICTS: bool = true;
 
     fn with_capacity(capacity: usize) -> Self {
-        Self(::scc::HashCache::with_capacity_and_hasher(capacity, capacity, Hash::new()))
+        Self(::scc::HashCache::with_capacity_and_hasher(capacity, capacity, hash()))
     }
 
     fn growing(capacity: usize) -> Self {
-        Self(::scc::HashCache::with_capacity_and_hasher(0, capacity, Hash::new()))
+        Self(::scc::HashCache::with_capacity_and_hasher(0, capacity, hash()))
     }
 
     #[inline]
@@ -164,7 +164,7 @@ impl<V: Held> Store for Cache<V> {
         Some(removed)
     }
 
-    fn len(&self) -> Option<usize> {
+    fn stored(&self) -> Option<usize> {
         Some(self.0.len())
     }
 }

@@ -45,7 +45,7 @@ impl<const PROTECT: bool> Store for Sessile<PROTECT> {
         Some(self.0.flush_expired_at(now))
     }
 
-    fn len(&self) -> Option<usize> {
+    fn stored(&self) -> Option<usize> {
         Some(self.0.len())
     }
 }

@@ -100,6 +100,21 @@ pub enum Preparation {
     Newborn,
 }
 
+impl Preparation {
+    /// The laps that bring a new store there, and how many operations each lane does in them, which
+    /// has a `share` of the capacity. `searches` is that of the store.
+    pub fn laps(self, searches: bool, share: u64) -> Vec<(Kernel, u64)> {
+        match self {
+            Self::Filled => vec![(Kernel::Prefill, share)],
+            Self::Renewed => vec![(Kernel::Prefill, share), (Kernel::Renew, share)],
+            // Until the window of one and a half capacities is full and has moved on by a capacity.
+            Self::ByItself if searches => vec![(Kernel::AddPairs, share * 5 / 4)],
+            Self::ByItself => vec![(Kernel::Measured(Workload::Tls13), share * 5 / 4)],
+            Self::Newborn => Vec::new(),
+        }
+    }
+}
+
 impl Workload {
     /// What a store must be for it.
     pub fn preparation(self) -> Preparation {

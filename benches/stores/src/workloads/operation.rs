@@ -3,9 +3,10 @@
 use super::{Meter, Preparation, churn, lookups, writes};
 use crate::lap::{Job, Lap};
 use crate::store::Store;
+use clap::ValueEnum;
 
 /// One operation on a store in its steady state.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Operation {
     /// A lookup of a stored session, uniform.
     Get,
@@ -22,10 +23,6 @@ pub enum Operation {
 }
 
 impl Operation {
-    /// All of them.
-    pub const ALL: [Self; 6] =
-        [Self::Get, Self::Miss, Self::Replace, Self::Add, Self::Take, Self::Tls13];
-
     /// How a store must be prepared for it.
     pub fn preparation(self) -> Preparation {
         match self {
