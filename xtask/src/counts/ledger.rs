@@ -10,7 +10,7 @@ use std::process::Command;
 
 const HEADER: &str = "\
 # What one run of each operation costs: averages over ten thousand runs, written by `cargo xtask counts --accept`.
-# Instructions are those of this compiler. The census below them has medians of 101 runs, the making of sessions and the
+# Instructions are those of this compiler. The census below them has medians of 51 runs, the making of sessions and the
 # allocator included; what peers do is shown and not judged.
 
 ";

@@ -11,7 +11,7 @@ use std::io::{self, Write};
 use std::sync::Arc;
 use stores::Job;
 use stores::pace::Pace;
-use stores::peers::{DashMap, QuickCache, RwLockHashbrown, Sessile};
+use stores::peers::{Cache, DashMap, RwLockHashbrown, Sessile};
 use stores::store::{Own, Store};
 use stores::workloads::{Kernel, Meter, Operation, popularity, run};
 
@@ -31,13 +31,11 @@ struct Options {
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
-#[value(rename_all = "snake_case")]
 enum Name {
     Sessile,
     Dashmap,
-    #[value(name = "rwlock-hashbrown")]
     RwlockHashbrown,
-    QuickCache,
+    SccCache,
 }
 
 fn main() -> io::Result<()> {
@@ -46,12 +44,13 @@ fn main() -> io::Result<()> {
         Name::Sessile => census::<Sessile<false>>(&options),
         Name::Dashmap => census::<DashMap<Own>>(&options),
         Name::RwlockHashbrown => census::<RwLockHashbrown<Own>>(&options),
-        Name::QuickCache => census::<QuickCache<Own>>(&options),
+        Name::SccCache => census::<Cache<Own>>(&options),
     }
 }
 
 fn census<S: Store>(options: &Options) -> io::Result<()> {
-    let store = S::with_capacity(options.sessions as usize);
+    // Where all threads would find it, and not on this one's stack.
+    let store = Arc::new(S::with_capacity(options.sessions as usize));
     let mut job = Job {
         kernel: Kernel::Prefill,
         capacity: options.sessions,
@@ -64,7 +63,7 @@ fn census<S: Store>(options: &Options) -> io::Result<()> {
     };
     for (kernel, ops) in options.operation.preparation().laps(S::SEARCHES, options.sessions) {
         job = Job { kernel, ops, ..job };
-        run(&store, &job, 0);
+        run(&*store, &job, 0);
         job.first += kernel.advance(ops);
     }
     // What is done once is done before.
@@ -76,7 +75,11 @@ fn census<S: Store>(options: &Options) -> io::Result<()> {
             io::stdin().read_line(&mut String::new())?;
         }
         job.seed += 1;
-        options.operation.run(&store, &job, 0, &mut Marks);
+        let lap = options.operation.run(&*store, &job, 0, &mut Marks);
+        let expected = if options.operation == Operation::Miss { 0 } else { lap.lookups };
+        if lap.hits != expected {
+            return Err(io::Error::other(format!("{} of {expected} lookups hit", lap.hits)));
+        }
         job.first += if options.operation.adds() { job.ops } else { 0 };
     }
     Ok(())

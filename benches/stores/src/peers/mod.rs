@@ -13,10 +13,10 @@ mod moka;
 mod openssl;
 #[cfg(feature = "all")]
 mod papaya;
+#[cfg(feature = "all")]
 mod quick_cache;
 #[cfg(feature = "all")]
 mod rustls;
-#[cfg(feature = "all")]
 mod scc;
 mod sessile;
 
@@ -32,9 +32,9 @@ pub use self::moka::{Lru as MokaLru, MiniMoka, TinyLfu};
 pub use self::openssl::OpenSsl;
 #[cfg(feature = "all")]
 pub use self::papaya::Papaya;
+#[cfg(feature = "all")]
 pub use self::quick_cache::QuickCache;
 #[cfg(feature = "all")]
 pub use self::rustls::{Memory, Sharded, ShardedLru};
-#[cfg(feature = "all")]
 pub use self::scc::{Cache, Index, Map};
 pub use self::sessile::Sessile;

@@ -23,7 +23,7 @@ use std::process::Command;
 
 const SUBJECT: &str = "sessile";
 /// As the program names them.
-const STORES: [&str; 4] = [SUBJECT, "dashmap", "rwlock-hashbrown", "quick_cache"];
+const STORES: [&str; 4] = [SUBJECT, "dashmap", "rwlock-hashbrown", "scc-cache"];
 /// As the program names them and as the tables do.
 const OPERATIONS: [(&str, &str); 6] = [
     ("get", "get"),
@@ -35,7 +35,7 @@ const OPERATIONS: [(&str, &str); 6] = [
 ];
 const SESSIONS: u64 = 20_480;
 /// Runs of which the median is taken.
-const TIMES: usize = 101;
+const TIMES: usize = 51;
 
 /// What is missing for it, if something is.
 pub(super) fn missing() -> Option<&'static str> {
