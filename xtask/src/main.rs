@@ -57,8 +57,9 @@ enum Task {
         #[arg(long)]
         write: bool,
     },
-    /// Instructions and writes to shared lines of each operation, against those in
-    /// `benches/counts.toml`; fails when one grew. Half a minute once it is built; needs valgrind.
+    /// Instructions, writes to shared lines and lines touched of each operation, against those in
+    /// `benches/counts.toml`; fails when one grew. A minute once it is built; needs valgrind, and
+    /// the permission to trace its children.
     Counts(counts::Options),
     /// Builds the README's recipes from the packages, as somebody without the repository would;
     /// their servers must resume. Two minutes; needs `openssl` and libssl's headers.

@@ -21,7 +21,7 @@ fn stores_of(values: Values, lanes: usize, preparation: Preparation) -> Vec<(Ent
 
 #[test]
 fn every_store_is_full_and_no_fuller() {
-    for (values, lanes) in [(Values::Session, 1), (Values::Session, 2), (Values::Arc, 2)] {
+    for (values, lanes) in [(Values::Session, 1), (Values::Arc, 2)] {
         for preparation in [Preparation::Filled, Preparation::Renewed, Preparation::ByItself] {
             for (entrant, stored) in stores_of(values, lanes, preparation) {
                 let stored = stored as f64 / CAPACITY as f64;

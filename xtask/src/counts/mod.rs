@@ -41,7 +41,8 @@ pub(crate) struct Options {
     /// Shows each place in the source that writes, and how often.
     #[arg(long)]
     places: bool,
-    /// Fails when valgrind is missing; without this, instructions are then skipped.
+    /// Fails when valgrind or the permission to trace is missing; without this, what they count is
+    /// then skipped.
     #[arg(long)]
     deny_skips: bool,
 }

@@ -1,5 +1,5 @@
 //! The real stores. A new peer is one file with its [`Store`](crate::store::Store), one line here
-//! and two lines in the list of `compare`.
+//! and one in the list of `compare`.
 
 mod dashmap;
 #[cfg(feature = "all")]
