@@ -81,12 +81,24 @@ fn elapsed(work: impl FnOnce()) -> u64 {
 
 fn nanos_per_tick() -> f64 {
     const LONG: Duration = Duration::from_millis(20);
-    let (start, first) = (Instant::now(), counter::begin());
+    let (start, first) = both_clocks();
     while start.elapsed() < LONG {
         std::hint::spin_loop();
     }
-    let (nanos, last) = (start.elapsed().as_nanos(), counter::end());
-    nanos as f64 / last.saturating_sub(first).max(1) as f64
+    let (end, last) = both_clocks();
+    (end - start).as_nanos() as f64 / last.saturating_sub(first).max(1) as f64
+}
+
+/// The same moment by both clocks: of many readings, the one with the least time around it.
+fn both_clocks() -> (Instant, u64) {
+    let read = |_| {
+        let before = counter::end();
+        let now = Instant::now();
+        let after = counter::end();
+        (after.saturating_sub(before), (now, before.midpoint(after)))
+    };
+    let readings = (0..64).map(read).min_by_key(|(around, _)| *around);
+    readings.expect("there are some").1
 }
 
 #[cfg(test)]
