@@ -7,12 +7,15 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use openssl::error::ErrorStack;
-use openssl::ssl::{SslContextBuilder, SslOptions, SslSession, SslSessionCacheMode, SslSessionRef};
+use openssl::ssl::{
+    SslContextBuilder, SslContextRef, SslOptions, SslSession, SslSessionCacheMode, SslSessionRef,
+};
 use sessile::{
     BuildError, Capacity, Clock, Context, Generation, Rejection, Session, SessionBuilder,
     SessionCache, SessionCacheBuilder, Stats, Status, View,
 };
 
+use crate::attached::ReattachError;
 use crate::callbacks;
 use crate::clock::UnixClock;
 use crate::context_store::ContextStore;
@@ -150,6 +153,34 @@ impl ServerStore {
         context.set_options(SslOptions::NO_TICKET | NO_ANTI_REPLAY);
         ffi::set_timeout(context, self.shared.cache.timeout().as_secs());
         callbacks::install_server(context, store)
+    }
+
+    /// Takes the store away from a context, at any time, also while handshakes run there. Answers
+    /// which one it was.
+    ///
+    /// What `attach` set on the context stays, so that it resumes nothing until a store is
+    /// [attached again](Self::reattach): handshakes are full ones, those that resume already go on,
+    /// and what they make is not stored.
+    pub fn detach(context: &SslContextRef) -> Option<Self> {
+        callbacks::server_at(context)?.leave()
+    }
+
+    /// Makes this the session cache of a context that was attached before, in place of the store
+    /// that it may have; at any time, also while handshakes run there. In contrast to
+    /// [`attach`](Self::attach) it sets nothing on the context.
+    ///
+    /// # Errors
+    ///
+    /// A context that was never attached, or was attached under another name.
+    pub fn reattach(&self, context: &SslContextRef, name: Context) -> Result<(), ReattachError> {
+        let attached = callbacks::server_at(context).ok_or(ReattachError::NeverAttached)?;
+        attached.enter(self.clone(), &name)
+    }
+
+    /// The store of a context.
+    pub fn of(context: &SslContextRef) -> Option<Self> {
+        let present = callbacks::server_at(context)?.store();
+        present.as_deref().map(|store| store.store().clone())
     }
 
     /// Ends every session of the contexts of one name at once, also of handshakes under way.
