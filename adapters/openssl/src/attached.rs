@@ -1,7 +1,7 @@
 //! A store at a context, which can be taken away and put back while handshakes run.
 //!
-//! libssl has no lock for what is set on a context: whatever `attach` sets is set before the context
-//! is shared, and stays. Only what the callbacks find behind it changes, in one step.
+//! libssl has no lock for what is set on a context: whatever `attach` sets is set before the
+//! context is shared, and stays. Only what the callbacks find behind it changes, in one step.
 #![forbid(unsafe_code)]
 
 use std::fmt;

@@ -119,8 +119,8 @@ impl ServerStore {
         self.cache().timeout()
     }
 
-    /// The handle under which this very session is stored.
-    fn stored(&self, session: &SslSessionRef) -> Option<Session<SslSession>> {
+    /// The handle under which this very session is stored: to date it anew, for one.
+    pub fn stored(&self, session: &SslSessionRef) -> Option<Session<SslSession>> {
         let key = Key::of(session)?;
         let found = self.cache().view(key.domain).protocol(key.protocol).peek(&key.id)?;
         ffi::same(&found, session).then_some(found)
