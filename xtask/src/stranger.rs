@@ -35,7 +35,7 @@ const NOT_FOR_USERS: [&str; 2] = ["loom", "shuttle"];
 const PATIENCE: Duration = Duration::from_secs(20);
 
 pub(crate) fn run() -> Result<()> {
-    let folder = target_directory()?.join("stranger");
+    let folder = command::target_directory()?.join("stranger");
     if folder.exists() {
         fs::remove_dir_all(&folder)
             .with_context(|| format!("cannot clear {}", folder.display()))?;
@@ -60,15 +60,6 @@ pub(crate) fn run() -> Result<()> {
         );
     }
     Ok(())
-}
-
-fn target_directory() -> Result<PathBuf> {
-    let metadata = cargo_metadata::MetadataCommand::new()
-        .manifest_path(root().join("Cargo.toml"))
-        .no_deps()
-        .exec()
-        .context("cargo metadata")?;
-    Ok(metadata.target_directory.into())
 }
 
 /// Packages the library crates, and lays them out as the README's paths want them.

@@ -6,7 +6,7 @@
  * With SESSIONS it keeps that many sessions in a store of Sessile; without, it uses whatever
  * stands behind libssl's own functions: libssl's cache, or Sessile if libsessile_preload.so is
  * loaded before libssl. It ends at the end of its standard input, and prints what libssl's
- * counters say.
+ * counters say, and the store's.
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -24,6 +24,7 @@
 enum { THREADS_MAX = 64, SECONDS_OF_PATIENCE = 5 };
 
 static SSL_CTX *context;
+static sessile_store *store;
 static int listener;
 
 static void fail(const char *what) {
@@ -48,7 +49,6 @@ static SSL_CTX *configure(const char *certificate, const char *key) {
 static void attach(size_t sessions) {
   static const unsigned char name[] = "example: no client certificates";
   sessile_config *config = sessile_config_new();
-  sessile_store *store = NULL;
   enum sessile_error error = sessile_config_set_capacity(config, sessions);
   if (error == SESSILE_ERROR_OK)
     error = sessile_new(config, &store);
@@ -59,8 +59,17 @@ static void attach(size_t sessions) {
     exit(1);
   }
   sessile_config_free(config);
-  /* The context keeps the store. */
-  sessile_free(store);
+}
+
+static void report(void) {
+  sessile_statistics seen;
+  printf("accepted %ld, completed %ld, resumed %ld, stored %ld of %ld\n",
+         SSL_CTX_sess_accept(context), SSL_CTX_sess_accept_good(context),
+         SSL_CTX_sess_hits(context), SSL_CTX_sess_number(context),
+         SSL_CTX_sess_get_cache_size(context));
+  if (store != NULL && sessile_stats(store, &seen, sizeof seen) == SESSILE_ERROR_OK)
+    printf("store: added %llu, resumed %llu, stored %llu\n", (unsigned long long)seen.added,
+           (unsigned long long)seen.resumed, (unsigned long long)seen.number);
 }
 
 static int listen_on(unsigned short port) {
@@ -127,10 +136,8 @@ int main(int count, char **arguments) {
   shutdown(listener, SHUT_RDWR);
   for (long one = 0; one < running; one++)
     pthread_join(threads[one], NULL);
-  printf("accepted %ld, completed %ld, resumed %ld, stored %ld of %ld\n",
-         SSL_CTX_sess_accept(context), SSL_CTX_sess_accept_good(context),
-         SSL_CTX_sess_hits(context), SSL_CTX_sess_number(context),
-         SSL_CTX_sess_get_cache_size(context));
+  report();
+  sessile_free(store);
   SSL_CTX_free(context);
   return 0;
 }
