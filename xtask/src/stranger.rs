@@ -4,7 +4,7 @@
 //! `[dependencies]` and its program, becomes a crate outside of the workspace that is built from
 //! the unpacked packages. Its server must resume for `openssl s_client`, in TLS 1.2 and in TLS 1.3.
 
-use crate::command::{self, cargo, root};
+use crate::command::{self, cargo};
 use anyhow::{Context, Result, bail, ensure};
 use std::fs;
 use std::io::Write;
@@ -175,6 +175,7 @@ fn visit(address: &str, version: &str, session: &str, file: &Path) -> Result<Str
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::command::root;
 
     #[test]
     fn the_readme_has_the_recipes() {

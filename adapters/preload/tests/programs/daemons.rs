@@ -85,6 +85,33 @@ fn stunnel_is_left_alone() {
     assert_eq!(judge(&site, server, "-TERM"), (0, 1));
 }
 
+/// httpd keeps sessions in a cache of its own, here its shared memory.
+#[test]
+fn httpd_is_left_alone() {
+    if !is_there("openssl") || !is_there("apache2") {
+        return;
+    }
+    let (site, port) = (Site::new(), free_port());
+    let modules = ["mpm_event", "authz_core", "socache_shmcb", "ssl"]
+        .map(|name| format!("LoadModule {name}_module /usr/lib/apache2/modules/mod_{name}.so\n"));
+    let folder = site.path().display();
+    let configuration = format!(
+        "ServerRoot {folder}\nServerName localhost\nPidFile {folder}/pid\nErrorLog {folder}/log\n\
+         {}Listen 127.0.0.1:{port}\nSSLSessionCache shmcb:{folder}/cache(512000)\n\
+         SSLSessionTickets off\nSSLEngine on\nSSLCertificateFile {folder}/cert.pem\n\
+         SSLCertificateKeyFile {folder}/key.pem\nGroup #0\n",
+        modules.concat()
+    );
+    let file = site.write("httpd.conf", configuration.as_bytes());
+    let mut command = Command::new("apache2");
+    command.args(["-X", "-f", &file]).stderr(Stdio::null());
+    let Some(server) = Server::start(site.preload(&mut command, "1"), port) else {
+        return println!("skipped: httpd does not start here");
+    };
+    let (attached, left) = judge(&site, server, "-TERM");
+    assert!(attached == 0 && left > 0, "{left}");
+}
+
 /// HAProxy keeps sessions in memory of its own, and leaves without the end that prints statistics.
 #[test]
 fn haproxy_is_left_alone() {
