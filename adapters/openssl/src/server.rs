@@ -119,7 +119,8 @@ impl ServerStore {
 
     /// Makes this the session cache of a context.
     ///
-    /// - mode `SERVER | NO_INTERNAL`: libssl's own cache is out of use;
+    /// - mode `SERVER | NO_INTERNAL | NO_AUTO_CLEAR`: libssl's own cache is out of use, and is not
+    ///   locked at each 255th handshake to be swept;
     /// - the new, get and remove callbacks;
     /// - the info callback, which counts handshakes, ends those that resumed a session where it
     ///   does not belong, and then calls the one set before. A connection that was handed a session
@@ -148,8 +149,11 @@ impl ServerStore {
     pub fn attach(&self, context: &mut SslContextBuilder, name: Context) -> Result<(), ErrorStack> {
         let store = ContextStore::new(self.clone(), &name);
         context.set_session_id_context(store.id_context().as_bytes())?;
-        context
-            .set_session_cache_mode(SslSessionCacheMode::SERVER | SslSessionCacheMode::NO_INTERNAL);
+        context.set_session_cache_mode(
+            SslSessionCacheMode::SERVER
+                | SslSessionCacheMode::NO_INTERNAL
+                | SslSessionCacheMode::NO_AUTO_CLEAR,
+        );
         context.set_options(SslOptions::NO_TICKET | NO_ANTI_REPLAY);
         ffi::set_timeout(context, self.shared.cache.timeout().as_secs());
         callbacks::install_server(context, store)

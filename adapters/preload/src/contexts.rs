@@ -10,7 +10,7 @@ use crate::decision::come_to;
 use crate::environment::{Attach, Environment};
 use crate::real;
 use crate::record::{self, Decision};
-use crate::scope::{as_ours, is_ours};
+use crate::scope::{as_ours, is_ours, while_freeing};
 
 /// Begins a record at a new context, where some are to be attached.
 ///
@@ -46,6 +46,16 @@ pub unsafe extern "C" fn SSL_CTX_new_ex(
     unsafe {
         let real = real::SSL_CTX_new_ex.get();
         begin(real.map_or(ptr::null_mut(), |real| real(library, properties, method)))
+    }
+}
+
+/// Gives up a reference to a context. With the last one libssl flushes its cache, by the function
+/// of that name: see `sessions`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn SSL_CTX_free(context: *mut SSL_CTX) {
+    if let Some(real) = real::SSL_CTX_free.get() {
+        // SAFETY: the program gives up what it has.
+        while_freeing(|| unsafe { real(context) });
     }
 }
 

@@ -9,6 +9,8 @@ use std::time::Duration;
 
 use sessile_openssl::sessile::Policy;
 
+use crate::real;
+
 /// Which contexts are attached by themselves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Attach {
@@ -40,13 +42,14 @@ impl Environment {
     }
 
     fn read() -> Self {
+        let attach = match text("SESSILE_ATTACH").as_deref() {
+            Some("1") => Attach::Servers,
+            Some("stateful") => Attach::Stateful,
+            None | Some("" | "0") => Attach::None,
+            Some(other) => complain("SESSILE_ATTACH", other, Attach::None),
+        };
         Self {
-            attach: match text("SESSILE_ATTACH").as_deref() {
-                Some("1") => Attach::Servers,
-                Some("stateful") => Attach::Stateful,
-                None | Some("" | "0") => Attach::None,
-                Some(other) => complain("SESSILE_ATTACH", other, Attach::None),
-            },
+            attach: if real::is_one_libssl() { attach } else { Attach::None },
             capacity: number("SESSILE_CAPACITY"),
             timeout: number("SESSILE_TIMEOUT").map(Duration::from_secs),
             deadline: number("SESSILE_DEADLINE").map(Duration::from_secs),

@@ -36,7 +36,7 @@ impl<F: Copy> Real<F> {
         let mut found = self.found.load(Ordering::Relaxed);
         if found.is_null() {
             // SAFETY: a name that ends with a zero; the next library after this one is asked.
-            found = unsafe { libc::dlsym(libc::RTLD_NEXT, self.name.as_ptr().cast::<c_char>()) };
+            found = unsafe { libc::dlsym(libc::RTLD_NEXT, self.name.as_ptr()) };
             self.found.store(found, Ordering::Relaxed);
         }
         // SAFETY: not null, so the function of this name, of the type that `new` was promised.
@@ -62,6 +62,7 @@ real! {
     SSL_CTX_new_ex: unsafe extern "C" fn(
         *mut c_void, *const c_char, *const SSL_METHOD,
     ) -> *mut SSL_CTX;
+    SSL_CTX_free: unsafe extern "C" fn(*mut SSL_CTX);
     SSL_new: unsafe extern "C" fn(*mut SSL_CTX) -> *mut SSL;
     SSL_set_SSL_CTX: unsafe extern "C" fn(*mut SSL, *mut SSL_CTX) -> *mut SSL_CTX;
     SSL_CTX_ctrl: unsafe extern "C" fn(*mut SSL_CTX, c_int, c_long, *mut c_void) -> c_long;
@@ -80,6 +81,19 @@ real! {
     SSL_CTX_sess_get_new_cb: unsafe extern "C" fn(*mut SSL_CTX) -> Option<NewCallback>;
     SSL_CTX_sess_get_get_cb: unsafe extern "C" fn(*mut SSL_CTX) -> Option<GetCallback>;
     SSL_CTX_sess_get_remove_cb: unsafe extern "C" fn(*mut SSL_CTX) -> Option<RemoveCallback>;
+}
+
+unsafe extern "C" {
+    fn SSL_CTX_sessions(context: *mut SSL_CTX) -> *mut c_void;
+}
+
+/// Whether the program's libssl is the one that this library is linked with. A process can have
+/// two, of different versions, whose contexts must not be mixed.
+pub(crate) fn is_one_libssl() -> bool {
+    let ours = SSL_CTX_sessions as *const c_void;
+    // SAFETY: a name that ends with a zero; the next library after this one is asked.
+    let program_s = unsafe { libc::dlsym(libc::RTLD_NEXT, c"SSL_CTX_sessions".as_ptr()) };
+    ours == program_s.cast_const()
 }
 
 /// `SSL_CTX_ctrl`, as it is.

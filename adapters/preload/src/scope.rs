@@ -9,6 +9,8 @@ use openssl_sys::SSL_CTX;
 thread_local! {
     /// This library is calling libssl: what it calls is libssl's own.
     static IS_OURS: Cell<bool> = const { Cell::new(false) };
+    /// libssl is giving up a context.
+    static IS_FREEING: Cell<bool> = const { Cell::new(false) };
     /// The context that a call of this thread is about, which is alive for as long.
     static CONTEXT: Cell<*mut SSL_CTX> = const { Cell::new(ptr::null_mut()) };
 }
@@ -21,6 +23,17 @@ pub(crate) fn is_ours() -> bool {
 /// Calls `call`, in which every call of libssl is this library's.
 pub(crate) fn as_ours<R>(call: impl FnOnce() -> R) -> R {
     let _end = Reset { place: &IS_OURS, before: IS_OURS.replace(true) };
+    call()
+}
+
+/// Whether libssl is giving up a context, and flushes its cache.
+pub(crate) fn is_freeing() -> bool {
+    IS_FREEING.get()
+}
+
+/// Calls `call`, in which libssl may give up a context.
+pub(crate) fn while_freeing<R>(call: impl FnOnce() -> R) -> R {
+    let _end = Reset { place: &IS_FREEING, before: IS_FREEING.replace(true) };
     call()
 }
 

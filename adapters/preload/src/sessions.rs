@@ -1,8 +1,13 @@
 //! `SSL_CTX_add_session(3)` and its family, for contexts that have a store.
 //!
+//! libssl itself may call them by their names: it sweeps its cache now and then, which an attached
+//! context has switched off, flushes it when a context ends, and removes sessions of connections
+//! that broke.
+//!
 //! `SSL_add_session` and `SSL_remove_session` are macros of old headers, and no symbols.
 
 use std::ffi::{c_int, c_long};
+use std::sync::Arc;
 use std::time::Duration;
 
 use foreign_types::ForeignTypeRef;
@@ -14,7 +19,7 @@ use crate::chain::{contained, tell_removals};
 use crate::decision::{come_to, store_of};
 use crate::real::{self, GetCallback, NewCallback, RemoveCallback};
 use crate::record::{self, Record};
-use crate::scope::{about, is_ours};
+use crate::scope::{about, as_ours, is_freeing, is_ours};
 
 /// Stores a session. Answers 1 if that changed something: not if this very session was stored.
 #[unsafe(no_mangle)]
@@ -53,14 +58,20 @@ pub unsafe extern "C" fn SSL_CTX_remove_session(
     })
 }
 
-/// Removes what is expired at a time, or everything if it is 0.
+/// Removes what is expired at a time, or everything if it is 0. The end of a context empties a
+/// store that is its alone, so that the program's callback hears of it as with libssl.
 ///
 /// # Safety
 ///
 /// A context that is alive, or null.
 unsafe fn flush(context: *mut SSL_CTX, time: i64) {
     // SAFETY: as the caller says.
-    if let Some(store) = unsafe { store_of(context) } {
+    let (store, record) = unsafe { (store_of(context), record::of(context)) };
+    let is_alone = || {
+        let counted = record.and_then(Record::store);
+        counted.is_some_and(|counted| Arc::strong_count(counted) == 1)
+    };
+    if let Some(store) = store.filter(|_| !is_ours() && (!is_freeing() || is_alone())) {
         about(context, || store.flush_sessions(u64::try_from(time).unwrap_or(0)));
     }
 }
@@ -72,7 +83,7 @@ pub unsafe extern "C" fn SSL_CTX_flush_sessions(context: *mut SSL_CTX, time: c_l
     contained((), || unsafe {
         flush(context, time);
         if let Some(real) = real::SSL_CTX_flush_sessions.get() {
-            real(context, time);
+            as_ours(|| real(context, time));
         }
     });
 }
@@ -84,7 +95,7 @@ pub unsafe extern "C" fn SSL_CTX_flush_sessions_ex(context: *mut SSL_CTX, time: 
     contained((), || unsafe {
         flush(context, time);
         match real::SSL_CTX_flush_sessions_ex.get() {
-            Some(real) => real(context, time),
+            Some(real) => as_ours(|| real(context, time)),
             None => {
                 if let Some(real) = real::SSL_CTX_flush_sessions.get() {
                     real(context, time);

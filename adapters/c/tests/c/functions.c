@@ -203,7 +203,12 @@ static void names(void) {
   CHECK(visit(third, client, &session) == 0);
   CHECK(counted(store).context_misses == 1);
   SSL_SESSION_free(session);
+  /* The end of a context is not that of the sessions of its name. */
+  session = NULL;
+  CHECK(visit(first, client, &session) == 0);
   SSL_CTX_free(first);
+  CHECK(visit(second, client, &session) == 1);
+  SSL_SESSION_free(session);
   SSL_CTX_free(second);
   SSL_CTX_free(third);
   SSL_CTX_free(client);
