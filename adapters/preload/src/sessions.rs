@@ -4,7 +4,8 @@
 //! context has switched off, flushes it when a context ends, and removes sessions of connections
 //! that broke.
 //!
-//! `SSL_add_session` and `SSL_remove_session` are macros of old headers, and no symbols.
+//! `SSL_add_session` and `SSL_remove_session`, which the manual page names too, do not exist in
+//! OpenSSL 3.
 
 use std::ffi::{c_int, c_long};
 use std::sync::Arc;
