@@ -237,7 +237,7 @@ impl<B: Reclaim, L: State> Domain<B, L> {
     /// all.
     pub(crate) fn states_in_use(&self) -> impl Iterator<Item = &L> {
         let shared = self.shared();
-        shared.records.busy().map(|record| &record.value.state).chain([&shared.heir])
+        shared.records.owned().map(|record| &record.value.state).chain([&shared.heir])
     }
 }
 
@@ -323,6 +323,17 @@ mod tests {
         (0..10).take_while(|_| busy() > 1).for_each(|_| domain.collect());
         assert_eq!((busy(), domain.threads(), domain.garbage()), (1, 1, (0, 0)));
         assert_eq!(domain.shared().records.iter().count(), 40);
+    }
+
+    /// Until others have worked off what they left.
+    #[test]
+    fn states_of_gone_threads_are_not_in_use() {
+        let domain: Domain<Heavy, ()> = Domain::new(u64::MAX);
+        let pin = domain.pin();
+        on_threads(40, || retire_one(&domain.pin()));
+        assert_eq!(domain.shared().records.busy().count(), 41);
+        assert_eq!(domain.states_in_use().count(), 2, "this thread's and the heir's");
+        drop(pin);
     }
 
     #[test]
