@@ -2,6 +2,7 @@
 
 mod callbacks;
 mod daemons;
+mod environment;
 mod example;
 mod process;
 mod python;

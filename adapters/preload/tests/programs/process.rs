@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::env::consts::DLL_SUFFIX;
 use std::fs;
-use std::io::Write;
+use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
@@ -144,14 +144,27 @@ impl Server {
             let pid = self.child.id().to_string();
             assert!(Command::new("kill").args([signal, &pid]).status().unwrap().success());
         }
+        self.wait();
+        read(self.child.stdout.take().unwrap())
+    }
+
+    /// Waits for a server that ends by itself, or with its input; what it said of errors.
+    pub(crate) fn end_with_errors(mut self) -> String {
+        self.wait();
+        read(self.child.stderr.take().unwrap())
+    }
+
+    fn wait(&mut self) {
         drop(self.child.stdin.take());
         let ended = self.child.wait_timeout(PATIENCE).unwrap();
         assert!(ended.is_some(), "the server does not end");
-        let mut printed = String::new();
-        let mut output = self.child.stdout.take().unwrap();
-        std::io::Read::read_to_string(&mut output, &mut printed).unwrap();
-        printed
     }
+}
+
+fn read(mut from: impl Read) -> String {
+    let mut text = String::new();
+    from.read_to_string(&mut text).unwrap();
+    text
 }
 
 impl Drop for Server {
