@@ -30,7 +30,7 @@ pub unsafe extern "C" fn SSL_CTX_add_session(
 ) -> c_int {
     // SAFETY: the program gives a context and a session, which are alive.
     contained(0, || unsafe {
-        come_to(context, std::ptr::null_mut());
+        come_to(context);
         match store_of(context).filter(|_| !session.is_null()) {
             Some(store) => about(context, || {
                 let added = store.add_session(SslSessionRef::from_ptr(session));
