@@ -1,6 +1,6 @@
 //! One load on libssl's own session cache, and on Sessile preloaded in its place.
 
-use crate::command::{self, cargo, root};
+use crate::command::{self, Server, cargo, root};
 use anyhow::{Context, Result, bail, ensure};
 use clap::Args;
 use std::collections::BTreeMap;
@@ -8,7 +8,7 @@ use std::fmt::Write;
 use std::fs;
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Command, Output, Stdio};
 use std::thread::{available_parallelism, sleep};
 use std::time::{Duration, Instant};
 
@@ -126,17 +126,6 @@ fn figures(output: &Output) -> Result<Figures> {
         && figures["resumed"] == figures["handshakes"];
     ensure!(is_sound, "not every handshake resumed: {said}");
     Ok(figures)
-}
-
-/// A server that is killed when it is dropped.
-struct Server(Child);
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        // It may have ended by itself.
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
 }
 
 /// Connections of `openssl s_time -reuse` to `openssl s_server`, which runs as is prepared.

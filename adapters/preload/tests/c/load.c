@@ -178,8 +178,8 @@ int main(int count, char **arguments) {
   /* Of the process, per session: where threads wait for each other it does not fall with them. */
   add_ns = (all.middle_ns - all.begin_ns) / ((long)threads * own);
   remove_ns = (all.end_ns - all.middle_ns) / ((long)threads * own);
-  printf("handshakes %ld resumed %ld failed %ld refused %ld per_second %ld server_ns %ld add_ns %ld "
-         "remove_ns %ld\n",
+  printf("handshakes %ld resumed %ld failed %ld refused %ld per_second %ld server_ns %ld "
+         "add_ns %ld remove_ns %ld\n",
          all.handshakes, all.resumed, all.failed, all.refused, all.handshakes * 1000 / milliseconds,
          all.server_ns / (all.handshakes ? all.handshakes : 1), add_ns, remove_ns);
   SSL_SESSION_free(pattern);
