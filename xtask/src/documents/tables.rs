@@ -6,6 +6,7 @@
 
 use crate::command::root;
 use crate::counts;
+use crate::load;
 use anyhow::{Context, Result, ensure};
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -38,7 +39,8 @@ fn table(name: &str) -> Result<String> {
         "compare" => Ok(summary("benches/results/tables.md")?.join("\n")),
         "allocators" => allocators(),
         "counts" => counts::accepted_table(),
-        _ => anyhow::bail!("there is no table {name}: stores, compare, allocators, counts"),
+        "libssl" => Ok(summary(load::FIGURES)?.join("\n")),
+        _ => anyhow::bail!("there is no table {name}: stores, compare, allocators, counts, libssl"),
     }
 }
 
