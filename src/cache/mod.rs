@@ -41,7 +41,7 @@ use crate::hash::KeyedHash;
 use crate::memory::LINE;
 use crate::policy::Policy;
 use crate::raw::{Probe, RawTable, Table, TableError, Tables};
-use crate::reclaim::{self, Domain, Reclaim, State};
+use crate::reclaim::{self, Domain, Reclaim, Release, State};
 use crate::session::{Block, Context, Generation, KeyMatch, Protocol, Session, SessionId};
 use crate::settings::{Hooks, Mode, Operation as Asked, Query, Settings};
 use crate::stats::{self, Counter, Counters, Garbage, Handshake, Stats};
@@ -69,7 +69,7 @@ use std::time::Duration;
 /// elsewhere. Methods that take a session use the session's own key.
 // In this order: all that a lookup reads but the tick lies in the first two cache lines.
 #[repr(C)]
-pub struct SessionCache<T: Send + Sync + 'static> {
+pub struct SessionCache<T> {
     hash: KeyedHash,
     table: RawTable<Block<T>>,
     domain: Domain<Block<T>, CachePadded<PerThread>>,
@@ -132,7 +132,9 @@ impl From<TableError> for BuildError {
 
 // SAFETY: a block is sent and shared between threads like its payload, which is `Send + Sync`; its
 // count decides who frees it.
-unsafe impl<T: Send + Sync + 'static> Reclaim for Block<T> {
+unsafe impl<T: Send + Sync + 'static> Reclaim for Block<T> {}
+
+impl<T> Release for Block<T> {
     unsafe fn release(this: NonNull<Self>) {
         // SAFETY: the caller gives one count up, which was a table's or never became one.
         unsafe { Session::release(this) };
@@ -357,10 +359,10 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
 }
 
 // A panic of user code leaves table, counts and limits whole.
-impl<T: Send + Sync + 'static> UnwindSafe for SessionCache<T> {}
-impl<T: Send + Sync + 'static> RefUnwindSafe for SessionCache<T> {}
+impl<T> UnwindSafe for SessionCache<T> {}
+impl<T> RefUnwindSafe for SessionCache<T> {}
 
-impl<T: Send + Sync + 'static> Drop for SessionCache<T> {
+impl<T> Drop for SessionCache<T> {
     /// Gives up every count that the cache holds; handles elsewhere stay valid. Hooks are not
     /// called.
     fn drop(&mut self) {
