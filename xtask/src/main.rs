@@ -2,10 +2,13 @@
 
 #![forbid(unsafe_code)]
 
+mod border;
+mod capi;
 mod ci;
 mod command;
 mod counts;
 mod documents;
+mod load;
 mod loom;
 mod stranger;
 mod verify;
@@ -61,6 +64,14 @@ enum Task {
     /// `benches/counts.toml`; fails when one grew. A minute once it is built; needs valgrind, and
     /// the permission to trace its children.
     Counts(counts::Options),
+    /// The C library and the programs of its tests under ThreadSanitizer and AddressSanitizer, on
+    /// both sides of the border. Needs nightly and a C compiler.
+    Border,
+    /// Builds the C library and installs it, with its header, pages and pkg-config file.
+    Capi(capi::Options),
+    /// Resumptions on libssl's own cache and on Sessile preloaded in its place. Two minutes; needs a C
+    /// compiler, `openssl` and a quiet machine.
+    Load(load::Options),
     /// Builds the README's recipes from the packages, as somebody without the repository would;
     /// their servers must resume. Two minutes; needs `openssl` and libssl's headers.
     Stranger,
@@ -110,6 +121,9 @@ fn run(task: Task) -> Result<()> {
         Task::Loom { filter, preemptions } => loom::run(filter.as_deref(), preemptions),
         Task::Documents { write } => documents::run(write),
         Task::Counts(options) => counts::run(&options),
+        Task::Border => border::run(),
+        Task::Capi(options) => capi::run(&options),
+        Task::Load(options) => load::run(&options),
         Task::Stranger => stranger::run(),
         Task::Verify(options) => verify::run(&options),
         Task::Orderings(filtered) => verify::run_filtered(Part::Orderings, &filtered),
@@ -140,6 +154,8 @@ mod tests {
         assert!(parses("xtask ci --done x --done y") && parses("xtask ci"));
         assert!(parses("xtask loom add_ --preemptions 2"));
         assert!(parses("xtask orderings src/raw --long"));
+        assert!(parses("xtask capi --prefix target/capi --destdir d") && parses("xtask capi"));
+        assert!(parses("xtask load --write"));
         assert!(parses("xtask counts add --places --deny-skips"));
         // Half a table is not for the file.
         assert!(!parses("xtask counts add --accept"));

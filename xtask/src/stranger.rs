@@ -4,13 +4,13 @@
 //! `[dependencies]` and its program, becomes a crate outside of the workspace that is built from
 //! the unpacked packages. Its server must resume for `openssl s_client`, in TLS 1.2 and in TLS 1.3.
 
-use crate::command::{self, cargo, root};
+use crate::command::{self, Server, cargo};
 use anyhow::{Context, Result, bail, ensure};
 use std::fs;
 use std::io::Write;
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Command, Output, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
@@ -35,7 +35,7 @@ const NOT_FOR_USERS: [&str; 2] = ["loom", "shuttle"];
 const PATIENCE: Duration = Duration::from_secs(20);
 
 pub(crate) fn run() -> Result<()> {
-    let folder = target_directory()?.join("stranger");
+    let folder = command::target_directory()?.join("stranger");
     if folder.exists() {
         fs::remove_dir_all(&folder)
             .with_context(|| format!("cannot clear {}", folder.display()))?;
@@ -60,15 +60,6 @@ pub(crate) fn run() -> Result<()> {
         );
     }
     Ok(())
-}
-
-fn target_directory() -> Result<PathBuf> {
-    let metadata = cargo_metadata::MetadataCommand::new()
-        .manifest_path(root().join("Cargo.toml"))
-        .no_deps()
-        .exec()
-        .context("cargo metadata")?;
-    Ok(metadata.target_directory.into())
 }
 
 /// Packages the library crates, and lays them out as the README's paths want them.
@@ -132,17 +123,6 @@ fn locked_packages(crate_folder: &Path) -> Result<Vec<String>> {
     Ok(packages.iter().filter_map(name).collect())
 }
 
-/// A server that is killed when it is dropped.
-struct Server(Child);
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        // It may have ended by itself.
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
 fn resumes(crate_folder: &Path, binary: &Path) -> Result<()> {
     let mut server = Command::new(binary);
     let mut server = Server(server.current_dir(crate_folder).spawn().context("cannot start it")?);
@@ -184,6 +164,7 @@ fn visit(address: &str, version: &str, session: &str, file: &Path) -> Result<Str
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::command::root;
 
     #[test]
     fn the_readme_has_the_recipes() {

@@ -6,6 +6,7 @@
 
 use crate::command::root;
 use crate::counts;
+use crate::load;
 use anyhow::{Context, Result, ensure};
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -40,8 +41,9 @@ fn table(name: &str) -> Result<String> {
         "cold" => cold("benches/results/cold/tables.md"),
         "counts" => counts::accepted_table(),
         "census" => counts::accepted_census(),
+        "libssl" => Ok(summary(load::FIGURES)?.join("\n")),
         _ => anyhow::bail!(
-            "there is no table {name}: stores, compare, allocators, cold, counts, census"
+            "there is no table {name}: stores, compare, allocators, cold, counts, census, libssl"
         ),
     }
 }
