@@ -91,6 +91,9 @@ pub(crate) struct Desk<T: Send + Sync + 'static> {
     /// The queue was full: something in `written` or in the cache may have changed unmarked.
     pub(crate) needs_repair: AtomicBool,
     pub(crate) is_up: AtomicBool,
+    /// A caller's budget ended before its answer came, and nothing was answered since: until then
+    /// nobody else is made to wait.
+    is_late: AtomicBool,
     /// The thread has done all that was pending.
     pub(crate) is_idle: AtomicBool,
     pub(crate) went_idle: Notify,
@@ -138,6 +141,7 @@ impl<T: Payload> Desk<T> {
             missing: Seen::new(options.missing, options.missing_span),
             needs_repair: AtomicBool::new(false),
             is_up: AtomicBool::new(false),
+            is_late: AtomicBool::new(false),
             is_idle: AtomicBool::new(true),
             went_idle: Notify::new(),
             ring: RwLock::new(Arc::new(ring)),
@@ -217,8 +221,8 @@ impl<T: Payload> Desk<T> {
             self.counters.count(Counter::KnownMissing);
             return false;
         }
-        // ORDERING: Relaxed: a hint.
-        let is_up = self.is_up.load(Ordering::Relaxed);
+        // ORDERING: Relaxed: hints.
+        let is_up = self.is_up.load(Ordering::Relaxed) && !self.is_late.load(Ordering::Relaxed);
         if !is_up || self.arrivals.len() >= self.options.arrivals {
             self.counters.count(Counter::Unavailable);
             return false;
@@ -246,6 +250,25 @@ impl<T: Payload> Desk<T> {
         true
     }
 
+    /// The server was reached, or is not any more.
+    pub(crate) fn set_up(&self, is_up: bool) {
+        // ORDERING: Relaxed: hints, here and in `gave_up_on`.
+        self.is_late.store(false, Ordering::Relaxed);
+        self.is_up.store(is_up, Ordering::Relaxed);
+        if is_up {
+            self.counters.count(Counter::Reconnects);
+        }
+    }
+
+    /// A caller has waited for these keys until the end of its budget. Some are still asked, unless
+    /// the answers came this moment; then nobody is late.
+    pub(crate) fn gave_up_on(&self, keys: &[TierKey]) {
+        self.is_late.store(true, Ordering::Relaxed);
+        if !keys.iter().any(|key| self.asking.contains_key(key)) {
+            self.is_late.store(false, Ordering::Relaxed);
+        }
+    }
+
     fn holds(&self, place: &Place) -> bool {
         let Some(cache) = self.cache() else { return false };
         cache.view(place.context).protocol(place.protocol).peek(&place.id).is_some()
@@ -262,6 +285,8 @@ impl<T: Payload> Desk<T> {
             None => None,
         };
         let Entry::Occupied(asking) = self.asking.entry(key) else { return };
+        // ORDERING: Relaxed: a hint. Under the entry: see `gave_up_on`.
+        self.is_late.store(false, Ordering::Relaxed);
         let is_found = session.is_some() && !asking.get().is_spoilt;
         if let Some(session) = session.filter(|_| is_found) {
             self.counters.count(Counter::Found);

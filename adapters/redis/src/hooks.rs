@@ -93,5 +93,9 @@ pub(crate) fn wait_for<T: Payload>(desk: &Desk<T>, keys: &[TierKey], budget: Dur
     let asked = keys.iter().filter(is_asked).count();
     let end = Instant::now() + budget;
     let left = || end.saturating_duration_since(Instant::now());
-    (0..asked).map_while(|_| answers.recv_timeout(left()).ok()).filter(|found| *found).count()
+    let answers: Vec<bool> = (0..asked).map_while(|_| answers.recv_timeout(left()).ok()).collect();
+    if answers.len() < asked {
+        desk.gave_up_on(keys);
+    }
+    answers.into_iter().filter(|found| *found).count()
 }

@@ -38,7 +38,7 @@ pub struct TierStats {
     /// Keys that were not asked: this node decides on them, since it holds the session or has not
     /// deleted it in the tier yet.
     pub withheld: u64,
-    /// Keys that were not asked: the tier cannot be reached, or too much is under way.
+    /// Keys that were not asked: the tier cannot be reached or is late, or too much is under way.
     pub unavailable: u64,
     /// Sessions for one use that the tier handed out a second time, and that were not used.
     pub replayed: u64,

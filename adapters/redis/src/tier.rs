@@ -21,7 +21,7 @@ use crate::options::Options;
 use crate::payload::Payload;
 use crate::place::{Place, TierKey, Uses};
 use crate::reader;
-use crate::stats::{Counter, TierStats};
+use crate::stats::TierStats;
 use crate::waiter::Waiter;
 use crate::writer::Writer;
 
@@ -147,12 +147,7 @@ impl<T> fmt::Debug for TierBuilder<T> {
 async fn work<T: Payload>(desk: Arc<Desk<T>>, inbox: Inbox, client: Client) {
     let (response, backoff) = (desk.options.response, desk.options.backoff);
     let flagged = Arc::clone(&desk);
-    let flag = move |is_up| {
-        flagged.is_up.store(is_up, Ordering::Relaxed);
-        if is_up {
-            flagged.counters.count(Counter::Reconnects);
-        }
-    };
+    let flag = move |is_up| flagged.set_up(is_up);
     let Ok(link) = Link::new(client, response, backoff, flag) else { return };
     let reads = reader::run(Arc::clone(&desk), link.clone(), inbox.questions);
     tokio::spawn(reads);
@@ -185,7 +180,8 @@ impl<T: Payload> Tier<T> {
     /// [`Protocol::UNSPECIFIED`]; [`prefetch_in`](Self::prefetch_in) is for stores that look for
     /// TLS 1.2 and TLS 1.3 sessions under their protocols, as sessile-openssl does.
     ///
-    /// A key is asked once however many callers want it. Never fails: a tier that is down, or whose
+    /// A key is asked once however many callers want it. After a budget that ended without an
+    /// answer, callers do not wait until the tier has answered something. Never fails: a tier that is down, or whose
     /// answer cannot be used, has no session. What this future has asked for comes also if it is
     /// dropped.
     ///
@@ -216,7 +212,9 @@ impl<T: Payload> Tier<T> {
                 found += usize::from(answers.recv().await.unwrap_or(false));
             }
         };
-        let _ = tokio::time::timeout(budget, all).await;
+        if tokio::time::timeout(budget, all).await.is_err() {
+            self.desk.gave_up_on(keys);
+        }
         found
     }
 
