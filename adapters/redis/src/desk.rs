@@ -13,6 +13,7 @@
 #![forbid(unsafe_code)]
 
 use std::cell::Cell;
+use std::hash::{BuildHasher, RandomState};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock, PoisonError, RwLock, Weak};
 use std::time::Instant;
@@ -23,6 +24,7 @@ use sessile::{Session, SessionCache};
 use tokio::sync::{Notify, mpsc};
 
 use crate::keys::KeyRing;
+use crate::link::Fetched;
 use crate::options::Options;
 use crate::payload::Payload;
 use crate::place::{Place, TierKey, Uses};
@@ -82,6 +84,8 @@ pub(crate) struct Desk<T: Send + Sync + 'static> {
     pub(crate) counters: Counters,
     pub(crate) pending: DashMap<Place, Mark>,
     pub(crate) written: DashMap<Place, Written>,
+    /// Sessions that the cache's mode keeps out of it, until they are written; each is pending too.
+    pub(crate) unstored: DashMap<Place, Session<T>>,
     pub(crate) asking: DashMap<TierKey, Asking>,
     pub(crate) arrivals: DashMap<TierKey, Arrival<T>>,
     /// Sessions for one use that were handed out by this node.
@@ -94,6 +98,10 @@ pub(crate) struct Desk<T: Send + Sync + 'static> {
     /// A caller's budget ended before its answer came, and nothing was answered since: until then
     /// nobody else is made to wait.
     is_late: AtomicBool,
+    /// Publications of other nodes are heard.
+    is_listening: AtomicBool,
+    /// A random number that tells this node's publications from those of others.
+    pub(crate) node: u64,
     /// The thread has done all that was pending.
     pub(crate) is_idle: AtomicBool,
     pub(crate) went_idle: Notify,
@@ -135,6 +143,7 @@ impl<T: Payload> Desk<T> {
             counters: Counters::default(),
             pending: DashMap::new(),
             written: DashMap::new(),
+            unstored: DashMap::new(),
             asking: DashMap::new(),
             arrivals: DashMap::new(),
             spent: Seen::new(options.spent, std::time::Duration::MAX),
@@ -142,6 +151,8 @@ impl<T: Payload> Desk<T> {
             needs_repair: AtomicBool::new(false),
             is_up: AtomicBool::new(false),
             is_late: AtomicBool::new(false),
+            is_listening: AtomicBool::new(false),
+            node: RandomState::new().hash_one(()),
             is_idle: AtomicBool::new(true),
             went_idle: Notify::new(),
             ring: RwLock::new(Arc::new(ring)),
@@ -205,6 +216,7 @@ impl<T: Payload> Desk<T> {
             // ORDERING: Release: the thread that sees the flag sees what the cache held; pairs with
             // the exchange in `Writer::repair`. Set first: the place is then in the repair.
             self.needs_repair.store(true, Ordering::Release);
+            self.unstored.remove(&place);
             self.pending.remove(&place);
         }
     }
@@ -260,6 +272,11 @@ impl<T: Payload> Desk<T> {
         }
     }
 
+    pub(crate) fn set_listening(&self, is_listening: bool) {
+        // ORDERING: Relaxed: for the statistics alone.
+        self.is_listening.store(is_listening, Ordering::Relaxed);
+    }
+
     /// A caller has waited for these keys until the end of its budget. Some are still asked, unless
     /// the answers came this moment; then nobody is late.
     pub(crate) fn gave_up_on(&self, keys: &[TierKey]) {
@@ -269,20 +286,20 @@ impl<T: Payload> Desk<T> {
         }
     }
 
-    fn holds(&self, place: &Place) -> bool {
+    pub(crate) fn holds(&self, place: &Place) -> bool {
         let Some(cache) = self.cache() else { return false };
         cache.view(place.context).protocol(place.protocol).peek(&place.id).is_some()
     }
 
-    /// The answer to a question; `None` if there is none, `Some(None)` if the tier has nothing.
-    pub(crate) fn answered(&self, key: TierKey, value: Option<Option<Vec<u8>>>) {
-        let session = match value {
-            Some(Some(sealed)) => self.opened(&key, &sealed),
-            Some(None) => {
+    /// The answer to a question.
+    pub(crate) fn answered(&self, key: TierKey, answer: Fetched) {
+        let session = match answer {
+            Fetched::Found(sealed) => self.opened(&key, &sealed),
+            Fetched::Missing => {
                 self.missing.insert(&key);
                 None
             }
-            None => None,
+            Fetched::Refused | Fetched::Lost => None,
         };
         let Entry::Occupied(asking) = self.asking.entry(key) else { return };
         // ORDERING: Relaxed: a hint. Under the entry: see `gave_up_on`.
@@ -298,7 +315,8 @@ impl<T: Payload> Desk<T> {
         }
     }
 
-    fn opened(&self, key: &TierKey, sealed: &[u8]) -> Option<Session<T>> {
+    /// The session that a value of the tier is, unless it cannot be trusted.
+    pub(crate) fn opened(&self, key: &TierKey, sealed: &[u8]) -> Option<Session<T>> {
         let (now, name) = (self.cache()?.now(), key.name(&self.options.prefix));
         let opened = self.ring().open_session(&name, sealed, now, self.options.tolerance);
         let opened = opened.and_then(|session| match Place::of(&session) == key.place {
@@ -313,6 +331,7 @@ impl<T: Payload> Desk<T> {
             pending: self.pending.len() as u64,
             arrivals: self.arrivals.len() as u64,
             is_up: self.is_up.load(Ordering::Relaxed),
+            is_listening: self.is_listening.load(Ordering::Relaxed),
             ..self.counters.read()
         }
     }

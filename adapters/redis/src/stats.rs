@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::refusal::Refusal;
 
-/// A snapshot of the counters of a tier. All but the last three only grow.
+/// A snapshot of the counters of a tier. All but the last four only grow.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct TierStats {
@@ -42,6 +42,12 @@ pub struct TierStats {
     pub unavailable: u64,
     /// Sessions for one use that the tier handed out a second time, and that were not used.
     pub replayed: u64,
+    /// Messages to other nodes: sessions for many uses, and removals.
+    pub published: u64,
+    /// Sessions that another node published, and that the cache took.
+    pub received: u64,
+    /// Sessions that another node removed, and that were removed here for that.
+    pub withdrawn: u64,
     /// Values that are no sealed session of this version.
     pub malformed: u64,
     /// Values that no key of the ring sealed.
@@ -60,6 +66,8 @@ pub struct TierStats {
     pub arrivals: u64,
     /// Whether the last command was answered.
     pub is_up: bool,
+    /// Whether publications of other nodes are heard.
+    pub is_listening: bool,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -80,6 +88,9 @@ pub(crate) enum Counter {
     Withheld,
     Unavailable,
     Replayed,
+    Published,
+    Received,
+    Withdrawn,
     /// The first of those of [`Refusal::ALL`].
     Refused,
 }
@@ -127,6 +138,9 @@ impl Counters {
             withheld: get(Counter::Withheld),
             unavailable: get(Counter::Unavailable),
             replayed: get(Counter::Replayed),
+            published: get(Counter::Published),
+            received: get(Counter::Received),
+            withdrawn: get(Counter::Withdrawn),
             malformed: refused(0),
             unknown_key: refused(1),
             forged: refused(2),

@@ -25,20 +25,25 @@ pub(crate) struct TierServer {
 impl TierServer {
     /// The server at an address, or one that is started on a free port. Either answers.
     pub(crate) fn prepare(value: &str) -> Result<Self> {
-        let own = (value == START).then(Process::start).transpose()?;
-        let url = own.as_ref().map_or_else(|| value.to_owned(), Process::url);
-        let client =
-            Client::open(url.as_str()).with_context(|| format!("--tier {value} is no address"))?;
-        let server = Self { url, client, own };
+        if value != START {
+            let client = Client::open(value);
+            let client = client.with_context(|| format!("--tier {value} is no address"))?;
+            let server = Self { url: value.to_owned(), client, own: None };
+            return server.connection().map(|_| server);
+        }
         let end = Instant::now() + PATIENCE;
+        let mut own = Process::start()?;
         loop {
-            match server.connection() {
-                Ok(_) => return Ok(server),
-                Err(_) if server.own.is_some() && Instant::now() < end => {
-                    std::thread::sleep(Duration::from_millis(10));
-                }
-                Err(error) => return Err(error),
-            }
+            let url = own.url();
+            let server = Self { client: Client::open(url.as_str())?, url, own: Some(own) };
+            let Err(error) = server.connection() else { return Ok(server) };
+            ensure!(Instant::now() < end, error);
+            std::thread::sleep(Duration::from_millis(10));
+            own = match server.own {
+                Some(mut own) if own.child.try_wait()?.is_none() => own,
+                // Somebody else has got the port meanwhile.
+                _ => Process::start()?,
+            };
         }
     }
 
