@@ -34,6 +34,13 @@ pub struct Metric {
     pub value: u64,
 }
 
+impl Metric {
+    /// A number of what stands beside a cache, such as a second tier.
+    pub fn new(name: &'static str, kind: MetricKind, help: &'static str, value: u64) -> Self {
+        Self { name, kind, help, value }
+    }
+}
+
 /// What the values of a [`Metric`] do as time passes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]

@@ -307,6 +307,11 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
         self.settings.set_hooks(hooks);
     }
 
+    /// Whether a hook hears of what `add` stores, or would store had [`Mode::store`] been on.
+    pub fn has_added_hook(&self) -> bool {
+        self.settings.wants_added() && self.settings.hooks().on_added.is_some()
+    }
+
     /// The tables in force under a guard.
     #[inline]
     fn tables<'g>(&self, _guard: &'g ReadGuard<'_, T>) -> Tables<'g, Block<T>> {

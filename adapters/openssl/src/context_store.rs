@@ -136,6 +136,27 @@ impl ContextStore {
             return Some(session);
         }
         let protocol = Protocol(ffi::connection_version(ssl));
+        let found = self.search(ssl, id, protocol);
+        if let Some(resumptions) = self.store.resumptions() {
+            match &found {
+                Some((_, created)) => {
+                    let now = UnixClock.now().as_secs();
+                    let age = Duration::from_secs(now.saturating_sub(created.as_secs()));
+                    resumptions.found(protocol, age);
+                }
+                None => resumptions.missed(protocol),
+            }
+        }
+        found.map(|(session, _)| session)
+    }
+
+    /// The session, and when it was made.
+    fn search(
+        &self,
+        ssl: &mut SslRef,
+        id: SessionId,
+        protocol: Protocol,
+    ) -> Option<(SslSession, Timestamp)> {
         let host = ffi::requested_host(ssl);
         let way = Way::new(self.domain, host);
         let route = self.shared().routes.find(&way).unwrap_or_else(|| self.as_route());
@@ -172,8 +193,9 @@ impl ContextStore {
             deadline: session.deadline().or(session.expires_at()).unwrap_or(Timestamp::MIN),
             is_only_copy,
         });
+        let created = session.created_at().unwrap_or_default();
         progress.taken = is_only_copy.then_some(session);
-        Some(handed)
+        Some((handed, created))
     }
 
     /// Whether a session may be resumed where a route ends, whatever dates it is stored with.

@@ -20,7 +20,7 @@ use std::time::Instant;
 
 use dashmap::DashMap;
 use dashmap::mapref::entry::Entry;
-use sessile::{Session, SessionCache};
+use sessile::{Histogram, Session, SessionCache};
 use tokio::sync::{Notify, mpsc};
 
 use crate::keys::KeyRing;
@@ -30,7 +30,7 @@ use crate::payload::Payload;
 use crate::place::{Place, TierKey, Uses};
 use crate::refusal::Refusal;
 use crate::seen::Seen;
-use crate::stats::{Counter, Counters, TierStats};
+use crate::stats::{Counter, Counters, LATENCIES, TierStats};
 use crate::waiter::Waiter;
 
 /// What is known of a change.
@@ -82,6 +82,8 @@ pub(crate) struct Arrival<T> {
 pub(crate) struct Desk<T: Send + Sync + 'static> {
     pub(crate) options: Options<T>,
     pub(crate) counters: Counters,
+    /// How long questions took to be answered.
+    pub(crate) latency: Histogram,
     pub(crate) pending: DashMap<Place, Mark>,
     pub(crate) written: DashMap<Place, Written>,
     /// Sessions that the cache's mode keeps out of it, until they are written; each is pending too.
@@ -141,6 +143,7 @@ impl<T: Payload> Desk<T> {
         let (questions, asked) = mpsc::channel(options.questions);
         let desk = Self {
             counters: Counters::default(),
+            latency: Histogram::new(LATENCIES),
             pending: DashMap::new(),
             written: DashMap::new(),
             unstored: DashMap::new(),
@@ -332,6 +335,7 @@ impl<T: Payload> Desk<T> {
             arrivals: self.arrivals.len() as u64,
             is_up: self.is_up.load(Ordering::Relaxed),
             is_listening: self.is_listening.load(Ordering::Relaxed),
+            latency: self.latency.figures(),
             ..self.counters.read()
         }
     }

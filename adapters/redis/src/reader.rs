@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use tokio::sync::mpsc;
 
@@ -34,9 +35,13 @@ async fn ask<T: Payload>(desk: Arc<Desk<T>>, mut link: Link, keys: Vec<TierKey>)
     };
     let names: Vec<_> = keys.iter().map(name).collect();
     desk.counters.add(Counter::Asked, keys.len() as u64);
+    let begun = Instant::now();
     let answers = link.fetch(&names).await;
     let lost = answers.iter().filter(|answer| matches!(answer, Fetched::Lost)).count();
     desk.counters.add(Counter::Unanswered, lost as u64);
+    if lost < keys.len() {
+        desk.latency.record(begun.elapsed());
+    }
     for (key, answer) in keys.into_iter().zip(answers) {
         desk.answered(key, answer);
     }

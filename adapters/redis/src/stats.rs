@@ -2,10 +2,13 @@
 #![forbid(unsafe_code)]
 
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use sessile::{HistogramFigures, Metric, MetricKind};
 
 use crate::refusal::Refusal;
 
-/// A snapshot of the counters of a tier. All but the last four only grow.
+/// A snapshot of the counters of a tier. All but `pending`, `arrivals` and the flags only grow.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct TierStats {
@@ -68,7 +71,83 @@ pub struct TierStats {
     pub is_up: bool,
     /// Whether publications of other nodes are heard.
     pub is_listening: bool,
+    /// How long answers took, those to several questions at once together.
+    pub latency: HistogramFigures,
 }
+
+/// Upper bounds of the times that answers take.
+pub(crate) const LATENCIES: &[Duration] = &[
+    Duration::from_micros(250),
+    Duration::from_micros(500),
+    Duration::from_millis(1),
+    Duration::from_micros(2500),
+    Duration::from_millis(5),
+    Duration::from_millis(10),
+    Duration::from_millis(25),
+    Duration::from_millis(50),
+    Duration::from_millis(100),
+    Duration::from_millis(250),
+    Duration::from_millis(500),
+];
+
+impl TierStats {
+    /// All numbers but the latency, for an exporter.
+    pub fn metrics(&self) -> impl Iterator<Item = Metric> + use<> {
+        let of = |kind| move |(name, help, value)| Metric::new(name, kind, help, value);
+        let counters = self.writes().into_iter().chain(self.questions()).chain(self.refusals());
+        let gauges = [
+            ("pending", "Changes that are not written yet", self.pending),
+            ("arrivals", "Fetched sessions that no handshake asked for yet", self.arrivals),
+            ("up", "Whether the last command was answered", self.is_up.into()),
+            ("listening", "Whether other nodes are heard", self.is_listening.into()),
+        ];
+        let counters = counters.map(of(MetricKind::Counter));
+        counters.chain(gauges.into_iter().map(of(MetricKind::Gauge)))
+    }
+
+    fn writes(&self) -> [Row; 12] {
+        [
+            ("written", "Sessions written", self.written),
+            ("deleted", "Deletions that the tier confirmed", self.deleted),
+            ("moved", "Sessions moved out of the cache by strict single use", self.moved),
+            ("given_back", "Fetched sessions that no handshake asked for", self.given_back),
+            ("refused_writes", "Sessions that the tier refused to store", self.refused_writes),
+            ("unanswered", "Commands whose answer was lost", self.unanswered),
+            ("overflowed", "Changes that found the queue full", self.overflowed),
+            ("repairs", "Comparisons of all that this node holds", self.repairs),
+            ("reconnects", "Times that the server was reached anew", self.reconnects),
+            ("published", "Messages to other nodes", self.published),
+            ("received", "Sessions stored that another node published", self.received),
+            ("withdrawn", "Sessions removed because another node did", self.withdrawn),
+        ]
+    }
+
+    fn questions(&self) -> [Row; 7] {
+        [
+            ("asked", "Keys asked", self.asked),
+            ("found", "Sessions that came and could be used", self.found),
+            ("joined", "Keys that were being asked already", self.joined),
+            ("known_missing", "Keys not asked: missing a moment ago", self.known_missing),
+            ("withheld", "Keys not asked: this node decides on them", self.withheld),
+            ("unavailable", "Keys not asked: the tier is down, late or busy", self.unavailable),
+            ("replayed", "Sessions for one use that came twice", self.replayed),
+        ]
+    }
+
+    fn refusals(&self) -> [Row; 6] {
+        [
+            ("malformed", "Values of no known version", self.malformed),
+            ("unknown_key", "Values that no key of the ring sealed", self.unknown_key),
+            ("forged", "Values that were changed or moved", self.forged),
+            ("expired", "Values whose session has expired", self.expired),
+            ("future", "Values dated in the future", self.future),
+            ("undecodable", "Values whose payload cannot be decoded", self.undecodable),
+        ]
+    }
+}
+
+/// Name, help and value.
+type Row = (&'static str, &'static str, u64);
 
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Counter {
