@@ -255,7 +255,10 @@ impl<T: Send + Sync + 'static> SessionCacheBuilder<T> {
     fn check_weights(&self) -> Result<(), BuildError> {
         let limits = [self.max_weight, self.max_entry_weight];
         let has_limit = limits.iter().any(Option::is_some);
-        if limits.contains(&Some(0)) || (has_limit && self.weigher.is_none()) {
+        if limits.contains(&Some(0)) {
+            return Err(BuildError::ZeroWeight);
+        }
+        if has_limit && self.weigher.is_none() {
             return Err(BuildError::WeightWithoutWeigher);
         }
         match (self.max_weight, self.max_entry_weight) {
@@ -291,6 +294,17 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
     ///
     /// # Errors
     /// As [`new`](Self::new); the capacity is then unchanged.
+    ///
+    /// ```
+    /// use sessile::{Session, SessionCache, SessionId};
+    ///
+    /// let cache = SessionCache::new(10)?;
+    /// (0..10).for_each(|number| _ = cache.add(Session::new(SessionId::from([number; 32]), ())));
+    /// cache.set_capacity(4)?;
+    /// assert_eq!((cache.capacity(), cache.len()), (4, 4));
+    /// assert!(cache.contains(&SessionId::from([9; 32])), "the newest stay");
+    /// # Ok::<(), sessile::BuildError>(())
+    /// ```
     pub fn set_capacity(&self, capacity: impl Into<Capacity>) -> Result<(), BuildError> {
         self.set_capacity_in_sessions(capacity.into().sessions()?)
     }

@@ -1,8 +1,7 @@
 //! Durations by upper bounds, as exporters want them.
 #![forbid(unsafe_code)]
 
-use crate::sync::Ordering;
-use crate::sync::on_request::AtomicU64;
+use crate::sync::untracked::{AtomicU64, Ordering};
 use std::fmt;
 use std::time::Duration;
 
@@ -62,6 +61,7 @@ impl fmt::Debug for Histogram {
 
 /// What a [`Histogram`] has recorded.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct HistogramFigures {
     bounds: &'static [Duration],
     counts: Vec<u64>,

@@ -3,8 +3,7 @@
 
 use crate::histogram::{Histogram, HistogramFigures};
 use crate::session::Protocol;
-use crate::sync::Ordering;
-use crate::sync::on_request::AtomicU64;
+use crate::sync::untracked::{AtomicU64, Ordering};
 use std::fmt;
 use std::time::Duration;
 
@@ -110,9 +109,11 @@ impl fmt::Debug for Resumptions {
 
 /// What [`Resumptions`] have counted.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct ResumptionFigures {
-    /// Session ids of TLS 1.2 and before.
+    /// Session ids of TLS 1.2 and before. A client that knows TLS 1.3 as well sends an id of chance
+    /// where it has no session (RFC 8446, appendix D.4): it counts as missed.
     pub tls12: Offered,
     /// Tickets of TLS 1.3. A client may offer several in one handshake.
     pub tls13: Offered,
@@ -122,6 +123,7 @@ pub struct ResumptionFigures {
 
 /// Offers of one protocol.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct Offered {
     /// Offers whose session was found.

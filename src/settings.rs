@@ -13,6 +13,17 @@ use std::sync::Arc;
 
 /// What the cache does by itself: the flags of `SSL_CTX_set_session_cache_mode(3)`, said
 /// positively.
+///
+/// ```
+/// use sessile::{Mode, Session, SessionCache, SessionId};
+///
+/// // For a cache whose hook keeps the sessions elsewhere.
+/// let mode = Mode { store: false, ..Mode::default() };
+/// let cache = SessionCache::builder().mode(mode).on_added(|_session| {}).build()?;
+/// assert!(cache.add(Session::new(SessionId::from([1; 32]), ())).is_err());
+/// assert!(cache.is_empty());
+/// # Ok::<(), sessile::BuildError>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Mode {
     /// `add` stores (off: `SSL_SESS_CACHE_NO_INTERNAL_STORE`).

@@ -14,6 +14,7 @@ use crate::sync::Tally;
 /// `hits + misses + timeouts + context_misses`, whatever the mode. At quiescence
 /// `added - (removed + taken + evicted + expired + flushed) == number`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct Stats {
     /// Sessions stored now (`SSL_CTX_sess_number`).
@@ -101,8 +102,18 @@ impl Rejections {
     }
 }
 
+/// A map from the reasons' names.
+#[cfg(feature = "serde")]
+#[cfg_attr(docsrs, doc(cfg(feature = "serde")))]
+impl serde::Serialize for Rejections {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.iter().map(|(reason, count)| (format!("{reason:?}"), count)))
+    }
+}
+
 /// Sessions that were removed and are not freed yet: a guard may still reach them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct Garbage {
     /// Retirements. A session that was stored and removed twice counts twice.
     pub sessions: u64,

@@ -10,6 +10,7 @@ use crate::refusal::Refusal;
 
 /// A snapshot of the counters of a tier. All but `pending`, `arrivals` and the flags only grow.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct TierStats {
     /// Sessions written to the tier, those given back included.

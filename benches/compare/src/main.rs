@@ -21,6 +21,7 @@ mod peers;
 mod plan;
 mod report;
 mod stand;
+mod stop;
 mod store;
 mod summary;
 mod table;
@@ -52,7 +53,11 @@ fn main() -> ExitCode {
 
 fn run(options: &Options, plan: &Plan) -> Result<()> {
     options.check_outputs()?;
+    stop::listen()?;
     let results = plan.run();
+    if stop::is_asked() {
+        println!("Stopped: tables are missing, and the last one may be of fewer rounds.");
+    }
     if let Some(path) = &options.json {
         results.write_json(path)?;
     }

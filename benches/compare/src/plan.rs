@@ -7,6 +7,7 @@ use crate::measure::{Effort, Life, Stage};
 use crate::memory;
 use crate::report::Results;
 use crate::stand::{Entrant, Role};
+use crate::stop;
 use crate::table::{text_of, text_of_trace};
 use crate::traces::{self, Event, Scenario};
 use crate::workloads::{Preparation, Workload};
@@ -101,6 +102,9 @@ impl Plan {
             if self.workloads_at(entries).is_empty() {
                 continue;
             }
+            if stop::is_asked() {
+                break;
+            }
             self.bar.set_message(format!("weighing stores of {entries}"));
             let bytes =
                 memory::weigh(&self.entrants, entries, &|| self.tick(Self::build_millis(entries)));
@@ -130,6 +134,9 @@ impl Plan {
         let mut prepared = Preparation::Newborn;
         let is_lasting = |workload: &&Workload| workload.preparation() != Preparation::Newborn;
         for &workload in workloads.iter().filter(is_lasting) {
+            if stop::is_asked() {
+                return;
+            }
             let entrants = self.entrants_of(workload);
             self.bar.set_message(format!("{workload}, {entries} sessions, {threads} thread(s)"));
             if workload.preparation() != prepared || stage.is_without(&entrants) {
@@ -139,8 +146,9 @@ impl Plan {
                 });
             }
             let tick = || self.tick(Self::lap_millis(effort));
-            let table = stage.measure(workload, &entrants, effort, &tick);
-            self.publish(results, table);
+            if let Some(table) = stage.measure(workload, &entrants, effort, &tick) {
+                self.publish(results, table);
+            }
         }
         stage.clear();
         for life in Life::ALL.into_iter().filter(|life| Self::is_lived(*life, &workloads)) {
@@ -149,11 +157,13 @@ impl Plan {
                 .set_message(format!("{up} and {down}, {entries} sessions, {threads} thread(s)"));
             let tick = || self.tick(Self::life_millis(entries));
             let tables = stage.measure_lives(&self.entrants_of(up), life, effort, &tick);
-            tables.into_iter().filter(|table| workloads.contains(&table.workload)).for_each(
-                |table| {
+            tables
+                .into_iter()
+                .flatten()
+                .filter(|table| workloads.contains(&table.workload))
+                .for_each(|table| {
                     self.publish(results, table);
-                },
-            );
+                });
         }
     }
 
@@ -169,6 +179,9 @@ impl Plan {
     fn run_traces(&self, results: &mut Results) {
         let capacity = self.entries.first().copied().unwrap_or(0);
         for (name, source) in &self.traces {
+            if stop::is_asked() {
+                return;
+            }
             self.bar.set_message(name.clone());
             let generated;
             let trace = match source {

@@ -40,19 +40,19 @@ impl Load {
 }
 
 /// Sets the load's flag at Ctrl-C, which ends the run at hand.
-pub(crate) fn stop_when_interrupted(load: &Load) {
-    let is_stopped = Arc::clone(&load.is_stopped);
+pub(crate) fn stop_when_interrupted(load: &Load) -> Result<()> {
+    let (interruption, is_stopped) = (server::interruption()?, Arc::clone(&load.is_stopped));
     tokio::spawn(async move {
-        if server::interrupted().await.is_ok() {
-            is_stopped.store(true, Ordering::Relaxed); // ORDERING: as in `Load::is_stopped`.
-        }
+        interruption.await;
+        is_stopped.store(true, Ordering::Relaxed); // ORDERING: as in `Load::is_stopped`.
     });
+    Ok(())
 }
 
 /// One run for each version and store, in this order. Ctrl-C ends the run at hand and leaves the
 /// others out.
 pub(crate) async fn measure(load: &Load, kinds: &[Kind], versions: &[Tls]) -> Result<Vec<Run>> {
-    stop_when_interrupted(load);
+    stop_when_interrupted(load)?;
     let mut runs = Vec::with_capacity(kinds.len() * versions.len());
     for &tls in versions {
         let kind = *kinds.first().context("no store to measure")?;

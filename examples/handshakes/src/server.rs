@@ -200,6 +200,7 @@ pub(crate) async fn until_interrupted(service: Service) -> Result<()> {
     let server = start(listener, SITE)?;
     let other = other.map(|listener| start(listener, OTHER_SITE)).transpose()?;
     let names: Vec<_> = versions.iter().map(|tls| tls.name()).collect();
+    let interruption = interruption()?;
     let mut out = std::io::stdout();
     write!(out, "listening on {}", server.address)?;
     if let Some(other) = &other {
@@ -208,27 +209,35 @@ pub(crate) async fn until_interrupted(service: Service) -> Result<()> {
     writeln!(out, ", TLS {}, store {kind}, Ctrl-C ends", names.join(" and "))?;
     out.flush()?;
 
-    interrupted().await?;
+    interruption.await;
     drop((server, other));
     let figures = store.figures();
     writeln!(out, "{kind}: {figures}")?;
     Ok(())
 }
 
-/// Waits for Ctrl-C or SIGTERM.
+/// What waits for Ctrl-C or SIGTERM. It listens from now on, not from the first wait.
 #[cfg(unix)]
-pub(crate) async fn interrupted() -> Result<()> {
+pub(crate) fn interruption() -> Result<impl Future<Output = ()>> {
     use tokio::signal::unix::{SignalKind, signal};
 
+    let mut pressed = signal(SignalKind::interrupt()).context("cannot listen for Ctrl-C")?;
     let mut terminated = signal(SignalKind::terminate()).context("cannot listen for SIGTERM")?;
-    tokio::select! {
-        pressed = tokio::signal::ctrl_c() => pressed.context("cannot listen for Ctrl-C"),
-        _ = terminated.recv() => Ok(()),
-    }
+    Ok(async move {
+        tokio::select! {
+            _ = pressed.recv() => {}
+            _ = terminated.recv() => {}
+        }
+    })
 }
 
-/// Waits for Ctrl-C.
+/// What waits for Ctrl-C.
 #[cfg(not(unix))]
-pub(crate) async fn interrupted() -> Result<()> {
-    tokio::signal::ctrl_c().await.context("cannot listen for Ctrl-C")
+pub(crate) fn interruption() -> Result<impl Future<Output = ()>> {
+    Ok(async {
+        // Nobody can be heard any more: it goes on to its end.
+        if tokio::signal::ctrl_c().await.is_err() {
+            std::future::pending().await
+        }
+    })
 }

@@ -294,7 +294,9 @@ mod tests {
         ] {
             let mut stage = Stage::new(CAPACITY, 1);
             stage.prepare(&entrants, workload.preparation(), &|| {});
-            let table = stage.measure(workload, &entrants, effort, &|| {});
+            let table = stage
+                .measure(workload, &entrants, effort, &|| {})
+                .expect("nobody asks for the end");
             for record in &table.records {
                 assert_eq!(
                     record.hit_ratio(),

@@ -86,7 +86,7 @@ pub(crate) struct FleetRun {
 /// machine does meanwhile touches all of them. Ctrl-C ends the turn at hand and leaves the others
 /// out.
 pub(crate) async fn measure(load: &Load, fleet: &Fleet, versions: &[Tls]) -> Result<Vec<FleetRun>> {
-    stop_when_interrupted(load);
+    stop_when_interrupted(load)?;
     let mut runs = Vec::new();
     for &tls in versions {
         let trial = Stand::start(load, fleet, Setting::OneNode, tls).await?;

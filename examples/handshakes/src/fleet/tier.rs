@@ -39,11 +39,11 @@ impl TierServer {
             let Err(error) = server.connection() else { return Ok(server) };
             ensure!(Instant::now() < end, error);
             std::thread::sleep(Duration::from_millis(10));
-            own = match server.own {
-                Some(mut own) if own.child.try_wait()?.is_none() => own,
+            own = server.own.context("it is one of ours")?;
+            if own.child.try_wait()?.is_some() {
                 // Somebody else has got the port meanwhile.
-                _ => Process::start()?,
-            };
+                own = Process::start()?;
+            }
         }
     }
 
