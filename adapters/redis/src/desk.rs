@@ -16,7 +16,7 @@ use std::cell::Cell;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock, PoisonError, RwLock, Weak};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use dashmap::DashMap;
 use dashmap::mapref::entry::Entry;
@@ -149,7 +149,7 @@ impl<T: Payload> Desk<T> {
             unstored: DashMap::new(),
             asking: DashMap::new(),
             arrivals: DashMap::new(),
-            spent: Seen::new(options.spent, std::time::Duration::MAX),
+            spent: Seen::new(options.spent, Duration::MAX),
             missing: Seen::new(options.missing, options.missing_span),
             needs_repair: AtomicBool::new(false),
             is_up: AtomicBool::new(false),
@@ -281,8 +281,12 @@ impl<T: Payload> Desk<T> {
     }
 
     /// A caller has waited for these keys until the end of its budget. Some are still asked, unless
-    /// the answers came this moment; then nobody is late.
-    pub(crate) fn gave_up_on(&self, keys: &[TierKey]) {
+    /// the answers came this moment; then nobody is late. Who did not mean to wait says nothing of
+    /// the tier.
+    pub(crate) fn gave_up_on(&self, keys: &[TierKey], budget: Duration) {
+        if budget.is_zero() {
+            return;
+        }
         self.is_late.store(true, Ordering::Relaxed);
         if !keys.iter().any(|key| self.asking.contains_key(key)) {
             self.is_late.store(false, Ordering::Relaxed);

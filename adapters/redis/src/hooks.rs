@@ -104,7 +104,7 @@ pub(crate) fn wait_for<T: Payload>(desk: &Desk<T>, keys: &[TierKey], budget: Dur
     let left = || end.saturating_duration_since(Instant::now());
     let answers: Vec<bool> = (0..asked).map_while(|_| answers.recv_timeout(left()).ok()).collect();
     if answers.len() < asked {
-        desk.gave_up_on(keys);
+        desk.gave_up_on(keys, budget);
     }
     answers.into_iter().filter(|found| *found).count()
 }

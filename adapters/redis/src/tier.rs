@@ -278,7 +278,7 @@ impl<T: Payload> Tier<T> {
             }
         };
         if tokio::time::timeout(budget, all).await.is_err() {
-            self.desk.gave_up_on(keys);
+            self.desk.gave_up_on(keys, budget);
         }
         found
     }
