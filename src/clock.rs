@@ -46,10 +46,15 @@ pub struct CoarseClock;
 /// does, and runs must repeat exactly.
 const STOPPED: u64 = 1_000;
 
-/// The last reading, and the second of the wall clock in which it was made. A thread that sees the
-/// second sees the reading, or a later one.
-static CACHED_NOW: AtomicU64 = AtomicU64::new(0);
-static CACHED_AT: AtomicU64 = AtomicU64::new(u64::MAX);
+/// The last reading, in one cache line with the second of the wall clock in which it was made. A
+/// thread that sees the second sees the reading, or a later one.
+#[repr(align(16))]
+struct Reading {
+    now: AtomicU64,
+    at: AtomicU64,
+}
+
+static CACHED: Reading = Reading { now: AtomicU64::new(0), at: AtomicU64::new(u64::MAX) };
 
 impl CoarseClock {
     #[inline]
@@ -60,9 +65,9 @@ impl CoarseClock {
         let second = wall::second();
         // ORDERING: Acquire: the reading is not older than the second that it belongs to; pairs
         // with the Release in `read`. Invisible: no model has clocks that go.
-        if second == Some(CACHED_AT.load(Ordering::Acquire)) {
+        if second == Some(CACHED.at.load(Ordering::Acquire)) {
             // ORDERING: Relaxed: one word, which publishes nothing.
-            return CACHED_NOW.load(Ordering::Relaxed);
+            return CACHED.now.load(Ordering::Relaxed);
         }
         read(second)
     }
@@ -82,10 +87,10 @@ static OFFSET: AtomicU64 = AtomicU64::new(0);
 /// Reads the clocks, in a second of the wall clock.
 #[cold]
 fn read(second: Option<u64>) -> u64 {
-    let now = advance(&OFFSET, &CACHED_NOW, wall::since_epoch(), wall::elapsed());
+    let now = advance(&OFFSET, &CACHED.now, wall::since_epoch(), wall::elapsed());
     if let Some(second) = second {
         // ORDERING: Release: see `seconds`. Invisible: as there.
-        CACHED_AT.store(second, Ordering::Release);
+        CACHED.at.store(second, Ordering::Release);
     }
     now
 }

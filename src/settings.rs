@@ -266,6 +266,8 @@ impl<T> fmt::Debug for Hooks<T> {
 }
 
 /// The settings in force.
+// What a lookup reads comes first.
+#[repr(C)]
 pub(crate) struct Settings<T> {
     mode: AtomicUsize,
     timeout_seconds: AtomicU64,
@@ -284,6 +286,8 @@ const UPDATE_TIME: usize = 1 << 3;
 const REVOKED: usize = 1 << 8;
 /// Beside the bits of a mode: hooks were set that hear of sessions. Never taken back.
 const HOOKED: usize = 1 << 9;
+/// Beside the bits of a mode: the policy makes sessions younger by use. Never changed.
+const AGES_BY_USE: usize = 1 << 10;
 
 const ON_ADDED: usize = 1;
 const ON_REMOVED: usize = 2;
@@ -291,12 +295,18 @@ const ON_MISS: usize = 4;
 const ON_ABSENT: usize = 8;
 
 impl<T> Settings<T> {
-    pub(crate) fn new(mode: Mode, timeout_seconds: u64, hooks: Hooks<T>) -> Self {
+    pub(crate) fn new(
+        mode: Mode,
+        timeout_seconds: u64,
+        hooks: Hooks<T>,
+        ages_by_use: bool,
+    ) -> Self {
+        let aging = if ages_by_use { AGES_BY_USE } else { 0 };
         let present = AtomicUsize::new(Self::presence(&hooks));
         let hooked = Self::hooked(&hooks);
         let hooks = ArcCell::new(hooks);
         Self {
-            mode: AtomicUsize::new(mode.to_bits() | hooked),
+            mode: AtomicUsize::new(mode.to_bits() | hooked | aging),
             timeout_seconds: AtomicU64::new(timeout_seconds),
             present,
             hooks,
@@ -384,9 +394,15 @@ impl<T> Settings<T> {
         self.mode.load(Ordering::Relaxed) & UPDATE_TIME != 0
     }
 
+    /// Whether a use makes a session younger.
+    #[inline]
+    pub(crate) fn ages_by_use(&self) -> bool {
+        self.mode.load(Ordering::Relaxed) & AGES_BY_USE != 0
+    }
+
     pub(crate) fn set_mode(&self, mode: Mode) {
         let _ = self.mode.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |before| {
-            Some(mode.to_bits() | before & (REVOKED | HOOKED))
+            Some(mode.to_bits() | before & (REVOKED | HOOKED | AGES_BY_USE))
         });
     }
 

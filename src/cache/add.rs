@@ -14,6 +14,12 @@ use std::time::{Duration, Instant};
 /// How long an add waits for operations of other threads that hold back too much garbage.
 const GARBAGE_WAIT_MAX: Duration = Duration::from_millis(100);
 
+/// After this time a waiting add sleeps between its attempts. Waiters that only yield would share
+/// the processors with the interrupted threads that they wait for.
+const YIELDING_MAX: Duration = Duration::from_millis(1);
+
+const SLEEP: Duration = Duration::from_micros(200);
+
 impl<T: Send + Sync + 'static> SessionCache<T> {
     /// Stores a session (`SSL_CTX_add_session(3)`), which is visible to the very next lookup.
     ///
@@ -197,10 +203,15 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
         };
         let may_end = !MODELLED && self.domain.may_release();
         let is_held = || self.domain.states_in_use().any(|state| state.closures.is_any_running());
-        if !may_end || since.elapsed() > GARBAGE_WAIT_MAX || is_held() {
+        let waited = since.elapsed();
+        if !may_end || waited > GARBAGE_WAIT_MAX || is_held() {
             return false;
         }
-        crate::sync::yield_now();
+        if waited < YIELDING_MAX {
+            crate::sync::yield_now()
+        } else {
+            std::thread::sleep(SLEEP)
+        }
         true
     }
 }

@@ -239,7 +239,7 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
         if self.settings.updates_time() {
             member.block().renew(now);
         }
-        if !self.eviction.policy().ages_by_use() {
+        if !self.settings.ages_by_use() {
             return;
         }
         if !member.is_touched() || member.stamp() != self.eviction.clock.stamp() {

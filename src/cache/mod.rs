@@ -38,19 +38,21 @@ pub(crate) use self::budget::{Permits, Spare, Weigher, Weighing};
 use crate::clock::Time;
 use crate::error::BuildError;
 use crate::hash::KeyedHash;
+use crate::memory::LINE;
 use crate::policy::Policy;
 use crate::raw::{Probe, RawTable, Table, TableError, Tables};
-use crate::reclaim::{self, Domain, Reclaim, State};
+use crate::reclaim::{self, Domain, Reclaim, Release, State};
 use crate::session::{Block, Context, Generation, KeyMatch, Protocol, Session, SessionId};
 use crate::settings::{Hooks, Mode, Operation as Asked, Query, Settings};
 use crate::stats::{self, Counter, Counters, Garbage, Handshake, Stats};
-use crate::sync::Tally;
+use crate::sync::{MODELLED, Tally};
 use crate::timestamp::{Timestamp, timeout_seconds};
 use budget::Budget;
 use closures::Closures;
 use crossbeam_utils::CachePadded;
 use eviction::{Eviction, SampleCursor, SweepEffort, TickCounter};
 use std::fmt;
+use std::mem::offset_of;
 use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::ptr::NonNull;
 use std::time::Duration;
@@ -65,15 +67,20 @@ use std::time::Duration;
 /// The key of a session is its context, protocol and id, compared in full. The methods here that
 /// take an id look in [`Context::NONE`] under [`Protocol::UNSPECIFIED`]; [`view`](Self::view) looks
 /// elsewhere. Methods that take a session use the session's own key.
-pub struct SessionCache<T: Send + Sync + 'static> {
+// In this order: all that a lookup reads but the tick lies in the first two cache lines.
+#[repr(C)]
+pub struct SessionCache<T> {
+    hash: KeyedHash,
     table: RawTable<Block<T>>,
     domain: Domain<Block<T>, CachePadded<PerThread>>,
-    hash: KeyedHash,
     time: Time,
     settings: Settings<T>,
     budget: Budget<T>,
     eviction: Eviction,
 }
+
+const _: () =
+    assert!(offset_of!(SessionCache<u8>, settings) <= 2 * LINE - size_of::<usize>() || MODELLED);
 
 /// What a cache is built from.
 pub(crate) struct Config<T> {
@@ -125,7 +132,9 @@ impl From<TableError> for BuildError {
 
 // SAFETY: a block is sent and shared between threads like its payload, which is `Send + Sync`; its
 // count decides who frees it.
-unsafe impl<T: Send + Sync + 'static> Reclaim for Block<T> {
+unsafe impl<T: Send + Sync + 'static> Reclaim for Block<T> {}
+
+impl<T> Release for Block<T> {
     unsafe fn release(this: NonNull<Self>) {
         // SAFETY: the caller gives one count up, which was a table's or never became one.
         unsafe { Session::release(this) };
@@ -171,11 +180,16 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
         let evicts_by_count_of = if is_weight_bound { 0 } else { capacity };
         let timeout = timeout_seconds(config.timeout);
         Ok(Self {
+            hash: KeyedHash::new(),
             table: RawTable::new(table),
             domain: Domain::new(garbage_limit),
-            hash: KeyedHash::new(),
             time: config.time,
-            settings: Settings::new(config.mode, timeout, config.hooks),
+            settings: Settings::new(
+                config.mode,
+                timeout,
+                config.hooks,
+                config.policy.ages_by_use(),
+            ),
             budget,
             eviction: Eviction::new(config.policy, config.protect_reused, evicts_by_count_of),
         })
@@ -386,10 +400,10 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
 }
 
 // A panic of user code leaves table, counts and limits whole.
-impl<T: Send + Sync + 'static> UnwindSafe for SessionCache<T> {}
-impl<T: Send + Sync + 'static> RefUnwindSafe for SessionCache<T> {}
+impl<T> UnwindSafe for SessionCache<T> {}
+impl<T> RefUnwindSafe for SessionCache<T> {}
 
-impl<T: Send + Sync + 'static> Drop for SessionCache<T> {
+impl<T> Drop for SessionCache<T> {
     /// Gives up every count that the cache holds; handles elsewhere stay valid. Hooks are not
     /// called.
     fn drop(&mut self) {

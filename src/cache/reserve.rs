@@ -204,18 +204,16 @@ impl<T: Send + Sync + 'static> Operation<'_, T> {
         self.scavenge(starved / ADDS_PER_SCAVENGE)
     }
 
-    /// Looks for spares of other threads, unless there can be none. The more threads, the longer
-    /// the walk and the rarer.
+    /// Looks for spares of other threads. The more threads, the longer the walk and the rarer. Also
+    /// where threads keep none: one that slept while the limit was lowered may have kept one since.
     #[cold]
     fn scavenge(&self, turn: u64) -> bool {
-        let (cache, permits) = (self.cache(), &self.cache().budget.permits);
-        if !permits.has_spares()
-            || turn % (1 + cache.domain.threads() as u64 / ADDS_PER_SCAVENGE) != 0
-        {
+        let cache = self.cache();
+        if turn % (1 + cache.domain.threads() as u64 / ADDS_PER_SCAVENGE) != 0 {
             return false;
         }
         cache.gather_spares();
-        permits.take(&self.thread().spare)
+        cache.budget.permits.take(&self.thread().spare)
     }
 
     /// Takes weight until `needed` bytes are held, evicting others (never `keep`) as long as that
@@ -321,6 +319,28 @@ mod tests {
     ) -> PendingInsert<'s, u32> {
         let reservation = Reservation::of_weight(cache.budget.weight_of(session.block()));
         PendingInsert { session, probe, now: 0, claimant: 1, reservation, attempts: 0, starved: 0 }
+    }
+
+    /// One that another thread kept after a limit was lowered under which it may keep none.
+    #[test]
+    fn a_spare_permit_is_found_where_none_may_be_kept() {
+        let cache = SessionCache::new(1 << 20).unwrap();
+        let (kept, is_kept) = std::sync::mpsc::channel();
+        let (end, ends) = std::sync::mpsc::channel::<()>();
+        std::thread::scope(|scope| {
+            let cache = &cache;
+            scope.spawn(move || {
+                assert!(cache.add(weighed(0, 0)).is_ok());
+                kept.send(()).unwrap();
+                let _ = ends.recv();
+            });
+            is_kept.recv().unwrap();
+            assert!(cache.budget.permits.out() > 1);
+            cache.budget.permits.set_limit(10);
+            (1..100).for_each(|n| assert!(cache.add(weighed(n, 0)).is_ok()));
+            assert_eq!(cache.len(), 10);
+            drop(end);
+        });
     }
 
     /// Two replacements for each of which garbage leaves room, and not for both: the one that

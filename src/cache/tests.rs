@@ -20,7 +20,7 @@ fn id(n: u64) -> SessionId {
 }
 
 /// Runs `f` while another thread reads the session `n`.
-fn beside_a_reader<T: Send + Sync>(cache: &SessionCache<T>, n: u64, f: impl FnOnce()) {
+fn beside_a_reader<T: Send + Sync + 'static>(cache: &SessionCache<T>, n: u64, f: impl FnOnce()) {
     let (inside, is_inside) = mpsc::channel();
     let (go, goes) = mpsc::channel::<()>();
     std::thread::scope(|scope| {

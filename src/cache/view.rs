@@ -26,7 +26,7 @@ use std::fmt;
 /// assert_eq!(cache.stats().context_misses, 1);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-pub struct View<'c, T: Send + Sync + 'static> {
+pub struct View<'c, T> {
     cache: &'c SessionCache<T>,
     context: Context,
     protocol: Option<Protocol>,
@@ -39,13 +39,13 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
     }
 }
 
-impl<T: Send + Sync + 'static> Clone for View<'_, T> {
+impl<T> Clone for View<'_, T> {
     fn clone(&self) -> Self {
         *self
     }
 }
 
-impl<T: Send + Sync + 'static> Copy for View<'_, T> {}
+impl<T> Copy for View<'_, T> {}
 
 impl<'c, T: Send + Sync + 'static> View<'c, T> {
     /// Narrows the view to one protocol.

@@ -1,6 +1,6 @@
 //! A limbo alone, with its sentinels in the hands of the model.
 
-use crate::reclaim::{Limbo, Reclaim};
+use crate::reclaim::{Limbo, Reclaim, Release};
 use crate::sync::Lifetime;
 use std::fmt;
 use std::ptr::NonNull;
@@ -21,7 +21,9 @@ unsafe impl Send for Reader {}
 pub struct Sentinel(Box<dyn FnOnce() + Send>);
 
 // SAFETY: a block is freed by whoever releases it.
-unsafe impl Reclaim for Remains {
+unsafe impl Reclaim for Remains {}
+
+impl Release for Remains {
     unsafe fn release(this: NonNull<Self>) {
         // SAFETY: every block comes from a box, and its one count is given up here.
         let remains = unsafe { Box::from_raw(this.as_ptr()) };

@@ -91,6 +91,12 @@ impl BareTable {
         }
     }
 
+    /// Hangs a table of so many buckets on the oldest one, unless one hangs there, and returns the
+    /// number of the one that does.
+    pub fn grow(&self, buckets: usize) -> Option<u64> {
+        self.tables().oldest().succeeded_by(buckets).map(Table::number)
+    }
+
     /// The numbers of all members.
     pub fn members(&self) -> Vec<u8> {
         let table = self.tables().newest();

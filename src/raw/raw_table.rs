@@ -13,11 +13,13 @@ use crate::sync::{AtomicPtr, Ordering};
 use std::ptr::{self, NonNull};
 
 /// A lock-free hash table that is resized while it is used.
+// What a lookup reads comes first.
+#[repr(C)]
 pub(crate) struct RawTable<B> {
-    oldest: AtomicPtr<Table<B>>,
     hint: PrefetchHint,
-    claimants: Claimants,
+    oldest: AtomicPtr<Table<B>>,
     pub(super) resize: ResizeLock,
+    claimants: Claimants,
 }
 
 /// Where the buckets of the oldest table lie and how many they are, for those who want no more than

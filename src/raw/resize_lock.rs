@@ -25,6 +25,7 @@ impl ResizeLock {
     }
 
     /// The buckets that were wanted last, or the most of what was wanted at a time.
+    #[inline]
     pub(crate) fn wanted(&self) -> usize {
         // ORDERING: Relaxed: whoever wants more sets the flag afterwards, and the mover looks after
         // it took the flag down.

@@ -58,7 +58,7 @@ impl<B> Copy for Occupied<'_, B> {}
 
 impl<B> Table<B> {
     /// What is in a slot now.
-    #[inline]
+    #[inline(always)]
     pub(super) fn at(&self, position: SlotIndex) -> SlotRef<'_, B> {
         SlotRef { table: self, position, word: self.bucket(position.bucket).load(position.slot) }
     }

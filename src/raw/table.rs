@@ -72,7 +72,7 @@ impl<B> Table<B> {
         self.len() * SLOTS
     }
 
-    pub(super) fn number(&self) -> u64 {
+    pub(crate) fn number(&self) -> u64 {
         self.number
     }
 

@@ -5,7 +5,7 @@ use super::guard::{Guard, ReadGuard};
 use super::local::{self, Entered, Local, LocalHandle};
 use super::registry::Registry;
 use super::shared::{Place, Shared, Tenure};
-use super::{Reclaim, State};
+use super::{Reclaim, Release, State};
 use crate::sync::Arc;
 use crate::sync::untracked::{AtomicU64, AtomicUsize, Ordering};
 use std::ptr::NonNull;
@@ -13,7 +13,7 @@ use std::sync::Weak;
 
 /// Defers the destruction of blocks of type `B` until no guard can see them; `L` is the owner's
 /// part of each thread's `Local`.
-pub(crate) struct Domain<B: Reclaim, L: State> {
+pub(crate) struct Domain<B: Release, L: State> {
     /// Unique in the process.
     number: u64,
     /// What `tenure` holds, a step nearer.
@@ -52,12 +52,6 @@ impl<B: Reclaim, L: State> Domain<B, L> {
             drop_panics: AtomicU64::new(0),
         }));
         Self { number, place: tenure.place(), tenure }
-    }
-
-    #[inline]
-    fn shared(&self) -> &Shared<B, L> {
-        // SAFETY: `tenure` holds it.
-        unsafe { self.place.shared() }
     }
 
     /// Pins this thread to read, at the least cost. `None` when its thread-local storage is already
@@ -213,16 +207,6 @@ impl<B: Reclaim, L: State> Domain<B, L> {
         self.may_be_over(limit, bytes) && self.garbage().1.saturating_add(bytes) > limit
     }
 
-    /// Gives a count back at once. A payload that panics in its drop is counted and goes no
-    /// further.
-    ///
-    /// # Safety
-    /// The caller owns the count, and no guard of this domain exists under which the block is
-    /// reached through it.
-    pub(crate) unsafe fn release(&self, block: NonNull<B>) {
-        self.shared().release(block);
-    }
-
     pub(crate) fn drop_panics(&self) -> u64 {
         // ORDERING: Relaxed: a statistic.
         self.shared().drop_panics.load(Ordering::Relaxed)
@@ -237,11 +221,29 @@ impl<B: Reclaim, L: State> Domain<B, L> {
     /// all.
     pub(crate) fn states_in_use(&self) -> impl Iterator<Item = &L> {
         let shared = self.shared();
-        shared.records.busy().map(|record| &record.value.state).chain([&shared.heir])
+        shared.records.owned().map(|record| &record.value.state).chain([&shared.heir])
     }
 }
 
-impl<B: Reclaim, L: State> Drop for Domain<B, L> {
+impl<B: Release, L: State> Domain<B, L> {
+    #[inline]
+    fn shared(&self) -> &Shared<B, L> {
+        // SAFETY: `tenure` holds it.
+        unsafe { self.place.shared() }
+    }
+
+    /// Gives a count back at once. A payload that panics in its drop is counted and goes no
+    /// further.
+    ///
+    /// # Safety
+    /// The caller owns the count, and no guard of this domain exists under which the block is
+    /// reached through it.
+    pub(crate) unsafe fn release(&self, block: NonNull<B>) {
+        self.shared().release(block);
+    }
+}
+
+impl<B: Release, L: State> Drop for Domain<B, L> {
     fn drop(&mut self) {
         // A thread that exits at this moment may hold what is shared a little longer, but nothing
         // that was retired.
@@ -261,7 +263,9 @@ mod tests {
     struct Heavy(#[expect(dead_code, reason = "only its size counts")] [u8; 4096]);
 
     // SAFETY: plain bytes.
-    unsafe impl Reclaim for Heavy {
+    unsafe impl Reclaim for Heavy {}
+
+    impl Release for Heavy {
         unsafe fn release(this: NonNull<Self>) {
             // SAFETY: the one count, which the box of the test stood for.
             drop(unsafe { Box::from_raw(this.as_ptr()) });
@@ -323,6 +327,17 @@ mod tests {
         (0..10).take_while(|_| busy() > 1).for_each(|_| domain.collect());
         assert_eq!((busy(), domain.threads(), domain.garbage()), (1, 1, (0, 0)));
         assert_eq!(domain.shared().records.iter().count(), 40);
+    }
+
+    /// Until others have worked off what they left.
+    #[test]
+    fn states_of_gone_threads_are_not_in_use() {
+        let domain: Domain<Heavy, ()> = Domain::new(u64::MAX);
+        let pin = domain.pin();
+        on_threads(40, || retire_one(&domain.pin()));
+        assert_eq!(domain.shared().records.busy().count(), 41);
+        assert_eq!(domain.states_in_use().count(), 2, "this thread's and the heir's");
+        drop(pin);
     }
 
     #[test]

@@ -103,7 +103,7 @@ unsafe impl<B> Send for Limbo<B> {}
 // SAFETY: as above.
 unsafe impl<B> Sync for Limbo<B> {}
 
-impl<B: super::Reclaim> Limbo<B> {
+impl<B> Limbo<B> {
     pub(crate) fn new() -> Self {
         let queue = Queue { blocks: VecDeque::new(), popped: 0, sealed: 0 };
         Self {
@@ -207,7 +207,7 @@ impl<B: super::Reclaim> Limbo<B> {
     }
 }
 
-impl<B: super::Reclaim> LimboLock<'_, B> {
+impl<B> LimboLock<'_, B> {
     /// Appends a retired block. Aborts when memory for its address is exhausted, as crossbeam-epoch
     /// does for its own.
     fn enqueue(&mut self, retired: Retired<B>) {
@@ -220,32 +220,6 @@ impl<B: super::Reclaim> LimboLock<'_, B> {
     pub(crate) fn has_batch(&self) -> bool {
         // SAFETY: `LimboLock` is the only access to the queue.
         self.limbo.queue.with_mut(|queue| unsafe { (*queue).end() - (*queue).sealed >= BATCH })
-    }
-
-    /// Marks what is open as sealed and returns the function that must be deferred to make it ripe.
-    /// `None` if nothing is.
-    pub(crate) fn seal(&mut self) -> Option<impl FnOnce() + Send + use<B>> {
-        // SAFETY: `LimboLock` is the only access to the queue.
-        let sealed = self.limbo.queue.with_mut(|queue| unsafe {
-            let queue = &mut *queue;
-            let end = queue.end();
-            (end > queue.sealed).then(|| {
-                queue.sealed = end;
-                end
-            })
-        })?;
-        // ORDERING: Relaxed: a hint to `collect`.
-        self.limbo.sealed_end.store(sealed, Ordering::Relaxed);
-        let ripe = Arc::clone(&self.limbo.ripe);
-        // A maximum, because sentinels may run out of order: what a smaller one covers the larger
-        // one has covered. By exchange, because ThreadSanitizer does not see `fetch_max`.
-        // ORDERING: Release: the end of the guards that the sentinel waited for happens before the
-        // release of the blocks; pairs with the Acquire load in `pop`. Relaxed on failure: only
-        // compared. Model: `limbo_sentinel`.
-        Some(move || {
-            let raise = |ripe: u64| (ripe < sealed).then_some(sealed);
-            let _ = ripe.fetch_update(Ordering::Release, Ordering::Relaxed, raise);
-        })
     }
 
     /// Takes the oldest block if it is ripe.
@@ -287,6 +261,34 @@ impl<B: super::Reclaim> LimboLock<'_, B> {
         let blocks =
             self.limbo.queue.with_mut(|queue| unsafe { std::mem::take(&mut (*queue).blocks) });
         blocks.into_iter().map(|retired| retired.block)
+    }
+}
+
+impl<B: 'static> LimboLock<'_, B> {
+    /// Marks what is open as sealed and returns the function that must be deferred to make it ripe.
+    /// `None` if nothing is.
+    pub(crate) fn seal(&mut self) -> Option<impl FnOnce() + Send + use<B>> {
+        // SAFETY: `LimboLock` is the only access to the queue.
+        let sealed = self.limbo.queue.with_mut(|queue| unsafe {
+            let queue = &mut *queue;
+            let end = queue.end();
+            (end > queue.sealed).then(|| {
+                queue.sealed = end;
+                end
+            })
+        })?;
+        // ORDERING: Relaxed: a hint to `collect`.
+        self.limbo.sealed_end.store(sealed, Ordering::Relaxed);
+        let ripe = Arc::clone(&self.limbo.ripe);
+        // A maximum, because sentinels may run out of order: what a smaller one covers the larger
+        // one has covered. By exchange, because ThreadSanitizer does not see `fetch_max`.
+        // ORDERING: Release: the end of the guards that the sentinel waited for happens before the
+        // release of the blocks; pairs with the Acquire load in `pop`. Relaxed on failure: only
+        // compared. Model: `limbo_sentinel`.
+        Some(move || {
+            let raise = |ripe: u64| (ripe < sealed).then_some(sealed);
+            let _ = ripe.fetch_update(Ordering::Release, Ordering::Relaxed, raise);
+        })
     }
 }
 

@@ -112,6 +112,7 @@ const RELEASING_MAX: u32 = 4;
 pub(crate) struct Releasing(());
 
 impl Releasing {
+    #[inline]
     pub(crate) fn begin() -> Self {
         RELEASING.with(|releasing| releasing.set(releasing.get() + 1));
         Self(())
@@ -119,6 +120,7 @@ impl Releasing {
 }
 
 impl Drop for Releasing {
+    #[inline]
     fn drop(&mut self) {
         RELEASING.with(|releasing| releasing.set(releasing.get() - 1));
     }
@@ -126,6 +128,7 @@ impl Drop for Releasing {
 
 /// Whether this thread may begin to release. Else what it retires stays in limbo for those further
 /// up, or the recursion would be as deep as the backlog.
+#[inline]
 pub(crate) fn may_release() -> bool {
     RELEASING.with(Cell::get) < RELEASING_MAX
 }

@@ -45,13 +45,17 @@ pub(crate) trait State: Default + Send + Sync + 'static {
 }
 
 /// What a domain frees.
-///
-/// # Safety
-/// `release` may be called from any thread.
-pub(crate) unsafe trait Reclaim: 'static {
+pub(crate) trait Release {
     /// Gives back one count of `this`; the last one frees it.
     ///
     /// # Safety
     /// The caller owns one count and gives it up.
     unsafe fn release(this: NonNull<Self>);
 }
+
+/// What a domain is made for. Types and drops of what has domains ask for [`Release`] alone: there
+/// is no domain of anything else.
+///
+/// # Safety
+/// `release` may be called from any thread.
+pub(crate) unsafe trait Reclaim: Release + 'static {}

@@ -97,18 +97,31 @@ impl<N> Registry<N> {
 
     /// The busy records from an index on.
     pub(crate) fn busy_from(&self, index: usize) -> impl Iterator<Item = &Record<N>> {
+        let groups = self.busy_groups().filter(move |(first, _)| first + GROUP > index);
+        groups.flat_map(move |(first, group)| {
+            // ORDERING: Relaxed: see the field.
+            let busy = group.busy.load(Ordering::Relaxed) & (!0 << index.saturating_sub(first));
+            group.records_of(busy)
+        })
+    }
+
+    /// The records that have an owner now: of those that are busy, what threads left that exited
+    /// are not among them.
+    pub(crate) fn owned(&self) -> impl Iterator<Item = &Record<N>> {
+        self.busy_groups().flat_map(|(_, group)| {
+            // ORDERING: Relaxed twice: whoever knows of what an owner put into its record knows of
+            // the bits, which were set before.
+            let (busy, owned) = (&group.busy, &group.owned);
+            group.records_of(busy.load(Ordering::Relaxed) & owned.load(Ordering::Relaxed))
+        })
+    }
+
+    /// The groups of the segments with busy records.
+    fn busy_groups(&self) -> impl Iterator<Item = (usize, &Group<N>)> {
         // ORDERING: Relaxed: see the field.
         let segments =
             self.segments().filter(|(_, segment)| segment.busy.load(Ordering::Relaxed) > 0);
-        let groups = segments.flat_map(|(nth, segment)| Self::groups_of(nth, segment));
-        groups.filter(move |(first, _)| first + GROUP > index).flat_map(move |(first, group)| {
-            // ORDERING: Relaxed: see the field.
-            let busy = group.busy.load(Ordering::Relaxed) & (!0 << index.saturating_sub(first));
-            let bits = std::iter::successors(Some(busy), |rest| Some(rest & rest.wrapping_sub(1)));
-            let bits =
-                bits.take_while(|rest| *rest != 0).map(|rest| rest.trailing_zeros() as usize);
-            bits.filter_map(|bit| group.record(bit))
-        })
+        segments.flat_map(|(nth, segment)| Self::groups_of(nth, segment))
     }
 
     /// The busy records.
@@ -266,6 +279,13 @@ impl<N> Group<N> {
         // failure: only compared.
         // Model: `registry_hands_over`.
         self.owned.compare_exchange(owned, owned | 1 << bit, Ordering::Acquire, Ordering::Relaxed)
+    }
+
+    /// The records that a word of bits names.
+    fn records_of(&self, bits: u64) -> impl Iterator<Item = &Record<N>> {
+        let rests = std::iter::successors(Some(bits), |rest| Some(rest & rest.wrapping_sub(1)));
+        let bits = rests.take_while(|rest| *rest != 0).map(|rest| rest.trailing_zeros() as usize);
+        bits.filter_map(|bit| self.record(bit))
     }
 
     fn record(&self, bit: usize) -> Option<&Record<N>> {

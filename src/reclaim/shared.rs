@@ -5,7 +5,7 @@ use super::collector::Collector;
 use super::limbo::Limbo;
 use super::local::{DomainOps, Local};
 use super::registry::{Record, Registry};
-use super::{Reclaim, State};
+use super::{Reclaim, Release, State};
 use crate::panics;
 use crate::sync::untracked::{AtomicU64, AtomicUsize, Ordering};
 use crate::sync::{Arc, MODELLED};
@@ -14,7 +14,7 @@ use std::ptr::NonNull;
 
 /// The life of what is shared. LocalHandles refer to it weakly: a few words are all that a thread
 /// keeps of a domain that is gone.
-pub(super) struct Tenure<B: Reclaim, L: State>(Place<B, L>);
+pub(super) struct Tenure<B: Release, L: State>(Place<B, L>);
 
 /// Where what is shared lies: in a box that the tenure frees.
 pub(super) struct Place<B, L>(NonNull<Shared<B, L>>);
@@ -59,7 +59,7 @@ const ENDINGS_MAX: u64 = if MODELLED { 1 } else { 128 };
 /// Records that one sealing of a batch looks at, to see whether they are to be tidied.
 const TIDIED_PER_BATCH: usize = if MODELLED { 1 } else { 16 };
 
-impl<B: Reclaim, L: State> Tenure<B, L> {
+impl<B: Release, L: State> Tenure<B, L> {
     pub(super) fn new(shared: Shared<B, L>) -> Self {
         Self(Place(NonNull::from(Box::leak(Box::new(shared)))))
     }
@@ -80,7 +80,7 @@ impl<B, L> Place<B, L> {
     }
 }
 
-impl<B: Reclaim, L: State> Drop for Tenure<B, L> {
+impl<B: Release, L: State> Drop for Tenure<B, L> {
     fn drop(&mut self) {
         // SAFETY: it came from a box, and nobody else refers to it: the domain is gone, and leases
         // upgrade no more.
@@ -89,7 +89,7 @@ impl<B: Reclaim, L: State> Drop for Tenure<B, L> {
     }
 }
 
-impl<B: Reclaim, L: State> Shared<B, L> {
+impl<B: Release, L: State> Shared<B, L> {
     /// Gives a count back. A payload that panics in its drop harms nobody else: the panic is
     /// counted and ends here.
     pub(super) fn release(&self, block: NonNull<B>) {
@@ -103,6 +103,19 @@ impl<B: Reclaim, L: State> Shared<B, L> {
         }
     }
 
+    /// Releases everything, ripe or not. The domain is being dropped.
+    pub(super) fn drain(&self) {
+        for record in self.records.busy() {
+            let Some(mut limbo) = record.value.limbo.lock() else { continue };
+            // SAFETY: every pin borrows the domain, so none exists.
+            let blocks = unsafe { limbo.drain() };
+            drop(limbo);
+            blocks.for_each(|block| self.release(block));
+        }
+    }
+}
+
+impl<B: Reclaim, L: State> Shared<B, L> {
     pub(super) fn pop_from(&self, limbo: &Limbo<B>) -> Option<NonNull<B>> {
         let block = limbo.try_lock()?.pop();
         if block.is_none() {
@@ -174,17 +187,6 @@ impl<B: Reclaim, L: State> Shared<B, L> {
             });
         });
         true
-    }
-
-    /// Releases everything, ripe or not. The domain is being dropped.
-    pub(super) fn drain(&self) {
-        for record in self.records.busy() {
-            let Some(mut limbo) = record.value.limbo.lock() else { continue };
-            // SAFETY: every pin borrows the domain, so none exists.
-            let blocks = unsafe { limbo.drain() };
-            drop(limbo);
-            blocks.for_each(|block| self.release(block));
-        }
     }
 }
 

@@ -23,10 +23,9 @@ impl Dates {
         Self { created: or(self.created, created), timeout: or(self.timeout, timeout), ..self }
     }
 
+    /// The deadline alone where a date is missing: the sum is the largest number then.
+    #[inline]
     fn expires(self) -> u64 {
-        if self.created == Self::UNSET || self.timeout == Self::UNSET {
-            return self.deadline;
-        }
         self.created.saturating_add(self.timeout).min(self.deadline)
     }
 }
@@ -286,10 +285,10 @@ impl<T> Block<T> {
         // as it keeps the handle to itself.
         // Model: `dates_after_a_holder`.
         let is_alone = self.count.load(Ordering::Acquire) == 1;
-        let dates = self.dates();
-        let dated = dates.or(now, timeout);
+        let dated = self.dates().or(now, timeout);
+        // No later than without the dates that are added.
         let expires = dated.expires();
-        (now <= dates.expires().min(expires)).then_some(Dating { dated, expires, is_alone })
+        (now <= expires).then_some(Dating { dated, expires, is_alone })
     }
 
     /// Gives an undated session its date and its timeout: what the first cache does. Without an

@@ -166,3 +166,20 @@ fn one_session_may_weigh_as_much_as_all() {
     let builder = SessionCache::<u64>::builder().weigher(|_: &Session<u64>| 1);
     assert!(builder.max_weight(10).max_entry_weight(10).build().is_ok());
 }
+
+/// What holds a cache needs no bounds of its own.
+#[test]
+fn a_cache_is_held_without_bounds() {
+    struct Server<T> {
+        sessions: SessionCache<T>,
+    }
+
+    impl<T> Server<T> {
+        fn sessions(&self) -> &SessionCache<T> {
+            &self.sessions
+        }
+    }
+
+    let server = Server { sessions: SessionCache::<u64>::new(10).unwrap() };
+    assert!(server.sessions().is_empty());
+}

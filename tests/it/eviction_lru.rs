@@ -1,6 +1,6 @@
 //! The default order: the least recently used goes; a new session is the value.
 
-use sessile::{Added, RemovalCause, SessionCache};
+use sessile::{Added, Mode, RemovalCause, SessionCache};
 use std::collections::VecDeque;
 use testkit::{Removals, Rng, assert_whole, id, numbers, scaled, session, store};
 
@@ -19,6 +19,17 @@ fn the_least_recently_used_goes() {
     let evicted = [1, 0, 3].map(|n| (n, RemovalCause::Evicted));
     assert_eq!(removals.take(), evicted);
     assert_eq!(numbers(&cache), [2, 4, 5]);
+}
+
+#[test]
+fn a_use_makes_younger_whatever_the_mode_is_set_to() {
+    let cache = SessionCache::new(2).unwrap();
+    cache.set_mode(Mode { auto_flush: false, ..cache.mode() });
+    store(&cache, session(0));
+    store(&cache, session(1));
+    assert!(cache.get(&id(0)).is_some());
+    store(&cache, session(2));
+    assert_eq!(numbers(&cache), [0, 2]);
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! Running a command and saying so.
 
 use anyhow::{Context, Result, bail};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// The target of the sanitizers and the fuzzer.
@@ -11,6 +11,16 @@ pub(crate) const TARGET: &str = "x86_64-unknown-linux-gnu";
 pub(crate) fn root() -> &'static Path {
     let manifest = Path::new(env!("CARGO_MANIFEST_DIR"));
     manifest.parent().unwrap_or(manifest)
+}
+
+/// Where cargo builds.
+pub(crate) fn target_directory() -> Result<PathBuf> {
+    let metadata = cargo_metadata::MetadataCommand::new()
+        .manifest_path(root().join("Cargo.toml"))
+        .no_deps()
+        .exec()
+        .context("cargo metadata")?;
+    Ok(metadata.target_directory.into())
 }
 
 /// `cargo` with arguments, at the root.

@@ -2,10 +2,12 @@
 
 #![forbid(unsafe_code)]
 
+mod capi;
 mod ci;
 mod command;
 mod counts;
 mod documents;
+mod load;
 mod loom;
 mod stranger;
 mod verify;
@@ -60,6 +62,11 @@ enum Task {
     /// Instructions and writes to shared lines of each operation, against those in
     /// `benches/counts.toml`; fails when one grew. Half a minute once it is built; needs valgrind.
     Counts(counts::Options),
+    /// Builds the C library and installs it, with its header, pages and pkg-config file.
+    Capi(capi::Options),
+    /// Resumptions on libssl's own cache and on Sessile preloaded in its place. Two minutes; needs a C
+    /// compiler, `openssl` and a quiet machine.
+    Load(load::Options),
     /// Builds the README's recipes from the packages, as somebody without the repository would;
     /// their servers must resume. Two minutes; needs `openssl` and libssl's headers.
     Stranger,
@@ -109,6 +116,8 @@ fn run(task: Task) -> Result<()> {
         Task::Loom { filter, preemptions } => loom::run(filter.as_deref(), preemptions),
         Task::Documents { write } => documents::run(write),
         Task::Counts(options) => counts::run(&options),
+        Task::Capi(options) => capi::run(&options),
+        Task::Load(options) => load::run(&options),
         Task::Stranger => stranger::run(),
         Task::Verify(options) => verify::run(&options),
         Task::Orderings(filtered) => verify::run_filtered(Part::Orderings, &filtered),
@@ -139,6 +148,8 @@ mod tests {
         assert!(parses("xtask ci --done x --done y") && parses("xtask ci"));
         assert!(parses("xtask loom add_ --preemptions 2"));
         assert!(parses("xtask orderings src/raw --long"));
+        assert!(parses("xtask capi --prefix target/capi --destdir d") && parses("xtask capi"));
+        assert!(parses("xtask load --write"));
         assert!(parses("xtask counts add --places --deny-skips"));
         // Half a table is not for the file.
         assert!(!parses("xtask counts add --accept"));

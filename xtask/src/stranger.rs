@@ -4,7 +4,7 @@
 //! `[dependencies]` and its program, becomes a crate outside of the workspace that is built from
 //! the unpacked packages. Its server must resume for `openssl s_client`, in TLS 1.2 and in TLS 1.3.
 
-use crate::command::{self, cargo, root};
+use crate::command::{self, cargo};
 use anyhow::{Context, Result, bail, ensure};
 use std::fs;
 use std::io::Write;
@@ -35,7 +35,7 @@ const NOT_FOR_USERS: [&str; 2] = ["loom", "shuttle"];
 const PATIENCE: Duration = Duration::from_secs(20);
 
 pub(crate) fn run() -> Result<()> {
-    let folder = target_directory()?.join("stranger");
+    let folder = command::target_directory()?.join("stranger");
     if folder.exists() {
         fs::remove_dir_all(&folder)
             .with_context(|| format!("cannot clear {}", folder.display()))?;
@@ -60,15 +60,6 @@ pub(crate) fn run() -> Result<()> {
         );
     }
     Ok(())
-}
-
-fn target_directory() -> Result<PathBuf> {
-    let metadata = cargo_metadata::MetadataCommand::new()
-        .manifest_path(root().join("Cargo.toml"))
-        .no_deps()
-        .exec()
-        .context("cargo metadata")?;
-    Ok(metadata.target_directory.into())
 }
 
 /// Packages the library crates, and lays them out as the README's paths want them.
@@ -184,6 +175,7 @@ fn visit(address: &str, version: &str, session: &str, file: &Path) -> Result<Str
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::command::root;
 
     #[test]
     fn the_readme_has_the_recipes() {

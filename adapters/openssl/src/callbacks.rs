@@ -20,13 +20,14 @@ use openssl::ssl::{SslContextBuilder, SslContextRef, SslRef, SslSession, SslSess
 use openssl_sys as sys;
 use sessile::Handshake;
 
+use crate::attached::Attached;
 use crate::attachment::{Place, Slot};
 use crate::client_context::ClientContext;
 use crate::context_store::{self, ContextStore};
 use crate::ffi::{self, InfoCallback, Moment};
 use crate::progress::Progress;
 
-static SERVERS: Place<ContextStore> = Place::new();
+static SERVERS: Place<Attached> = Place::new();
 static CLIENTS: Place<ClientContext> = Place::new();
 
 /// The info callback that a context had before anything was attached to it.
@@ -41,7 +42,7 @@ pub(crate) fn install_server(
     store: ContextStore,
 ) -> Result<(), ErrorStack> {
     install_info(context)?;
-    SERVERS.fill(context, store)?;
+    SERVERS.fill(context, Attached::new(store))?;
     // SAFETY: the context is alive and not shared yet; the callbacks are functions of these types.
     unsafe {
         let context = context.as_ptr();
@@ -68,6 +69,17 @@ pub(crate) fn install_client(
 /// The store attached to a client's context.
 pub(crate) fn client_at(context: &SslContextRef) -> Option<&ClientContext> {
     CLIENTS.at(context)
+}
+
+/// What the first `attach` of a server's store left at a context.
+pub(crate) fn server_at(context: &SslContextRef) -> Option<&Attached> {
+    SERVERS.at(context)
+}
+
+/// Runs `call` with the server's store in force at a context.
+fn with_server<R>(context: &SslContextRef, call: impl FnOnce(Option<&ContextStore>) -> R) -> R {
+    let present = SERVERS.at(context).map(Attached::store);
+    call(present.as_ref().and_then(|store| store.as_deref()))
 }
 
 fn is_ours(callback: InfoCallback) -> bool {
@@ -133,9 +145,11 @@ unsafe extern "C" fn on_server_new(ssl: *mut sys::SSL, session: *mut sys::SSL_SE
     unsafe {
         let session = SslSession::from_ptr(session);
         with_context(ssl, |ssl, context| {
-            if let Some(store) = SERVERS.at(context) {
-                store.keep(ssl, session);
-            }
+            with_server(context, |store| {
+                if let Some(store) = store {
+                    store.keep(ssl, session);
+                }
+            });
         });
     }
     1
@@ -155,7 +169,7 @@ unsafe extern "C" fn on_get(
         *copy = 0;
         let id = length.map_or(&[][..], |length| slice::from_raw_parts(id, length));
         with_context(ssl, |ssl, context| {
-            let found = SERVERS.at(context)?.find(ssl, id)?;
+            let found = with_server(context, |store| store?.find(ssl, id))?;
             // A connection that cannot be watched resumes nothing.
             watch(ssl).ok().map(|()| found)
         })
@@ -173,9 +187,11 @@ unsafe extern "C" fn on_remove(context: *mut sys::SSL_CTX, session: *mut sys::SS
         // SAFETY: libssl lends both for the call.
         let (context, session) =
             unsafe { (SslContextRef::from_ptr(context), SslSessionRef::from_ptr(session)) };
-        if let Some(store) = SERVERS.at(context) {
-            store.forget(session);
-        }
+        with_server(context, |store| {
+            if let Some(store) = store {
+                store.forget(session);
+            }
+        });
     });
 }
 
@@ -184,7 +200,7 @@ unsafe extern "C" fn on_early_data(ssl: *mut sys::SSL, _: *mut c_void) -> c_int 
     // SAFETY: libssl lends the connection for the call.
     let is_allowed = unsafe {
         with_context(ssl, |ssl, context| {
-            SERVERS.at(context).is_some_and(|store| store.allows_early_data(ssl))
+            with_server(context, |store| store.is_some_and(|store| store.allows_early_data(ssl)))
         })
     };
     c_int::from(is_allowed)
@@ -210,7 +226,9 @@ unsafe extern "C" fn on_info(ssl: *const sys::SSL, wherefore: c_int, value: c_in
         with_context(ssl.cast_mut(), |ssl, context| {
             let moment = ffi::moment(ssl, wherefore, value);
             match ssl.is_server() {
-                true => contained(|| tell_server(ssl, SERVERS.at(context), moment)),
+                true => contained(|| {
+                    with_server(context, |store| tell_server(ssl, store, moment));
+                }),
                 false => contained(|| tell_client(ssl, CLIENTS.at(context), moment)),
             }
             former_of(ssl, context)

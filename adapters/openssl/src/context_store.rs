@@ -44,8 +44,16 @@ struct Bounds {
 
 impl ContextStore {
     pub(crate) fn new(store: ServerStore, name: &Context) -> Self {
-        let id_context = IdContext::new(name);
+        Self::at(store, IdContext::new(name))
+    }
+
+    /// A store at a context that has its id context.
+    pub(crate) fn at(store: ServerStore, id_context: IdContext) -> Self {
         Self { store, id_context, domain: id_context.domain() }
+    }
+
+    pub(crate) fn store(&self) -> &ServerStore {
+        &self.store
     }
 
     pub(crate) fn id_context(&self) -> &IdContext {
@@ -176,6 +184,7 @@ impl ContextStore {
         if route.domain != self.domain {
             self.shared().routes.lend(self.domain, &id, route);
         }
+        let context = ffi::address(ssl.ssl_context());
         let progress = Progress::begun(ssl)?;
         let authentication = Authentication::of(&session);
         let is_only_copy = is_single_use && source == Source::Cache;
@@ -184,6 +193,7 @@ impl ContextStore {
             id,
             protocol,
             domain: route.domain,
+            context,
             authentication: Authentication {
                 generation: authentication.generation.min(progress.generation),
                 ..authentication
@@ -235,21 +245,8 @@ impl ContextStore {
         let origin = ssl.session().and_then(ffi::origin);
         is_alone
             && !self.store.is_reusable()
-            && self.may_resume(ssl)
+            && may_resume(ssl, Some(self))
             && origin.is_some_and(Origin::spend_early_data)
-    }
-
-    /// Whether a connection that resumes may be in this context. One that demands a certificate by
-    /// now needs a session with one.
-    fn may_resume(&self, ssl: &SslRef) -> bool {
-        const DEMANDS: SslVerifyMode =
-            SslVerifyMode::PEER.union(SslVerifyMode::FAIL_IF_NO_PEER_CERT);
-        let is_shown = !ssl.verify_mode().contains(DEMANDS) || ssl.peer_certificate().is_some();
-        let parent = Progress::of(ssl).and_then(|progress| progress.parent.as_ref());
-        parent.filter(|_| is_shown).is_some_and(|parent| {
-            let since = parent.authentication.generation;
-            self.is_home_of(parent) && !self.cache().is_revoked(&self.domain, since)
-        })
     }
 
     /// Whether the session of a connection was made in this context, or one of its name.
@@ -285,6 +282,21 @@ fn is_sound(session: &SslSessionRef, id: &SessionId, domain: Context) -> bool {
         && IdContext::of(session).is_some_and(|made| made.domain() == domain)
 }
 
+/// Whether a connection that resumes may be in its present context, where `current` is attached.
+/// One that demands a certificate by now needs a session with one.
+fn may_resume(ssl: &SslRef, current: Option<&ContextStore>) -> bool {
+    const DEMANDS: SslVerifyMode = SslVerifyMode::PEER.union(SslVerifyMode::FAIL_IF_NO_PEER_CERT);
+    let is_shown = !ssl.verify_mode().contains(DEMANDS) || ssl.peer_certificate().is_some();
+    let parent = Progress::of(ssl).and_then(|progress| progress.parent.as_ref());
+    parent.filter(|_| is_shown).is_some_and(|parent| {
+        let is_home = current.is_some_and(|store| store.is_home_of(parent));
+        let since = parent.authentication.generation;
+        // A store that was taken from the context during the handshake is no reason to end it.
+        (is_home || parent.stays_in(ssl.ssl_context()))
+            && !parent.store.cache.is_revoked(&parent.domain, since)
+    })
+}
+
 /// Whether a connection resumes a session that `current`, its present context, is not the place
 /// for. Sessions that no store handed over are the program's, but not where a store is attached and
 /// they were made elsewhere.
@@ -296,7 +308,7 @@ pub(crate) fn is_astray(ssl: &SslRef, current: Option<&ContextStore>) -> bool {
         return progress.is_some_and(|progress| progress.is_refused);
     }
     match progress.is_some_and(|progress| progress.parent.is_some()) {
-        true => current.is_none_or(|store| !store.may_resume(ssl)),
+        true => !may_resume(ssl, current),
         false => current.is_some_and(|store| !store.has_made(ssl)),
     }
 }

@@ -8,7 +8,7 @@ use std::{ptr, slice};
 
 use foreign_types::{ForeignType, ForeignTypeRef};
 use openssl::error::ErrorStack;
-use openssl::ssl::{NameType, SslContextBuilder, SslRef, SslSession, SslSessionRef};
+use openssl::ssl::{NameType, SslContextBuilder, SslContextRef, SslRef, SslSession, SslSessionRef};
 use openssl_sys as sys;
 
 use crate::origin::Origin;
@@ -101,6 +101,11 @@ pub(crate) fn without_errors<R>(call: impl FnOnce() -> R) -> R {
 /// Whether both are one `SSL_SESSION`.
 pub(crate) fn same(a: &SslSessionRef, b: &SslSessionRef) -> bool {
     a.as_ptr() == b.as_ptr()
+}
+
+/// Where a context lies: no two have it at one time.
+pub(crate) fn address(context: &SslContextRef) -> usize {
+    context.as_ptr() as usize
 }
 
 /// The session id context that the session was made under.

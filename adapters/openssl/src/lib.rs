@@ -2,6 +2,7 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod assurance;
+mod attached;
 mod attachment;
 mod callbacks;
 mod client;
@@ -22,6 +23,7 @@ mod server;
 mod server_builder;
 mod vocabulary;
 
+pub use attached::ReattachError;
 pub use client::{ClientStore, ClientStoreBuilder};
 pub use clock::UnixClock;
 pub use mode::UPDATE_TIME;

@@ -4,10 +4,11 @@
 
 use std::sync::Arc;
 
-use openssl::ssl::{SslRef, SslSession};
+use openssl::ssl::{SslContextRef, SslRef, SslSession};
 use sessile::{Context, Generation, Protocol, Session, SessionId, Timestamp};
 
 use crate::attachment::Slot;
+use crate::ffi;
 use crate::origin::Authentication;
 use crate::routes::Way;
 use crate::server::Shared;
@@ -37,6 +38,8 @@ pub(crate) struct Parent {
     pub(crate) domain: Context,
     /// The domain of the context that looked, and the way that led from there.
     pub(crate) looked_in: Context,
+    /// The address of that context, which the connection keeps alive.
+    pub(crate) context: usize,
     pub(crate) way: Way,
     /// The full handshake that it goes back to.
     pub(crate) authentication: Authentication,
@@ -44,6 +47,14 @@ pub(crate) struct Parent {
     pub(crate) deadline: Timestamp,
     /// Nobody else can have been handed it.
     pub(crate) is_only_copy: bool,
+}
+
+impl Parent {
+    /// Whether a connection that is in this context now was not moved since the lookup, and was not
+    /// expected to be.
+    pub(crate) fn stays_in(&self, context: &SslContextRef) -> bool {
+        self.looked_in == self.domain && self.context == ffi::address(context)
+    }
 }
 
 impl Progress {

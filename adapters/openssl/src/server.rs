@@ -7,12 +7,15 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use openssl::error::ErrorStack;
-use openssl::ssl::{SslContextBuilder, SslOptions, SslSession, SslSessionCacheMode, SslSessionRef};
+use openssl::ssl::{
+    SslContextBuilder, SslContextRef, SslOptions, SslSession, SslSessionCacheMode, SslSessionRef,
+};
 use sessile::{
     BuildError, Capacity, Clock, Context, Generation, Rejection, Resumptions, Session,
     SessionBuilder, SessionCache, SessionCacheBuilder, Stats, Status, View,
 };
 
+use crate::attached::ReattachError;
 use crate::callbacks;
 use crate::clock::UnixClock;
 use crate::context_store::ContextStore;
@@ -132,7 +135,8 @@ impl ServerStore {
 
     /// Makes this the session cache of a context.
     ///
-    /// - mode `SERVER | NO_INTERNAL`: libssl's own cache is out of use;
+    /// - mode `SERVER | NO_INTERNAL | NO_AUTO_CLEAR`: libssl's own cache is out of use, and is not
+    ///   locked at each 255th handshake to be swept;
     /// - the new, get and remove callbacks;
     /// - the info callback, which counts handshakes, ends those that resumed a session where it
     ///   does not belong, and then calls the one set before. A connection that was handed a session
@@ -161,11 +165,42 @@ impl ServerStore {
     pub fn attach(&self, context: &mut SslContextBuilder, name: Context) -> Result<(), ErrorStack> {
         let store = ContextStore::new(self.clone(), &name);
         context.set_session_id_context(store.id_context().as_bytes())?;
-        context
-            .set_session_cache_mode(SslSessionCacheMode::SERVER | SslSessionCacheMode::NO_INTERNAL);
+        context.set_session_cache_mode(
+            SslSessionCacheMode::SERVER
+                | SslSessionCacheMode::NO_INTERNAL
+                | SslSessionCacheMode::NO_AUTO_CLEAR,
+        );
         context.set_options(SslOptions::NO_TICKET | NO_ANTI_REPLAY);
         ffi::set_timeout(context, self.shared.cache.timeout().as_secs());
         callbacks::install_server(context, store)
+    }
+
+    /// Takes the store away from a context, at any time, also while handshakes run there. Answers
+    /// which one it was.
+    ///
+    /// What `attach` set on the context stays, so that it resumes nothing until a store is
+    /// [attached again](Self::reattach): handshakes are full ones, those that resume already go on,
+    /// and what they make is not stored.
+    pub fn detach(context: &SslContextRef) -> Option<Self> {
+        callbacks::server_at(context)?.leave()
+    }
+
+    /// Makes this the session cache of a context that was attached before, in place of the store
+    /// that it may have; at any time, also while handshakes run there. In contrast to
+    /// [`attach`](Self::attach) it sets nothing on the context.
+    ///
+    /// # Errors
+    ///
+    /// A context that was never attached, or was attached under another name.
+    pub fn reattach(&self, context: &SslContextRef, name: Context) -> Result<(), ReattachError> {
+        let attached = callbacks::server_at(context).ok_or(ReattachError::NeverAttached)?;
+        attached.enter(self.clone(), &name)
+    }
+
+    /// The store of a context.
+    pub fn of(context: &SslContextRef) -> Option<Self> {
+        let present = callbacks::server_at(context)?.store();
+        present.as_deref().map(|store| store.store().clone())
     }
 
     /// Ends every session of the contexts of one name at once, also of handshakes under way.

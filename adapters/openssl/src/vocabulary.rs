@@ -93,7 +93,7 @@ impl ServerStore {
 
     /// Changes the mode by OpenSSL's flags (`SSL_CTX_set_session_cache_mode`),
     /// [`UPDATE_TIME`](crate::UPDATE_TIME) included. It is the store's, for all its contexts;
-    /// theirs stays `SERVER | NO_INTERNAL`. Answers the former mode.
+    /// theirs stays as it is. Answers the former mode.
     pub fn set_session_cache_mode(&self, flags: SslSessionCacheMode) -> SslSessionCacheMode {
         let former = self.cache().mode();
         self.cache().set_mode(mode_of(flags, former));
@@ -119,8 +119,8 @@ impl ServerStore {
         self.cache().timeout()
     }
 
-    /// The handle under which this very session is stored.
-    fn stored(&self, session: &SslSessionRef) -> Option<Session<SslSession>> {
+    /// The handle under which this very session is stored: to date it anew, for one.
+    pub fn stored(&self, session: &SslSessionRef) -> Option<Session<SslSession>> {
         let key = Key::of(session)?;
         let found = self.cache().view(key.domain).protocol(key.protocol).peek(&key.id)?;
         ffi::same(&found, session).then_some(found)

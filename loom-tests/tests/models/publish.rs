@@ -49,6 +49,21 @@ fn publish_two() {
     Model::new("publish_two").check(|| drop(add_all(&[0, 1])));
 }
 
+/// Two threads that want a larger table at once: one hangs there, and both go on to it.
+#[test]
+fn grown_by_two() {
+    Model::new("grown_by_two").check(|| {
+        let table = Arc::new(BareTable::new());
+        let other = {
+            let table = Arc::clone(&table);
+            thread::spawn(move || table.grow(4))
+        };
+        let larger = table.grow(4);
+        assert!(larger.is_some());
+        assert_eq!(other.join().unwrap(), larger);
+    });
+}
+
 /// Of two adders of one key the second replaces the first, whoever opens the claim of the first:
 /// what stays is the second's.
 #[test]

@@ -62,6 +62,7 @@ impl Permits {
         u32::try_from(limit).unwrap_or(u32::MAX)
     }
 
+    #[inline]
     fn load(&self) -> State {
         State::unpack(self.state.load(Ordering::Relaxed))
     }
@@ -74,6 +75,7 @@ impl Permits {
         }
     }
 
+    #[inline]
     pub(crate) fn is_unlimited(&self) -> bool {
         self.load().limit == u32::MAX
     }
@@ -195,6 +197,7 @@ impl Permits {
 }
 
 impl Spare {
+    #[inline]
     fn take(&self) -> bool {
         let mut spare = self.0.load(Ordering::Relaxed);
         while spare > 0 {

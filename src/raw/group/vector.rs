@@ -8,8 +8,8 @@ use std::arch::x86_64::{
     __m128i, _mm_and_si128, _mm_andnot_si128, _mm_castps_si128, _mm_castsi128_ps, _mm_cmpeq_epi16,
     _mm_cvtsi128_si32, _mm_max_epi16, _mm_movemask_epi8, _mm_or_si128, _mm_packs_epi16,
     _mm_packs_epi32, _mm_set_epi16, _mm_set1_epi16, _mm_set1_epi32, _mm_setzero_si128,
-    _mm_shuffle_epi32, _mm_shuffle_ps, _mm_slli_epi16, _mm_srai_epi32, _mm_srli_epi32,
-    _mm_sub_epi16,
+    _mm_shuffle_epi32, _mm_shuffle_ps, _mm_slli_epi16, _mm_srai_epi32, _mm_srli_epi16,
+    _mm_srli_epi32, _mm_sub_epi16,
 };
 
 // The top sixteen bits of a word are tag and stamp, and nothing but an empty word has none of them
@@ -90,11 +90,11 @@ impl Group {
     /// All ones in the lanes whose words have the tag of a pattern.
     #[inline(always)]
     fn tagged(self, pattern: Pattern) -> __m128i {
-        const MASK: i16 = -1 << (TAG_SHIFT - STAMP_SHIFT);
-        // SAFETY: as above.
+        const STAMP_BITS: i32 = (TAG_SHIFT - STAMP_SHIFT) as i32;
+        // Shifted, not masked: a mask would come from memory. SAFETY: as above.
         unsafe {
-            let tags = _mm_and_si128(self.tops(), _mm_set1_epi16(MASK));
-            _mm_cmpeq_epi16(tags, _mm_set1_epi16((pattern.0 >> STAMP_SHIFT) as i16))
+            let tags = _mm_srli_epi16::<STAMP_BITS>(self.tops());
+            _mm_cmpeq_epi16(tags, _mm_set1_epi16((pattern.0 >> TAG_SHIFT) as i16))
         }
     }
 

@@ -11,6 +11,8 @@ const FIGURES: &str =
 const PLACEHOLDER: &str = "names a file that only the reader has";
 const LONG: &str = "minutes; `cargo test --workspace` runs a shorter one";
 const SERVICE: &str = "a test runs it with a server of its own";
+const UNTIL_ENDED: &str =
+    "a server that a reader talks to; a test of sessile-preload runs the same";
 const WRITES: &str = "changes committed files";
 
 /// The command and the reason.
@@ -89,9 +91,24 @@ pub(super) const ELSEWHERE: &[(&str, &str)] = &[
     ("cargo test -p sessile-redis --test snapshots -- --ignored", LONG),
     ("cargo test --test it garbage", "`cargo test --workspace` runs every topic"),
     (
-        "cargo test --workspace --exclude sessile-openssl --exclude sessile-redis",
+        "cargo test --workspace --exclude sessile-openssl --exclude sessile-redis --exclude sessile-capi \
+         --exclude sessile-preload",
         "`cargo test --workspace` runs the same tests and more",
     ),
+    (
+        "openssl req -x509 -newkey rsa:2048 -nodes -subj /CN=localhost -keyout target/key.pem -out \
+         target/cert.pem",
+        "each test makes a certificate for itself",
+    ),
+    ("target/capi/server target/cert.pem target/key.pem 8443 8 100000", UNTIL_ENDED),
+    (
+        "SESSILE_ATTACH=1 SESSILE_STATS=1 \
+         LD_PRELOAD=$PWD/target/capi/lib/libsessile_preload.so openssl s_server -accept 8443 -cert \
+         target/cert.pem -key target/key.pem -www -naccept 6",
+        UNTIL_ENDED,
+    ),
+    ("cargo xtask capi", "installs for the whole machine; continuous integration names a folder"),
+    ("cargo xtask load --write", WRITES),
     ("cargo xtask ci", "is continuous integration"),
     ("cargo xtask counts", STRICTER),
     ("cargo xtask counts --accept", WRITES),

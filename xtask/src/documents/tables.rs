@@ -6,6 +6,7 @@
 
 use crate::command::root;
 use crate::counts;
+use crate::load;
 use anyhow::{Context, Result, ensure};
 use serde::Deserialize;
 use std::collections::BTreeMap;
@@ -40,7 +41,10 @@ fn table(name: &str) -> Result<String> {
         "allocators" => allocators(),
         "counts" => counts::accepted_table(),
         "fleet" => fleet(),
-        _ => anyhow::bail!("there is no table {name}: stores, compare, allocators, counts, fleet"),
+        "libssl" => Ok(summary(load::FIGURES)?.join("\n")),
+        _ => anyhow::bail!(
+            "there is no table {name}: stores, compare, allocators, counts, fleet, libssl"
+        ),
     }
 }
 

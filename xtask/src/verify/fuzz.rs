@@ -13,7 +13,7 @@ use std::process::Command;
 use std::time::Duration;
 
 /// Seconds of each target.
-const SECONDS: u64 = 35;
+const SECONDS: u64 = 20;
 const NIGHT_SECONDS: u64 = 900;
 
 /// libFuzzer ends itself; this is for a target that keeps it from doing so.

@@ -38,7 +38,7 @@ pub(crate) const THREAD: Sanitizer = Sanitizer {
     report: "WARNING: ThreadSanitizer",
     leak: None,
     seeded: &["race"],
-    operations: 7_000_000,
+    operations: 3_000_000,
     night_operations: 100_000_000,
 };
 
@@ -50,7 +50,7 @@ pub(crate) const ADDRESS: Sanitizer = Sanitizer {
     report: "ERROR: AddressSanitizer",
     leak: Some("ERROR: LeakSanitizer"),
     seeded: &["use_after_free", "leak"],
-    operations: 17_000_000,
+    operations: 8_000_000,
     night_operations: 250_000_000,
 };
 

@@ -4,6 +4,7 @@ mod ages;
 mod clients;
 mod clocks;
 mod counters;
+mod detached;
 mod early_data;
 mod isolation;
 mod lines;

@@ -7,6 +7,9 @@
 //! - `faults`: Sessile with something wrong, to see that it would be found;
 //! - `differences`: what is meant to be different.
 
+/// Sequences that are played.
+const SEQUENCES: u64 = 24_000;
+
 mod differences;
 mod faults;
 mod libssl;

@@ -235,6 +235,12 @@ impl Link {
         panic!("the handshake does not end");
     }
 
+    /// The client's next flight, and what the server has to say to it.
+    pub(crate) fn ask_and_answer_once(&mut self) {
+        settle(self.client.do_handshake()).unwrap();
+        assert!(!settle(self.server.do_handshake()).unwrap());
+    }
+
     /// The client's next flight, spoilt, and what the server makes of it.
     pub(crate) fn spoil_a_flight(&mut self) {
         settle(self.client.do_handshake()).unwrap();

@@ -6,13 +6,11 @@ use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use sessile::Policy;
 
+use super::SEQUENCES;
 use super::libssl::Libssl;
 use super::object::{Key, unix_now};
 use super::ours::Ours;
 use super::subject::{Seen, Subject};
-
-/// Sequences that are played.
-const SEQUENCES: u64 = 24_000;
 
 /// Threads that play them.
 const THREADS: u64 = 2;
@@ -246,7 +244,7 @@ fn libssl_and_sessile_do_the_same() {
             .collect();
         threads.into_iter().map(|thread| thread.join().expect("no difference")).sum()
     });
-    assert!(played >= 20_000);
+    assert_eq!(played, SEQUENCES);
     println!("{played} sequences of {OPERATIONS} operations, 0 differences");
 }
 

@@ -1,0 +1,181 @@
+//! The program's callbacks behind the store's, as libssl has them behind its own cache.
+
+use std::ffi::{c_int, c_uchar};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::OnceLock;
+use std::sync::atomic::Ordering;
+
+use foreign_types::ForeignTypeRef;
+use openssl_sys::{self as sys, SSL, SSL_CTX, SSL_SESSION};
+use sessile_openssl::ServerStore;
+use sessile_openssl::openssl::ssl::SslSession;
+use sessile_openssl::sessile::{Hooks, RemovalCause};
+
+use crate::real::{self, GetCallback, NewCallback, RemoveCallback};
+use crate::record::{self, Record};
+use crate::scope::{self, about};
+
+/// The store's callbacks, which are the same for all contexts.
+#[derive(Clone, Copy)]
+struct Store {
+    new: Option<NewCallback>,
+    get: Option<GetCallback>,
+    remove: Option<RemoveCallback>,
+}
+
+static STORE: OnceLock<Store> = OnceLock::new();
+
+/// The callbacks that are set on a context.
+///
+/// # Safety
+///
+/// A context that is alive.
+unsafe fn in_force(context: *mut SSL_CTX) -> Store {
+    // SAFETY: as the caller says; these calls change nothing.
+    unsafe {
+        Store {
+            new: real::SSL_CTX_sess_get_new_cb.get().and_then(|real| real(context)),
+            get: real::SSL_CTX_sess_get_get_cb.get().and_then(|real| real(context)),
+            remove: real::SSL_CTX_sess_get_remove_cb.get().and_then(|real| real(context)),
+        }
+    }
+}
+
+/// Notes the program's callbacks, before a store is attached.
+///
+/// # Safety
+///
+/// A context that is alive.
+pub(crate) unsafe fn note(context: *mut SSL_CTX, record: &Record) {
+    // SAFETY: as the caller says.
+    let program = unsafe { in_force(context) };
+    record.callbacks.new.set(program.new);
+    record.callbacks.get.set(program.get);
+    record.callbacks.remove.set(program.remove);
+}
+
+/// Sets the functions of this file, after a store was attached.
+///
+/// # Safety
+///
+/// A context that is alive and that nobody else uses meanwhile.
+pub(crate) unsafe fn install(context: *mut SSL_CTX) {
+    // SAFETY: as the caller says; the functions are of these types.
+    unsafe {
+        let store = in_force(context);
+        let _is_first = STORE.set(store);
+        if let Some(real) = real::SSL_CTX_sess_set_new_cb.get() {
+            real(context, Some(on_new));
+        }
+        if let Some(real) = real::SSL_CTX_sess_set_get_cb.get() {
+            real(context, Some(on_get));
+        }
+        if let Some(real) = real::SSL_CTX_sess_set_remove_cb.get() {
+            real(context, Some(on_remove));
+        }
+    }
+}
+
+/// Tells the program's remove callback of what leaves the store without being removed by call.
+pub(crate) fn tell_removals(store: &ServerStore) {
+    store.cache().set_hooks(Hooks::<SslSession>::new().on_removed(|session, cause| {
+        let context = scope::context();
+        // libssl says nothing of a replacement, and by itself tells of what it removes.
+        if context.is_null() || matches!(cause, RemovalCause::Replaced | RemovalCause::Removed) {
+            return;
+        }
+        // SAFETY: the context is alive for as long as this thread's call is about it, and the
+        // session for this call.
+        unsafe {
+            if let Some(remove) =
+                record::of(context).and_then(|record| record.callbacks.remove.get())
+            {
+                remove(context, session.as_ptr());
+            }
+        }
+    }));
+}
+
+/// The record of a connection's context.
+///
+/// # Safety
+///
+/// A connection that lives for `'s`.
+unsafe fn record_of<'s>(ssl: *mut SSL) -> (*mut SSL_CTX, Option<&'s Record>) {
+    // SAFETY: as the caller says: it keeps its context alive.
+    unsafe {
+        let context = sys::SSL_get_SSL_CTX(ssl);
+        (context, record::of(context))
+    }
+}
+
+unsafe extern "C" fn on_new(ssl: *mut SSL, session: *mut SSL_SESSION) -> c_int {
+    // SAFETY: libssl lends the connection and gives one reference to the session. The store's
+    // callback takes another one, and always answers 1; the program gets libssl's.
+    unsafe {
+        let (context, record) = record_of(ssl);
+        if let Some(store) = STORE.get().and_then(|store| store.new) {
+            sys::SSL_SESSION_up_ref(session);
+            about(context, || store(ssl, session));
+        }
+        match record.and_then(|record| record.callbacks.new.get()) {
+            Some(program) => program(ssl, session),
+            None => 0,
+        }
+    }
+}
+
+unsafe extern "C" fn on_get(
+    ssl: *mut SSL,
+    id: *const c_uchar,
+    length: c_int,
+    copy: *mut c_int,
+) -> *mut SSL_SESSION {
+    // SAFETY: libssl lends all of it for the call; either callback answers as libssl wants it.
+    unsafe {
+        let (context, record) = record_of(ssl);
+        let found = STORE
+            .get()
+            .and_then(|store| store.get)
+            .map_or(std::ptr::null_mut(), |store| about(context, || store(ssl, id, length, copy)));
+        let program = record.and_then(|record| Some((record, record.callbacks.get.get()?)));
+        match program.filter(|_| found.is_null()) {
+            Some((record, program)) => {
+                // libssl's own preset.
+                *copy = 1;
+                let supplied = program(ssl, id, length, copy);
+                if !supplied.is_null() {
+                    // ORDERING: Relaxed: a counter.
+                    record.supplied.fetch_add(1, Ordering::Relaxed);
+                }
+                supplied
+            }
+            None => found,
+        }
+    }
+}
+
+unsafe extern "C" fn on_remove(context: *mut SSL_CTX, session: *mut SSL_SESSION) {
+    // SAFETY: libssl lends both for the call.
+    unsafe {
+        if let Some(store) = STORE.get().and_then(|store| store.remove) {
+            about(context, || store(context, session));
+        }
+        if let Some(program) = record::of(context).and_then(|record| record.callbacks.remove.get())
+        {
+            program(context, session);
+        }
+    }
+}
+
+/// Runs what is called by C: a panic costs the answer.
+pub(crate) fn contained<R>(otherwise: R, call: impl FnOnce() -> R) -> R {
+    match catch_unwind(AssertUnwindSafe(call)) {
+        Ok(answer) => answer,
+        Err(payload) => {
+            // What was thrown can throw again when it is dropped: it is not.
+            std::mem::forget(payload);
+            otherwise
+        }
+    }
+}

@@ -1,0 +1,16 @@
+#![doc = include_str!("../README.md")]
+#![expect(unreachable_pub, reason = "the linker sees what is public here, Rust sees nothing")]
+
+// The interface of libsessile.so is in this library too, so that a process has one of it.
+use sessile_capi as _;
+
+mod chain;
+mod contexts;
+mod control;
+mod decision;
+mod environment;
+mod real;
+mod record;
+mod report;
+mod scope;
+mod sessions;

@@ -1,0 +1,178 @@
+//! What this library knows of a context: it lies in the context's extra data.
+
+use std::marker::PhantomData;
+use std::mem::{ManuallyDrop, size_of, transmute_copy};
+use std::ptr;
+use std::sync::atomic::{AtomicPtr, AtomicU8, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+
+use foreign_types::ForeignTypeRef;
+use libc::c_void;
+use openssl_sys::SSL_CTX;
+use sessile_openssl::openssl::ex_data::Index;
+use sessile_openssl::openssl::ssl::{SslContext, SslContextBuilder, SslContextRef};
+
+use crate::real::{GetCallback, NewCallback, RemoveCallback};
+use crate::report::Counted;
+
+/// What was decided for a context.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum Decision {
+    /// Nothing yet: its first connection decides.
+    Open = 0,
+    /// It is none of ours.
+    Left = 1,
+    /// A store was attached to it.
+    Attached = 2,
+}
+
+#[derive(Debug)]
+pub(crate) struct Record {
+    decision: AtomicU8,
+    /// Held while it is decided.
+    deciding: Mutex<()>,
+    /// What the program has set as the id context.
+    id_context: Mutex<Vec<u8>>,
+    pub(crate) callbacks: Callbacks,
+    /// Sessions that the program's get callback supplied.
+    pub(crate) supplied: AtomicU64,
+    store: OnceLock<Arc<Counted>>,
+}
+
+/// The callbacks of the program, which libssl would call.
+#[derive(Debug, Default)]
+pub(crate) struct Callbacks {
+    pub(crate) new: Callback<NewCallback>,
+    pub(crate) get: Callback<GetCallback>,
+    pub(crate) remove: Callback<RemoveCallback>,
+}
+
+/// A pointer to a function, or none. It can be changed while others call it. `F` is a pointer to a
+/// function.
+#[derive(Debug)]
+pub(crate) struct Callback<F>(AtomicPtr<c_void>, PhantomData<F>);
+
+impl<F> Default for Callback<F> {
+    fn default() -> Self {
+        Self(AtomicPtr::new(ptr::null_mut()), PhantomData)
+    }
+}
+
+impl<F: Copy> Callback<F> {
+    // ORDERING: Relaxed: a function is there whatever else is seen.
+
+    pub(crate) fn set(&self, callback: Option<F>) {
+        const { assert!(size_of::<Option<F>>() == size_of::<*mut c_void>()) };
+        // SAFETY: no function is a null pointer; both have one size.
+        let address = unsafe { transmute_copy::<Option<F>, *mut c_void>(&callback) };
+        self.0.store(address, Ordering::Relaxed);
+    }
+
+    pub(crate) fn get(&self) -> Option<F> {
+        let address = self.0.load(Ordering::Relaxed);
+        // SAFETY: null, or what `set` was given.
+        unsafe { transmute_copy::<*mut c_void, Option<F>>(&address) }
+    }
+
+    /// Takes over what another context has, where this one has nothing.
+    fn inherit(&self, other: &Self) {
+        if self.get().is_none() {
+            self.set(other.get());
+        }
+    }
+}
+
+impl Record {
+    fn new() -> Self {
+        Self {
+            decision: AtomicU8::new(Decision::Open as u8),
+            deciding: Mutex::new(()),
+            id_context: Mutex::new(Vec::new()),
+            callbacks: Callbacks::default(),
+            supplied: AtomicU64::new(0),
+            store: OnceLock::new(),
+        }
+    }
+
+    pub(crate) fn decision(&self) -> Decision {
+        // ORDERING: Acquire: what was set on the context before it was decided is seen; pairs with
+        // the Release in `decide`.
+        match self.decision.load(Ordering::Acquire) {
+            0 => Decision::Open,
+            1 => Decision::Left,
+            _ => Decision::Attached,
+        }
+    }
+
+    /// Decides, unless it was done: one thread does, others wait for it.
+    pub(crate) fn decide(&self, judge: impl FnOnce() -> Decision) {
+        if self.decision() != Decision::Open {
+            return;
+        }
+        let _deciding = lock(&self.deciding);
+        if self.decision() == Decision::Open {
+            // ORDERING: Release: see `decision`.
+            self.decision.store(judge() as u8, Ordering::Release);
+        }
+    }
+
+    pub(crate) fn is_attached(&self) -> bool {
+        self.decision() == Decision::Attached
+    }
+
+    pub(crate) fn id_context(&self) -> MutexGuard<'_, Vec<u8>> {
+        lock(&self.id_context)
+    }
+
+    /// The store that was attached.
+    pub(crate) fn store(&self) -> Option<&Arc<Counted>> {
+        self.store.get()
+    }
+
+    pub(crate) fn keep(&self, store: Arc<Counted>) {
+        let _is_first = self.store.set(store);
+    }
+
+    /// Takes over the callbacks of the context that connections come from.
+    pub(crate) fn inherit(&self, from: &Self) {
+        self.callbacks.new.inherit(&from.callbacks.new);
+        self.callbacks.get.inherit(&from.callbacks.get);
+        self.callbacks.remove.inherit(&from.callbacks.remove);
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Where the records lie; `None` without memory for it.
+fn index() -> Option<Index<SslContext, Record>> {
+    static INDEX: OnceLock<Option<Index<SslContext, Record>>> = OnceLock::new();
+    *INDEX.get_or_init(|| SslContext::new_ex_index().ok())
+}
+
+/// Begins a record at a new context.
+///
+/// # Safety
+///
+/// A context that is alive and that nobody else knows.
+pub(crate) unsafe fn begin(context: *mut SSL_CTX) {
+    let Some(index) = index() else { return };
+    // SAFETY: as the caller says. The reference is the caller's: it is not given up.
+    let mut fresh = unsafe { ManuallyDrop::new(SslContextBuilder::from_ptr(context)) };
+    fresh.set_ex_data(index, Record::new());
+}
+
+/// The record of a context.
+///
+/// # Safety
+///
+/// Null, or a context that lives for `'c`.
+pub(crate) unsafe fn of<'c>(context: *mut SSL_CTX) -> Option<&'c Record> {
+    if context.is_null() {
+        return None;
+    }
+    // SAFETY: as the caller says; the context keeps the record.
+    unsafe { SslContextRef::from_ptr(context) }.ex_data(index()?)
+}

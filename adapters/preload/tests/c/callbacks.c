@@ -1,0 +1,129 @@
+/*
+ * What a program sees of libssl's session cache: answers, counters and callbacks, printed. Nothing
+ * of Sessile is in it. Run with and without the preloaded library it prints the same.
+ */
+#include "tls.h"
+
+static int told_new, told_get, told_remove;
+static SSL_SESSION *kept;
+
+static int on_new(SSL *ssl, SSL_SESSION *session) {
+  (void)ssl;
+  told_new++;
+  SSL_SESSION_free(kept);
+  kept = session;
+  return 1;
+}
+
+static SSL_SESSION *on_get(SSL *ssl, const unsigned char *id, int length, int *copy) {
+  unsigned int kept_length = 0;
+  const unsigned char *kept_id = kept == NULL ? NULL : SSL_SESSION_get_id(kept, &kept_length);
+  (void)ssl;
+  told_get++;
+  if (kept_id == NULL || (int)kept_length != length || memcmp(kept_id, id, kept_length) != 0)
+    return NULL;
+  *copy = 1;
+  return kept;
+}
+
+static void on_remove(SSL_CTX *context, SSL_SESSION *session) {
+  CHECK(context != NULL && session != NULL);
+  told_remove++;
+}
+
+static void show(const char *when, SSL_CTX *context) {
+  printf("%s: number %ld accept %ld good %ld hits %ld cb_hits %ld timeouts %ld full %ld size %ld, "
+         "new %d get %d remove %d\n",
+         when, SSL_CTX_sess_number(context), SSL_CTX_sess_accept(context),
+         SSL_CTX_sess_accept_good(context), SSL_CTX_sess_hits(context),
+         SSL_CTX_sess_cb_hits(context), SSL_CTX_sess_timeouts(context),
+         SSL_CTX_sess_cache_full(context), SSL_CTX_sess_get_cache_size(context), told_new, told_get,
+         told_remove);
+}
+
+/* Of a client that offers no id of its own making. */
+static SSL_CTX *quiet_client(void) {
+  SSL_CTX *client = client_context();
+  CHECK(SSL_CTX_set_max_proto_version(client, TLS1_2_VERSION));
+  return client;
+}
+
+static SSL_CTX *server_with_name(void) {
+  SSL_CTX *server = server_context(TLS1_2_VERSION);
+  CHECK(SSL_CTX_set_session_id_context(server, (const unsigned char *)"callbacks", 9));
+  SSL_CTX_set_options(server, SSL_OP_NO_TICKET);
+  CHECK(SSL_CTX_sess_set_cache_size(server, 100) == SSL_SESSION_CACHE_MAX_SIZE_DEFAULT);
+  SSL_CTX_set_timeout(server, 500);
+  return server;
+}
+
+static void set_callbacks(SSL_CTX *server) {
+  SSL_CTX_sess_set_new_cb(server, on_new);
+  SSL_CTX_sess_set_get_cb(server, on_get);
+  SSL_CTX_sess_set_remove_cb(server, on_remove);
+  CHECK(SSL_CTX_sess_get_new_cb(server) == on_new);
+  CHECK(SSL_CTX_sess_get_get_cb(server) == on_get);
+  CHECK(SSL_CTX_sess_get_remove_cb(server) == on_remove);
+}
+
+/* The program's callbacks are set before the first connection, or after it. */
+static void play(int is_early) {
+  SSL_CTX *server = server_with_name(), *client = quiet_client();
+  SSL_SESSION *session = NULL, *first;
+  told_new = told_get = told_remove = 0;
+  if (is_early)
+    set_callbacks(server);
+  CHECK(visit(server, client, NULL) == 0);
+  set_callbacks(server);
+  CHECK(visit(server, client, &session) == 0);
+  show("two visits", server);
+  CHECK(visit(server, client, &session) == 1);
+  show("resumed", server);
+
+  printf("again %d\n", SSL_CTX_add_session(server, kept));
+  printf("removed %d\n", SSL_CTX_remove_session(server, kept));
+  show("one removed", server);
+  printf("removed again %d, resumable %d\n", SSL_CTX_remove_session(server, kept),
+         SSL_SESSION_is_resumable(kept));
+
+  first = kept;
+  kept = NULL;
+  CHECK(visit(server, client, &session) == 0);
+  SSL_SESSION_free(first);
+  printf("mode %ld\n", SSL_CTX_set_session_cache_mode(
+                           server, SSL_SESS_CACHE_SERVER | SSL_SESS_CACHE_NO_INTERNAL));
+  CHECK(visit(server, client, &session) == 1);
+  show("external only", server);
+  printf("mode %ld\n", SSL_CTX_set_session_cache_mode(server, SSL_SESS_CACHE_SERVER));
+  printf("timeout %ld\n", SSL_CTX_set_timeout(server, 700));
+  printf("size %ld\n", SSL_CTX_sess_set_cache_size(server, 50));
+  SSL_CTX_flush_sessions(server, 0);
+  show("flushed", server);
+  SSL_SESSION_free(kept);
+  kept = NULL;
+  CHECK(visit(server, client, &session) == 0);
+  CHECK(visit(server, client, &session) == 1);
+  show("once more", server);
+  SSL_SESSION_free(kept);
+  kept = NULL;
+  SSL_SESSION_free(session);
+  SSL_CTX_free(client);
+  SSL_CTX_free(server);
+}
+
+/* A context that is not one for a store is left as it is. */
+static void client_alone(void) {
+  SSL_CTX *client = client_context();
+  SSL *ssl = SSL_new(client);
+  printf("client: mode %ld, tickets %d\n", SSL_CTX_get_session_cache_mode(client),
+         (SSL_CTX_get_options(client) & SSL_OP_NO_TICKET) == 0);
+  SSL_free(ssl);
+  SSL_CTX_free(client);
+}
+
+int main(void) {
+  play(1);
+  play(0);
+  client_alone();
+  return 0;
+}

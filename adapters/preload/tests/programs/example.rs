@@ -1,0 +1,50 @@
+//! The server of `adapters/c/examples`: one binary, with a store of its own, with the library
+//! preloaded, and with both.
+
+use std::path::Path;
+use std::process::Command;
+
+use crate::process::{Server, Site, VERSIONS, free_port, is_there, library};
+
+#[test]
+fn one_server_with_and_without_the_library() {
+    if !is_there("openssl") || !is_there("cc") {
+        return;
+    }
+    let (site, source) = (Site::new(), Path::new(env!("CARGO_MANIFEST_DIR")));
+    let program = site.file("server");
+    let mut cc = Command::new("cc");
+    cc.args(["-std=gnu11", "-O1", "-Wall", "-Wextra", "-Werror", "-pthread", "-I"]);
+    cc.arg(source.join("../c/include")).arg(source.join("../c/examples/server.c"));
+    // The interface is in this library too.
+    cc.args(["-o", &program]).arg(library()).args(["-lssl", "-lcrypto"]);
+    let made = cc.output().unwrap();
+    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+    // It is asked for by the name of its version.
+    std::os::unix::fs::symlink(library(), site.file("libsessile_preload.so.0")).unwrap();
+    for (is_preloaded, sessions, size) in [
+        (false, None, "20480"),
+        (true, None, "20480"),
+        (false, Some("500"), "500"),
+        (true, Some("600"), "600"),
+    ] {
+        let port = free_port();
+        let mut command = Command::new(&program);
+        command.args(["cert.pem", "key.pem", &port.to_string(), "4"]).args(sessions);
+        command.current_dir(site.path()).env("LD_LIBRARY_PATH", site.path());
+        if is_preloaded {
+            site.preload(&mut command, "1");
+        }
+        let server = Server::start(&mut command, port).unwrap();
+        for version in VERSIONS {
+            site.resumes(port, version);
+        }
+        let said = server.end(None);
+        assert!(said.starts_with("accepted 4, completed 4, resumed 2, "), "{said}");
+        let (counters, store) = said.split_once('\n').unwrap();
+        assert!(counters.ends_with(&format!(" of {size}")), "{said}");
+        let own = sessions.map_or("", |_| "store: added 4, resumed 2, stored 3\n");
+        assert_eq!(store, own);
+        println!("preloaded {is_preloaded}, a store of its own {sessions:?}: {}", said.trim());
+    }
+}
