@@ -58,7 +58,7 @@ fn checked<const SETTINGS: usize>(document: &Value, settings: [&str; SETTINGS]) 
 /// Asserts what a tier brings, and what one that does not answer does not cost.
 fn check_with_tier(document: &Value) {
     let runs = checked(document, ["one-node", "no-tier", "tier", "tier-paused"]);
-    assert!(ratio(&runs[2]) > ratio(&runs[0]) * 0.9, "{document}");
+    assert!(ratio(&runs[2]) > ratio(&runs[0]) * 0.8, "{document}");
     assert!(runs[2]["resumed_elsewhere"].as_u64().unwrap() > 0);
     let tier = |run: &Value, field: &str| run["tier_figures"][field].as_u64().unwrap();
     assert!(tier(&runs[2], "found") > 0 && tier(&runs[2], "written") > 0);

@@ -132,6 +132,36 @@ fn a_cluster_without_one_of_its_servers_serves_the_rest() {
     }
 }
 
+#[test]
+fn slots_that_moved_are_followed() {
+    let Some(cluster) = Cluster::start() else { return };
+    let (node, other) = (cluster.node(), cluster.node());
+    (0..300).for_each(|number| node.add(number, ONCE));
+    node.settle();
+    let before = cluster.lengths();
+    let of = |server: &Server| -> String {
+        redis::cmd("CLUSTER").arg("MYID").query(&mut server.connection()).unwrap()
+    };
+    let moved = Command::new("redis-cli")
+        .args(["--cluster", "reshard", &format!("127.0.0.1:{}", cluster.servers[0].port())])
+        .args(["--cluster-from", &of(&cluster.servers[0]), "--cluster-to"])
+        .args([&of(&cluster.servers[1]), "--cluster-slots", "2000", "--cluster-yes"])
+        .stdout(Stdio::null())
+        .status();
+    assert!(moved.unwrap().success());
+    let after = cluster.lengths();
+    assert!(after[0] < before[0] && after.iter().sum::<usize>() == 300, "{before:?}, {after:?}");
+    // Each asks where the values were.
+    (300..600).for_each(|number| node.add(number, ONCE));
+    node.settle();
+    for number in 0..600 {
+        assert!(other.fetch(number) && other.take(number), "{number}");
+    }
+    assert_eq!(cluster.lengths(), [0; 3]);
+    let [node, other] = [node, other].map(|node| node.tier.stats());
+    assert_eq!((node.refused_writes, other.unanswered), (0, 0), "{node:?}, {other:?}");
+}
+
 /// A certificate for 127.0.0.1 that signed itself, as files for the server and as the client's
 /// authority.
 fn certified(directory: &std::path::Path) -> (Vec<String>, Vec<u8>) {
