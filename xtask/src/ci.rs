@@ -2,6 +2,7 @@
 
 use crate::command::{self, cargo, shell};
 use anyhow::{Result, ensure};
+use std::time::Instant;
 
 /// What is off by default and is checked nevertheless.
 const FEATURES: &str = "handshakes/openssl,sessile-openssl/tracing";
@@ -23,6 +24,7 @@ pub(crate) const STEPS: &[&str] = &[
     "cargo run --release -p handshakes --features openssl -- --backend openssl",
     "cargo test --release -p handshakes --features openssl",
     "cargo xtask stranger",
+    "cargo xtask border",
     "cargo xtask capi --prefix target/capi",
     "cc -pthread adapters/c/examples/server.c -o target/capi/server $(PKG_CONFIG_PATH=target/capi/lib/pkgconfig \
      pkg-config --cflags --libs sessile) -Wl,-rpath,'$ORIGIN/lib'",
@@ -32,14 +34,18 @@ pub(crate) const STEPS: &[&str] = &[
     "cd fuzz/schedules && cargo test --release",
 ];
 
-/// Runs the steps but for those that are `done` already.
+/// Runs the steps but for those that are `done` already, and says how long each took.
 pub(crate) fn run(done: &[String]) -> Result<()> {
     for step in done {
         ensure!(STEPS.contains(&step.as_str()), "`{step}` is no step of continuous integration");
     }
+    let mut took = Vec::new();
     for step in STEPS.iter().filter(|step| !done.iter().any(|done| done == *step)) {
+        let begin = Instant::now();
         command::run(&mut shell(step))?;
+        took.push((step, begin.elapsed().as_secs()));
     }
+    took.iter().for_each(|(step, seconds)| println!("{seconds:5} s  {step}"));
     Ok(())
 }
 

@@ -146,11 +146,8 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Where the records lie; `None` without memory for it.
-fn index() -> Option<Index<SslContext, Record>> {
-    static INDEX: OnceLock<Option<Index<SslContext, Record>>> = OnceLock::new();
-    *INDEX.get_or_init(|| SslContext::new_ex_index().ok())
-}
+/// Where the records lie, from the first one on; `None` without memory for it.
+static INDEX: OnceLock<Option<Index<SslContext, Record>>> = OnceLock::new();
 
 /// Begins a record at a new context.
 ///
@@ -158,7 +155,7 @@ fn index() -> Option<Index<SslContext, Record>> {
 ///
 /// A context that is alive and that nobody else knows.
 pub(crate) unsafe fn begin(context: *mut SSL_CTX) {
-    let Some(index) = index() else { return };
+    let Some(index) = *INDEX.get_or_init(|| SslContext::new_ex_index().ok()) else { return };
     // SAFETY: as the caller says. The reference is the caller's: it is not given up.
     let mut fresh = unsafe { ManuallyDrop::new(SslContextBuilder::from_ptr(context)) };
     fresh.set_ex_data(index, Record::new());
@@ -170,9 +167,7 @@ pub(crate) unsafe fn begin(context: *mut SSL_CTX) {
 ///
 /// Null, or a context that lives for `'c`.
 pub(crate) unsafe fn of<'c>(context: *mut SSL_CTX) -> Option<&'c Record> {
-    if context.is_null() {
-        return None;
-    }
+    let index = INDEX.get().copied().flatten().filter(|_| !context.is_null())?;
     // SAFETY: as the caller says; the context keeps the record.
-    unsafe { SslContextRef::from_ptr(context) }.ex_data(index()?)
+    unsafe { SslContextRef::from_ptr(context) }.ex_data(index)
 }
