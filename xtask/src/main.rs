@@ -60,8 +60,9 @@ enum Task {
         #[arg(long)]
         write: bool,
     },
-    /// Instructions and writes to shared lines of each operation, against those in
-    /// `benches/counts.toml`; fails when one grew. Half a minute once it is built; needs valgrind.
+    /// Instructions, writes to shared lines and lines touched of each operation, against those in
+    /// `benches/counts.toml`; fails when one grew. A minute once it is built; needs valgrind, and
+    /// the permission to trace its children.
     Counts(counts::Options),
     /// The C library and the programs of its tests under ThreadSanitizer and AddressSanitizer, on
     /// both sides of the border. Needs nightly and a C compiler.

@@ -4,10 +4,10 @@
 use crate::figures::Table;
 use crate::stand::Role;
 use crate::traces::HitRatios;
-use crate::workloads::Workload;
 use anyhow::{Result, anyhow};
 use plotters::prelude::*;
 use std::path::Path;
+use stores::workloads::Workload;
 
 const BAR: u32 = 14;
 const GAP: u32 = 10;
@@ -68,9 +68,10 @@ pub(crate) fn times(path: &Path, tables: &[&Table]) -> Result<()> {
         });
     let chart = Chart {
         title: format!(
-            "{}, {} sessions: {} (shorter is better)",
+            "{}, {} sessions, peers keep {}: {} (shorter is better)",
             first.workload,
             first.entries,
+            first.values,
             match first.workload {
                 Workload::Tail => "99.9 % of operations take less, ns",
                 _ => "ns per operation and thread",

@@ -1,14 +1,15 @@
 //! The command line.
 
+use crate::peers::Values;
 use crate::stand::{Entrant, Role};
 use crate::traces::Format;
-use crate::workloads::Workload;
 use anyhow::{Context, Result, bail};
 use clap::error::ErrorKind;
 use clap::{Parser, ValueEnum};
 use std::fs::{self, OpenOptions};
 use std::path::PathBuf;
 use std::process::exit;
+use stores::workloads::Workload;
 
 /// Runs Sessile beside every cache it is measured against, round by round, and prints a table per
 /// workload.
@@ -23,12 +24,22 @@ pub(crate) struct Options {
     /// workloads only
     #[arg(long)]
     pub(crate) quick: bool,
-    /// Workloads, by name; `hot` is hot-get and hot-read, `traces` the hit ratios [default: all]
+    /// Workloads, by name; `cold` is all of those with cold caches, `hot` is hot-get and hot-read,
+    /// `traces` the hit ratios [default: all]
     #[arg(long, value_name = "NAMES", value_delimiter = ',', value_parser = parse_selection)]
     pub(crate) workload: Vec<Selection>,
     /// Peers, by name or the beginning of it; `none` for the floors alone [default: all]
     #[arg(long, value_name = "NAMES", value_delimiter = ',')]
     pub(crate) peers: Vec<String>,
+    /// What the peers keep whose values one can choose; a table for each
+    #[arg(
+        long,
+        value_name = "KINDS",
+        value_enum,
+        value_delimiter = ',',
+        default_value = "session"
+    )]
+    pub(crate) values: Vec<Values>,
     /// Threads; more than there are processors is labelled
     #[arg(long, value_name = "NUMBERS", value_delimiter = ',', default_value = "1,2", value_parser = parse_threads)]
     pub(crate) threads: Vec<usize>,
@@ -65,10 +76,17 @@ const ENTRIES_MAX: u64 = 1 << 26;
 fn parse_selection(name: &str) -> Result<Selection, String> {
     match name {
         "hot" => Ok(Selection::Workloads(vec![Workload::HotGet, Workload::HotRead])),
+        "cold" => {
+            let is_cold = |workload: &Workload| workload.cold().is_some();
+            let all = Workload::value_variants().iter().copied();
+            Ok(Selection::Workloads(all.filter(is_cold).collect()))
+        }
         "traces" => Ok(Selection::Traces),
         _ => match Workload::from_str(name, false) {
             Ok(workload) => Ok(Selection::Workloads(vec![workload])),
-            Err(_) => Err(format!("known are {}, hot, traces", names(Workload::value_variants()))),
+            Err(_) => {
+                Err(format!("known are {}, cold, hot, traces", names(Workload::value_variants())))
+            }
         },
     }
 }

@@ -1,12 +1,13 @@
 //! The threads that do the work, and the distance between them.
 
-use crate::stand::{Job, Lap, Stand};
+use crate::stand::Stand;
 use quanta::Instant;
 use std::hint::spin_loop;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::{self, JoinHandle};
+use stores::{Job, Lap};
 
 type Task = Arc<dyn Fn(u64) -> Lap + Send + Sync>;
 

@@ -1,7 +1,8 @@
 //! What was measured, and the medians, spreads and ratios that are made of it.
 
+use crate::peers::Values;
 use crate::stand::{Entrant, Role};
-use crate::workloads::Workload;
+use stores::workloads::{Operation, Workload};
 
 /// A round trip below this is between neighbours that share a cache; above, between strangers.
 const NEAR_NANOS: f64 = 200.0;
@@ -41,6 +42,8 @@ pub(crate) struct Record {
 #[derive(Clone, Debug)]
 pub(crate) struct Table {
     pub(crate) workload: Workload,
+    /// What the peers keep.
+    pub(crate) values: Values,
     pub(crate) entries: u64,
     pub(crate) lanes: u64,
     pub(crate) is_oversubscribed: bool,
@@ -192,14 +195,23 @@ impl Table {
         candidates.min_by(|a, b| self.median_score(a).total_cmp(&self.median_score(b)))
     }
 
+    /// Whether it found what it was asked for. A miss is none of the operation whose time is taken
+    /// with cold caches; among the others, the hit ratio stands beside the time.
+    fn does_the_work(&self, record: &Record) -> bool {
+        const ENOUGH: f64 = 0.9;
+        let is_found = || record.hit_ratio().is_none_or(|ratio| ratio >= ENOUGH);
+        self.workload.cold().is_none_or(|operation| operation == Operation::Miss || is_found())
+    }
+
     /// The fastest real store.
     pub(crate) fn best_peer(&self) -> Option<&Record> {
-        self.fastest(|record| record.entrant.role == Role::Peer)
+        self.fastest(|record| record.entrant.role == Role::Peer && self.does_the_work(record))
     }
 
     /// The fastest one that makes room by itself.
     pub(crate) fn best_cache(&self) -> Option<&Record> {
-        self.fastest(|record| record.entrant.role == Role::Peer && record.entrant.evicts)
+        let is_cache = |record: &Record| record.entrant.role == Role::Peer && record.entrant.evicts;
+        self.fastest(|record| is_cache(record) && self.does_the_work(record))
     }
 
     /// The fastest floor that does what the workload asks for.

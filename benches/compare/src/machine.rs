@@ -3,7 +3,6 @@
 use crate::{allocator, host};
 use std::fmt::{self, Display, Formatter};
 use std::fs;
-use std::time::Duration;
 
 /// The machine, the build and the command.
 pub(crate) struct Machine {
@@ -35,16 +34,6 @@ impl Machine {
 fn load() -> Option<String> {
     let text = fs::read_to_string("/proc/loadavg").ok()?;
     text.split_whitespace().next().map(str::to_owned)
-}
-
-/// How long the calling thread could have run and was not let, since it started. Zero where the
-/// system does not tell.
-pub(crate) fn time_delayed() -> Duration {
-    let delayed = || {
-        let text = fs::read_to_string("/proc/thread-self/schedstat").ok()?;
-        text.split_whitespace().nth(1)?.parse().ok()
-    };
-    Duration::from_nanos(delayed().unwrap_or(0))
 }
 
 /// Bytes of memory that may be used, where the system tells.

@@ -1,32 +1,29 @@
 //! Sessile beside every cache it is measured against, in one process.
 //!
-//! `store` says what a peer must do, `peers` and `floors` are those who do it, `workloads` is what
-//! is done to them, `measure` runs it in interleaved rounds on the threads of `crew`, `figures`
-//! makes medians and ratios of it, `report` and `chart` write them down. `traces` compares hit
-//! ratios. `plan` is the order of it all, `cli` what one can ask for.
+//! The library `stores` has the stores and what is done to them, `peers` lists who takes part,
+//! `measure` runs them in interleaved rounds on the threads of `crew`, `figures` makes medians and
+//! ratios of it, `report` and `chart` write them down. `traces` compares hit ratios. `plan` is the
+//! order of it all, `cli` what one can ask for.
 
 mod allocator;
 mod chart;
 mod cli;
 mod crew;
 mod figures;
-mod floors;
 mod host;
-mod ids;
 mod machine;
 mod measure;
+#[cfg(test)]
+mod measure_tests;
 mod memory;
-mod pace;
 mod peers;
 mod plan;
 mod report;
 mod stand;
 mod stop;
-mod store;
 mod summary;
 mod table;
 mod traces;
-mod workloads;
 
 use allocator::Scale;
 use anyhow::Result;
@@ -39,8 +36,7 @@ static ALLOCATOR: Scale = Scale::new();
 
 fn main() -> ExitCode {
     let options = Options::read();
-    let plan =
-        Plan::new(&options, peers::all()).unwrap_or_else(|error| refuse(&format!("{error:#}")));
+    let plan = Plan::new(&options).unwrap_or_else(|error| refuse(&format!("{error:#}")));
     peers::missing().for_each(|missing| eprintln!("compare: {missing}"));
     match run(&options, &plan) {
         Ok(()) => ExitCode::SUCCESS,

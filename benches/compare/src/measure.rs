@@ -6,13 +6,15 @@
 
 use crate::crew::Crew;
 use crate::figures::{Quantiles, Record, Round, Table};
-use crate::pace::Pace;
-use crate::stand::{Entrant, Job, Lap, Stand, Start};
+use crate::peers::Values;
+use crate::stand::{Entrant, Stand, Start};
 use crate::stop;
-use crate::workloads::latency::histogram;
-use crate::workloads::{self, Kernel, Preparation, Workload};
 use std::sync::Arc;
 use std::time::Duration;
+use stores::pace::Pace;
+use stores::workloads::latency::histogram;
+use stores::workloads::{self, Kernel, Preparation, Workload};
+use stores::{Job, Lap};
 
 /// How long to measure.
 #[derive(Clone, Copy, Debug)]
@@ -75,6 +77,7 @@ struct Contestant {
 /// Stores of one size and who runs on them.
 pub(crate) struct Stage {
     crew: Crew,
+    values: Values,
     capacity: u64,
     popularity: Arc<[u32]>,
     contestants: Vec<Contestant>,
@@ -82,12 +85,21 @@ pub(crate) struct Stage {
 
 impl Stage {
     /// Nobody but the threads.
-    pub(crate) fn new(entries: u64, lanes: usize) -> Self {
+    pub(crate) fn new(values: Values, entries: u64, lanes: usize) -> Self {
         let crew = Crew::new(lanes);
         // Each lane has the same share.
         let capacity = entries / crew.lanes() * crew.lanes();
         let popularity = workloads::popularity(capacity, crew.lanes());
-        Self { crew, capacity, popularity, contestants: Vec::new() }
+        Self { crew, values, capacity, popularity, contestants: Vec::new() }
+    }
+
+    /// Sessions that a store holds.
+    pub(crate) fn capacity(&self) -> u64 {
+        self.capacity
+    }
+
+    pub(crate) fn threads(&self) -> u64 {
+        self.crew.lanes()
     }
 
     /// Builds and prepares a store of each entrant in place of those before; `tick` is called after
@@ -134,24 +146,8 @@ impl Stage {
     }
 
     fn prepare_one(&self, contestant: &mut Contestant, preparation: Preparation) {
-        let share = self.share();
-        match preparation {
-            Preparation::Filled => {
-                self.lap(contestant, Kernel::Prefill, share, 0);
-            }
-            Preparation::Renewed => {
-                self.lap(contestant, Kernel::Prefill, share, 0);
-                self.lap(contestant, Kernel::Renew, share, 0);
-            }
-            // Until the window of one and a half capacities is full and has moved on by a capacity.
-            Preparation::ByItself => {
-                let kernel = match contestant.entrant.searches {
-                    true => Kernel::AddPairs,
-                    false => Kernel::Measured(Workload::Tls13),
-                };
-                self.lap(contestant, kernel, share * 5 / 4, 0);
-            }
-            Preparation::Newborn => {}
+        for (kernel, ops) in preparation.laps(contestant.entrant.searches, self.share()) {
+            self.lap(contestant, kernel, ops, 0);
         }
     }
 
@@ -287,6 +283,7 @@ impl Stage {
     fn table(&self, workload: Workload, entrants: impl Iterator<Item = Entrant>) -> Table {
         Table {
             workload,
+            values: self.values,
             entries: self.capacity,
             lanes: self.crew.lanes(),
             is_oversubscribed: self.crew.is_oversubscribed(),
@@ -306,7 +303,11 @@ impl Round {
     fn of(workload: Workload, laps: &[Lap]) -> Self {
         let quantiles = Quantiles::of(laps);
         let nanos = match (workload, quantiles) {
-            (Workload::Tail, Some(quantiles)) => quantiles.p50,
+            (workload, Some(quantiles))
+                if workload == Workload::Tail || workload.cold().is_some() =>
+            {
+                quantiles.p50
+            }
             // The first lane sweeps.
             (Workload::Flush, _) => nanos_per_op(&laps[..1]),
             _ => nanos_per_op(laps),

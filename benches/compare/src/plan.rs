@@ -5,20 +5,25 @@ use crate::figures::Table;
 use crate::machine::{Machine, memory_available};
 use crate::measure::{Effort, Life, Stage};
 use crate::memory;
+use crate::peers::Values;
 use crate::report::Results;
 use crate::stand::{Entrant, Role};
 use crate::stop;
 use crate::table::{text_of, text_of_trace};
 use crate::traces::{self, Event, Scenario};
-use crate::workloads::{Preparation, Workload};
 use anyhow::{Result, bail};
 use indicatif::{ProgressBar, ProgressStyle};
 use std::collections::HashMap;
 use std::time::Duration;
+use stores::workloads::cold::Control;
+use stores::workloads::{Preparation, Workload};
 
 /// A run.
 pub(crate) struct Plan {
-    entrants: Vec<Entrant>,
+    /// By what the peers keep.
+    entrants: Vec<(Values, Vec<Entrant>)>,
+    /// For the traces.
+    caches: Vec<Entrant>,
     workloads: Vec<Workload>,
     entries: Vec<u64>,
     threads: Vec<usize>,
@@ -45,7 +50,7 @@ const NANOS_PER_EVENT: usize = 400;
 
 impl Plan {
     /// Checks what was asked for.
-    pub(crate) fn new(options: &Options, all: Vec<Entrant>) -> Result<Self> {
+    pub(crate) fn new(options: &Options) -> Result<Self> {
         let mut traces = Vec::new();
         if options.wants_traces() {
             traces.extend(
@@ -57,8 +62,11 @@ impl Plan {
             let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned();
             traces.push((name, Source::File(traces::read(path, options.trace_format)?)));
         }
+        let entrants = |values: Values| options.entrants(values.entrants());
+        let of_kind = |&values: &Values| Ok((values, entrants(values)?));
         let plan = Self {
-            entrants: options.entrants(all)?,
+            entrants: options.values.iter().map(of_kind).collect::<Result<_>>()?,
+            caches: entrants(Values::Session)?,
             workloads: options.workloads(),
             entries: options.entries.clone(),
             threads: options.threads.clone(),
@@ -75,12 +83,12 @@ impl Plan {
     fn check_memory(&self) -> Result<()> {
         let Some(available) = memory_available() else { return Ok(()) };
         let most = self.entries.iter().max().copied().unwrap_or(0);
-        let needed = most * BYTES_PER_SESSION * self.entrants.len() as u64;
+        let stores = self.caches.len();
+        let needed = most * BYTES_PER_SESSION * stores as u64;
         if needed > available {
             let gigabytes = |bytes: u64| bytes.div_ceil(1 << 30);
             bail!(
-                "{} stores of {most} sessions need about {} GB of memory, {} are available; choose fewer with --peers or --entries",
-                self.entrants.len(),
+                "{stores} stores of {most} sessions need about {} GB of memory, {} are available; choose fewer with --peers or --entries",
                 gigabytes(needed),
                 gigabytes(available)
             );
@@ -90,13 +98,18 @@ impl Plan {
 
     /// Measures everything, and prints each table when it is done.
     pub(crate) fn run(&self) -> Results {
+        let is_cold = self.workloads.iter().any(|workload| workload.cold().is_some());
         let mut results = Results {
             machine: Machine::look(),
+            control: is_cold.then(Control::measure),
             tables: Vec::new(),
             traces: Vec::new(),
             bytes: HashMap::new(),
         };
         println!("{}\n", results.machine);
+        if let Some(control) = &results.control {
+            println!("{control}\n");
+        }
         self.start_bar();
         for &entries in &self.entries {
             if self.workloads_at(entries).is_empty() {
@@ -105,12 +118,15 @@ impl Plan {
             if stop::is_asked() {
                 break;
             }
-            self.bar.set_message(format!("weighing stores of {entries}"));
-            let bytes =
-                memory::weigh(&self.entrants, entries, &|| self.tick(Self::build_millis(entries)));
-            results.bytes.insert(entries, bytes);
-            for &threads in &self.threads {
-                self.run_leg(entries, threads, &mut results);
+            for (values, entrants) in &self.entrants {
+                self.bar.set_message(format!("weighing stores of {entries}"));
+                let tick = || self.tick(Self::build_millis(entries));
+                let bytes = memory::weigh(entrants, entries, &tick);
+                results.bytes.insert((*values, entries), bytes);
+                for &threads in &self.threads {
+                    let mut stage = Stage::new(*values, entries, threads);
+                    self.run_leg(&mut stage, entrants, &mut results);
+                }
             }
         }
         self.run_traces(&mut results);
@@ -127,17 +143,17 @@ impl Plan {
         self.workloads.iter().copied().filter(is_run).collect()
     }
 
-    fn run_leg(&self, entries: u64, threads: usize, results: &mut Results) {
+    fn run_leg(&self, stage: &mut Stage, all: &[Entrant], results: &mut Results) {
+        let (entries, threads) = (stage.capacity(), stage.threads());
         let workloads = self.workloads_at(entries);
-        let mut stage = Stage::new(entries, threads);
-        let effort = self.effort(entries);
         let mut prepared = Preparation::Newborn;
         let is_lasting = |workload: &&Workload| workload.preparation() != Preparation::Newborn;
         for &workload in workloads.iter().filter(is_lasting) {
             if stop::is_asked() {
                 return;
             }
-            let entrants = self.entrants_of(workload);
+            let entrants = entrants_of(all, workload);
+            let effort = self.effort(entries, workload);
             self.bar.set_message(format!("{workload}, {entries} sessions, {threads} thread(s)"));
             if workload.preparation() != prepared || stage.is_without(&entrants) {
                 prepared = workload.preparation();
@@ -156,14 +172,11 @@ impl Plan {
             self.bar
                 .set_message(format!("{up} and {down}, {entries} sessions, {threads} thread(s)"));
             let tick = || self.tick(Self::life_millis(entries));
-            let tables = stage.measure_lives(&self.entrants_of(up), life, effort, &tick);
-            tables
-                .into_iter()
-                .flatten()
-                .filter(|table| workloads.contains(&table.workload))
-                .for_each(|table| {
-                    self.publish(results, table);
-                });
+            let (entrants, effort) = (entrants_of(all, up), self.effort(entries, up));
+            let tables = stage.measure_lives(&entrants, life, effort, &tick);
+            let wanted = |table: &Table| workloads.contains(&table.workload);
+            let tables = tables.into_iter().flatten().filter(wanted);
+            tables.for_each(|table| self.publish(results, table));
         }
     }
 
@@ -192,24 +205,21 @@ impl Plan {
                 }
             };
             let tick = || self.tick(self.trace_millis());
-            let ratios = traces::compare(name.clone(), trace, capacity, &self.entrants, &tick);
+            let ratios = traces::compare(name.clone(), trace, capacity, &self.caches, &tick);
             self.bar.suspend(|| println!("{}", text_of_trace(&ratios)));
             results.traces.push(ratios);
         }
     }
 
-    /// Who takes part in a workload.
-    fn entrants_of(&self, workload: Workload) -> Vec<Entrant> {
-        let takes_part = |entrant: &&Entrant| match entrant.role {
-            Role::Variant => false,
-            Role::LookupFloor => workload == Workload::Hit,
-            _ => true,
+    fn effort(&self, entries: u64, workload: Workload) -> Effort {
+        let rounds = if self.is_quick { 5 } else { 9 };
+        let lap = match (workload.cold(), self.is_quick) {
+            (None, true) => 10,
+            (None, false) => 20,
+            // Nearly all of it is walks.
+            (Some(_), true) => 40,
+            (Some(_), false) => 80,
         };
-        self.entrants.iter().filter(takes_part).copied().collect()
-    }
-
-    fn effort(&self, entries: u64) -> Effort {
-        let (rounds, lap) = if self.is_quick { (5, 10) } else { (9, 20) };
         let lives = match (self.is_quick, entries > LARGE) {
             (true, true) => 1,
             (false, true) => 2,
@@ -259,20 +269,22 @@ impl Plan {
     fn total_millis(&self) -> u64 {
         let legs = self.entries.iter().map(|&entries| {
             let leg = self.leg_millis(entries) * self.threads.len() as u64;
-            leg + self.entrants.len() as u64 * Self::build_millis(entries)
+            let kinds = self.entrants.len() as u64;
+            kinds * (leg + self.caches.len() as u64 * Self::build_millis(entries))
         });
-        let caches = self.entrants.iter().filter(|entrant| traces::takes_part(entrant)).count() + 3;
+        let caches = self.caches.iter().filter(|entrant| traces::takes_part(entrant)).count() + 3;
         legs.sum::<u64>() + (self.traces.len() * caches) as u64 * self.trace_millis()
     }
 
     fn leg_millis(&self, entries: u64) -> u64 {
-        let effort = self.effort(entries);
+        let lives = self.effort(entries, Workload::Fill).lives;
         let workloads = self.workloads_at(entries);
         let mut total = 0;
         let mut prepared = Preparation::Newborn;
         for &workload in &workloads {
             let preparation = workload.preparation();
-            let count = self.entrants_of(workload).len() as u64;
+            let count = entrants_of(&self.caches, workload).len() as u64;
+            let effort = self.effort(entries, workload);
             if preparation != Preparation::Newborn {
                 total += count * effort.rounds as u64 * Self::lap_millis(effort);
             }
@@ -281,7 +293,17 @@ impl Plan {
                 prepared = preparation;
             }
         }
-        let lives = Life::ALL.into_iter().filter(|life| Self::is_lived(*life, &workloads)).count();
-        total + (lives * effort.lives * self.entrants.len()) as u64 * Self::life_millis(entries)
+        let kinds = Life::ALL.into_iter().filter(|life| Self::is_lived(*life, &workloads)).count();
+        total + (kinds * lives * self.caches.len()) as u64 * Self::life_millis(entries)
     }
+}
+
+/// Who takes part in a workload.
+fn entrants_of(all: &[Entrant], workload: Workload) -> Vec<Entrant> {
+    let takes_part = |entrant: &&Entrant| match entrant.role {
+        Role::Variant => false,
+        Role::LookupFloor => matches!(workload, Workload::Hit | Workload::ColdGet),
+        _ => true,
+    };
+    all.iter().filter(takes_part).copied().collect()
 }

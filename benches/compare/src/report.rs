@@ -4,6 +4,7 @@ use crate::chart;
 use crate::figures::{Record, Table, median};
 use crate::machine::Machine;
 use crate::memory::BytesPerEntry;
+use crate::peers::Values;
 use crate::stand::Role;
 use crate::summary::write_summary;
 use crate::table::or_dash;
@@ -14,20 +15,25 @@ use std::collections::HashMap;
 use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
+use stores::workloads::cold::Control;
 
 /// Everything that a run found out.
 pub(crate) struct Results {
     pub(crate) machine: Machine,
+    /// Of the cold workloads, if there are any.
+    pub(crate) control: Option<Control>,
     pub(crate) tables: Vec<Table>,
     pub(crate) traces: Vec<HitRatios>,
-    /// By entries.
-    pub(crate) bytes: HashMap<u64, BytesPerEntry>,
+    /// By values and entries.
+    pub(crate) bytes: HashMap<(Values, u64), BytesPerEntry>,
 }
 
 /// One store in one workload.
 #[derive(Debug, Default, Serialize)]
 pub(crate) struct Row {
     pub(crate) workload: String,
+    /// What the peers keep.
+    pub(crate) values: String,
     pub(crate) entries: u64,
     pub(crate) threads: u64,
     pub(crate) peer: &'static str,
@@ -69,6 +75,7 @@ impl Results {
         let (peer, cache, floor) = (table.best_peer(), table.best_cache(), table.best_floor());
         let row = |record: &Record| Row {
             workload: table.workload.to_string(),
+            values: table.values.to_string(),
             entries: table.entries,
             threads: table.lanes,
             peer: record.entrant.name,
@@ -81,7 +88,7 @@ impl Results {
             quiet_p99_ns: table.quiet_p99(record),
             spread: finite(table.spread(record)),
             hit_ratio: record.hit_ratio(),
-            bytes_per_entry: self.bytes_of(table.entries, record.entrant.name),
+            bytes_per_entry: self.bytes_of(table.values, table.entries, record.entrant.name),
             vs_best_peer: peer.and_then(|peer| finite(table.ratio(peer, record))),
             vs_best_cache: cache.and_then(|cache| finite(table.ratio(cache, record))),
             vs_floor: floor.and_then(|floor| finite(table.ratio(record, floor))),
@@ -93,18 +100,23 @@ impl Results {
         table.records.iter().map(row).collect()
     }
 
-    fn bytes_of(&self, entries: u64, name: &str) -> Option<f64> {
-        self.bytes.get(&entries).and_then(|bytes| bytes.get(name)).copied().and_then(finite)
+    fn bytes_of(&self, values: Values, entries: u64, name: &str) -> Option<f64> {
+        self.bytes
+            .get(&(values, entries))
+            .and_then(|bytes| bytes.get(name))
+            .copied()
+            .and_then(finite)
     }
 
     fn rows_of_trace(&self, trace: &HitRatios) -> Vec<Row> {
         let row = |policy: &Outcome| Row {
             workload: trace.trace.clone(),
+            values: Values::Session.to_string(),
             entries: trace.capacity,
             threads: 1,
             peer: policy.name,
             hit_ratio: policy.hit_ratio,
-            bytes_per_entry: self.bytes_of(trace.capacity, policy.name),
+            bytes_per_entry: self.bytes_of(Values::Session, trace.capacity, policy.name),
             allocator: self.machine.allocator,
             ..Row::default()
         };
@@ -122,13 +134,21 @@ impl Results {
         let cannot = || format!("cannot write to {}", directory.display());
         fs::create_dir_all(directory).with_context(cannot)?;
         let mut page = format!("{}\n\n", self.machine);
+        if let Some(control) = &self.control {
+            writeln!(page, "{control}\n")?;
+        }
         write_summary(&mut page, self)?;
         let mut charted = Vec::new();
         for table in &self.tables {
-            let name = format!("{}-{}.svg", table.workload, table.entries);
+            let kind = match table.values {
+                Values::Session => "",
+                Values::Arc => "-arc",
+            };
+            let name = format!("{}-{}{kind}.svg", table.workload, table.entries);
             if !charted.contains(&name) {
                 let of_size = |other: &&Table| {
-                    (other.workload, other.entries) == (table.workload, table.entries)
+                    (other.workload, other.values, other.entries)
+                        == (table.workload, table.values, table.entries)
                 };
                 let tables: Vec<_> = self.tables.iter().filter(of_size).collect();
                 chart::times(&directory.join(&name), &tables)?;

@@ -1,13 +1,12 @@
 //! A store without its type, and what is asked of it.
 
 use crate::allocator::bytes_kept;
-use crate::ids::Id;
-use crate::pace::Pace;
-use crate::store::{Lifetime, Store, Value};
 use crate::traces::{Event, Tally};
-use crate::workloads::{self, Kernel};
-use hdrhistogram::Histogram;
 use std::sync::Arc;
+use stores::ids::Id;
+use stores::store::{Lifetime, Store, Value};
+use stores::workloads;
+use stores::{Job, Lap};
 
 /// What an entrant is there for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,35 +69,6 @@ impl Entrant {
     }
 }
 
-/// One lap of all lanes over one store.
-#[derive(Clone)]
-pub(crate) struct Job {
-    pub(crate) kernel: Kernel,
-    pub(crate) capacity: u64,
-    pub(crate) lanes: u64,
-    /// Sessions (pairs of sessions under `Tls13`) that each lane has added before.
-    pub(crate) first: u64,
-    /// Operations for each lane.
-    pub(crate) ops: u64,
-    pub(crate) seed: u64,
-    /// The clients of the zipf lookups, see `workloads::popularity`.
-    pub(crate) popularity: Arc<[u32]>,
-    pub(crate) pace: Arc<Pace>,
-}
-
-/// What one lane did in one lap.
-#[derive(Clone, Default)]
-pub(crate) struct Lap {
-    /// Without the time that the lane was kept from its processor.
-    pub(crate) nanos: u64,
-    pub(crate) delayed_nanos: u64,
-    pub(crate) ops: u64,
-    pub(crate) lookups: u64,
-    pub(crate) hits: u64,
-    /// Of the single operations, where the kernel takes their time.
-    pub(crate) latency: Option<Histogram<u64>>,
-}
-
 /// A store that laps are run on.
 pub(crate) trait Stand: Send + Sync {
     fn lap(&self, job: &Job, lane: u64) -> Lap;
@@ -129,7 +99,7 @@ impl<S: Store> Stand for S {
     }
 
     fn stored(&self) -> Option<usize> {
-        self.len()
+        Store::stored(self)
     }
 
     fn session_bytes(&self) -> i64 {

@@ -12,9 +12,9 @@ pub(crate) fn write_summary(page: &mut String, results: &Results) -> Result<()> 
     writeln!(page, "### Summary\n")?;
     writeln!(
         page,
-        "| workload | sessions | threads | best peer | x best peer | x best cache | of floor | floor x best peer |"
+        "| workload | sessions | threads | peers keep | best peer | x best peer | x best cache | of floor | floor x best peer |"
     )?;
-    writeln!(page, "|---|--:|--:|---|--:|--:|--:|--:|")?;
+    writeln!(page, "|---|--:|--:|---|---|--:|--:|--:|--:|")?;
     for table in &results.tables {
         if let Some(line) = line_of(table, &results.rows_of(table)) {
             writeln!(page, "{line}")?;
@@ -35,9 +35,10 @@ fn line_of(table: &Table, rows: &[Row]) -> Option<String> {
         false => table.lanes.to_string(),
     };
     Some(format!(
-        "| {} | {} | {threads} | {} | {} | {} | {} | {} |",
+        "| {} | {} | {threads} | {} | {} | {} | {} | {} | {} |",
         table.workload,
         table.entries,
+        table.values,
         table.best_peer().map_or("-", |peer| peer.entrant.name),
         ratio(subject.vs_best_peer),
         ratio(subject.vs_best_cache),

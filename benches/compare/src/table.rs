@@ -3,8 +3,8 @@
 use crate::figures::{Placement, Table, median};
 use crate::report::{Results, Row};
 use crate::traces::HitRatios;
-use crate::workloads::Workload;
 use std::fmt::Write as _;
+use stores::workloads::Workload;
 
 /// A figure of a row.
 pub(crate) struct Column {
@@ -44,6 +44,7 @@ impl Table {
         let plural = if self.lanes == 1 { "" } else { "s" };
         let mut title =
             format!("{}, {} sessions, {} thread{plural}", self.workload, self.entries, self.lanes);
+        let _ = write!(title, ", peers keep {}", self.values);
         if self.is_oversubscribed {
             title += " (oversubscribed)";
         }
@@ -65,6 +66,9 @@ impl Table {
     }
 
     pub(crate) fn columns(&self) -> Vec<Column> {
+        if self.workload.cold().is_some() {
+            return vec![P50, SPREAD, P99, HITS, PEER, CACHE, FLOOR];
+        }
         match self.workload {
             Workload::Tail => vec![P50, P99, P999, WORST, HITS, PEER, FLOOR],
             Workload::Fill | Workload::Grow => {
@@ -116,13 +120,14 @@ pub(crate) fn text_of_trace(trace: &HitRatios) -> String {
 #[cfg(test)]
 mod tests {
     use super::text_of_trace;
-    use crate::peers;
+    use crate::peers::Values;
     use crate::traces::{Event, Op, compare};
 
     /// The lines of a trace of 400 events on ids that never return.
     fn scan(op: Op) -> Vec<String> {
         let trace: Vec<_> = (0..400).map(|id| Event { op, id }).collect();
-        let text = text_of_trace(&compare("scan".into(), &trace, 32, &peers::all(), &|| ()));
+        let text =
+            text_of_trace(&compare("scan".into(), &trace, 32, &Values::Session.entrants(), &|| ()));
         assert!(!text.contains("NaN") && !text.contains("inf"), "{text}");
         text.lines()
             .skip(2)

@@ -14,6 +14,8 @@ pub(super) enum Build {
     Counting,
     /// The cache as it ships.
     Shipped,
+    /// The same beside peers, to be traced.
+    Traced,
 }
 
 /// A line of its output.
@@ -54,16 +56,17 @@ impl Kind {
 
 /// Builds it, in a folder of its own: other flags would rebuild everything otherwise.
 pub(super) fn build(stage: &Stage, way: Build) -> Result<PathBuf> {
-    let (name, flags) = match way {
-        Build::Counting => ("counting", "--cfg fuzzing --cfg sessile_counts"),
-        Build::Shipped => ("shipped", "--cfg fuzzing"),
+    let (name, flags, package, program) = match way {
+        Build::Counting => ("counting", "--cfg fuzzing --cfg sessile_counts", "micro", "counts"),
+        Build::Shipped => ("shipped", "--cfg fuzzing", "micro", "counts"),
+        Build::Traced => ("shipped", "--cfg fuzzing", "stores", "census"),
     };
-    stage.progress.say(&format!("building, {name}"));
-    let mut cargo = cargo(&["build", "--release", "--package", "micro", "--bin", "counts"]);
+    stage.progress.say(&format!("building {program}, {name}"));
+    let mut cargo = cargo(&["build", "--release", "--package", package, "--bin", program]);
     cargo.env("RUSTFLAGS", flags).env_remove("CARGO_ENCODED_RUSTFLAGS");
     cargo.env("CARGO_TARGET_DIR", root().join("target/counts").join(name));
     let built = build::executables(&mut cargo, &stage.log)?;
-    let counts = built.into_iter().find(|executable| executable.target == "counts");
+    let counts = built.into_iter().find(|executable| executable.target == program);
     Ok(counts.context("the program was not built")?.path)
 }
 

@@ -1,5 +1,6 @@
 //! The figures that were accepted, in `benches/counts.toml`, and the comparison with them.
 
+use super::census::Census;
 use super::figures::{Column, Figures};
 use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize};
@@ -9,7 +10,8 @@ use std::process::Command;
 
 const HEADER: &str = "\
 # What one run of each operation costs: averages over ten thousand runs, written by `cargo xtask counts --accept`.
-# Instructions are those of this compiler.
+# Instructions are those of this compiler. The census below them has medians of 51 runs, the making of sessions and the
+# allocator included; what peers do is shown and not judged.
 
 ";
 
@@ -19,6 +21,7 @@ const HEADER: &str = "\
 pub(super) struct Ledger {
     rustc: String,
     figures: Vec<Figures>,
+    census: Vec<Census>,
 }
 
 /// A figure that is further from what it was than chance takes it.
@@ -39,8 +42,8 @@ impl Difference {
 }
 
 impl Ledger {
-    pub(super) fn new(figures: Vec<Figures>) -> Result<Self> {
-        Ok(Self { rustc: compiler()?, figures })
+    pub(super) fn new(figures: Vec<Figures>, census: Vec<Census>) -> Result<Self> {
+        Ok(Self { rustc: compiler()?, figures, census })
     }
 
     pub(super) fn read(path: &Path) -> Result<Self> {
@@ -51,6 +54,10 @@ impl Ledger {
 
     pub(super) fn figures(&self) -> &[Figures] {
         &self.figures
+    }
+
+    pub(super) fn census(&self) -> &[Census] {
+        &self.census
     }
 
     pub(super) fn write(&self, path: &Path) -> Result<()> {
@@ -141,7 +148,8 @@ mod tests {
     }
 
     fn ledger() -> Ledger {
-        Ledger { rustc: "1.0.0".into(), figures: vec![figures("get"), figures("take")] }
+        let figures = vec![figures("get"), figures("take")];
+        Ledger { rustc: "1.0.0".into(), figures, census: Vec::new() }
     }
 
     fn complaints(now: &[Figures]) -> Vec<String> {

@@ -5,10 +5,12 @@
 //! twice: with the private cfg `sessile_counts`, where the cache counts its atomic accesses by
 //! their places (`shim`), and as it ships, to run under callgrind (`callgrind`, `locked`). Both
 //! builds have the cfg `fuzzing`, which fixes the key of the hash, read a clock that stands still
-//! and keep to one processor: every run does the same. The averages are compared with
-//! `benches/counts.toml` (`ledger`).
+//! and keep to one processor: every run does the same. Then the distinct lines of some operations
+//! are counted, beside those of peers (`census`). All is compared with `benches/counts.toml`
+//! (`ledger`).
 
 mod callgrind;
+mod census;
 mod driver;
 mod figures;
 mod ledger;
@@ -20,6 +22,7 @@ mod table;
 use crate::command::root;
 use crate::verify::stage::Stage;
 use anyhow::{Result, bail};
+use census::Census;
 use clap::Args;
 use figures::Figures;
 use ledger::Ledger;
@@ -38,7 +41,8 @@ pub(crate) struct Options {
     /// Shows each place in the source that writes, and how often.
     #[arg(long)]
     places: bool,
-    /// Fails when valgrind is missing; without this, instructions are then skipped.
+    /// Fails when valgrind or the permission to trace is missing; without this, what they count is
+    /// then skipped.
     #[arg(long)]
     deny_skips: bool,
 }
@@ -47,21 +51,41 @@ pub(crate) struct Options {
 pub(crate) fn run(options: &Options) -> Result<()> {
     let filter = options.filter.as_deref();
     let stage = Stage::new("counts", false, filter)?;
-    let skip = callgrind::missing();
-    if let (Some(missing), true) = (skip, options.deny_skips || options.accept) {
-        bail!("no instructions without {missing}");
+    let (skip, skipped_census) = (callgrind::missing(), census::missing());
+    if let (Some(missing), true) = (skip.or(skipped_census), options.deny_skips || options.accept) {
+        bail!("no complete counts without {missing}");
     }
     let (figures, places) = count(&stage, skip.is_none())?;
+    let census = match skipped_census {
+        None => trace(&stage)?,
+        Some(missing) => {
+            println!("SKIPPED: the census of lines, for want of {missing}");
+            Vec::new()
+        }
+    };
     drop(stage);
     if options.places {
         println!("\n{}", table::of_places(&places));
     }
+    println!("\n{}", census::for_document(&census));
     if options.accept {
-        Ledger::new(figures.clone())?.write(&path())?;
+        Ledger::new(figures.clone(), census)?.write(&path())?;
         println!("\n{}", table::of_figures(&figures, &[]));
         return Ok(());
     }
-    compare(&figures, filter, skip)
+    let is_partial = filter.is_some() || skipped_census.is_some();
+    let ledger = Ledger::read(&path())?;
+    let mut complaints = compare(&ledger, &figures, filter, skip)?;
+    if ledger.other_compiler(&ledger::compiler()?).is_none() {
+        complaints.extend(census::complaints(ledger.census(), &census, is_partial));
+    }
+    if complaints.is_empty() {
+        return Ok(());
+    }
+    bail!(
+        "{}\n`cargo xtask counts --places` shows where; `--accept` writes the new figures to the file",
+        complaints.join("\n")
+    );
 }
 
 /// Counts accesses, then instructions.
@@ -82,8 +106,20 @@ fn count(stage: &Stage, with_instructions: bool) -> Result<(Vec<Figures>, Vec<Pl
     Ok((figures::join(&operations, instructions.as_deref())?, operations))
 }
 
-fn compare(figures: &[Figures], filter: Option<&str>, skip: Option<&str>) -> Result<()> {
-    let ledger = Ledger::read(&path())?;
+/// Counts lines.
+fn trace(stage: &Stage) -> Result<Vec<Census>> {
+    let traced = driver::build(stage, driver::Build::Traced)?;
+    stage.progress.say("counting lines");
+    census::run(&traced, stage)
+}
+
+/// Shows the averages; what must not be.
+fn compare(
+    ledger: &Ledger,
+    figures: &[Figures],
+    filter: Option<&str>,
+    skip: Option<&str>,
+) -> Result<Vec<String>> {
     let (differences, complaints) = ledger.compare(figures, filter, &ledger::compiler()?);
     println!("\n{}", table::of_figures(figures, &differences));
     if let Some(missing) = skip {
@@ -91,7 +127,7 @@ fn compare(figures: &[Figures], filter: Option<&str>, skip: Option<&str>) -> Res
     }
     if let Some(other) = ledger.other_compiler(&ledger::compiler()?) {
         println!(
-            "SKIPPED: the comparison of instructions, which are those of rustc {other} in the file"
+            "SKIPPED: the comparison of instructions and lines, which are those of rustc {other} in the file"
         );
     }
     if differences.iter().any(|difference| difference.is_gain()) {
@@ -99,18 +135,17 @@ fn compare(figures: &[Figures], filter: Option<&str>, skip: Option<&str>) -> Res
             "Some are lower than in the file: `cargo xtask counts --accept` keeps them there."
         );
     }
-    if complaints.is_empty() {
-        return Ok(());
-    }
-    bail!(
-        "{}\n`cargo xtask counts --places` shows where; `--accept` writes the new figures to the file",
-        complaints.join("\n")
-    );
+    Ok(complaints)
 }
 
 /// The accepted figures as a table for a document.
 pub(crate) fn accepted_table() -> Result<String> {
     Ok(table::for_document(Ledger::read(&path())?.figures()))
+}
+
+/// The accepted census as a table for a document.
+pub(crate) fn accepted_census() -> Result<String> {
+    Ok(census::for_document(Ledger::read(&path())?.census()))
 }
 
 fn path() -> PathBuf {

@@ -72,6 +72,12 @@ pub(super) const ELSEWHERE: &[(&str, &str)] = &[
         WRITES,
     ),
     ("cargo run --release -p compare -- --report benches/results --json full.json", WRITES),
+    ("cargo run --release -p compare -- --workload cold --values arc", FIGURES),
+    (
+        "cargo run --release -p compare -- --quick --workload cold --values arc --report \
+         benches/results/cold",
+        WRITES,
+    ),
     ("cargo run --release -p compare -- --workload hit,tls13 --peers scc,dashmap", FIGURES),
     ("cargo run --release -p compare --features mimalloc", FIGURES),
     ("cargo run --release -p compare --features openssl", FIGURES),

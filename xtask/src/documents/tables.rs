@@ -39,19 +39,24 @@ fn table(name: &str) -> Result<String> {
         "stores" => stores(),
         "compare" => Ok(summary("benches/results/tables.md")?.join("\n")),
         "allocators" => allocators(),
+        "cold" => cold("benches/results/cold/tables.md"),
         "counts" => counts::accepted_table(),
+        "census" => counts::accepted_census(),
         "fleet" => fleet(),
         "libssl" => Ok(summary(load::FIGURES)?.join("\n")),
         _ => anyhow::bail!(
-            "there is no table {name}: stores, compare, allocators, counts, fleet, libssl"
+            "there is no table {name}: stores, compare, allocators, cold, counts, census, fleet, libssl"
         ),
     }
 }
 
+fn read(file: &str) -> Result<String> {
+    fs::read_to_string(root().join(file)).with_context(|| format!("cannot read {file}"))
+}
+
 /// The lines of the table under the heading `Summary` of a report of `compare`.
 fn summary(file: &str) -> Result<Vec<String>> {
-    let report =
-        fs::read_to_string(root().join(file)).with_context(|| format!("cannot read {file}"))?;
+    let report = read(file)?;
     let below = report.lines().skip_while(|line| *line != "### Summary").skip(1);
     let table = below.skip_while(|line| line.is_empty()).take_while(|line| line.starts_with('|'));
     let table: Vec<_> = table.map(str::to_owned).collect();
@@ -62,9 +67,7 @@ fn summary(file: &str) -> Result<Vec<String>> {
 /// What a server would resume from otherwise, beside the subject: times, and what they found.
 fn stores() -> Result<String> {
     const STORES: [&str; 4] = ["**sessile**", "rustls", "moka", "quick_cache"];
-    let file = "benches/results/tables.md";
-    let report =
-        fs::read_to_string(root().join(file)).with_context(|| format!("cannot read {file}"))?;
+    let report = read("benches/results/tables.md")?;
     let heads = STORES.map(|store| store.trim_matches('*')).join(" | ");
     let mut table = format!("| workload | threads | {heads} |\n|---|--:|--:|--:|--:|--:|\n");
     for (workload, time) in [("tls13", "ns/op"), ("tls12", "ns/op"), ("tail", "p99.9 ns")] {
@@ -101,16 +104,72 @@ fn rows_below<'r>(report: &'r str, heading: &str) -> Result<Vec<Vec<&'r str>>> {
     Ok(rows)
 }
 
+/// The cells below these heads in each line of a table whose first row has the heads.
+fn columns<'r, const N: usize>(
+    rows: &[Vec<&'r str>],
+    heads: [&str; N],
+) -> Result<Vec<[&'r str; N]>> {
+    let (first, lines) = rows.split_first().context("an empty table")?;
+    let mut places = [0; N];
+    for (place, head) in places.iter_mut().zip(heads) {
+        let found = first.iter().position(|cell| *cell == head);
+        *place = found.with_context(|| format!("no column `{head}`"))?;
+    }
+    let cells =
+        |line: &Vec<&'r str>| places.map(|place| line.get(place).copied().unwrap_or_default());
+    // Below the heads there is a rule.
+    Ok(lines.iter().skip(1).map(cells).collect())
+}
+
 /// `x best peer` by workload and threads.
 fn ratios(file: &str) -> Result<BTreeMap<(String, String), String>> {
-    let mut ratios = BTreeMap::new();
-    for line in summary(file)?.iter().skip(2) {
-        let cells: Vec<_> = line.trim_matches('|').split('|').map(str::trim).collect();
-        if let [workload, SESSIONS, threads, _, ratio, ..] = cells[..] {
-            ratios.insert((workload.to_owned(), threads.to_owned()), ratio.to_owned());
-        }
+    let report = read(file)?;
+    let rows = rows_below(&report, "### Summary")?;
+    let lines = columns(&rows, ["workload", "sessions", "threads", "x best peer"])?;
+    let of_size = lines.into_iter().filter(|[_, sessions, ..]| *sessions == SESSIONS);
+    Ok(of_size
+        .map(|[workload, _, threads, ratio]| {
+            ((workload.to_owned(), threads.to_owned()), ratio.to_owned())
+        })
+        .collect())
+}
+
+/// Where the subject stands with cold caches, with the times of both.
+fn cold(file: &str) -> Result<String> {
+    let report = read(file)?;
+    let rows = rows_below(&report, "### Summary")?;
+    let heads = [
+        "workload",
+        "sessions",
+        "threads",
+        "peers keep",
+        "best peer",
+        "x best peer",
+        "x best cache",
+    ];
+    let mut table = String::from(
+        "| | sessions | threads | sessile: median, p99 ns | best peer | its median, p99 ns \
+         | x best peer | x best cache | peers keep |\n|---|--:|--:|--:|---|--:|--:|--:|---|\n",
+    );
+    for [workload, sessions, threads, keep, peer, ratio, cache] in columns(&rows, heads)? {
+        let plural = if threads == "1" { "" } else { "s" };
+        let heading = format!(
+            "### {workload}, {sessions} sessions, {threads} thread{plural}, peers keep {keep}"
+        );
+        let section = rows_below(&report, &heading)?;
+        let lines = columns(&section, ["", "p50 ns", "p99 ns"])?;
+        let times = |store: &str| {
+            let line = lines.iter().find(|[name, ..]| *name == store);
+            let [_, median, p99] = line.with_context(|| format!("`{heading}` has no {store}"))?;
+            anyhow::Ok(format!("{median}, {p99}"))
+        };
+        let (own, its) = (times("**sessile**")?, times(peer)?);
+        writeln!(
+            table,
+            "| {workload} | {sessions} | {threads} | {own} | {peer} | {its} | {ratio} | {cache} | {keep} |"
+        )?;
     }
-    Ok(ratios)
+    Ok(table)
 }
 
 fn allocators() -> Result<String> {

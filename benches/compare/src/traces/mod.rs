@@ -7,12 +7,12 @@ mod simulate;
 pub(crate) use generate::Scenario;
 pub(crate) use read::{Format, read};
 
-use crate::ids::Id;
 use crate::stand::{Entrant, Role, Start};
-use crate::store::{Lifetime, Store, Value};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
+use stores::ids::Id;
+use stores::store::{Lifetime, Store, Value};
 
 /// What a request does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -167,6 +167,7 @@ pub(crate) fn compare(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::peers::Values;
 
     fn events(ids: &[u32]) -> Vec<Event> {
         ids.iter().map(|&id| Event { op: Op::GetOrAdd, id }).collect()
@@ -192,7 +193,8 @@ mod tests {
         let sawtooth: Vec<u32> = (0..20_000).map(|at| at % 300).collect();
         let traces = Scenario::ALL.map(|scenario| scenario.generate(CAPACITY as usize, 20_000));
         for trace in traces.into_iter().chain([events(&sawtooth)]) {
-            let outcome = compare("x".into(), &trace, CAPACITY, &crate::peers::all(), &|| ());
+            let outcome =
+                compare("x".into(), &trace, CAPACITY, &Values::Session.entrants(), &|| ());
             let (belady, others) = outcome.policies.split_first().unwrap();
             assert_eq!(belady.name, "Belady");
             for other in others
