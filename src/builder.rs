@@ -15,7 +15,8 @@ use std::time::Duration;
 pub enum Capacity {
     /// At most this many sessions. 0 is an error.
     Sessions(usize),
-    /// No bound: nothing is evicted, the table doubles as it fills (OpenSSL's 0).
+    /// No bound in sessions (OpenSSL's 0): the table doubles as it fills, and nothing is evicted
+    /// unless a [`max_weight`](SessionCacheBuilder::max_weight) binds.
     Unbounded,
 }
 
@@ -116,7 +117,8 @@ impl<T: Send + Sync + 'static> SessionCacheBuilder<T> {
     }
 
     /// The largest weight of all sessions together, in bytes; unbounded unless set. Needs a
-    /// weigher. Every `add` then writes one shared counter, and a replacement two.
+    /// weigher. The capacity in sessions stays in force beside it: for a bound in bytes alone, set
+    /// [`Capacity::Unbounded`] too. Every `add` then writes one shared counter, and a replacement two.
     ///
     /// Where the weights bind, the order of eviction is as good as where the capacity does, and an
     /// `add` takes no longer, however large the capacity is: the table grows and shrinks with the

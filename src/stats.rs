@@ -3,6 +3,7 @@
 
 use crate::error::{Rejection, RemovalCause};
 use crate::sync::Tally;
+use std::fmt;
 
 /// What has been counted so far (`SSL_CTX_sess_number(3)` and what operators ask for besides).
 ///
@@ -87,7 +88,7 @@ pub struct Stats {
 /// assert_eq!(cache.stats().rejections.of(Rejection::NotResumable), 1);
 /// # Ok::<(), sessile::BuildError>(())
 /// ```
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
 pub struct Rejections([u64; Rejection::ALL.len()]);
 
 impl Rejections {
@@ -99,6 +100,13 @@ impl Rejections {
     /// All reasons with their counts, also those that never occurred.
     pub fn iter(&self) -> impl Iterator<Item = (Rejection, u64)> + use<'_> {
         Rejection::ALL.into_iter().zip(self.0)
+    }
+}
+
+/// The reasons that occurred.
+impl fmt::Debug for Rejections {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_map().entries(self.iter().filter(|&(_, count)| count > 0)).finish()
     }
 }
 
