@@ -12,6 +12,9 @@ use crate::real;
 use crate::record::{self, Decision};
 use crate::scope::{as_ours, is_ours, while_freeing};
 
+/// `SSL_MAX_SID_CTX_LENGTH`. libssl refuses a longer id context without reading it.
+const ID_CONTEXT_BYTES_MAX: c_uint = 32;
+
 /// Begins a record at a new context, where some are to be attached.
 ///
 /// # Safety
@@ -88,7 +91,8 @@ pub unsafe extern "C" fn SSL_CTX_set_session_id_context(
 ) -> c_int {
     // SAFETY: the program gives a context that is alive, and as many bytes.
     contained(0, || unsafe {
-        if let Some(record) = record::of(context).filter(|_| !is_ours()) {
+        let is_program_s = !is_ours() && length <= ID_CONTEXT_BYTES_MAX;
+        if let Some(record) = record::of(context).filter(|_| is_program_s) {
             let given = bytes_at(bytes, length);
             match record.decision() {
                 Decision::Open => *record.id_context() = given.to_vec(),
@@ -110,7 +114,8 @@ pub unsafe extern "C" fn SSL_set_session_id_context(
 ) -> c_int {
     // SAFETY: the program gives a connection that is alive, and as many bytes.
     contained(0, || unsafe {
-        let record = record::of(sys::SSL_get_SSL_CTX(ssl)).filter(|record| record.is_attached());
+        let record = record::of(sys::SSL_get_SSL_CTX(ssl))
+            .filter(|record| length <= ID_CONTEXT_BYTES_MAX && record.is_attached());
         if record.is_some_and(|record| *record.id_context() == bytes_at(bytes, length)) {
             return 1;
         }
