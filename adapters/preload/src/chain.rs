@@ -125,6 +125,18 @@ unsafe extern "C" fn on_new(ssl: *mut SSL, session: *mut SSL_SESSION) -> c_int {
     }
 }
 
+/// Whether libssl would refuse whatever is found: no id context was set, and clients are verified.
+/// It ends the handshake then; here it becomes a full one.
+///
+/// # Safety
+///
+/// A connection that is alive.
+unsafe fn is_refused(ssl: *mut SSL, record: Option<&Record>) -> bool {
+    // SAFETY: as the caller says.
+    let verifies = || unsafe { sys::SSL_get_verify_mode(ssl) } & sys::SSL_VERIFY_PEER != 0;
+    record.is_some_and(|record| !record.has_id_context()) && verifies()
+}
+
 unsafe extern "C" fn on_get(
     ssl: *mut SSL,
     id: *const c_uchar,
@@ -134,6 +146,9 @@ unsafe extern "C" fn on_get(
     // SAFETY: libssl lends all of it for the call; either callback answers as libssl wants it.
     unsafe {
         let (context, record) = record_of(ssl);
+        if is_refused(ssl, record) {
+            return std::ptr::null_mut();
+        }
         let found = STORE
             .get()
             .and_then(|store| store.get)

@@ -95,7 +95,7 @@ pub unsafe extern "C" fn SSL_CTX_set_session_id_context(
         if let Some(record) = record::of(context).filter(|_| is_program_s) {
             let given = bytes_at(bytes, length);
             match record.decision() {
-                Decision::Open => *record.id_context() = given.to_vec(),
+                Decision::Open => record.set_id_context(given),
                 Decision::Attached if *record.id_context() == given => return 1,
                 Decision::Attached | Decision::Left => {}
             }

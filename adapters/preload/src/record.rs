@@ -3,7 +3,7 @@
 use std::marker::PhantomData;
 use std::mem::{ManuallyDrop, size_of, transmute_copy};
 use std::ptr;
-use std::sync::atomic::{AtomicPtr, AtomicU8, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use foreign_types::ForeignTypeRef;
@@ -11,6 +11,7 @@ use libc::c_void;
 use openssl_sys::SSL_CTX;
 use sessile_openssl::openssl::ex_data::Index;
 use sessile_openssl::openssl::ssl::{SslContext, SslContextBuilder, SslContextRef};
+use sessile_openssl::sessile::Context;
 
 use crate::real::{GetCallback, NewCallback, RemoveCallback};
 use crate::report::Counted;
@@ -34,6 +35,10 @@ pub(crate) struct Record {
     deciding: Mutex<()>,
     /// What the program has set as the id context.
     id_context: Mutex<Vec<u8>>,
+    /// It has set one, before the context was attached.
+    has_id_context: AtomicBool,
+    /// No other record has it.
+    number: u64,
     pub(crate) callbacks: Callbacks,
     /// Sessions that the program's get callback supplied.
     pub(crate) supplied: AtomicU64,
@@ -85,10 +90,14 @@ impl<F: Copy> Callback<F> {
 
 impl Record {
     fn new() -> Self {
+        static NUMBERS: AtomicU64 = AtomicU64::new(1);
         Self {
             decision: AtomicU8::new(Decision::Open as u8),
             deciding: Mutex::new(()),
             id_context: Mutex::new(Vec::new()),
+            has_id_context: AtomicBool::new(false),
+            // ORDERING: Relaxed: only that no two are the same.
+            number: NUMBERS.fetch_add(1, Ordering::Relaxed),
             callbacks: Callbacks::default(),
             supplied: AtomicU64::new(0),
             store: OnceLock::new(),
@@ -123,6 +132,25 @@ impl Record {
 
     pub(crate) fn id_context(&self) -> MutexGuard<'_, Vec<u8>> {
         lock(&self.id_context)
+    }
+
+    pub(crate) fn set_id_context(&self, bytes: &[u8]) {
+        *self.id_context() = bytes.to_vec();
+        // ORDERING: Relaxed: libssl has no lock for an id context either.
+        self.has_id_context.store(!bytes.is_empty(), Ordering::Relaxed);
+    }
+
+    /// Whether libssl would let sessions be resumed where clients are verified.
+    pub(crate) fn has_id_context(&self) -> bool {
+        // ORDERING: Relaxed, as in `set_id_context`.
+        self.has_id_context.load(Ordering::Relaxed)
+    }
+
+    /// The name that the context is attached under. One that verifies its clients, by authorities
+    /// that are its own, shares it with no other, whatever its id context.
+    pub(crate) fn name(&self, verifies: bool) -> Context {
+        let number = if verifies { self.number } else { 0 };
+        Context::digest([self.id_context().as_slice(), &number.to_be_bytes()])
     }
 
     /// The store that was attached.

@@ -33,13 +33,12 @@ fn the_interface_is_in_the_library_too() {
     }
 }
 
-#[test]
-fn a_program_sees_the_same_cache() {
+/// A program of this crate's, compiled; `None` where that cannot be done.
+fn compiled(site: &Site, name: &str) -> Option<String> {
     if !is_there("openssl") || !is_there("cc") {
-        return;
+        return None;
     }
-    let (site, source) = (Site::new(), Path::new(env!("CARGO_MANIFEST_DIR")));
-    let program = site.file("callbacks");
+    let (source, program) = (Path::new(env!("CARGO_MANIFEST_DIR")), site.file(name));
     let mut cc = Command::new("cc");
     cc.args([
         "-std=gnu11",
@@ -50,19 +49,30 @@ fn a_program_sees_the_same_cache() {
         "-Werror",
         "-Wno-deprecated-declarations",
     ]);
-    cc.arg("-I").arg(source.join("../c/tests/c")).arg(source.join("tests/c/callbacks.c"));
-    let made = cc.args(["-o", &program, "-lssl", "-lcrypto"]).output().unwrap();
+    cc.arg("-I").arg(source.join("../c/tests/c"));
+    cc.arg(source.join("tests/c").join(name).with_extension("c"));
+    let made = cc.arg("-o").arg(&program).args(["-lssl", "-lcrypto"]).output().unwrap();
     assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
-    let run = |attach: Option<&str>| {
-        let mut command = Command::new(&program);
-        if let Some(attach) = attach {
-            site.preload(&mut command, attach);
-        }
-        let output = talk(&mut command, b"");
-        let errors = String::from_utf8_lossy(&output.stderr);
-        assert!(output.status.success(), "{attach:?}: {errors}");
-        String::from_utf8(output.stdout).unwrap()
-    };
+    Some(program)
+}
+
+/// What a program prints, which succeeds.
+fn printed(site: &Site, program: &str, attach: Option<&str>) -> String {
+    let mut command = Command::new(program);
+    if let Some(attach) = attach {
+        site.preload(&mut command, attach);
+    }
+    let output = talk(&mut command, b"");
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{attach:?}: {errors}");
+    String::from_utf8(output.stdout).unwrap()
+}
+
+#[test]
+fn a_program_sees_the_same_cache() {
+    let site = Site::new();
+    let Some(program) = compiled(&site, "callbacks") else { return };
+    let run = |attach| printed(&site, &program, attach);
     let plain = run(None);
     assert!(plain.lines().count() > 20, "{plain}");
     // Not asked to attach, the library passes everything on.
@@ -73,4 +83,14 @@ fn a_program_sees_the_same_cache() {
         let seen = site.statistics();
         assert_eq!((seen["contexts_attached"], seen["contexts_left"]), (2, 3), "{seen:?}");
     }
+}
+
+#[test]
+fn no_client_is_resumed_whom_libssl_would_verify() {
+    let site = Site::new();
+    let Some(program) = compiled(&site, "authentication") else { return };
+    for attach in [None, Some("1")] {
+        printed(&site, &program, attach);
+    }
+    assert_eq!(site.statistics()["contexts_attached"], 6);
 }
