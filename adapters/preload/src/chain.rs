@@ -114,7 +114,8 @@ unsafe extern "C" fn on_new(ssl: *mut SSL, session: *mut SSL_SESSION) -> c_int {
     // callback takes another one, and always answers 1; the program gets libssl's.
     unsafe {
         let (context, record) = record_of(ssl);
-        if let Some(store) = STORE.get().and_then(|store| store.new) {
+        let new = STORE.get().filter(|_| !record::is_apart(ssl)).and_then(|store| store.new);
+        if let Some(store) = new {
             sys::SSL_SESSION_up_ref(session);
             about(context, || store(ssl, session));
         }
@@ -151,6 +152,7 @@ unsafe extern "C" fn on_get(
         }
         let found = STORE
             .get()
+            .filter(|_| !record::is_apart(ssl))
             .and_then(|store| store.get)
             .map_or(std::ptr::null_mut(), |store| about(context, || store(ssl, id, length, copy)));
         let program = record.and_then(|record| Some((record, record.callbacks.get.get()?)));

@@ -68,7 +68,9 @@ pub unsafe extern "C" fn SSL_new(context: *mut SSL_CTX) -> *mut SSL {
     // SAFETY: the program's context is alive, or null.
     unsafe {
         contained((), || come_to(context, ptr::null_mut()));
-        real::SSL_new.get().map_or(ptr::null_mut(), |real| real(context))
+        let ssl = real::SSL_new.get().map_or(ptr::null_mut(), |real| real(context));
+        contained((), || record::set_apart(ssl, context));
+        ssl
     }
 }
 

@@ -12,7 +12,7 @@ use openssl_sys::{self as sys, SSL_CTX, SSL_METHOD};
 use sessile_openssl::openssl::error::ErrorStack;
 use sessile_openssl::openssl::ssl::{SslContextBuilder, SslContextRef, SslSession};
 use sessile_openssl::openssl::ssl::{SslOptions, SslSessionCacheMode};
-use sessile_openssl::sessile::{Capacity, SessionCache};
+use sessile_openssl::sessile::{Capacity, Context, SessionCache};
 use sessile_openssl::{ServerStore, UPDATE_TIME};
 
 use crate::chain;
@@ -60,12 +60,10 @@ unsafe fn attach(context: *mut SSL_CTX, record: &Record, origin: Option<&Record>
     let store = joined.or_else(|| unsafe { build(context, mode) })?;
     // SAFETY: as above. The reference is the caller's: it is not given up.
     let mut fresh = unsafe { ManuallyDrop::new(SslContextBuilder::from_ptr(context)) };
+    let name = Context::digest([record.id_context().as_slice()]);
     // SAFETY: the context is alive.
-    let verifies = unsafe {
-        chain::note(context, record);
-        sys::SSL_CTX_get_verify_mode(context) & sys::SSL_VERIFY_PEER != 0
-    };
-    let attached: Result<(), ErrorStack> = store.0.attach(&mut fresh, record.name(verifies));
+    unsafe { chain::note(context, record) };
+    let attached: Result<(), ErrorStack> = store.0.attach(&mut fresh, name);
     attached.ok()?;
     if let Some(origin) = origin {
         record.inherit(origin);

@@ -8,10 +8,9 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use foreign_types::ForeignTypeRef;
 use libc::c_void;
-use openssl_sys::SSL_CTX;
+use openssl_sys::{SSL, SSL_CTX};
 use sessile_openssl::openssl::ex_data::Index;
-use sessile_openssl::openssl::ssl::{SslContext, SslContextBuilder, SslContextRef};
-use sessile_openssl::sessile::Context;
+use sessile_openssl::openssl::ssl::{Ssl, SslContext, SslContextBuilder, SslContextRef, SslRef};
 
 use crate::real::{GetCallback, NewCallback, RemoveCallback};
 use crate::report::Counted;
@@ -37,8 +36,7 @@ pub(crate) struct Record {
     id_context: Mutex<Vec<u8>>,
     /// It has set one, before the context was attached.
     has_id_context: AtomicBool,
-    /// No other record has it.
-    number: u64,
+    has_joined: AtomicBool,
     pub(crate) callbacks: Callbacks,
     /// Sessions that the program's get callback supplied.
     pub(crate) supplied: AtomicU64,
@@ -90,14 +88,12 @@ impl<F: Copy> Callback<F> {
 
 impl Record {
     fn new() -> Self {
-        static NUMBERS: AtomicU64 = AtomicU64::new(1);
         Self {
             decision: AtomicU8::new(Decision::Open as u8),
             deciding: Mutex::new(()),
             id_context: Mutex::new(Vec::new()),
             has_id_context: AtomicBool::new(false),
-            // ORDERING: Relaxed: only that no two are the same.
-            number: NUMBERS.fetch_add(1, Ordering::Relaxed),
+            has_joined: AtomicBool::new(false),
             callbacks: Callbacks::default(),
             supplied: AtomicU64::new(0),
             store: OnceLock::new(),
@@ -146,11 +142,10 @@ impl Record {
         self.has_id_context.load(Ordering::Relaxed)
     }
 
-    /// The name that the context is attached under. One that verifies its clients, by authorities
-    /// that are its own, shares it with no other, whatever its id context.
-    pub(crate) fn name(&self, verifies: bool) -> Context {
-        let number = if verifies { self.number } else { 0 };
-        Context::digest([self.id_context().as_slice(), &number.to_be_bytes()])
+    /// Whether the store is that of a context whose connections came to this one.
+    pub(crate) fn has_joined(&self) -> bool {
+        // ORDERING: Relaxed: it is set while the context is decided, which is seen by then.
+        self.has_joined.load(Ordering::Relaxed)
     }
 
     /// The store that was attached.
@@ -162,8 +157,10 @@ impl Record {
         let _is_first = self.store.set(store);
     }
 
-    /// Takes over the callbacks of the context that connections come from.
+    /// Takes over the callbacks of the context that connections come from, and that has a store.
     pub(crate) fn inherit(&self, from: &Self) {
+        // ORDERING: Relaxed, as in `has_joined`.
+        self.has_joined.store(from.is_attached(), Ordering::Relaxed);
         self.callbacks.new.inherit(&from.callbacks.new);
         self.callbacks.get.inherit(&from.callbacks.get);
         self.callbacks.remove.inherit(&from.callbacks.remove);
@@ -203,4 +200,38 @@ pub(crate) unsafe fn of<'c>(context: *mut SSL_CTX) -> Option<&'c Record> {
     }
     // SAFETY: as the caller says; the context keeps the record.
     unsafe { SslContextRef::from_ptr(context) }.ex_data(index()?)
+}
+
+/// Marks a connection for which the store is not there.
+struct Apart;
+
+/// Where the marks lie; `None` without memory for it.
+fn apart_index() -> Option<Index<Ssl, Apart>> {
+    static INDEX: OnceLock<Option<Index<Ssl, Apart>>> = OnceLock::new();
+    *INDEX.get_or_init(|| Ssl::new_ex_index().ok())
+}
+
+/// Keeps a new connection apart from the store, if its context has joined that of another one: with
+/// libssl's caches neither would resume what was made in the other.
+///
+/// # Safety
+///
+/// Null, or a connection that nobody else knows, and its context.
+pub(crate) unsafe fn set_apart(ssl: *mut SSL, context: *mut SSL_CTX) {
+    // SAFETY: as the caller says.
+    let has_joined = unsafe { of(context) }.is_some_and(Record::has_joined);
+    if let Some(index) = apart_index().filter(|_| has_joined && !ssl.is_null()) {
+        // SAFETY: as the caller says; not null.
+        unsafe { SslRef::from_ptr_mut(ssl) }.set_ex_data(index, Apart);
+    }
+}
+
+/// Whether a connection is apart from the store.
+///
+/// # Safety
+///
+/// A connection that is alive.
+pub(crate) unsafe fn is_apart(ssl: *mut SSL) -> bool {
+    // SAFETY: as the caller says.
+    apart_index().is_some_and(|index| unsafe { SslRef::from_ptr(ssl) }.ex_data(index).is_some())
 }

@@ -53,6 +53,14 @@ static void authorities(int version) {
   CHECK(visit(outer, client, &session) == 0 && session != NULL);
   CHECK(visit(inner, client, &session) == -1);
   SSL_SESSION_free(session);
+  session = NULL;
+  CHECK(visit(inner, unknown, &session) == 0 && session != NULL);
+  CHECK(visit(outer, unknown, &session) == -1);
+  SSL_SESSION_free(session);
+  session = NULL;
+  moves = 1;
+  CHECK(visit(outer, unknown, &session) == 0 && visit(outer, unknown, &session) == 1);
+  SSL_SESSION_free(session);
   SSL_CTX_free(client);
   SSL_CTX_free(unknown);
   SSL_CTX_free(outer);
