@@ -23,6 +23,7 @@ pub(crate) const STEPS: &[&str] = &[
     "cargo run --release -p handshakes --features openssl -- --backend openssl",
     "cargo test --release -p handshakes --features openssl",
     "cargo xtask stranger",
+    "cargo xtask border",
     "cargo xtask capi --prefix target/capi",
     "cc -pthread adapters/c/examples/server.c -o target/capi/server $(PKG_CONFIG_PATH=target/capi/lib/pkgconfig \
      pkg-config --cflags --libs sessile) -Wl,-rpath,'$ORIGIN/lib'",

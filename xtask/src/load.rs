@@ -1,6 +1,6 @@
 //! One load on libssl's own session cache, and on Sessile preloaded in its place.
 
-use crate::command::{self, cargo, root};
+use crate::command::{self, Server, cargo, root};
 use anyhow::{Context, Result, bail, ensure};
 use clap::Args;
 use std::collections::BTreeMap;
@@ -8,7 +8,7 @@ use std::fmt::Write;
 use std::fs;
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Command, Output, Stdio};
 use std::thread::{available_parallelism, sleep};
 use std::time::{Duration, Instant};
 
@@ -18,6 +18,8 @@ pub(crate) const FIGURES: &str = "benches/results/libssl.md";
 const VERSIONS: [&str; 2] = ["1.2", "1.3"];
 const THREADS: [&str; 2] = ["1", "8"];
 const SESSIONS: &str = "20000";
+/// Sessions that each thread adds and removes.
+const OWN: &str = "8000";
 const MILLISECONDS: &str = "500";
 /// Runs of each kind, which take turns. The best of each figure counts: what disturbs a run makes it
 /// worse.
@@ -52,7 +54,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     );
     for version in VERSIONS {
         for threads in THREADS {
-            let arguments = [threads, MILLISECONDS, SESSIONS, version];
+            let arguments = [threads, MILLISECONDS, SESSIONS, version, OWN];
             let [plain, ours] = in_turns(&library, |command| {
                 figures(&command_of(command, &load, &arguments).output()?)
             })?;
@@ -124,17 +126,6 @@ fn figures(output: &Output) -> Result<Figures> {
         && figures["resumed"] == figures["handshakes"];
     ensure!(is_sound, "not every handshake resumed: {said}");
     Ok(figures)
-}
-
-/// A server that is killed when it is dropped.
-struct Server(Child);
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        // It may have ended by itself.
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
 }
 
 /// Connections of `openssl s_time -reuse` to `openssl s_server`, which runs as is prepared.

@@ -2,6 +2,7 @@
 
 #![forbid(unsafe_code)]
 
+mod border;
 mod capi;
 mod ci;
 mod command;
@@ -62,6 +63,9 @@ enum Task {
     /// Instructions and writes to shared lines of each operation, against those in
     /// `benches/counts.toml`; fails when one grew. Half a minute once it is built; needs valgrind.
     Counts(counts::Options),
+    /// The C library and the programs of its tests under ThreadSanitizer and AddressSanitizer, on
+    /// both sides of the border. Needs nightly and a C compiler.
+    Border,
     /// Builds the C library and installs it, with its header, pages and pkg-config file.
     Capi(capi::Options),
     /// Resumptions on libssl's own cache and on Sessile preloaded in its place. Two minutes; needs a C
@@ -116,6 +120,7 @@ fn run(task: Task) -> Result<()> {
         Task::Loom { filter, preemptions } => loom::run(filter.as_deref(), preemptions),
         Task::Documents { write } => documents::run(write),
         Task::Counts(options) => counts::run(&options),
+        Task::Border => border::run(),
         Task::Capi(options) => capi::run(&options),
         Task::Load(options) => load::run(&options),
         Task::Stranger => stranger::run(),

@@ -4,13 +4,13 @@
 //! `[dependencies]` and its program, becomes a crate outside of the workspace that is built from
 //! the unpacked packages. Its server must resume for `openssl s_client`, in TLS 1.2 and in TLS 1.3.
 
-use crate::command::{self, cargo};
+use crate::command::{self, Server, cargo};
 use anyhow::{Context, Result, bail, ensure};
 use std::fs;
 use std::io::Write;
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Command, Output, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
@@ -121,17 +121,6 @@ fn locked_packages(crate_folder: &Path) -> Result<Vec<String>> {
     let packages = lock.get("package").and_then(|list| list.as_array()).context("an empty lock")?;
     let name = |package: &toml::Value| Some(package.get("name")?.as_str()?.to_owned());
     Ok(packages.iter().filter_map(name).collect())
-}
-
-/// A server that is killed when it is dropped.
-struct Server(Child);
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        // It may have ended by itself.
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
 }
 
 fn resumes(crate_folder: &Path, binary: &Path) -> Result<()> {

@@ -91,13 +91,16 @@ static void answer(int connection) {
   char request[1024], response[64];
   SSL *ssl = SSL_new(context);
   setsockopt(connection, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
-  if (ssl != NULL && SSL_set_fd(ssl, connection) == 1 && SSL_accept(ssl) == 1 &&
-      SSL_read(ssl, request, sizeof request) > 0) {
-    int length = snprintf(response, sizeof response, "HTTP/1.0 200 OK\r\n\r\nresumed: %d\n",
-                          SSL_session_reused(ssl));
-    SSL_write(ssl, response, length);
-    /* A session that is not closed is not resumed again in TLS 1.2. */
-    SSL_shutdown(ssl);
+  if (ssl != NULL && SSL_set_fd(ssl, connection) == 1 && SSL_accept(ssl) == 1) {
+    int got = SSL_read(ssl, request, sizeof request);
+    if (got > 0) {
+      int length = snprintf(response, sizeof response, "HTTP/1.0 200 OK\r\n\r\nresumed: %d\n",
+                            SSL_session_reused(ssl));
+      SSL_write(ssl, response, length);
+    }
+    /* libssl forgets the TLS 1.2 session of a connection that is not closed so. */
+    if (got > 0 || SSL_get_error(ssl, got) == SSL_ERROR_ZERO_RETURN)
+      SSL_shutdown(ssl);
   }
   ERR_clear_error();
   SSL_free(ssl);

@@ -50,7 +50,9 @@ fn no_thread_races() {
     if !toolbox.has("thread") {
         return;
     }
-    let threads = toolbox.compile("threads", Link::Shared, &["-O1", "-g", "-fsanitize=thread"]);
+    let flags = ["-O1", "-g", "-fsanitize=thread"];
+    let [functions, threads] = PROGRAMS.map(|name| toolbox.compile(name, Link::Shared, &flags));
+    toolbox.passes(&functions, &[]);
     toolbox.passes(&threads, &[]);
     let report = toolbox.fails(&threads, &["race"]);
     assert!(report.contains("data race"), "a seeded race is not found: {report}");

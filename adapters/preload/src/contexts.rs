@@ -6,7 +6,7 @@ use std::{ptr, slice};
 use openssl_sys::{self as sys, SSL, SSL_CTX, SSL_METHOD};
 
 use crate::chain::contained;
-use crate::decision::come_to;
+use crate::decision::{come_to, move_to};
 use crate::environment::{Attach, Environment};
 use crate::real;
 use crate::record::{self, Decision};
@@ -67,7 +67,7 @@ pub unsafe extern "C" fn SSL_CTX_free(context: *mut SSL_CTX) {
 pub unsafe extern "C" fn SSL_new(context: *mut SSL_CTX) -> *mut SSL {
     // SAFETY: the program's context is alive, or null.
     unsafe {
-        contained((), || come_to(context, ptr::null_mut()));
+        contained((), || come_to(context));
         let ssl = real::SSL_new.get().map_or(ptr::null_mut(), |real| real(context));
         contained((), || record::set_apart(ssl, context));
         ssl
@@ -79,7 +79,7 @@ pub unsafe extern "C" fn SSL_new(context: *mut SSL_CTX) -> *mut SSL {
 pub unsafe extern "C" fn SSL_set_SSL_CTX(ssl: *mut SSL, context: *mut SSL_CTX) -> *mut SSL_CTX {
     // SAFETY: the program's connection is alive, and so is the context unless it is null.
     unsafe {
-        contained((), || come_to(context, sys::SSL_get_SSL_CTX(ssl)));
+        contained((), || move_to(context, sys::SSL_get_SSL_CTX(ssl)));
         real::SSL_set_SSL_CTX.get().map_or(ptr::null_mut(), |real| real(ssl, context))
     }
 }

@@ -29,15 +29,38 @@ unsafe extern "C" {
     fn SSL_CTX_get0_certificate(context: *const SSL_CTX) -> *mut c_void;
 }
 
-/// A context is about to be used; connections of `origin` are moved to it, if that is not null.
+/// A context is about to be used.
+///
+/// # Safety
+///
+/// Null, or a context that is alive.
+pub(crate) unsafe fn come_to(context: *mut SSL_CTX) {
+    // SAFETY: as the caller says.
+    unsafe { decide(context, None) };
+}
+
+/// A connection is about to be moved. Only a context with a store can be joined: where another
+/// cache resumes, a store would end what it has not resumed.
 ///
 /// # Safety
 ///
 /// Null, or contexts that are alive.
-pub(crate) unsafe fn come_to(context: *mut SSL_CTX, origin: *mut SSL_CTX) {
+pub(crate) unsafe fn move_to(context: *mut SSL_CTX, origin: *mut SSL_CTX) {
     // SAFETY: as the caller says.
-    let (record, origin) = unsafe { (record::of(context), record::of(origin)) };
-    let Some(record) = record else { return };
+    unsafe {
+        let origin = record::of(origin).filter(|origin| origin.store().is_some());
+        if origin.is_some() {
+            decide(context, origin);
+        }
+    }
+}
+
+/// # Safety
+///
+/// Null, or a context that is alive.
+unsafe fn decide(context: *mut SSL_CTX, origin: Option<&Record>) {
+    // SAFETY: as the caller says.
+    let Some(record) = (unsafe { record::of(context) }) else { return };
     record.decide(|| {
         // SAFETY: the context is alive. Nobody has a connection of it, and whoever wants one waits
         // for this decision.

@@ -171,11 +171,8 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Where the records lie; `None` without memory for it.
-fn index() -> Option<Index<SslContext, Record>> {
-    static INDEX: OnceLock<Option<Index<SslContext, Record>>> = OnceLock::new();
-    *INDEX.get_or_init(|| SslContext::new_ex_index().ok())
-}
+/// Where the records lie, from the first one on; `None` without memory for it.
+static INDEX: OnceLock<Option<Index<SslContext, Record>>> = OnceLock::new();
 
 /// Begins a record at a new context.
 ///
@@ -183,7 +180,7 @@ fn index() -> Option<Index<SslContext, Record>> {
 ///
 /// A context that is alive and that nobody else knows.
 pub(crate) unsafe fn begin(context: *mut SSL_CTX) {
-    let Some(index) = index() else { return };
+    let Some(index) = *INDEX.get_or_init(|| SslContext::new_ex_index().ok()) else { return };
     // SAFETY: as the caller says. The reference is the caller's: it is not given up.
     let mut fresh = unsafe { ManuallyDrop::new(SslContextBuilder::from_ptr(context)) };
     fresh.set_ex_data(index, Record::new());
@@ -195,21 +192,16 @@ pub(crate) unsafe fn begin(context: *mut SSL_CTX) {
 ///
 /// Null, or a context that lives for `'c`.
 pub(crate) unsafe fn of<'c>(context: *mut SSL_CTX) -> Option<&'c Record> {
-    if context.is_null() {
-        return None;
-    }
+    let index = INDEX.get().copied().flatten().filter(|_| !context.is_null())?;
     // SAFETY: as the caller says; the context keeps the record.
-    unsafe { SslContextRef::from_ptr(context) }.ex_data(index()?)
+    unsafe { SslContextRef::from_ptr(context) }.ex_data(index)
 }
 
 /// Marks a connection for which the store is not there.
 struct Apart;
 
-/// Where the marks lie; `None` without memory for it.
-fn apart_index() -> Option<Index<Ssl, Apart>> {
-    static INDEX: OnceLock<Option<Index<Ssl, Apart>>> = OnceLock::new();
-    *INDEX.get_or_init(|| Ssl::new_ex_index().ok())
-}
+/// Where the marks lie, from the first one on; `None` without memory for it.
+static APART: OnceLock<Option<Index<Ssl, Apart>>> = OnceLock::new();
 
 /// Keeps a new connection apart from the store, if its context has joined that of another one: with
 /// libssl's caches neither would resume what was made in the other.
@@ -220,7 +212,10 @@ fn apart_index() -> Option<Index<Ssl, Apart>> {
 pub(crate) unsafe fn set_apart(ssl: *mut SSL, context: *mut SSL_CTX) {
     // SAFETY: as the caller says.
     let has_joined = unsafe { of(context) }.is_some_and(Record::has_joined);
-    if let Some(index) = apart_index().filter(|_| has_joined && !ssl.is_null()) {
+    if !has_joined || ssl.is_null() {
+        return;
+    }
+    if let Some(index) = *APART.get_or_init(|| Ssl::new_ex_index().ok()) {
         // SAFETY: as the caller says; not null.
         unsafe { SslRef::from_ptr_mut(ssl) }.set_ex_data(index, Apart);
     }
@@ -232,6 +227,7 @@ pub(crate) unsafe fn set_apart(ssl: *mut SSL, context: *mut SSL_CTX) {
 ///
 /// A connection that is alive.
 pub(crate) unsafe fn is_apart(ssl: *mut SSL) -> bool {
+    let index = APART.get().copied().flatten();
     // SAFETY: as the caller says.
-    apart_index().is_some_and(|index| unsafe { SslRef::from_ptr(ssl) }.ex_data(index).is_some())
+    index.is_some_and(|index| unsafe { SslRef::from_ptr(ssl) }.ex_data(index).is_some())
 }

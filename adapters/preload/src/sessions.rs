@@ -14,13 +14,14 @@ use std::time::Duration;
 use foreign_types::ForeignTypeRef;
 use libc::time_t;
 use openssl_sys::{SSL_CTX, SSL_SESSION};
+use sessile_openssl::ServerStore;
 use sessile_openssl::openssl::ssl::SslSessionRef;
 
 use crate::chain::{contained, tell_removals};
 use crate::decision::{come_to, store_of};
 use crate::real::{self, GetCallback, NewCallback, RemoveCallback};
 use crate::record::{self, Record};
-use crate::scope::{about, as_ours, is_freeing, is_ours};
+use crate::scope::{about, is_freeing, is_ours};
 
 /// Stores a session. Answers 1 if that changed something: not if this very session was stored.
 #[unsafe(no_mangle)]
@@ -30,7 +31,7 @@ pub unsafe extern "C" fn SSL_CTX_add_session(
 ) -> c_int {
     // SAFETY: the program gives a context and a session, which are alive.
     contained(0, || unsafe {
-        come_to(context, std::ptr::null_mut());
+        come_to(context);
         match store_of(context).filter(|_| !session.is_null()) {
             Some(store) => about(context, || {
                 let added = store.add_session(SslSessionRef::from_ptr(session));
@@ -70,11 +71,12 @@ unsafe fn flush(context: *mut SSL_CTX, time: i64) {
     let Ok(time) = u64::try_from(time) else { return };
     // SAFETY: as the caller says.
     let (store, record) = unsafe { (store_of(context), record::of(context)) };
-    let is_alone = || {
-        let counted = record.and_then(Record::store);
-        counted.is_some_and(|counted| Arc::strong_count(counted) == 1)
+    let is_alone = |store: &ServerStore| {
+        record.and_then(Record::store).is_some_and(|attached| {
+            Arc::strong_count(attached) == 1 && Arc::ptr_eq(attached.0.cache(), store.cache())
+        })
     };
-    if let Some(store) = store.filter(|_| !is_ours() && (!is_freeing() || is_alone())) {
+    if let Some(store) = store.filter(|store| !is_freeing() || is_alone(store)) {
         about(context, || store.flush_sessions(time));
     }
 }
@@ -86,7 +88,7 @@ pub unsafe extern "C" fn SSL_CTX_flush_sessions(context: *mut SSL_CTX, time: c_l
     contained((), || unsafe {
         flush(context, time);
         if let Some(real) = real::SSL_CTX_flush_sessions.get() {
-            as_ours(|| real(context, time));
+            real(context, time);
         }
     });
 }
@@ -98,7 +100,7 @@ pub unsafe extern "C" fn SSL_CTX_flush_sessions_ex(context: *mut SSL_CTX, time: 
     contained((), || unsafe {
         flush(context, time);
         match real::SSL_CTX_flush_sessions_ex.get() {
-            Some(real) => as_ours(|| real(context, time)),
+            Some(real) => real(context, time),
             None => {
                 if let Some(real) = real::SSL_CTX_flush_sessions.get() {
                     real(context, time);

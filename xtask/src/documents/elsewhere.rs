@@ -98,6 +98,7 @@ pub(super) const ELSEWHERE: &[(&str, &str)] = &[
         UNTIL_ENDED,
     ),
     ("cargo xtask capi", "installs for the whole machine; continuous integration names a folder"),
+    ("cargo xtask load", FIGURES),
     ("cargo xtask load --write", WRITES),
     ("cargo xtask ci", "is continuous integration"),
     ("cargo xtask counts", STRICTER),

@@ -29,6 +29,7 @@ mod trials;
 pub(crate) mod workers;
 
 pub(crate) use models::COMMAND as MODELS_COMMAND;
+pub(crate) use sanitizers::{ADDRESS, Sanitizer, THREAD};
 
 use anyhow::{Context, Result, bail};
 use clap::{Args, ValueEnum};

@@ -10,7 +10,7 @@ use super::{seeded, tools, trials};
 use crate::command::{TARGET, nightly, root};
 use anyhow::Result;
 use serde::Deserialize;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
@@ -162,16 +162,25 @@ impl Sanitizer {
         rustc
     }
 
-    fn cargo(&self) -> Command {
+    pub(crate) fn name(&self) -> &'static str {
+        self.name
+    }
+
+    /// Where `cargo` builds.
+    pub(crate) fn target_directory(&self) -> PathBuf {
+        root().join("target").join(self.name)
+    }
+
+    pub(crate) fn cargo(&self) -> Command {
         let mut cargo = nightly("cargo");
         cargo.env("RUSTFLAGS", self.flags().join(" "));
-        cargo.env("CARGO_TARGET_DIR", root().join("target").join(self.name));
+        cargo.env("CARGO_TARGET_DIR", self.target_directory());
         cargo.env("CARGO_BUILD_TARGET", TARGET);
         cargo
     }
 
     /// Runs `binary` with the sanitizer's own defaults: an inherited option could hide reports.
-    fn watched(&self, binary: &Path) -> Command {
+    pub(crate) fn watched(&self, binary: &Path) -> Command {
         let mut command = Command::new(binary);
         for options in ["TSAN_OPTIONS", "ASAN_OPTIONS", "LSAN_OPTIONS"] {
             command.env_remove(options);
@@ -194,7 +203,7 @@ impl Sanitizer {
     }
 
     /// The reports and the leaks in what a program printed.
-    fn count(&self, stderr: &str) -> (u64, u64) {
+    pub(crate) fn count(&self, stderr: &str) -> (u64, u64) {
         let count = |first_words: &str| stderr.matches(first_words).count() as u64;
         (count(self.report), self.leak.map_or(0, count))
     }

@@ -417,6 +417,56 @@ static void hooks(int version) {
   SSL_SESSION_free(tier.kept);
 }
 
+/* An external tier that keeps bytes, as one in another process would. */
+struct bytes {
+  unsigned char *der;
+  int length, is_taken;
+};
+
+static void bytes_added(void *user, SSL_SESSION *session) {
+  struct bytes *bytes = user;
+  unsigned char *end;
+  free(bytes->der);
+  bytes->length = i2d_SSL_SESSION(session, NULL);
+  bytes->der = end = malloc((size_t)bytes->length);
+  CHECK(end != NULL && i2d_SSL_SESSION(session, &end) == bytes->length);
+  bytes->is_taken = 0;
+}
+
+static SSL_SESSION *bytes_miss(void *user, const sessile_query *query) {
+  struct bytes *bytes = user;
+  const unsigned char *der = bytes->der;
+  if (der == NULL || bytes->is_taken)
+    return NULL;
+  bytes->is_taken = query->operation == SESSILE_OPERATION_TAKE;
+  return d2i_SSL_SESSION(NULL, &der, bytes->length);
+}
+
+/* A second process, with a store and a context of its own, resumes what the first one made. */
+static void two_processes(int version) {
+  SSL_CTX *first = server_context(version), *second = server_context(version);
+  SSL_CTX *client = client_context();
+  sessile_store *one = store_for(100), *other = store_for(100);
+  struct bytes bytes = {0};
+  SSL_SESSION *session = NULL;
+  sessile_hooks tier = {
+      .size = sizeof tier, .user = &bytes, .on_added = bytes_added, .on_miss = bytes_miss};
+  OK(sessile_set_hooks(one, &tier));
+  OK(sessile_set_hooks(other, &tier));
+  OK(sessile_attach(one, first, NAME, sizeof NAME));
+  OK(sessile_attach(other, second, NAME, sizeof NAME));
+  CHECK(visit(first, client, &session) == 0);
+  CHECK(visit(second, client, &session) == 1);
+  CHECK(counted(other).tier_hits == 1 && counted(other).resumed == 1);
+  SSL_SESSION_free(session);
+  sessile_free(one);
+  sessile_free(other);
+  SSL_CTX_free(first);
+  SSL_CTX_free(second);
+  SSL_CTX_free(client);
+  free(bytes.der);
+}
+
 static void see_metric(const char *name, const char *help, int can_fall, uint64_t value,
                        void *user) {
   uint64_t *seen = user;
@@ -507,6 +557,8 @@ int main(int count, char **arguments) {
   refusals();
   hooks(TLS1_2_VERSION);
   hooks(TLS1_3_VERSION);
+  two_processes(TLS1_2_VERSION);
+  two_processes(TLS1_3_VERSION);
   statistics();
   puts("every function answered");
   return 0;

@@ -58,6 +58,9 @@ static inline SSL_CTX *client_context(void) {
   return context;
 }
 
+/* The host that clients ask for, unless it is null. */
+static const char *host;
+
 /* A whole connection. What was in `*session` is offered, the newest session takes its place.
  * Answers whether it was resumed; -1 if the handshake failed. */
 static inline int visit(SSL_CTX *server_side, SSL_CTX *client_side, SSL_SESSION **session) {
@@ -71,6 +74,8 @@ static inline int visit(SSL_CTX *server_side, SSL_CTX *client_side, SSL_SESSION 
   SSL_set_connect_state(client);
   SSL_set_accept_state(server);
   SSL_set_app_data(client, session);
+  if (host != NULL)
+    CHECK(SSL_set_tlsext_host_name(client, host));
   if (session != NULL && *session != NULL)
     CHECK(SSL_set_session(client, *session));
   for (rounds = 0; rounds < 20 && !(client_done && server_done); rounds++) {

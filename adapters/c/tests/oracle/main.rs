@@ -5,7 +5,7 @@
 use sessile_capi as _;
 
 /// Sequences that are played; sessile-openssl plays more of them, to the same code.
-const SEQUENCES: u64 = 4_000;
+const SEQUENCES: u64 = 2_000;
 
 #[path = "../../../openssl/tests/adapter/support.rs"]
 #[allow(dead_code, reason = "shared with tests that use all of it")]

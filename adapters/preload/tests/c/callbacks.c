@@ -126,6 +126,37 @@ static void play(int is_early) {
   SSL_CTX_free(server);
 }
 
+/* A server name callback that moves connections. */
+static int on_name(SSL *ssl, int *alert, void *other) {
+  const char *name = SSL_get_servername(ssl, TLSEXT_NAMETYPE_host_name);
+  (void)alert;
+  if (name != NULL && strcmp(name, "two.example") == 0)
+    SSL_set_SSL_CTX(ssl, other);
+  return SSL_TLSEXT_ERR_OK;
+}
+
+/* Two contexts with one id context or two: connections of one host end in the second one. */
+static void moved(const char *second_name) {
+  SSL_CTX *first = server_with_name(), *second = server_with_name(), *client = quiet_client();
+  SSL_SESSION *one = NULL, *two = NULL;
+  CHECK(SSL_CTX_set_session_id_context(second, (const unsigned char *)second_name,
+                                       (unsigned int)strlen(second_name)));
+  SSL_CTX_set_tlsext_servername_callback(first, on_name);
+  SSL_CTX_set_tlsext_servername_arg(first, second);
+  for (int visits = 0; visits < 3; visits++) {
+    host = "one.example";
+    printf("one %d, ", visit(first, client, &one));
+    host = "two.example";
+    printf("two %d\n", visit(first, client, &two));
+  }
+  host = NULL;
+  SSL_SESSION_free(one);
+  SSL_SESSION_free(two);
+  SSL_CTX_free(second);
+  SSL_CTX_free(client);
+  SSL_CTX_free(first);
+}
+
 /* A context that is not one for a store is left as it is. */
 static void client_alone(void) {
   SSL_CTX *client = client_context();
@@ -139,6 +170,7 @@ static void client_alone(void) {
 int main(void) {
   play(1);
   play(0);
+  moved("callbacks");
   client_alone();
   return 0;
 }

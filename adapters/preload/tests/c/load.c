@@ -1,17 +1,17 @@
 /*
  * A load on the session cache behind SSL_CTX, whichever it is:
  *
- *     load THREADS MILLISECONDS SESSIONS VERSION
+ *     load THREADS MILLISECONDS SESSIONS VERSION OWN
  *
  * fills the cache with SESSIONS, resumes in THREADS at once for a while, in memory, and then adds
- * and removes sessions of their own in as many threads. Prints names and numbers.
+ * and removes OWN sessions in each thread. Prints names and numbers.
  */
 #include <pthread.h>
 #include <time.h>
 
 #include "tls.h"
 
-enum { THREADS_MAX = 64, OWN = 8000 };
+enum { THREADS_MAX = 64 };
 
 struct worker {
   pthread_t thread;
@@ -25,6 +25,7 @@ static SSL_CTX *server;
 static SSL_SESSION *pattern;
 static pthread_barrier_t start_line;
 static long milliseconds;
+static unsigned own;
 
 static long read_ns(clockid_t clock) {
   struct timespec now;
@@ -90,21 +91,22 @@ static void handshake(struct worker *worker, SSL_CTX *client_side, SSL_SESSION *
 }
 
 static void add_and_remove(struct worker *worker) {
-  static SSL_SESSION *own[THREADS_MAX][OWN];
-  SSL_SESSION **mine = own[worker->number];
-  for (unsigned one = 0; one < OWN; one++)
+  SSL_SESSION **mine = calloc(own, sizeof *mine);
+  CHECK(mine != NULL);
+  for (unsigned one = 0; one < own; one++)
     mine[one] = copy_of_pattern(worker->number + 1, one);
   pthread_barrier_wait(&start_line);
   worker->begin_ns = now_ns();
-  for (unsigned one = 0; one < OWN; one++)
+  for (unsigned one = 0; one < own; one++)
     worker->refused += SSL_CTX_add_session(server, mine[one]) != 1;
   pthread_barrier_wait(&start_line);
   worker->middle_ns = now_ns();
-  for (unsigned one = 0; one < OWN; one++)
+  for (unsigned one = 0; one < own; one++)
     worker->refused += SSL_CTX_remove_session(server, mine[one]) != 1;
   worker->end_ns = now_ns();
-  for (unsigned one = 0; one < OWN; one++)
+  for (unsigned one = 0; one < own; one++)
     SSL_SESSION_free(mine[one]);
+  free(mine);
 }
 
 static void *work(void *argument) {
@@ -142,15 +144,16 @@ static void fill(unsigned sessions) {
 int main(int count, char **arguments) {
   static struct worker workers[THREADS_MAX], all;
   long add_ns, remove_ns;
-  CHECK(count == 5);
+  CHECK(count == 6);
   unsigned threads = (unsigned)atoi(arguments[1]), sessions = (unsigned)atoi(arguments[3]);
   int version = strcmp(arguments[4], "1.2") == 0 ? TLS1_2_VERSION : TLS1_3_VERSION;
   milliseconds = atol(arguments[2]);
-  CHECK(threads > 0 && threads <= THREADS_MAX);
+  own = (unsigned)atoi(arguments[5]);
+  CHECK(threads > 0 && threads <= THREADS_MAX && own > 0);
   server = server_context(version);
   SSL_CTX_set_options(server, SSL_OP_NO_TICKET);
   CHECK(SSL_CTX_set_session_id_context(server, (const unsigned char *)"load", 4));
-  SSL_CTX_sess_set_cache_size(server, sessions + threads * OWN + 1000000);
+  SSL_CTX_sess_set_cache_size(server, sessions + threads * own + 1000000);
   fill(sessions);
   CHECK(SSL_CTX_sess_number(server) >= (long)sessions);
   CHECK(pthread_barrier_init(&start_line, NULL, threads) == 0);
@@ -173,10 +176,10 @@ int main(int count, char **arguments) {
       all.end_ns = workers[one].end_ns;
   }
   /* Of the process, per session: where threads wait for each other it does not fall with them. */
-  add_ns = (all.middle_ns - all.begin_ns) / (threads * (long)OWN);
-  remove_ns = (all.end_ns - all.middle_ns) / (threads * (long)OWN);
-  printf("handshakes %ld resumed %ld failed %ld refused %ld per_second %ld server_ns %ld add_ns %ld "
-         "remove_ns %ld\n",
+  add_ns = (all.middle_ns - all.begin_ns) / ((long)threads * own);
+  remove_ns = (all.end_ns - all.middle_ns) / ((long)threads * own);
+  printf("handshakes %ld resumed %ld failed %ld refused %ld per_second %ld server_ns %ld "
+         "add_ns %ld remove_ns %ld\n",
          all.handshakes, all.resumed, all.failed, all.refused, all.handshakes * 1000 / milliseconds,
          all.server_ns / (all.handshakes ? all.handshakes : 1), add_ns, remove_ns);
   SSL_SESSION_free(pattern);

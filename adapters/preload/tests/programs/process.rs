@@ -3,10 +3,11 @@
 use std::collections::HashMap;
 use std::env::consts::DLL_SUFFIX;
 use std::fs;
-use std::io::Write;
+use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
@@ -111,8 +112,21 @@ pub(crate) fn talk(command: &mut Command, input: &[u8]) -> Output {
     }
 }
 
+/// A port that nobody listens on. It is below those that the system gives to clients: these tests
+/// make thousands of connections.
 pub(crate) fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+    const PORTS: std::ops::Range<u32> = 12_000..32_000;
+    static TRIED: AtomicU32 = AtomicU32::new(0);
+    let start = std::process::id().wrapping_mul(61);
+    for _ in PORTS {
+        let tried = TRIED.fetch_add(1, Ordering::Relaxed);
+        let place = start.wrapping_add(tried) % (PORTS.end - PORTS.start);
+        let port = u16::try_from(PORTS.start + place).unwrap();
+        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return port;
+        }
+    }
+    panic!("no port is free");
 }
 
 /// A server that is killed when it is dropped.
@@ -144,14 +158,27 @@ impl Server {
             let pid = self.child.id().to_string();
             assert!(Command::new("kill").args([signal, &pid]).status().unwrap().success());
         }
+        self.wait();
+        read(self.child.stdout.take().unwrap())
+    }
+
+    /// Waits for a server that ends by itself, or with its input; what it said of errors.
+    pub(crate) fn end_with_errors(mut self) -> String {
+        self.wait();
+        read(self.child.stderr.take().unwrap())
+    }
+
+    fn wait(&mut self) {
         drop(self.child.stdin.take());
         let ended = self.child.wait_timeout(PATIENCE).unwrap();
         assert!(ended.is_some(), "the server does not end");
-        let mut printed = String::new();
-        let mut output = self.child.stdout.take().unwrap();
-        std::io::Read::read_to_string(&mut output, &mut printed).unwrap();
-        printed
     }
+}
+
+fn read(mut from: impl Read) -> String {
+    let mut text = String::new();
+    from.read_to_string(&mut text).unwrap();
+    text
 }
 
 impl Drop for Server {
