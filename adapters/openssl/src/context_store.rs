@@ -106,9 +106,8 @@ impl ContextStore {
     /// The bounds of a full handshake's sessions, which belong here. What it shows of the way of
     /// such connections is learned.
     fn authenticated(&self, ssl: &mut SslRef, made_in: Context) -> Option<Bounds> {
-        let time = UnixClock.now();
+        let &mut Progress { time, generation, .. } = Progress::begun(ssl)?;
         let deadline = (time + self.store.longest_age()).min(peer::expiry(ssl));
-        let generation = Progress::begun(ssl)?.generation;
         // A second ticket bears the stamp that the first one was given, and shows nothing new.
         let way = Way::new(made_in, ssl.servername_raw(NameType::HOST_NAME));
         self.learn(&way, made_in);
@@ -123,12 +122,14 @@ impl ContextStore {
         }
     }
 
-    /// The bounds of what a resumed handshake issues; `None` where it has no place.
+    /// The bounds of what a resumed handshake issues; `None` where it has no place. A client can
+    /// have shown a certificate since, after the handshake.
     fn inherited(&self, ssl: &mut SslRef) -> Option<Bounds> {
         let progress = Progress::of(ssl)?;
         let parent = progress.parent.as_ref().filter(|parent| self.is_home_of(parent))?;
         let authentication = parent.authentication;
         let deadline = parent.deadline.min(authentication.time + self.store.longest_age());
+        let deadline = deadline.min(peer::expiry(ssl));
         Some(Bounds { deadline, authentication })
     }
 
