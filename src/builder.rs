@@ -15,7 +15,8 @@ use std::time::Duration;
 pub enum Capacity {
     /// At most this many sessions. 0 is an error.
     Sessions(usize),
-    /// No bound: nothing is evicted, the table doubles as it fills (OpenSSL's 0).
+    /// No bound in sessions (OpenSSL's 0): the table doubles as it fills, and nothing is evicted
+    /// unless a [`max_weight`](SessionCacheBuilder::max_weight) binds.
     Unbounded,
 }
 
@@ -116,7 +117,8 @@ impl<T: Send + Sync + 'static> SessionCacheBuilder<T> {
     }
 
     /// The largest weight of all sessions together, in bytes; unbounded unless set. Needs a
-    /// weigher. Every `add` then writes one shared counter, and a replacement two.
+    /// weigher. The capacity in sessions stays in force beside it: for a bound in bytes alone, set
+    /// [`Capacity::Unbounded`] too. Every `add` then writes one shared counter, and a replacement two.
     ///
     /// Where the weights bind, the order of eviction is as good as where the capacity does, and an
     /// `add` takes no longer, however large the capacity is: the table grows and shrinks with the
@@ -255,7 +257,10 @@ impl<T: Send + Sync + 'static> SessionCacheBuilder<T> {
     fn check_weights(&self) -> Result<(), BuildError> {
         let limits = [self.max_weight, self.max_entry_weight];
         let has_limit = limits.iter().any(Option::is_some);
-        if limits.contains(&Some(0)) || (has_limit && self.weigher.is_none()) {
+        if limits.contains(&Some(0)) {
+            return Err(BuildError::ZeroWeight);
+        }
+        if has_limit && self.weigher.is_none() {
             return Err(BuildError::WeightWithoutWeigher);
         }
         match (self.max_weight, self.max_entry_weight) {
@@ -291,6 +296,17 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
     ///
     /// # Errors
     /// As [`new`](Self::new); the capacity is then unchanged.
+    ///
+    /// ```
+    /// use sessile::{Session, SessionCache, SessionId};
+    ///
+    /// let cache = SessionCache::new(10)?;
+    /// (0..10).for_each(|number| _ = cache.add(Session::new(SessionId::from([number; 32]), ())));
+    /// cache.set_capacity(4)?;
+    /// assert_eq!((cache.capacity(), cache.len()), (4, 4));
+    /// assert!(cache.contains(&SessionId::from([9; 32])), "the newest stay");
+    /// # Ok::<(), sessile::BuildError>(())
+    /// ```
     pub fn set_capacity(&self, capacity: impl Into<Capacity>) -> Result<(), BuildError> {
         self.set_capacity_in_sessions(capacity.into().sessions()?)
     }

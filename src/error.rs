@@ -15,8 +15,10 @@ pub enum BuildError {
     CapacityTooLarge,
     /// The largest weight of one session exceeds that of all together.
     EntryWeightAboveTotal,
-    /// A weight limit of 0, or a limit without a weigher to measure by.
+    /// A weight limit without a weigher to measure by.
     WeightWithoutWeigher,
+    /// A weight limit of 0.
+    ZeroWeight,
     /// There is no memory for the table.
     OutOfMemory,
 }
@@ -29,7 +31,8 @@ impl fmt::Display for BuildError {
             }
             Self::CapacityTooLarge => "the capacity exceeds what one table can hold",
             Self::EntryWeightAboveTotal => "the largest entry weight exceeds the total weight",
-            Self::WeightWithoutWeigher => "a weight limit needs a weigher and must not be 0",
+            Self::WeightWithoutWeigher => "a weight limit needs a weigher",
+            Self::ZeroWeight => "a weight limit must not be 0",
             Self::OutOfMemory => "not enough memory for the table",
         })
     }

@@ -10,6 +10,7 @@ mod cache;
 mod clock;
 mod error;
 mod hash;
+mod histogram;
 mod memory;
 mod panics;
 mod policy;
@@ -17,6 +18,7 @@ mod policy;
 mod publish;
 mod raw;
 mod reclaim;
+mod resumptions;
 mod revocations;
 mod session;
 mod settings;
@@ -34,7 +36,9 @@ pub use crate::cache::transfer::InvalidExport;
 pub use crate::cache::view::View;
 pub use crate::clock::{Clock, CoarseClock, ManualClock};
 pub use crate::error::{Added, BuildError, Rejected, Rejection, RemovalCause};
+pub use crate::histogram::{Histogram, HistogramFigures};
 pub use crate::policy::Policy;
+pub use crate::resumptions::{Offered, ResumptionFigures, Resumptions};
 pub use crate::session::{
     Context, Generation, InvalidSessionId, Protocol, Secret, Session, SessionBuilder, SessionId,
 };

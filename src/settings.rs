@@ -1,6 +1,10 @@
 //! What can be changed while the cache runs: mode, timeout, hooks.
 #![forbid(unsafe_code)]
 
+mod mode;
+
+pub use self::mode::Mode;
+
 use crate::error::RemovalCause;
 use crate::revocations::Revocations;
 use crate::session::{Context, Generation, Protocol, Session, SessionId};
@@ -10,57 +14,6 @@ use crate::sync::untracked::{AtomicU64, Ordering};
 use crate::timestamp::Timestamp;
 use std::fmt;
 use std::sync::Arc;
-
-/// What the cache does by itself: the flags of `SSL_CTX_set_session_cache_mode(3)`, said
-/// positively.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Mode {
-    /// `add` stores (off: `SSL_SESS_CACHE_NO_INTERNAL_STORE`).
-    pub store: bool,
-    /// Lookups look (off: `SSL_SESS_CACHE_NO_INTERNAL_LOOKUP`); the miss hook is asked either way.
-    /// A lookup that does not look counts as a miss.
-    pub lookup: bool,
-    /// Adds sweep for expired sessions, a slot each or a bucket in a nearly full cache (off:
-    /// `SSL_SESS_CACHE_NO_AUTO_CLEAR`).
-    pub auto_flush: bool,
-    /// A hit and an `add` set the session's date to now, which extends it up to its deadline
-    /// (`SSL_SESS_CACHE_UPDATE_TIME`).
-    pub update_time: bool,
-    /// What the miss hook supplies is added.
-    pub keep_tier_hits: bool,
-}
-
-impl Default for Mode {
-    /// Everything on but `update_time`.
-    fn default() -> Self {
-        Self {
-            store: true,
-            lookup: true,
-            auto_flush: true,
-            update_time: false,
-            keep_tier_hits: true,
-        }
-    }
-}
-
-impl Mode {
-    fn to_bits(self) -> usize {
-        let flags =
-            [self.store, self.lookup, self.auto_flush, self.update_time, self.keep_tier_hits];
-        flags.iter().enumerate().map(|(bit, &flag)| usize::from(flag) << bit).sum()
-    }
-
-    fn from_bits(bits: usize) -> Self {
-        let flag = |bit: usize| bits & (1 << bit) != 0;
-        Self {
-            store: flag(0),
-            lookup: flag(1),
-            auto_flush: flag(2),
-            update_time: flag(3),
-            keep_tier_hits: flag(4),
-        }
-    }
-}
 
 /// What an operation asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -3,6 +3,7 @@
 
 use crate::error::{Rejection, RemovalCause};
 use crate::sync::Tally;
+use std::fmt;
 
 /// What has been counted so far (`SSL_CTX_sess_number(3)` and what operators ask for besides).
 ///
@@ -14,6 +15,7 @@ use crate::sync::Tally;
 /// `hits + misses + timeouts + context_misses`, whatever the mode. At quiescence
 /// `added - (removed + taken + evicted + expired + flushed) == number`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct Stats {
     /// Sessions stored now (`SSL_CTX_sess_number`).
@@ -86,7 +88,7 @@ pub struct Stats {
 /// assert_eq!(cache.stats().rejections.of(Rejection::NotResumable), 1);
 /// # Ok::<(), sessile::BuildError>(())
 /// ```
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
 pub struct Rejections([u64; Rejection::ALL.len()]);
 
 impl Rejections {
@@ -101,8 +103,25 @@ impl Rejections {
     }
 }
 
+/// The reasons that occurred.
+impl fmt::Debug for Rejections {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_map().entries(self.iter().filter(|&(_, count)| count > 0)).finish()
+    }
+}
+
+/// A map from the reasons' names.
+#[cfg(feature = "serde")]
+#[cfg_attr(docsrs, doc(cfg(feature = "serde")))]
+impl serde::Serialize for Rejections {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.iter().map(|(reason, count)| (format!("{reason:?}"), count)))
+    }
+}
+
 /// Sessions that were removed and are not freed yet: a guard may still reach them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct Garbage {
     /// Retirements. A session that was stored and removed twice counts twice.
     pub sessions: u64,

@@ -6,6 +6,7 @@ use crate::stats::Stats;
 
 /// A cache's counters beside its limits, by [`SessionCache::status`](crate::SessionCache::status).
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct Status {
     /// All counters.
@@ -22,6 +23,7 @@ pub struct Status {
 
 /// One number of a [`Status`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct Metric {
     /// In lower case and underscores, without a prefix.
@@ -34,8 +36,16 @@ pub struct Metric {
     pub value: u64,
 }
 
+impl Metric {
+    /// A number of what stands beside a cache, such as a second tier.
+    pub fn new(name: &'static str, kind: MetricKind, help: &'static str, value: u64) -> Self {
+        Self { name, kind, help, value }
+    }
+}
+
 /// What the values of a [`Metric`] do as time passes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub enum MetricKind {
     /// It only rises.

@@ -40,7 +40,8 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
     /// Looks a session up and returns a counted handle.
     ///
     /// Never waits for a writer, an evictor or a migration. An expired session is a miss and is
-    /// removed.
+    /// removed. A session with a context or a protocol is found through a [`view`](Self::view) of
+    /// these only.
     ///
     /// # Panics
     /// If the clock, the miss hook or the removal hook panics.

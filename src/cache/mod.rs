@@ -218,6 +218,19 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
 
     /// A snapshot of all counters. Adds up one set of counters per thread, and never contends with
     /// lookups.
+    ///
+    /// ```
+    /// use sessile::{Session, SessionCache, SessionId};
+    ///
+    /// let cache = SessionCache::new(10)?;
+    /// let id = SessionId::from([1; 32]);
+    /// cache.add(Session::new(id, ()))?;
+    /// cache.get(&id);
+    /// cache.get(&SessionId::from([2; 32]));
+    /// let stats = cache.stats();
+    /// assert_eq!((stats.number, stats.hits, stats.misses), (1, 1, 1));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn stats(&self) -> Stats {
         let mut stats = Stats::default();
         self.domain.states().for_each(|state| state.counters.add_to(&mut stats));
@@ -228,7 +241,19 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
         stats
     }
 
-    /// Counts a handshake event; adapters call it.
+    /// Counts a handshake event; adapters call it, and the programs whose TLS library does not tell
+    /// its store.
+    ///
+    /// ```
+    /// use sessile::{Handshake, SessionCache};
+    ///
+    /// let cache = SessionCache::<()>::new(10)?;
+    /// cache.record(Handshake::Accept);
+    /// cache.record(Handshake::AcceptGood);
+    /// cache.record(Handshake::Resumed);
+    /// assert_eq!((cache.stats().accept_good, cache.stats().resumed), (1, 1));
+    /// # Ok::<(), sessile::BuildError>(())
+    /// ```
     pub fn record(&self, event: Handshake) {
         let pin = self.domain.pin();
         pin.state().counters.count(event.into());
@@ -243,6 +268,17 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
     /// what a reader inside [`read`](Self::read) may still see.
     ///
     /// Lock-free. Runs the drops of the payloads it frees on the calling thread.
+    ///
+    /// ```
+    /// use sessile::{Session, SessionCache, SessionId};
+    ///
+    /// let cache = SessionCache::new(10)?;
+    /// cache.add(Session::new(SessionId::from([1; 32]), "secret"))?;
+    /// cache.clear();
+    /// cache.collect();
+    /// assert_eq!(cache.stats().garbage.sessions, 0);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn collect(&self) {
         self.domain.collect();
     }
@@ -319,6 +355,11 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
     /// Replaces all hooks. Operations under way may still call the old ones.
     pub fn set_hooks(&self, hooks: Hooks<T>) {
         self.settings.set_hooks(hooks);
+    }
+
+    /// Whether a hook hears of what `add` stores, or would store had [`Mode::store`] been on.
+    pub fn has_added_hook(&self) -> bool {
+        self.settings.wants_added() && self.settings.hooks().on_added.is_some()
     }
 
     /// The tables in force under a guard.

@@ -53,7 +53,8 @@ impl<T> Session<T> {
         Self::builder(id).build(payload)
     }
 
-    /// The same as [`SessionBuilder::new`], which needs no type of the payload.
+    /// The same as [`SessionBuilder::new`], which is shorter: here the type of the payload must be
+    /// named, `Session::<T>::builder(id)`.
     pub fn builder(id: SessionId) -> SessionBuilder {
         SessionBuilder::new(id)
     }

@@ -127,7 +127,8 @@ fn nonsense_is_an_error() {
         builder.max_weight(total).max_entry_weight(entry).build().map(|_| ())
     };
     assert_eq!(weights(10, 11), Err(BuildError::EntryWeightAboveTotal));
-    assert_eq!(weights(0, 0), Err(BuildError::WeightWithoutWeigher));
+    assert_eq!(weights(0, 0), Err(BuildError::ZeroWeight));
+    assert_eq!(weights(10, 0), Err(BuildError::ZeroWeight));
     assert_eq!(weights(10, 10), Ok(()));
     let unweighed = SessionCache::<u64>::builder().max_weight(10).build();
     assert_eq!(unweighed.map(|_| ()), Err(BuildError::WeightWithoutWeigher));

@@ -62,8 +62,8 @@ fn each_foreign_name_has_one_home() {
 const FLOORS: &[&[&str]] = &[
     &["sync", "memory", "panics", "timestamp", "wall", "policy"],
     &["clock", "reclaim", "raw", "session", "tickets"],
-    &["error", "hash", "revocations"],
-    &["settings", "stats"],
+    &["error", "hash", "histogram", "revocations"],
+    &["resumptions", "settings", "stats"],
     &["status", "cache::budget", "cache::eviction"],
     &["cache"],
     &["builder", "publish"],

@@ -20,6 +20,7 @@ pub(crate) const STEPS: &[&str] = &[
     "cargo xtask stress",
     "cargo run -p payload",
     "cargo run --release -p handshakes",
+    "cargo run --release -p handshakes -- --nodes 3 --tier start",
     "cargo run --release -p handshakes --features openssl -- --backend openssl",
     "cargo test --release -p handshakes --features openssl",
     "cargo xtask stranger",

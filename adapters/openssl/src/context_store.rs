@@ -106,9 +106,8 @@ impl ContextStore {
     /// The bounds of a full handshake's sessions, which belong here. What it shows of the way of
     /// such connections is learned.
     fn authenticated(&self, ssl: &mut SslRef, made_in: Context) -> Option<Bounds> {
-        let time = UnixClock.now();
+        let &mut Progress { time, generation, .. } = Progress::begun(ssl)?;
         let deadline = (time + self.store.longest_age()).min(peer::expiry(ssl));
-        let generation = Progress::begun(ssl)?.generation;
         // A second ticket bears the stamp that the first one was given, and shows nothing new.
         let way = Way::new(made_in, ssl.servername_raw(NameType::HOST_NAME));
         self.learn(&way, made_in);
@@ -123,12 +122,14 @@ impl ContextStore {
         }
     }
 
-    /// The bounds of what a resumed handshake issues; `None` where it has no place.
+    /// The bounds of what a resumed handshake issues; `None` where it has no place. A client can
+    /// have shown a certificate since, after the handshake.
     fn inherited(&self, ssl: &mut SslRef) -> Option<Bounds> {
         let progress = Progress::of(ssl)?;
         let parent = progress.parent.as_ref().filter(|parent| self.is_home_of(parent))?;
         let authentication = parent.authentication;
         let deadline = parent.deadline.min(authentication.time + self.store.longest_age());
+        let deadline = deadline.min(peer::expiry(ssl));
         Some(Bounds { deadline, authentication })
     }
 
@@ -144,6 +145,27 @@ impl ContextStore {
             return Some(session);
         }
         let protocol = Protocol(ffi::connection_version(ssl));
+        let found = self.search(ssl, id, protocol);
+        if let Some(resumptions) = self.store.resumptions() {
+            match &found {
+                Some((_, created)) => {
+                    let now = UnixClock.now().as_secs();
+                    let age = Duration::from_secs(now.saturating_sub(created.as_secs()));
+                    resumptions.found(protocol, age);
+                }
+                None => resumptions.missed(protocol),
+            }
+        }
+        found.map(|(session, _)| session)
+    }
+
+    /// The session, and when it was made.
+    fn search(
+        &self,
+        ssl: &mut SslRef,
+        id: SessionId,
+        protocol: Protocol,
+    ) -> Option<(SslSession, Timestamp)> {
         let host = ffi::requested_host(ssl);
         let way = Way::new(self.domain, host);
         let route = self.shared().routes.find(&way).unwrap_or_else(|| self.as_route());
@@ -182,8 +204,9 @@ impl ContextStore {
             deadline: session.deadline().or(session.expires_at()).unwrap_or(Timestamp::MIN),
             is_only_copy,
         });
+        let created = session.created_at().unwrap_or_default();
         progress.taken = is_only_copy.then_some(session);
-        Some(handed)
+        Some((handed, created))
     }
 
     /// Whether a session may be resumed where a route ends, whatever dates it is stored with.

@@ -20,6 +20,7 @@ mod peer;
 mod progress;
 mod routes;
 mod server;
+mod server_builder;
 mod vocabulary;
 
 pub use attached::ReattachError;
@@ -28,4 +29,5 @@ pub use clock::UnixClock;
 pub use mode::UPDATE_TIME;
 pub use openssl;
 pub use server::ServerStore;
+pub use server_builder::ServerStoreBuilder;
 pub use sessile;

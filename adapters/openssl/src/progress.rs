@@ -5,9 +5,10 @@
 use std::sync::Arc;
 
 use openssl::ssl::{SslContextRef, SslRef, SslSession};
-use sessile::{Context, Generation, Protocol, Session, SessionId, Timestamp};
+use sessile::{Clock, Context, Generation, Protocol, Session, SessionId, Timestamp};
 
 use crate::attachment::Slot;
+use crate::clock::UnixClock;
 use crate::ffi;
 use crate::origin::Authentication;
 use crate::routes::Way;
@@ -17,6 +18,9 @@ static PROGRESS: Slot<Progress> = Slot::new();
 
 /// The record of one handshake, and of the connection that it led to.
 pub(crate) struct Progress {
+    /// When the handshake started: what it authenticates is dated by this, however much later the
+    /// connection asks for a ticket.
+    pub(crate) time: Timestamp,
     /// That of the handshake's start: what is authenticated now is not older.
     pub(crate) generation: Generation,
     /// What a single-use lookup took, until the handshake is over. A HelloRetryRequest has the
@@ -61,7 +65,14 @@ impl Progress {
     /// A handshake starts.
     pub(crate) fn start(ssl: &mut SslRef) {
         let generation = Generation::present();
-        let new = Self { generation, taken: None, parent: None, is_over: false, is_refused: false };
+        let new = Self {
+            time: UnixClock.now(),
+            generation,
+            taken: None,
+            parent: None,
+            is_over: false,
+            is_refused: false,
+        };
         // Without memory for it nothing is stored or resumed.
         let _ = PROGRESS.fill(ssl, new);
     }

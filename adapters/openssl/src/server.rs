@@ -11,8 +11,8 @@ use openssl::ssl::{
     SslContextBuilder, SslContextRef, SslOptions, SslSession, SslSessionCacheMode, SslSessionRef,
 };
 use sessile::{
-    BuildError, Capacity, Clock, Context, Generation, Rejection, Session, SessionBuilder,
-    SessionCache, SessionCacheBuilder, Stats, Status, View,
+    BuildError, Capacity, Clock, Context, Generation, Rejection, Resumptions, Session,
+    SessionBuilder, SessionCache, SessionCacheBuilder, Stats, Status, View,
 };
 
 use crate::attached::ReattachError;
@@ -23,6 +23,7 @@ use crate::domain::{Key, domain_of};
 use crate::events;
 use crate::ffi;
 use crate::routes::Routes;
+use crate::server_builder::ServerStoreBuilder;
 
 /// `SSL_OP_NO_ANTI_REPLAY`, which the `openssl` crate does not name.
 const NO_ANTI_REPLAY: SslOptions = SslOptions::from_bits_retain(1 << 24);
@@ -54,6 +55,7 @@ pub struct ServerStore {
     shared: Arc<Shared>,
     reusable: bool,
     max_age: Duration,
+    resumptions: Option<Arc<Resumptions>>,
 }
 
 /// What all handles of a store, and all contexts, have in common.
@@ -71,7 +73,12 @@ impl ServerStore {
     ///
     /// A capacity of 0, or one too large to allocate.
     pub fn new(capacity: impl Into<Capacity>) -> Result<Self, BuildError> {
-        Self::build(SessionCache::builder().capacity(capacity))
+        Self::builder().capacity(capacity).build()
+    }
+
+    /// Starts a store with more than a capacity.
+    pub fn builder() -> ServerStoreBuilder {
+        ServerStoreBuilder::new()
     }
 
     /// A store on a cache with another timeout, policy, weigher or hooks. The clock becomes
@@ -88,7 +95,8 @@ impl ServerStore {
             // ORDERING: Relaxed: only that no two are the same.
             number: NUMBERS.fetch_add(1, Ordering::Relaxed),
         };
-        Ok(Self { shared: Arc::new(shared), reusable: false, max_age: MAX_AGE })
+        let shared = Arc::new(shared);
+        Ok(Self { shared, reusable: false, max_age: MAX_AGE, resumptions: None })
     }
 
     /// Whether a TLS 1.3 session may be resumed more than once by contexts that are attached from
@@ -114,6 +122,14 @@ impl ServerStore {
     #[must_use]
     pub fn max_age(mut self, max_age: Duration) -> Self {
         self.max_age = max_age;
+        self
+    }
+
+    /// Has the contexts that are attached from this handle counted apart, by protocol and age: in
+    /// the given counters, which may be those of one context or of several.
+    #[must_use]
+    pub fn count_in(mut self, resumptions: &Arc<Resumptions>) -> Self {
+        self.resumptions = Some(Arc::clone(resumptions));
         self
     }
 
@@ -220,6 +236,10 @@ impl ServerStore {
 
     pub(crate) fn shared(&self) -> &Arc<Shared> {
         &self.shared
+    }
+
+    pub(crate) fn resumptions(&self) -> Option<&Resumptions> {
+        self.resumptions.as_deref()
     }
 
     pub(crate) fn is_reusable(&self) -> bool {

@@ -114,7 +114,8 @@ unsafe extern "C" fn on_new(ssl: *mut SSL, session: *mut SSL_SESSION) -> c_int {
     // callback takes another one, and always answers 1; the program gets libssl's.
     unsafe {
         let (context, record) = record_of(ssl);
-        if let Some(store) = STORE.get().and_then(|store| store.new) {
+        let new = STORE.get().filter(|_| !record::is_apart(ssl)).and_then(|store| store.new);
+        if let Some(store) = new {
             sys::SSL_SESSION_up_ref(session);
             about(context, || store(ssl, session));
         }
@@ -123,6 +124,18 @@ unsafe extern "C" fn on_new(ssl: *mut SSL, session: *mut SSL_SESSION) -> c_int {
             None => 0,
         }
     }
+}
+
+/// Whether libssl would refuse whatever is found: no id context was set, and clients are verified.
+/// It ends the handshake then; here it becomes a full one.
+///
+/// # Safety
+///
+/// A connection that is alive.
+unsafe fn is_refused(ssl: *mut SSL, record: Option<&Record>) -> bool {
+    // SAFETY: as the caller says.
+    let verifies = || unsafe { sys::SSL_get_verify_mode(ssl) } & sys::SSL_VERIFY_PEER != 0;
+    record.is_some_and(|record| !record.has_id_context()) && verifies()
 }
 
 unsafe extern "C" fn on_get(
@@ -134,8 +147,12 @@ unsafe extern "C" fn on_get(
     // SAFETY: libssl lends all of it for the call; either callback answers as libssl wants it.
     unsafe {
         let (context, record) = record_of(ssl);
+        if is_refused(ssl, record) {
+            return std::ptr::null_mut();
+        }
         let found = STORE
             .get()
+            .filter(|_| !record::is_apart(ssl))
             .and_then(|store| store.get)
             .map_or(std::ptr::null_mut(), |store| about(context, || store(ssl, id, length, copy)));
         let program = record.and_then(|record| Some((record, record.callbacks.get.get()?)));

@@ -12,6 +12,9 @@ use crate::real;
 use crate::record::{self, Decision};
 use crate::scope::{as_ours, is_ours, while_freeing};
 
+/// `SSL_MAX_SID_CTX_LENGTH`. libssl refuses a longer id context without reading it.
+const ID_CONTEXT_BYTES_MAX: c_uint = 32;
+
 /// Begins a record at a new context, where some are to be attached.
 ///
 /// # Safety
@@ -65,7 +68,9 @@ pub unsafe extern "C" fn SSL_new(context: *mut SSL_CTX) -> *mut SSL {
     // SAFETY: the program's context is alive, or null.
     unsafe {
         contained((), || come_to(context));
-        real::SSL_new.get().map_or(ptr::null_mut(), |real| real(context))
+        let ssl = real::SSL_new.get().map_or(ptr::null_mut(), |real| real(context));
+        contained((), || record::set_apart(ssl, context));
+        ssl
     }
 }
 
@@ -88,10 +93,11 @@ pub unsafe extern "C" fn SSL_CTX_set_session_id_context(
 ) -> c_int {
     // SAFETY: the program gives a context that is alive, and as many bytes.
     contained(0, || unsafe {
-        if let Some(record) = record::of(context).filter(|_| !is_ours()) {
+        let is_program_s = !is_ours() && length <= ID_CONTEXT_BYTES_MAX;
+        if let Some(record) = record::of(context).filter(|_| is_program_s) {
             let given = bytes_at(bytes, length);
             match record.decision() {
-                Decision::Open => *record.id_context() = given.to_vec(),
+                Decision::Open => record.set_id_context(given),
                 Decision::Attached if *record.id_context() == given => return 1,
                 Decision::Attached | Decision::Left => {}
             }
@@ -110,7 +116,8 @@ pub unsafe extern "C" fn SSL_set_session_id_context(
 ) -> c_int {
     // SAFETY: the program gives a connection that is alive, and as many bytes.
     contained(0, || unsafe {
-        let record = record::of(sys::SSL_get_SSL_CTX(ssl)).filter(|record| record.is_attached());
+        let record = record::of(sys::SSL_get_SSL_CTX(ssl))
+            .filter(|record| length <= ID_CONTEXT_BYTES_MAX && record.is_attached());
         if record.is_some_and(|record| *record.id_context() == bytes_at(bytes, length)) {
             return 1;
         }

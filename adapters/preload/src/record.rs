@@ -3,14 +3,14 @@
 use std::marker::PhantomData;
 use std::mem::{ManuallyDrop, size_of, transmute_copy};
 use std::ptr;
-use std::sync::atomic::{AtomicPtr, AtomicU8, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use foreign_types::ForeignTypeRef;
 use libc::c_void;
-use openssl_sys::SSL_CTX;
+use openssl_sys::{SSL, SSL_CTX};
 use sessile_openssl::openssl::ex_data::Index;
-use sessile_openssl::openssl::ssl::{SslContext, SslContextBuilder, SslContextRef};
+use sessile_openssl::openssl::ssl::{Ssl, SslContext, SslContextBuilder, SslContextRef, SslRef};
 
 use crate::real::{GetCallback, NewCallback, RemoveCallback};
 use crate::report::Counted;
@@ -34,6 +34,9 @@ pub(crate) struct Record {
     deciding: Mutex<()>,
     /// What the program has set as the id context.
     id_context: Mutex<Vec<u8>>,
+    /// It has set one, before the context was attached.
+    has_id_context: AtomicBool,
+    has_joined: AtomicBool,
     pub(crate) callbacks: Callbacks,
     /// Sessions that the program's get callback supplied.
     pub(crate) supplied: AtomicU64,
@@ -89,6 +92,8 @@ impl Record {
             decision: AtomicU8::new(Decision::Open as u8),
             deciding: Mutex::new(()),
             id_context: Mutex::new(Vec::new()),
+            has_id_context: AtomicBool::new(false),
+            has_joined: AtomicBool::new(false),
             callbacks: Callbacks::default(),
             supplied: AtomicU64::new(0),
             store: OnceLock::new(),
@@ -125,6 +130,24 @@ impl Record {
         lock(&self.id_context)
     }
 
+    pub(crate) fn set_id_context(&self, bytes: &[u8]) {
+        *self.id_context() = bytes.to_vec();
+        // ORDERING: Relaxed: libssl has no lock for an id context either.
+        self.has_id_context.store(!bytes.is_empty(), Ordering::Relaxed);
+    }
+
+    /// Whether libssl would let sessions be resumed where clients are verified.
+    pub(crate) fn has_id_context(&self) -> bool {
+        // ORDERING: Relaxed, as in `set_id_context`.
+        self.has_id_context.load(Ordering::Relaxed)
+    }
+
+    /// Whether the store is that of a context whose connections came to this one.
+    pub(crate) fn has_joined(&self) -> bool {
+        // ORDERING: Relaxed: it is set while the context is decided, which is seen by then.
+        self.has_joined.load(Ordering::Relaxed)
+    }
+
     /// The store that was attached.
     pub(crate) fn store(&self) -> Option<&Arc<Counted>> {
         self.store.get()
@@ -134,8 +157,10 @@ impl Record {
         let _is_first = self.store.set(store);
     }
 
-    /// Takes over the callbacks of the context that connections come from.
+    /// Takes over the callbacks of the context that connections come from, and that has a store.
     pub(crate) fn inherit(&self, from: &Self) {
+        // ORDERING: Relaxed, as in `has_joined`.
+        self.has_joined.store(from.is_attached(), Ordering::Relaxed);
         self.callbacks.new.inherit(&from.callbacks.new);
         self.callbacks.get.inherit(&from.callbacks.get);
         self.callbacks.remove.inherit(&from.callbacks.remove);
@@ -170,4 +195,39 @@ pub(crate) unsafe fn of<'c>(context: *mut SSL_CTX) -> Option<&'c Record> {
     let index = INDEX.get().copied().flatten().filter(|_| !context.is_null())?;
     // SAFETY: as the caller says; the context keeps the record.
     unsafe { SslContextRef::from_ptr(context) }.ex_data(index)
+}
+
+/// Marks a connection for which the store is not there.
+struct Apart;
+
+/// Where the marks lie, from the first one on; `None` without memory for it.
+static APART: OnceLock<Option<Index<Ssl, Apart>>> = OnceLock::new();
+
+/// Keeps a new connection apart from the store, if its context has joined that of another one: with
+/// libssl's caches neither would resume what was made in the other.
+///
+/// # Safety
+///
+/// Null, or a connection that nobody else knows, and its context.
+pub(crate) unsafe fn set_apart(ssl: *mut SSL, context: *mut SSL_CTX) {
+    // SAFETY: as the caller says.
+    let has_joined = unsafe { of(context) }.is_some_and(Record::has_joined);
+    if !has_joined || ssl.is_null() {
+        return;
+    }
+    if let Some(index) = *APART.get_or_init(|| Ssl::new_ex_index().ok()) {
+        // SAFETY: as the caller says; not null.
+        unsafe { SslRef::from_ptr_mut(ssl) }.set_ex_data(index, Apart);
+    }
+}
+
+/// Whether a connection is apart from the store.
+///
+/// # Safety
+///
+/// A connection that is alive.
+pub(crate) unsafe fn is_apart(ssl: *mut SSL) -> bool {
+    let index = APART.get().copied().flatten();
+    // SAFETY: as the caller says.
+    index.is_some_and(|index| unsafe { SslRef::from_ptr(ssl) }.ex_data(index).is_some())
 }

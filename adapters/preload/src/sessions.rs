@@ -60,13 +60,15 @@ pub unsafe extern "C" fn SSL_CTX_remove_session(
     })
 }
 
-/// Removes what is expired at a time, or everything if it is 0. The end of a context empties a
-/// store that is its alone, so that the program's callback hears of it as with libssl.
+/// Removes what is expired at a time, or everything if it is 0; before 1970 nothing is. The end of
+/// a context empties a store that is its alone, so that the program's callback hears of it as with
+/// libssl.
 ///
 /// # Safety
 ///
 /// A context that is alive, or null.
 unsafe fn flush(context: *mut SSL_CTX, time: i64) {
+    let Ok(time) = u64::try_from(time) else { return };
     // SAFETY: as the caller says.
     let (store, record) = unsafe { (store_of(context), record::of(context)) };
     let is_alone = |store: &ServerStore| {
@@ -75,7 +77,7 @@ unsafe fn flush(context: *mut SSL_CTX, time: i64) {
         })
     };
     if let Some(store) = store.filter(|store| !is_freeing() || is_alone(store)) {
-        about(context, || store.flush_sessions(u64::try_from(time).unwrap_or(0)));
+        about(context, || store.flush_sessions(time));
     }
 }
 

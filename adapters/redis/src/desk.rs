@@ -13,22 +13,24 @@
 #![forbid(unsafe_code)]
 
 use std::cell::Cell;
+use std::hash::{BuildHasher, RandomState};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock, PoisonError, RwLock, Weak};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use dashmap::DashMap;
 use dashmap::mapref::entry::Entry;
-use sessile::{Session, SessionCache};
+use sessile::{Histogram, Session, SessionCache};
 use tokio::sync::{Notify, mpsc};
 
 use crate::keys::KeyRing;
+use crate::link::Fetched;
 use crate::options::Options;
 use crate::payload::Payload;
 use crate::place::{Place, TierKey, Uses};
 use crate::refusal::Refusal;
 use crate::seen::Seen;
-use crate::stats::{Counter, Counters, TierStats};
+use crate::stats::{Counter, Counters, LATENCIES, TierStats};
 use crate::waiter::Waiter;
 
 /// What is known of a change.
@@ -80,8 +82,12 @@ pub(crate) struct Arrival<T> {
 pub(crate) struct Desk<T: Send + Sync + 'static> {
     pub(crate) options: Options<T>,
     pub(crate) counters: Counters,
+    /// How long questions took to be answered.
+    pub(crate) latency: Histogram,
     pub(crate) pending: DashMap<Place, Mark>,
     pub(crate) written: DashMap<Place, Written>,
+    /// Sessions that the cache's mode keeps out of it, until they are written; each is pending too.
+    pub(crate) unstored: DashMap<Place, Session<T>>,
     pub(crate) asking: DashMap<TierKey, Asking>,
     pub(crate) arrivals: DashMap<TierKey, Arrival<T>>,
     /// Sessions for one use that were handed out by this node.
@@ -91,6 +97,13 @@ pub(crate) struct Desk<T: Send + Sync + 'static> {
     /// The queue was full: something in `written` or in the cache may have changed unmarked.
     pub(crate) needs_repair: AtomicBool,
     pub(crate) is_up: AtomicBool,
+    /// A caller's budget ended before its answer came, and nothing was answered since: until then
+    /// nobody else is made to wait.
+    is_late: AtomicBool,
+    /// Publications of other nodes are heard.
+    is_listening: AtomicBool,
+    /// A random number that tells this node's publications from those of others.
+    pub(crate) node: u64,
     /// The thread has done all that was pending.
     pub(crate) is_idle: AtomicBool,
     pub(crate) went_idle: Notify,
@@ -130,14 +143,19 @@ impl<T: Payload> Desk<T> {
         let (questions, asked) = mpsc::channel(options.questions);
         let desk = Self {
             counters: Counters::default(),
+            latency: Histogram::new(LATENCIES),
             pending: DashMap::new(),
             written: DashMap::new(),
+            unstored: DashMap::new(),
             asking: DashMap::new(),
             arrivals: DashMap::new(),
-            spent: Seen::new(options.spent, std::time::Duration::MAX),
+            spent: Seen::new(options.spent, Duration::MAX),
             missing: Seen::new(options.missing, options.missing_span),
             needs_repair: AtomicBool::new(false),
             is_up: AtomicBool::new(false),
+            is_late: AtomicBool::new(false),
+            is_listening: AtomicBool::new(false),
+            node: RandomState::new().hash_one(()),
             is_idle: AtomicBool::new(true),
             went_idle: Notify::new(),
             ring: RwLock::new(Arc::new(ring)),
@@ -201,6 +219,7 @@ impl<T: Payload> Desk<T> {
             // ORDERING: Release: the thread that sees the flag sees what the cache held; pairs with
             // the exchange in `Writer::repair`. Set first: the place is then in the repair.
             self.needs_repair.store(true, Ordering::Release);
+            self.unstored.remove(&place);
             self.pending.remove(&place);
         }
     }
@@ -217,8 +236,8 @@ impl<T: Payload> Desk<T> {
             self.counters.count(Counter::KnownMissing);
             return false;
         }
-        // ORDERING: Relaxed: a hint.
-        let is_up = self.is_up.load(Ordering::Relaxed);
+        // ORDERING: Relaxed: hints.
+        let is_up = self.is_up.load(Ordering::Relaxed) && !self.is_late.load(Ordering::Relaxed);
         if !is_up || self.arrivals.len() >= self.options.arrivals {
             self.counters.count(Counter::Unavailable);
             return false;
@@ -246,22 +265,52 @@ impl<T: Payload> Desk<T> {
         true
     }
 
-    fn holds(&self, place: &Place) -> bool {
+    /// The server was reached, or is not any more.
+    pub(crate) fn set_up(&self, is_up: bool) {
+        // ORDERING: Relaxed: hints, here and in `gave_up_on`.
+        self.is_late.store(false, Ordering::Relaxed);
+        self.is_up.store(is_up, Ordering::Relaxed);
+        if is_up {
+            self.counters.count(Counter::Reconnects);
+        }
+    }
+
+    pub(crate) fn set_listening(&self, is_listening: bool) {
+        // ORDERING: Relaxed: for the statistics alone.
+        self.is_listening.store(is_listening, Ordering::Relaxed);
+    }
+
+    /// A caller has waited for these keys until the end of its budget. Some are still asked, unless
+    /// the answers came this moment; then nobody is late. Who did not mean to wait says nothing of
+    /// the tier.
+    pub(crate) fn gave_up_on(&self, keys: &[TierKey], budget: Duration) {
+        if budget.is_zero() {
+            return;
+        }
+        self.is_late.store(true, Ordering::Relaxed);
+        if !keys.iter().any(|key| self.asking.contains_key(key)) {
+            self.is_late.store(false, Ordering::Relaxed);
+        }
+    }
+
+    pub(crate) fn holds(&self, place: &Place) -> bool {
         let Some(cache) = self.cache() else { return false };
         cache.view(place.context).protocol(place.protocol).peek(&place.id).is_some()
     }
 
-    /// The answer to a question; `None` if there is none, `Some(None)` if the tier has nothing.
-    pub(crate) fn answered(&self, key: TierKey, value: Option<Option<Vec<u8>>>) {
-        let session = match value {
-            Some(Some(sealed)) => self.opened(&key, &sealed),
-            Some(None) => {
+    /// The answer to a question.
+    pub(crate) fn answered(&self, key: TierKey, answer: Fetched) {
+        let session = match answer {
+            Fetched::Found(sealed) => self.opened(&key, &sealed),
+            Fetched::Missing => {
                 self.missing.insert(&key);
                 None
             }
-            None => None,
+            Fetched::Refused | Fetched::Lost => None,
         };
         let Entry::Occupied(asking) = self.asking.entry(key) else { return };
+        // ORDERING: Relaxed: a hint. Under the entry: see `gave_up_on`.
+        self.is_late.store(false, Ordering::Relaxed);
         let is_found = session.is_some() && !asking.get().is_spoilt;
         if let Some(session) = session.filter(|_| is_found) {
             self.counters.count(Counter::Found);
@@ -273,7 +322,8 @@ impl<T: Payload> Desk<T> {
         }
     }
 
-    fn opened(&self, key: &TierKey, sealed: &[u8]) -> Option<Session<T>> {
+    /// The session that a value of the tier is, unless it cannot be trusted.
+    pub(crate) fn opened(&self, key: &TierKey, sealed: &[u8]) -> Option<Session<T>> {
         let (now, name) = (self.cache()?.now(), key.name(&self.options.prefix));
         let opened = self.ring().open_session(&name, sealed, now, self.options.tolerance);
         let opened = opened.and_then(|session| match Place::of(&session) == key.place {
@@ -288,6 +338,8 @@ impl<T: Payload> Desk<T> {
             pending: self.pending.len() as u64,
             arrivals: self.arrivals.len() as u64,
             is_up: self.is_up.load(Ordering::Relaxed),
+            is_listening: self.is_listening.load(Ordering::Relaxed),
+            latency: self.latency.figures(),
             ..self.counters.read()
         }
     }

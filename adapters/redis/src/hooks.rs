@@ -21,10 +21,19 @@ pub(crate) fn hooks_of<T: Payload>(desk: &Arc<Desk<T>>) -> Hooks<T> {
     let (added, removed, asked, absent) =
         (Arc::clone(desk), Arc::clone(desk), Arc::clone(desk), Arc::clone(desk));
     Hooks::new()
-        .on_added(move |session| added.mark(Place::of(session), Mark::Changed))
+        .on_added(move |session| came(&added, session))
         .on_removed(move |session, cause| left(&removed, session, cause))
         .on_query(move |query| supply(&asked, query))
         .on_absent(move |query| absent.mark(Place::asked(query), Mark::Removed))
+}
+
+/// A session came to the cache, or would have if the mode let it.
+fn came<T: Payload>(desk: &Desk<T>, session: &Session<T>) {
+    let place = Place::of(session);
+    if desk.cache().is_some_and(|cache| !cache.mode().store) {
+        desk.unstored.insert(place, session.clone());
+    }
+    desk.mark(place, Mark::Changed);
 }
 
 /// A session left the cache.
@@ -93,5 +102,9 @@ pub(crate) fn wait_for<T: Payload>(desk: &Desk<T>, keys: &[TierKey], budget: Dur
     let asked = keys.iter().filter(is_asked).count();
     let end = Instant::now() + budget;
     let left = || end.saturating_duration_since(Instant::now());
-    (0..asked).map_while(|_| answers.recv_timeout(left()).ok()).filter(|found| *found).count()
+    let answers: Vec<bool> = (0..asked).map_while(|_| answers.recv_timeout(left()).ok()).collect();
+    if answers.len() < asked {
+        desk.gave_up_on(keys, budget);
+    }
+    answers.into_iter().filter(|found| *found).count()
 }

@@ -11,6 +11,7 @@ mod link;
 mod options;
 mod payload;
 mod peek;
+mod peers;
 mod place;
 mod reader;
 mod record;
@@ -21,7 +22,10 @@ mod snapshot;
 mod stats;
 mod tier;
 mod waiter;
+mod wire;
 mod writer;
+
+pub use redis;
 
 pub use error::TierError;
 pub use keys::{KeyRing, SealingKey};

@@ -14,6 +14,7 @@ pub(crate) struct Options<T> {
     pub(crate) prefix: Vec<u8>,
     pub(crate) uses: Box<UsesOf<T>>,
     pub(crate) is_strict: bool,
+    pub(crate) is_published: bool,
     pub(crate) wait: Option<Duration>,
     pub(crate) tolerance: Duration,
     /// The most changes that wait to be written.
@@ -45,6 +46,7 @@ impl<T> Default for Options<T> {
                 _ => Uses::Once,
             }),
             is_strict: false,
+            is_published: false,
             wait: None,
             tolerance: Duration::from_secs(2),
             queue: 1 << 16,

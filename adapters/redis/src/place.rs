@@ -53,6 +53,24 @@ impl TierKey {
         let Place { context, protocol, id } = &self.place;
         [prefix, letter, context.as_bytes(), &protocol.0.to_be_bytes(), id.as_bytes()].concat()
     }
+
+    /// The key that has this name.
+    pub(crate) fn named(name: &[u8], prefix: &[u8]) -> Option<Self> {
+        let (letter, rest) = name.strip_prefix(prefix)?.split_first()?;
+        let uses = match letter {
+            b'1' => Uses::Once,
+            b'n' => Uses::Many,
+            _ => return None,
+        };
+        let (context, rest) = rest.split_first_chunk::<32>()?;
+        let (protocol, id) = rest.split_first_chunk::<2>()?;
+        let place = Place {
+            context: Context::from_bytes(*context),
+            protocol: Protocol(u16::from_be_bytes(*protocol)),
+            id: SessionId::new(id).ok()?,
+        };
+        Some(place.used(uses))
+    }
 }
 
 #[cfg(test)]
@@ -73,6 +91,9 @@ mod tests {
         ];
         let name = place.used(Uses::Once).name(b"p:");
         assert!(name.starts_with(b"p:1"));
+        assert_eq!(TierKey::named(&name, b"p:"), Some(place.used(Uses::Once)));
+        assert_eq!(TierKey::named(&name, b"q:"), None);
+        assert_eq!(TierKey::named(&name[..37], b"p:"), None, "no id");
         assert_ne!(name, place.used(Uses::Many).name(b"p:"));
         for other in others {
             assert_ne!(name, other.used(Uses::Once).name(b"p:"));

@@ -1,12 +1,13 @@
-//! Read-through: asks the tier for keys, many in one pipeline.
+//! Read-through: asks the tier for keys, many at once.
 #![forbid(unsafe_code)]
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use tokio::sync::mpsc;
 
 use crate::desk::Desk;
-use crate::link::{Ask, Link};
+use crate::link::{Ask, Fetched, Link};
 use crate::payload::Payload;
 use crate::place::{TierKey, Uses};
 use crate::stats::Counter;
@@ -34,12 +35,14 @@ async fn ask<T: Payload>(desk: Arc<Desk<T>>, mut link: Link, keys: Vec<TierKey>)
     };
     let names: Vec<_> = keys.iter().map(name).collect();
     desk.counters.add(Counter::Asked, keys.len() as u64);
-    let values = link.fetch(&names).await;
-    let values = values.unwrap_or_else(|| {
-        desk.counters.add(Counter::Unanswered, keys.len() as u64);
-        vec![None; keys.len()]
-    });
-    for (key, value) in keys.into_iter().zip(values) {
-        desk.answered(key, value);
+    let begun = Instant::now();
+    let answers = link.fetch(&names).await;
+    let lost = answers.iter().filter(|answer| matches!(answer, Fetched::Lost)).count();
+    desk.counters.add(Counter::Unanswered, lost as u64);
+    if lost < keys.len() {
+        desk.latency.record(begun.elapsed());
+    }
+    for (key, answer) in keys.into_iter().zip(answers) {
+        desk.answered(key, answer);
     }
 }

@@ -2,11 +2,15 @@
 #![forbid(unsafe_code)]
 
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use sessile::{HistogramFigures, Metric, MetricKind};
 
 use crate::refusal::Refusal;
 
-/// A snapshot of the counters of a tier. All but the last three only grow.
+/// A snapshot of the counters of a tier. All but `pending`, `arrivals` and the flags only grow.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct TierStats {
     /// Sessions written to the tier, those given back included.
@@ -38,10 +42,16 @@ pub struct TierStats {
     /// Keys that were not asked: this node decides on them, since it holds the session or has not
     /// deleted it in the tier yet.
     pub withheld: u64,
-    /// Keys that were not asked: the tier cannot be reached, or too much is under way.
+    /// Keys that were not asked: the tier cannot be reached or is late, or too much is under way.
     pub unavailable: u64,
     /// Sessions for one use that the tier handed out a second time, and that were not used.
     pub replayed: u64,
+    /// Messages to other nodes: sessions for many uses, and removals.
+    pub published: u64,
+    /// Sessions that another node published, and that the cache took.
+    pub received: u64,
+    /// Sessions that another node removed, and that were removed here for that.
+    pub withdrawn: u64,
     /// Values that are no sealed session of this version.
     pub malformed: u64,
     /// Values that no key of the ring sealed.
@@ -60,7 +70,85 @@ pub struct TierStats {
     pub arrivals: u64,
     /// Whether the last command was answered.
     pub is_up: bool,
+    /// Whether publications of other nodes are heard.
+    pub is_listening: bool,
+    /// How long answers took, those to several questions at once together.
+    pub latency: HistogramFigures,
 }
+
+/// Upper bounds of the times that answers take.
+pub(crate) const LATENCIES: &[Duration] = &[
+    Duration::from_micros(250),
+    Duration::from_micros(500),
+    Duration::from_millis(1),
+    Duration::from_micros(2500),
+    Duration::from_millis(5),
+    Duration::from_millis(10),
+    Duration::from_millis(25),
+    Duration::from_millis(50),
+    Duration::from_millis(100),
+    Duration::from_millis(250),
+    Duration::from_millis(500),
+];
+
+impl TierStats {
+    /// All numbers but the latency, for an exporter.
+    pub fn metrics(&self) -> impl Iterator<Item = Metric> + use<> {
+        let of = |kind| move |(name, help, value)| Metric::new(name, kind, help, value);
+        let counters = self.writes().into_iter().chain(self.questions()).chain(self.refusals());
+        let gauges = [
+            ("pending", "Changes that are not written yet", self.pending),
+            ("arrivals", "Fetched sessions that no handshake asked for yet", self.arrivals),
+            ("up", "Whether the last command was answered", self.is_up.into()),
+            ("listening", "Whether other nodes are heard", self.is_listening.into()),
+        ];
+        let counters = counters.map(of(MetricKind::Counter));
+        counters.chain(gauges.into_iter().map(of(MetricKind::Gauge)))
+    }
+
+    fn writes(&self) -> [Row; 12] {
+        [
+            ("written", "Sessions written", self.written),
+            ("deleted", "Deletions that the tier confirmed", self.deleted),
+            ("moved", "Sessions moved out of the cache by strict single use", self.moved),
+            ("given_back", "Fetched sessions that no handshake asked for", self.given_back),
+            ("refused_writes", "Sessions that the tier refused to store", self.refused_writes),
+            ("unanswered", "Commands whose answer was lost", self.unanswered),
+            ("overflowed", "Changes that found the queue full", self.overflowed),
+            ("repairs", "Comparisons of all that this node holds", self.repairs),
+            ("reconnects", "Times that the server was reached anew", self.reconnects),
+            ("published", "Messages to other nodes", self.published),
+            ("received", "Sessions stored that another node published", self.received),
+            ("withdrawn", "Sessions removed because another node did", self.withdrawn),
+        ]
+    }
+
+    fn questions(&self) -> [Row; 7] {
+        [
+            ("asked", "Keys asked", self.asked),
+            ("found", "Sessions that came and could be used", self.found),
+            ("joined", "Keys that were being asked already", self.joined),
+            ("known_missing", "Keys not asked: missing a moment ago", self.known_missing),
+            ("withheld", "Keys not asked: this node decides on them", self.withheld),
+            ("unavailable", "Keys not asked: the tier is down, late or busy", self.unavailable),
+            ("replayed", "Sessions for one use that came twice", self.replayed),
+        ]
+    }
+
+    fn refusals(&self) -> [Row; 6] {
+        [
+            ("malformed", "Values of no known version", self.malformed),
+            ("unknown_key", "Values that no key of the ring sealed", self.unknown_key),
+            ("forged", "Values that were changed or moved", self.forged),
+            ("expired", "Values whose session has expired", self.expired),
+            ("future", "Values dated in the future", self.future),
+            ("undecodable", "Values whose payload cannot be decoded", self.undecodable),
+        ]
+    }
+}
+
+/// Name, help and value.
+type Row = (&'static str, &'static str, u64);
 
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Counter {
@@ -80,6 +168,9 @@ pub(crate) enum Counter {
     Withheld,
     Unavailable,
     Replayed,
+    Published,
+    Received,
+    Withdrawn,
     /// The first of those of [`Refusal::ALL`].
     Refused,
 }
@@ -127,6 +218,9 @@ impl Counters {
             withheld: get(Counter::Withheld),
             unavailable: get(Counter::Unavailable),
             replayed: get(Counter::Replayed),
+            published: get(Counter::Published),
+            received: get(Counter::Received),
+            withdrawn: get(Counter::Withdrawn),
             malformed: refused(0),
             unknown_key: refused(1),
             forged: refused(2),

@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use redis::Client;
+use redis::{Client, RedisError};
 use sessile::{Context, Hooks, Protocol, Session, SessionCache, SessionId};
 use tokio::sync::{mpsc, oneshot};
 
@@ -19,10 +19,14 @@ use crate::keys::KeyRing;
 use crate::link::Link;
 use crate::options::Options;
 use crate::payload::Payload;
+use crate::peers;
 use crate::place::{Place, TierKey, Uses};
 use crate::reader;
-use crate::stats::{Counter, TierStats};
+use crate::stats::TierStats;
 use crate::waiter::Waiter;
+use crate::wire::Wire;
+#[cfg(feature = "cluster")]
+use crate::wire::cluster::Cluster;
 use crate::writer::Writer;
 
 /// Builds a [`Tier`]: [`Tier::builder`].
@@ -105,8 +109,20 @@ impl<T: Payload> TierBuilder<T> {
         self
     }
 
-    /// Makes the server at `address` (`redis://`, `redis+unix://`) the second tier of a cache, and
-    /// starts the thread that talks to it. The server need not be up.
+    /// Whether sessions for many uses are published to the other nodes, and what they publish is
+    /// stored here; off unless set.
+    ///
+    /// A client is then resumed by any node without a question to the tier, also while the tier is
+    /// down. Each cache holds the sessions of all nodes, up to its capacity. Sessions for one use
+    /// are not published: each resumption asks the tier, which gives a session out once.
+    pub fn publish(mut self, is_published: bool) -> Self {
+        self.options.is_published = is_published;
+        self
+    }
+
+    /// Makes the server at `address` (`redis://`, `redis+unix://`; `rediss://` with the feature
+    /// `tls`) the second tier of a cache, and starts the thread that talks to it. The server need
+    /// not be up.
     ///
     /// Replaces the hooks of the cache. One tier for a cache; the cache must not be in two.
     ///
@@ -114,7 +130,49 @@ impl<T: Payload> TierBuilder<T> {
     /// [`TierError::Address`] for an address that cannot be parsed, [`TierError::Io`] without a
     /// thread or a runtime.
     pub fn attach(self, cache: &Arc<SessionCache<T>>, address: &str) -> Result<Tier<T>, TierError> {
-        let client = Client::open(address).map_err(TierError::Address)?;
+        self.attach_client(cache, Client::open(address).map_err(TierError::Address)?)
+    }
+
+    /// [`attach`](Self::attach) with a client of the program's own: with certificates for TLS, or
+    /// credentials.
+    ///
+    /// # Errors
+    /// As [`attach`](Self::attach).
+    pub fn attach_client(
+        self,
+        cache: &Arc<SessionCache<T>>,
+        client: Client,
+    ) -> Result<Tier<T>, TierError> {
+        let (response, listens_to) = (self.options.response, vec![client.clone()]);
+        self.start(cache, listens_to, move || Wire::single(client, response))
+    }
+
+    /// [`attach`](Self::attach) for a cluster, of which some nodes are named.
+    ///
+    /// # Errors
+    /// As [`attach`](Self::attach).
+    #[cfg(feature = "cluster")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "cluster")))]
+    pub fn attach_cluster<A: Into<String>>(
+        self,
+        cache: &Arc<SessionCache<T>>,
+        addresses: impl IntoIterator<Item = A>,
+    ) -> Result<Tier<T>, TierError> {
+        let addresses: Vec<String> = addresses.into_iter().map(Into::into).collect();
+        let client = |address: &String| Client::open(address.as_str());
+        let clients: Result<Vec<_>, _> = addresses.iter().map(client).collect();
+        let cluster = Cluster::new(&addresses, self.options.response);
+        let cluster = cluster.map_err(TierError::Address)?;
+        self.start(cache, clients.map_err(TierError::Address)?, move || Ok(Wire::Cluster(cluster)))
+    }
+
+    /// Starts the thread. `wire` is called in its runtime.
+    fn start(
+        self,
+        cache: &Arc<SessionCache<T>>,
+        listens_to: Vec<Client>,
+        wire: impl FnOnce() -> Result<Wire, RedisError> + Send + 'static,
+    ) -> Result<Tier<T>, TierError> {
         let (desk, inbox) = Desk::new(self.ring, self.options);
         let desk = Arc::new(desk);
         desk.attach(cache);
@@ -122,7 +180,15 @@ impl<T: Payload> TierBuilder<T> {
         let (stop, stopped) = oneshot::channel::<()>();
         let works = Arc::clone(&desk);
         thread::Builder::new().name("sessile-redis".into()).spawn(move || {
-            runtime.spawn(work(Arc::clone(&works), inbox, client));
+            if works.options.is_published {
+                runtime.spawn(peers::listen(Arc::clone(&works), listens_to));
+            }
+            let of_work = Arc::clone(&works);
+            runtime.spawn(async move {
+                if let Ok(wire) = wire() {
+                    work(of_work, inbox, wire).await;
+                }
+            });
             // Ends with an error when the tier is dropped.
             let _ = runtime.block_on(stopped);
             drop(runtime);
@@ -144,16 +210,10 @@ impl<T> fmt::Debug for TierBuilder<T> {
 }
 
 /// What the tier's thread does.
-async fn work<T: Payload>(desk: Arc<Desk<T>>, inbox: Inbox, client: Client) {
+async fn work<T: Payload>(desk: Arc<Desk<T>>, inbox: Inbox, wire: Wire) {
     let (response, backoff) = (desk.options.response, desk.options.backoff);
     let flagged = Arc::clone(&desk);
-    let flag = move |is_up| {
-        flagged.is_up.store(is_up, Ordering::Relaxed);
-        if is_up {
-            flagged.counters.count(Counter::Reconnects);
-        }
-    };
-    let Ok(link) = Link::new(client, response, backoff, flag) else { return };
+    let link = Link::new(wire, response, backoff, move |is_up| flagged.set_up(is_up));
     let reads = reader::run(Arc::clone(&desk), link.clone(), inbox.questions);
     tokio::spawn(reads);
     Writer::new(desk, link, inbox.changes).run().await;
@@ -185,7 +245,8 @@ impl<T: Payload> Tier<T> {
     /// [`Protocol::UNSPECIFIED`]; [`prefetch_in`](Self::prefetch_in) is for stores that look for
     /// TLS 1.2 and TLS 1.3 sessions under their protocols, as sessile-openssl does.
     ///
-    /// A key is asked once however many callers want it. Never fails: a tier that is down, or whose
+    /// A key is asked once however many callers want it. After a budget that ended without an
+    /// answer, callers do not wait until the tier has answered something. Never fails: a tier that is down, or whose
     /// answer cannot be used, has no session. What this future has asked for comes also if it is
     /// dropped.
     ///
@@ -216,7 +277,9 @@ impl<T: Payload> Tier<T> {
                 found += usize::from(answers.recv().await.unwrap_or(false));
             }
         };
-        let _ = tokio::time::timeout(budget, all).await;
+        if tokio::time::timeout(budget, all).await.is_err() {
+            self.desk.gave_up_on(keys, budget);
+        }
         found
     }
 

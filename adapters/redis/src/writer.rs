@@ -46,6 +46,9 @@ enum Step<T: Send + Sync + 'static> {
         written: Written,
         before: Option<Written>,
     },
+    /// A write of what the cache does not store.
+    Pass(Place),
+    Publish,
     /// A write of what was removed from the cache for it.
     Move(Record, std::marker::PhantomData<T>),
     GiveBack,
@@ -118,12 +121,20 @@ impl<T: Payload> Writer<T> {
         }
         for (place, uses) in self.deletions.iter().take(self.desk.options.batch) {
             steps.push((self.delete(*place, *uses), Step::Delete(*place, *uses)));
+            if *uses != Some(Uses::Once) {
+                let end = self.desk.publication(&place.used(Uses::Many), &[]);
+                steps.extend(end.map(|end| (end, Step::Publish)));
+            }
         }
         if steps.is_empty() {
             return;
         }
         let (commands, steps): (Vec<_>, Vec<_>) = steps.into_iter().unzip();
         let answers = self.link.send(&commands).await;
+        if answers.contains(&Answer::Unknown) {
+            // Of a cluster, the rest may be up.
+            tokio::time::sleep(self.desk.options.backoff.0).await;
+        }
         for (step, answer) in steps.into_iter().zip(answers) {
             self.settle(cache, step, answer);
         }
@@ -140,10 +151,14 @@ impl<T: Payload> Writer<T> {
             }
         };
         let mark = self.desk.pending.remove(&place).map_or(Mark::Changed, |(_, mark)| mark);
+        let passed = self.desk.unstored.remove(&place).map(|(_, session)| session);
+        if let Some(session) = passed.filter(|_| mark != Mark::Removed) {
+            return self.plan_write(cache, &session, before, true, steps);
+        }
         let view = cache.view(place.context).protocol(place.protocol);
         let stored = view.peek(&place.id).filter(|session| is_usable(cache, session));
         match (stored, before) {
-            (Some(session), _) => self.plan_write(cache, &session, before, steps),
+            (Some(session), _) => self.plan_write(cache, &session, before, false, steps),
             (None, Some(one)) if mark == Mark::Evicted(one.address) && one.digest.is_some() => {
                 // The tier has it, and may hand it out.
                 self.desk.written.remove(&place);
@@ -161,18 +176,11 @@ impl<T: Payload> Writer<T> {
         cache: &SessionCache<T>,
         session: &Session<T>,
         before: Option<Written>,
+        is_passed: bool,
         steps: &mut Vec<(Command, Step<T>)>,
     ) {
         let (place, uses) = (Place::of(session), self.desk.uses_of(session));
-        let sealed = Record::of(session).and_then(|record| {
-            let bytes = record.to_bytes();
-            let digest = self.digests.hash_one(&*bytes);
-            let name = place.used(uses).name(&self.desk.options.prefix);
-            let value = self.desk.ring().seal(&name, &bytes).ok()?;
-            let seconds = record.expires().saturating_sub(cache.now().as_secs()) + 1;
-            Some((record, digest, Command::Set { name, value, seconds }))
-        });
-        let Some((record, digest, command)) = sealed else {
+        let Some((record, digest, command)) = self.sealed(cache, session, uses) else {
             // It stays in this process.
             match before.filter(|before| before.digest.is_some()) {
                 Some(before) => _ = self.deletions.insert(place, Some(before.uses)),
@@ -184,6 +192,14 @@ impl<T: Payload> Writer<T> {
         self.spare(place, uses, before);
         if before.is_some_and(|before| before.digest == written.digest && before.uses == uses) {
             self.desk.written.insert(place, written);
+            return;
+        }
+        let publication = (uses == Uses::Many)
+            .then(|| self.desk.publication(&place.used(uses), command.value()))
+            .flatten();
+        if is_passed {
+            self.desk.written.insert(place, written);
+            steps.push((command, Step::Pass(place)));
         } else if self.desk.options.is_strict && uses == Uses::Once {
             if quietly(place, || cache.remove(session)) {
                 steps.push((command, Step::Move(record, std::marker::PhantomData)));
@@ -195,6 +211,23 @@ impl<T: Payload> Writer<T> {
             self.desk.written.insert(place, written);
             steps.push((command, Step::Write { place, written, before }));
         }
+        steps.extend(publication.map(|publication| (publication, Step::Publish)));
+    }
+
+    /// What is written of a session, with a digest of it.
+    fn sealed(
+        &self,
+        cache: &SessionCache<T>,
+        session: &Session<T>,
+        uses: Uses,
+    ) -> Option<(Record, u64, Command)> {
+        let record = Record::of(session)?;
+        let bytes = record.to_bytes();
+        let digest = self.digests.hash_one(&*bytes);
+        let name = record.place.used(uses).name(&self.desk.options.prefix);
+        let value = self.desk.ring().seal(&name, &bytes).ok()?;
+        let seconds = record.expires().saturating_sub(cache.now().as_secs()) + 1;
+        Some((record, digest, Command::Set { name, value, seconds }))
     }
 
     /// What is written now is not deleted any more; what lies there for other uses is.
@@ -224,7 +257,8 @@ impl<T: Payload> Writer<T> {
     fn settle(&mut self, cache: &SessionCache<T>, step: Step<T>, answer: Answer) {
         let desk = &self.desk;
         desk.counters.count(match (answer, &step) {
-            (Answer::Done, Step::Write { .. }) => Counter::Written,
+            (Answer::Done, Step::Write { .. } | Step::Pass(_)) => Counter::Written,
+            (Answer::Done, Step::Publish) => Counter::Published,
             (Answer::Done, Step::Move(..)) => Counter::Moved,
             (Answer::Done, Step::GiveBack) => Counter::GivenBack,
             (Answer::Done, Step::Delete(..)) => Counter::Deleted,
@@ -257,7 +291,9 @@ impl<T: Payload> Writer<T> {
                 }
                 desk.written.remove(&record.place);
             }
-            (Step::Write { .. } | Step::Delete(..) | Step::GiveBack, _) => {}
+            // Nothing of it is held here: it is asked for like what others wrote.
+            (Step::Pass(place), _) => _ = desk.written.remove(&place),
+            (Step::Write { .. } | Step::Delete(..) | Step::GiveBack | Step::Publish, _) => {}
         }
     }
 

@@ -4,16 +4,20 @@
 
 mod client;
 mod client_builder;
+mod context_store;
 mod events;
 mod offers;
 mod server;
+mod server_builder;
 mod shelf;
 mod value;
 mod window;
 
 pub use client::{ClientContextStore, ClientStore};
 pub use client_builder::ClientStoreBuilder;
+pub use context_store::ServerContextStore;
 pub use offers::Offers;
 pub use rustls;
-pub use server::{ServerContextStore, ServerStore, is_tls12};
+pub use server::{ServerStore, is_tls12};
+pub use server_builder::ServerStoreBuilder;
 pub use sessile;

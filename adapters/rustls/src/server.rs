@@ -1,24 +1,17 @@
 //! The server's side: one cache, seen by each `ServerConfig` from its own context.
-//!
-//! rustls stores a session under a random key of 32 bytes and fetches it back by `get` (TLS 1.2) or
-//! by `take` (TLS 1.3, once per ticket that a client offers). The keys it looks up are whatever the
-//! peer sent, and it looks before it knows whether the peer has the session's secret.
-//!
-//! A session is fit for early data only once: when a `take` removes it from the cache. Whatever is
-//! handed out otherwise, a copy of what stays or the answer of a second tier, is made unfit.
 
-use std::cell::Cell;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use rustls::server::StoresServerSessions;
 use sessile::{
-    BuildError, Capacity, Context, Generation, Secret, Session, SessionCache, SessionId,
+    BuildError, Capacity, Context, Generation, Resumptions, Secret, Session, SessionCache,
+    SessionCacheBuilder, Stats, Status,
 };
-use sessile::{SessionCacheBuilder, Source, Stats, Status, View};
 use sha2::{Digest, Sha256};
 
+use crate::context_store::ServerContextStore;
+use crate::server_builder::ServerStoreBuilder;
 use crate::window::{Bound, Windows};
 use crate::{events, value};
 
@@ -30,6 +23,8 @@ const MAX_AGE: Duration = Duration::from_secs(24 * 60 * 60);
 /// Cloning is cheap and gives another handle to the same cache. The store itself is not a
 /// [`StoresServerSessions`]: [`for_context`](Self::for_context) makes one for each configuration,
 /// so that a session is resumed only by configurations that named the same [`Context`].
+///
+/// [`StoresServerSessions`]: rustls::server::StoresServerSessions
 ///
 /// ```
 /// # fn main() -> Result<(), sessile::BuildError> {
@@ -48,6 +43,7 @@ pub struct ServerStore {
     cache: Arc<SessionCache<Secret>>,
     reusable: bool,
     windows: Windows,
+    resumptions: Option<Arc<Resumptions>>,
 }
 
 impl ServerStore {
@@ -63,7 +59,12 @@ impl ServerStore {
     ///
     /// [`send_tls13_tickets`]: rustls::ServerConfig::send_tls13_tickets
     pub fn new(capacity: impl Into<Capacity>) -> Result<Self, BuildError> {
-        Self::build(SessionCache::builder().capacity(capacity))
+        Self::builder().capacity(capacity).build()
+    }
+
+    /// Starts a store with more than a capacity.
+    pub fn builder() -> ServerStoreBuilder {
+        ServerStoreBuilder::new()
     }
 
     /// A store on a cache of its own with another timeout, policy, weigher or hooks.
@@ -94,7 +95,7 @@ impl ServerStore {
     /// rustls tells clients that a TLS 1.3 ticket lives for 24 hours, whatever the cache's timeout
     /// is.
     pub fn from_cache(cache: Arc<SessionCache<Secret>>) -> Self {
-        Self { cache, reusable: false, windows: Windows::new(MAX_AGE) }
+        Self { cache, reusable: false, windows: Windows::new(MAX_AGE), resumptions: None }
     }
 
     /// Whether a TLS 1.3 session may be resumed more than once by the contexts made from this
@@ -136,6 +137,31 @@ impl ServerStore {
         self
     }
 
+    /// Has the contexts made from this handle counted apart, by protocol and age: in the given
+    /// counters, which may be those of one context or of several.
+    ///
+    /// ```
+    /// # fn main() -> Result<(), sessile::BuildError> {
+    /// use std::sync::Arc;
+    ///
+    /// use rustls::server::StoresServerSessions;
+    /// use sessile::{Context, Resumptions};
+    /// use sessile_rustls::ServerStore;
+    ///
+    /// let (store, site) = (ServerStore::new(100_000)?, Arc::new(Resumptions::new()));
+    /// let context = Context::digest(["www.example.org", "no client certificates"]);
+    /// let sessions = store.clone().count_in(&site).for_context(context);
+    /// assert!(sessions.take(b"a ticket of long ago").is_none());
+    /// assert_eq!(site.figures().tls13.missed, 1);
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn count_in(mut self, resumptions: &Arc<Resumptions>) -> Self {
+        self.resumptions = Some(Arc::clone(resumptions));
+        self
+    }
+
     /// The store for configurations of one security context; what [`ServerConfig::session_storage`]
     /// takes.
     ///
@@ -152,6 +178,7 @@ impl ServerStore {
             bound: Arc::new(Bound::new(self.windows)),
             digest: Sha256::digest(context.as_bytes()).into(),
             generation: Generation::present(),
+            resumptions: self.resumptions.clone(),
         })
     }
 
@@ -216,156 +243,4 @@ impl fmt::Debug for ServerStore {
 /// looks for.
 pub fn is_tls12(session: &Session<Secret>) -> bool {
     value::is_tls12(session)
-}
-
-/// A [`ServerStore`] seen from one [`Context`]; made by [`ServerStore::for_context`].
-///
-/// No call blocks, locks or spawns: `put` and `take` are lock-free, `get` does not write to shared
-/// memory on a hit beyond what the eviction policy needs. A session is wiped when the cache and
-/// every reader let go of it.
-#[derive(Clone)]
-pub struct ServerContextStore {
-    cache: Arc<SessionCache<Secret>>,
-    context: Context,
-    reusable: bool,
-    bound: Arc<Bound>,
-    /// Shifts the windows of this context.
-    digest: [u8; 32],
-    /// The one in which this was made: that of the configuration's handshakes.
-    generation: Generation,
-}
-
-impl ServerContextStore {
-    /// The context whose sessions this store sees.
-    pub fn context(&self) -> Context {
-        self.context
-    }
-
-    fn view(&self) -> View<'_, Secret> {
-        self.cache.view(self.context)
-    }
-
-    /// Whether the context was revoked after this was made.
-    fn is_revoked(&self) -> bool {
-        self.cache.is_revoked(&self.context, self.generation)
-    }
-
-    fn now(&self) -> u64 {
-        self.cache.now().as_secs()
-    }
-
-    /// What rustls is given of a session that was found.
-    fn hand_out(&self, session: &Session<Secret>, is_original: bool) -> Option<Vec<u8>> {
-        let now = self.now();
-        // A session that carries the end of a window must be of this one: that of a handle with
-        // another maximum age would lead out of it. A second tier may have lost the end; then the
-        // window is that of the creation.
-        let created = match session.deadline() {
-            Some(end) if end.as_secs() != self.bound.end(now, &self.digest) => return None,
-            Some(_) => session.created_at()?.as_secs(),
-            None => value::created_at(session)?,
-        };
-        if !self.bound.is_current(created, now, &self.digest) {
-            return None;
-        }
-        self.bound.note_resumption(now, &self.digest);
-        match value::is_tls13(session) && !is_original {
-            true => value::without_early_data(session),
-            false => Some(session.to_vec()),
-        }
-    }
-
-    /// A copy of a session that stays.
-    fn copy(&self, id: &SessionId, accept: impl Fn(&Session<Secret>) -> bool) -> Option<Vec<u8>> {
-        let (view, supplied) = (self.view(), Cell::new(None));
-        // The cache keeps what it accepts of a second tier. A TLS 1.3 session must not be kept: the
-        // original may be spent, and the next `take` would find it again. So it is refused, and
-        // handed out nevertheless.
-        let found = view.get_if(id, |session| {
-            let is_accepted = accept(session);
-            let is_stored =
-                || view.peek(id).is_some_and(|stored| Session::ptr_eq(&stored, session));
-            if !is_accepted || !value::is_tls13(session) || is_stored() {
-                return is_accepted;
-            }
-            supplied.set(Some(session.clone()));
-            false
-        });
-        let session = found.map(|(session, _)| session).or_else(|| supplied.take())?;
-        self.hand_out(&session, false)
-    }
-
-    fn take_once(&self, id: &SessionId) -> Option<Vec<u8>> {
-        let (session, source) = self.view().take_if(id, |session| !value::is_tls12(session))?;
-        // Of a second tier, only what can be made unfit.
-        let is_original = source == Source::Cache;
-        if !is_original && !value::is_tls13(&session) {
-            return None;
-        }
-        self.hand_out(&session, is_original)
-    }
-}
-
-impl StoresServerSessions for ServerContextStore {
-    /// Stores `value`, in place of what was stored under `key`. False, and `value` is wiped, for a
-    /// key that is empty or longer than 32 bytes, while the handshake may be one of an earlier
-    /// window ([`ServerStore::max_age`]), after a revocation ([`ServerStore::revoke`]), and where
-    /// the cache refuses the session.
-    fn put(&self, key: Vec<u8>, value: Vec<u8>) -> bool {
-        let secret = Secret::from(value);
-        let Ok(id) = SessionId::new(&key) else { return false };
-        let Some(last_second) = self.bound.last_second(self.now(), &self.digest) else {
-            return false;
-        };
-        let session = Session::<Secret>::builder(id)
-            .context(self.context)
-            .generation(self.generation)
-            .deadline(last_second)
-            .try_build(secret);
-        let Ok(session) = session else { return false };
-        match self.view().add(session) {
-            Ok(added) => added.changed(),
-            Err(rejected) => {
-                events::refused(rejected.reason());
-                false
-            }
-        }
-    }
-
-    /// A copy of what is stored under `key`, which stays. rustls asks so for TLS 1.2 sessions; a
-    /// session of TLS 1.3 is answered by a [`reusable`](ServerStore::reusable) store only.
-    fn get(&self, key: &[u8]) -> Option<Vec<u8>> {
-        let id = SessionId::new(key).ok()?;
-        if self.is_revoked() {
-            return None;
-        }
-        self.copy(&id, |session| self.reusable || !value::is_tls13(session))
-    }
-
-    /// What is stored under `key`. It is gone afterwards, and of any number of racing callers one
-    /// gets it, unless the store is [`reusable`](ServerStore::reusable). rustls asks so for TLS 1.3
-    /// sessions; one of TLS 1.2 stays and is not answered.
-    fn take(&self, key: &[u8]) -> Option<Vec<u8>> {
-        let id = SessionId::new(key).ok()?;
-        if self.is_revoked() {
-            return None;
-        }
-        match self.reusable {
-            true => self.copy(&id, |session| value::is_tls13(session)),
-            false => self.take_once(&id),
-        }
-    }
-
-    fn can_cache(&self) -> bool {
-        self.cache.mode().store && !self.is_revoked()
-    }
-}
-
-impl fmt::Debug for ServerContextStore {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ServerContextStore")
-            .field("capacity", &self.cache.capacity())
-            .field("reusable", &self.reusable)
-            .finish_non_exhaustive()
-    }
 }

@@ -20,6 +20,7 @@ mod peers;
 mod plan;
 mod report;
 mod stand;
+mod stop;
 mod summary;
 mod table;
 mod traces;
@@ -48,7 +49,11 @@ fn main() -> ExitCode {
 
 fn run(options: &Options, plan: &Plan) -> Result<()> {
     options.check_outputs()?;
+    stop::listen()?;
     let results = plan.run();
+    if stop::is_asked() {
+        println!("Stopped: tables are missing, and the last one may be of fewer rounds.");
+    }
     if let Some(path) = &options.json {
         results.write_json(path)?;
     }

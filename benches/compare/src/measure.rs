@@ -8,6 +8,7 @@ use crate::crew::Crew;
 use crate::figures::{Quantiles, Record, Round, Table};
 use crate::peers::Values;
 use crate::stand::{Entrant, Stand, Start};
+use crate::stop;
 use std::sync::Arc;
 use std::time::Duration;
 use stores::pace::Pace;
@@ -181,14 +182,14 @@ impl Stage {
     }
 
     /// Measures a workload on the stores that are prepared, as far as they take part; `tick` is
-    /// called after each lap.
+    /// called after each lap. The rounds until somebody asks for the end; `None` if there are none.
     pub(crate) fn measure(
         &mut self,
         workload: Workload,
         entrants: &[Entrant],
         effort: Effort,
         tick: &dyn Fn(),
-    ) -> Table {
+    ) -> Option<Table> {
         let kernel = Kernel::Measured(workload);
         let mut all = std::mem::take(&mut self.contestants);
         let takes_part =
@@ -197,7 +198,9 @@ impl Stage {
         let ops: Vec<_> =
             contestants.iter_mut().map(|one| self.calibrate(one, kernel, effort.lap)).collect();
         let mut table = self.table(workload, entrants.iter().copied());
-        for round in 0..effort.rounds {
+        let mut whole = 0;
+        while whole < effort.rounds && !stop::is_asked() {
+            let round = whole;
             table.round_trips.extend(self.crew.round_trip_nanos());
             for turn in 0..contestants.len() {
                 let at = (round + turn) % contestants.len();
@@ -213,24 +216,28 @@ impl Stage {
                 table.records[at].note(Round::of(workload, &laps), &laps);
                 tick();
             }
+            whole += 1;
         }
         self.contestants = all;
-        table
+        (whole > 0).then_some(table)
     }
 
-    /// Measures the two workloads that share a store's life; `tick` is called after each life.
+    /// Measures the two workloads that share a store's life; `tick` is called after each life. The
+    /// rounds until somebody asks for the end; `None` if there are none.
     pub(crate) fn measure_lives(
         &self,
         entrants: &[Entrant],
         life: Life,
         effort: Effort,
         tick: &dyn Fn(),
-    ) -> [Table; 2] {
+    ) -> Option<[Table; 2]> {
         let [up, down] = life.workloads();
         let can_end = |entrant: &Entrant| life.can_end(entrant, self.capacity);
         let mut ups = self.table(up, entrants.iter().copied());
         let mut downs = self.table(down, entrants.iter().copied().filter(can_end));
-        for round in 0..effort.lives {
+        let mut whole = 0;
+        while whole < effort.lives && !stop::is_asked() {
+            let round = whole;
             let trip = self.crew.round_trip_nanos();
             ups.round_trips.extend(trip);
             downs.round_trips.extend(trip);
@@ -247,8 +254,9 @@ impl Stage {
                 }
                 tick();
             }
+            whole += 1;
         }
-        [ups, downs]
+        (whole > 0).then_some([ups, downs])
     }
 
     /// Fills a new store.

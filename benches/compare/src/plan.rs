@@ -8,6 +8,7 @@ use crate::memory;
 use crate::peers::Values;
 use crate::report::Results;
 use crate::stand::{Entrant, Role};
+use crate::stop;
 use crate::table::{text_of, text_of_trace};
 use crate::traces::{self, Event, Scenario};
 use anyhow::{Result, bail};
@@ -114,6 +115,9 @@ impl Plan {
             if self.workloads_at(entries).is_empty() {
                 continue;
             }
+            if stop::is_asked() {
+                break;
+            }
             for (values, entrants) in &self.entrants {
                 self.bar.set_message(format!("weighing stores of {entries}"));
                 let tick = || self.tick(Self::build_millis(entries));
@@ -145,6 +149,9 @@ impl Plan {
         let mut prepared = Preparation::Newborn;
         let is_lasting = |workload: &&Workload| workload.preparation() != Preparation::Newborn;
         for &workload in workloads.iter().filter(is_lasting) {
+            if stop::is_asked() {
+                return;
+            }
             let entrants = entrants_of(all, workload);
             let effort = self.effort(entries, workload);
             self.bar.set_message(format!("{workload}, {entries} sessions, {threads} thread(s)"));
@@ -155,8 +162,9 @@ impl Plan {
                 });
             }
             let tick = || self.tick(Self::lap_millis(effort));
-            let table = stage.measure(workload, &entrants, effort, &tick);
-            self.publish(results, table);
+            if let Some(table) = stage.measure(workload, &entrants, effort, &tick) {
+                self.publish(results, table);
+            }
         }
         stage.clear();
         for life in Life::ALL.into_iter().filter(|life| Self::is_lived(*life, &workloads)) {
@@ -166,11 +174,9 @@ impl Plan {
             let tick = || self.tick(Self::life_millis(entries));
             let (entrants, effort) = (entrants_of(all, up), self.effort(entries, up));
             let tables = stage.measure_lives(&entrants, life, effort, &tick);
-            tables.into_iter().filter(|table| workloads.contains(&table.workload)).for_each(
-                |table| {
-                    self.publish(results, table);
-                },
-            );
+            let wanted = |table: &Table| workloads.contains(&table.workload);
+            let tables = tables.into_iter().flatten().filter(wanted);
+            tables.for_each(|table| self.publish(results, table));
         }
     }
 
@@ -186,6 +192,9 @@ impl Plan {
     fn run_traces(&self, results: &mut Results) {
         let capacity = self.entries.first().copied().unwrap_or(0);
         for (name, source) in &self.traces {
+            if stop::is_asked() {
+                return;
+            }
             self.bar.set_message(name.clone());
             let generated;
             let trace = match source {

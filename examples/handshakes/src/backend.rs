@@ -1,6 +1,8 @@
 //! The two TLS libraries that can stand on the server's side, and the stores of each.
 
 use std::fmt;
+use std::future::ready;
+use std::pin::Pin;
 use std::sync::Arc;
 
 use anyhow::Result;
@@ -11,6 +13,7 @@ use rcgen::{CertifiedKey, KeyPair};
 use rustls::pki_types::CertificateDer;
 use serde::Serialize;
 use sessile::Handshake;
+use tokio::net::TcpStream;
 
 use crate::driver::Load;
 use crate::figures::{Figures, Timing};
@@ -98,10 +101,17 @@ impl Errand {
     }
 }
 
+pub(crate) type Preparation<'a> = Pin<Box<dyn Future<Output = ()> + Send + 'a>>;
+
 /// One store under test, of one library.
 pub(crate) trait Store: Send + Sync {
     /// What turns connections into those of `site`, with this store behind them.
     fn acceptor(&self, identity: &Identity, versions: &[Tls], site: [&str; 2]) -> Result<Acceptor>;
+
+    /// What a store does between the arrival of a connection and its handshake.
+    fn prepare<'a>(&'a self, _tcp: &'a TcpStream) -> Preparation<'a> {
+        Box::pin(ready(()))
+    }
 
     /// Tells stores that count handshakes, and cannot see them, about one.
     fn record(&self, _event: Handshake) {}

@@ -1,9 +1,10 @@
 //! What a store counted, and what its calls took.
 
 use std::fmt;
+use std::ops::AddAssign;
 
 use hdrhistogram::Histogram;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use sessile::Stats;
 
 /// Longer calls are counted as this long in the quantiles.
@@ -33,7 +34,7 @@ impl Timing {
 }
 
 /// Counters of one run. Every store has the first five, the rest are there where a store has them.
-#[derive(Clone, Debug, Default, Serialize)]
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
 pub(crate) struct Figures {
     pub(crate) capacity: usize,
     pub(crate) puts: u64,
@@ -79,6 +80,29 @@ impl Figures {
             garbage_bytes: Some(stats.garbage.bytes),
             ..Self::default()
         }
+    }
+}
+
+impl AddAssign for Figures {
+    /// Figures of several stores together.
+    fn add_assign(&mut self, other: Self) {
+        let add = |one: &mut Option<u64>, other: Option<u64>| {
+            *one = one.zip(other).map(|(one, other)| one + other).or(*one).or(other);
+        };
+        self.capacity += other.capacity;
+        self.puts += other.puts;
+        self.refused += other.refused;
+        self.lookups += other.lookups;
+        self.hits += other.hits;
+        add(&mut self.sessions, other.sessions);
+        add(&mut self.taken, other.taken);
+        add(&mut self.evicted, other.evicted);
+        add(&mut self.expired, other.expired);
+        add(&mut self.context_misses, other.context_misses);
+        add(&mut self.accepted, other.accepted);
+        add(&mut self.accepted_good, other.accepted_good);
+        add(&mut self.garbage_sessions, other.garbage_sessions);
+        add(&mut self.garbage_bytes, other.garbage_bytes);
     }
 }
 

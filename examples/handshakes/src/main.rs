@@ -6,15 +6,19 @@
 
 mod backend;
 mod chart;
+mod crew;
 mod driver;
 mod figures;
+mod fleet;
 #[path = "../../../benches/compare/src/host.rs"]
 mod host;
 #[cfg(feature = "openssl")]
 mod libssl;
+mod picture;
 mod report;
 mod server;
 mod stores;
+mod tally;
 mod timed;
 
 use std::fs::{File, OpenOptions};
@@ -29,6 +33,7 @@ use clap::{Parser, ValueEnum};
 
 use crate::backend::{Backend, Kind};
 use crate::driver::Load;
+use crate::fleet::{Fleet, TierServer};
 use crate::report::Run;
 use crate::server::{Service, Tls};
 
@@ -66,6 +71,16 @@ struct Options {
     #[arg(long, value_enum)]
     store: Option<Stores>,
 
+    /// Server processes that clients come to at random, instead of a comparison of stores
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(2..=16),
+        conflicts_with_all = ["backend", "store"])]
+    nodes: Option<u64>,
+
+    /// With --nodes: what they share sessions through, a Redis or Valkey server such as
+    /// redis://127.0.0.1:6379, or `start` for one of this program's own
+    #[arg(long, value_name = "URL", requires = "nodes")]
+    tier: Option<String>,
+
     /// Seed of the clients' schedule
     #[arg(long, default_value_t = 1, value_name = "N")]
     seed: u64,
@@ -83,12 +98,16 @@ struct Options {
     /// free one. Clients that ask for /forget, /expire or /replace have that done to all sessions
     /// of Sessile
     #[arg(long, value_name = "ADDR",
-        conflicts_with_all = ["seconds", "clients", "empty", "seed", "json", "report"])]
+        conflicts_with_all = ["seconds", "clients", "empty", "nodes", "seed", "json", "report"])]
     serve: Option<String>,
 
     /// With --serve: serve on a second address, of another context, from the same store
     #[arg(long, value_name = "ADDR", requires = "serve")]
     other: Option<String>,
+
+    /// Be one of the processes of --nodes, for the one that started it
+    #[arg(long, hide = true, exclusive = true)]
+    node: bool,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -182,83 +201,142 @@ fn one_line(error: &clap::Error) -> String {
 /// Checked options, with every file and address already open.
 enum Job {
     Serve(Service),
-    Measure {
-        load: Load,
-        kinds: &'static [Kind],
-        versions: &'static [Tls],
-        json: Option<Output>,
-        chart: Option<Output>,
-    },
+    Node,
+    Measure(Box<Measurement>),
+}
+
+struct Measurement {
+    load: Load,
+    what: Measured,
+    versions: &'static [Tls],
+    outputs: Outputs,
+}
+
+/// What is compared with what.
+enum Measured {
+    Stores(&'static [Kind]),
+    Fleet(Box<Fleet>),
+}
+
+/// The files that figures go to.
+struct Outputs {
+    json: Option<Output>,
+    chart: Option<Output>,
 }
 
 impl Job {
     fn prepare(options: Options) -> Result<Self> {
+        if options.node {
+            return Ok(Self::Node);
+        }
         let capacity = usize::try_from(options.capacity).context("--capacity is too large")?;
         let versions = options.tls.list();
         if let Some(address) = &options.serve {
-            let [kind] = options.store.unwrap_or(Stores::Sessile).list(options.backend)? else {
-                bail!("--serve takes one store, not all of them");
-            };
-            let bind = |option, address: &String| {
-                server::bind(address)
-                    .with_context(|| format!("cannot listen on {option} {address}"))
-            };
-            return Ok(Self::Serve(Service {
-                listener: bind("--serve", address)?,
-                other: options
-                    .other
-                    .as_ref()
-                    .map(|address| bind("--other", address))
-                    .transpose()?,
-                store: backend::store(options.backend, *kind, capacity, false)?,
-                kind: *kind,
-                versions,
-            }));
+            return Self::prepare_service(&options, address, capacity);
         }
         if options.json.is_some() && options.json == options.report {
             bail!("--json and --report name the same file");
         }
         let clients = usize::try_from(options.clients).context("--clients is too many")?;
-        Ok(Self::Measure {
-            load: Load {
-                backend: options.backend,
-                seconds: options.seconds,
-                clients,
-                capacity,
-                is_full: !options.empty,
-                seed: options.seed,
-                is_stopped: Arc::new(AtomicBool::new(false)),
-            },
-            kinds: options.store.unwrap_or(Stores::All).list(options.backend)?,
-            versions,
+        let chart = if options.nodes.is_some() { "fleet.svg" } else { "handshakes.svg" };
+        let outputs = Outputs {
             json: options.json.map(|path| Output::open("--json", path)).transpose()?,
             chart: options
                 .report
-                .or_else(default_chart)
+                .or_else(|| default_chart(chart))
                 .map(|path| Output::open("--report", path))
                 .transpose()?,
-        })
+        };
+        let what = match options.nodes {
+            Some(nodes) => {
+                let nodes = usize::try_from(nodes).context("--nodes is too many")?;
+                let tier = options.tier.as_deref().map(TierServer::prepare).transpose()?;
+                Measured::Fleet(Box::new(Fleet { nodes, tier }))
+            }
+            None => {
+                let stores = options.store.unwrap_or(Stores::All);
+                Measured::Stores(stores.list(options.backend)?)
+            }
+        };
+        let load = Load {
+            backend: options.backend,
+            seconds: options.seconds,
+            clients,
+            capacity,
+            is_full: !options.empty,
+            seed: options.seed,
+            is_stopped: Arc::new(AtomicBool::new(false)),
+        };
+        Ok(Self::Measure(Box::new(Measurement { load, what, versions, outputs })))
+    }
+
+    fn prepare_service(options: &Options, address: &str, capacity: usize) -> Result<Self> {
+        let [kind] = options.store.unwrap_or(Stores::Sessile).list(options.backend)? else {
+            bail!("--serve takes one store, not all of them");
+        };
+        let bind = |option, address: &str| {
+            server::bind(address).with_context(|| format!("cannot listen on {option} {address}"))
+        };
+        let other = options.other.as_deref().map(|address| bind("--other", address));
+        Ok(Self::Serve(Service {
+            listener: bind("--serve", address)?,
+            other: other.transpose()?,
+            store: backend::store(options.backend, *kind, capacity, false)?,
+            kind: *kind,
+            versions: options.tls.list(),
+        }))
     }
 
     fn run(self) -> Result<()> {
-        let runtime = tokio::runtime::Runtime::new().context("cannot start the runtime")?;
         match self {
-            Self::Serve(service) => runtime.block_on(server::until_interrupted(service)),
-            Self::Measure { load, kinds, versions, json, chart } => {
+            Self::Serve(service) => runtime()?.block_on(server::until_interrupted(service)),
+            Self::Node => fleet::node::serve(),
+            Self::Measure(measurement) => measurement.run(),
+        }
+    }
+}
+
+impl Measurement {
+    fn run(self) -> Result<()> {
+        let Self { load, what, versions, outputs } = self;
+        match what {
+            Measured::Stores(kinds) => {
                 show(&report::announcement(&load, kinds, versions))?;
-                let runs = runtime.block_on(driver::measure(&load, kinds, versions))?;
+                let runs = runtime()?.block_on(driver::measure(&load, kinds, versions))?;
                 show(&report::table(&load, &runs))?;
-                if let Some(json) = json {
-                    json.write(report::json(&runs)?.as_bytes())?;
-                }
-                if let Some(chart) = chart {
-                    let path = chart.path.clone();
-                    chart.write(chart::draw(&load, &runs)?.as_bytes())?;
-                    show(&format!("As a chart: {}\n", path.display()))?;
-                }
-                complete(&runs)
+                outputs.write(|| report::json(&runs), || picture::draw(&load, &runs))?;
+                complete(&runs.iter().collect::<Vec<_>>())
+            }
+            Measured::Fleet(fleet) => {
+                show(&fleet::announcement(&load, &fleet, versions))?;
+                let runs = runtime()?.block_on(fleet::measure(&load, &fleet, versions))?;
+                show(&fleet::table(&load, &runs))?;
+                outputs.write(|| fleet::json(&fleet, &runs), || fleet::draw(&load, &runs))?;
+                complete(&runs.iter().map(|one| &one.run).collect::<Vec<_>>())
             }
         }
+    }
+}
+
+fn runtime() -> Result<tokio::runtime::Runtime> {
+    tokio::runtime::Runtime::new().context("cannot start the runtime")
+}
+
+impl Outputs {
+    fn write(
+        self,
+        figures: impl FnOnce() -> Result<String>,
+        picture: impl FnOnce() -> Result<String>,
+    ) -> Result<()> {
+        if let Some(json) = self.json {
+            json.write(figures()?.as_bytes())?;
+        }
+        if let Some(chart) = self.chart {
+            let path = chart.path.clone();
+            chart.write(picture()?.as_bytes())?;
+            show(&format!("As a chart: {}\n", path.display()))?;
+        }
+        Ok(())
     }
 }
 
@@ -269,12 +347,12 @@ fn show(text: &str) -> Result<()> {
 }
 
 /// Where `cargo run` at the root of the repository leaves what it made.
-fn default_chart() -> Option<PathBuf> {
-    Path::new("target").is_dir().then(|| Path::new("target").join("handshakes.svg"))
+fn default_chart(name: &str) -> Option<PathBuf> {
+    Path::new("target").is_dir().then(|| Path::new("target").join(name))
 }
 
 /// A comparison of runs in which handshakes failed would compare nothing.
-fn complete(runs: &[Run]) -> Result<()> {
+fn complete(runs: &[&Run]) -> Result<()> {
     let failed: u64 = runs.iter().map(|run| run.failed).sum();
     if failed > 0 {
         let reason = runs.iter().find_map(|run| run.first_failure.as_deref()).unwrap_or("unknown");

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use serde::Serialize;
 
 use crate::backend::{Backend, Kind};
@@ -51,6 +51,14 @@ pub(crate) struct StoreTime {
 }
 
 impl Run {
+    /// After a trial: handshakes for each worker that take about as long as was asked for.
+    pub(crate) fn handshakes_each(&self, load: &Load) -> Result<u64> {
+        let failure = self.first_failure.as_deref().unwrap_or_default();
+        ensure!(self.failed == 0, "handshakes fail: {failure}");
+        let all = self.handshakes_per_second * load.seconds as f64;
+        Ok((all / WORKERS as f64).ceil().max(1.0) as u64)
+    }
+
     /// Resumed handshakes of all, from 0 to 1.
     pub(crate) fn resumption_ratio(&self) -> f64 {
         self.resumed as f64 / self.handshakes.max(1) as f64

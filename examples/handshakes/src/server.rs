@@ -9,9 +9,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use rustls::pki_types::CertificateDer;
 use rustls::{HandshakeKind, SupportedProtocolVersion};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use sessile::Handshake;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -28,7 +27,7 @@ const MAX_REQUEST: u64 = 8 * 1024;
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// A protocol version.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
 pub(crate) enum Tls {
     #[serde(rename = "1.2")]
     V1_2,
@@ -63,7 +62,6 @@ pub(crate) enum Acceptor {
 /// A server that accepts until it is dropped.
 pub(crate) struct Server {
     pub(crate) address: SocketAddr,
-    pub(crate) certificate: CertificateDer<'static>,
     accepting: JoinHandle<()>,
 }
 
@@ -71,16 +69,16 @@ impl Server {
     pub(crate) fn start(
         listener: std::net::TcpListener,
         store: Arc<dyn Store>,
+        identity: &Identity,
         versions: &[Tls],
         site: [&str; 2],
     ) -> Result<Self> {
-        let identity = Identity::new()?;
-        let acceptor = store.acceptor(&identity, versions, site)?;
+        let acceptor = store.acceptor(identity, versions, site)?;
         listener.set_nonblocking(true)?;
         let listener = TcpListener::from_std(listener)?;
         let address = listener.local_addr()?;
         let accepting = tokio::spawn(accept(listener, acceptor, store));
-        Ok(Self { address, certificate: identity.certificate, accepting })
+        Ok(Self { address, accepting })
     }
 }
 
@@ -113,6 +111,7 @@ async fn accept(listener: TcpListener, acceptor: Acceptor, store: Arc<dyn Store>
 
 async fn answer(tcp: TcpStream, acceptor: Acceptor, store: &dyn Store) -> Result<()> {
     tcp.set_nodelay(true)?;
+    store.prepare(&tcp).await;
     store.record(Handshake::Accept);
     match acceptor {
         Acceptor::Rustls(acceptor) => {
@@ -195,10 +194,13 @@ pub(crate) struct Service {
 /// Serves until Ctrl-C or SIGTERM, then prints what the store counted.
 pub(crate) async fn until_interrupted(service: Service) -> Result<()> {
     let Service { listener, other, store, kind, versions } = service;
-    let server = Server::start(listener, Arc::clone(&store), versions, SITE)?;
-    let start_other = |listener| Server::start(listener, Arc::clone(&store), versions, OTHER_SITE);
-    let other = other.map(start_other).transpose()?;
+    let start = |listener, site| {
+        Server::start(listener, Arc::clone(&store), &Identity::new()?, versions, site)
+    };
+    let server = start(listener, SITE)?;
+    let other = other.map(|listener| start(listener, OTHER_SITE)).transpose()?;
     let names: Vec<_> = versions.iter().map(|tls| tls.name()).collect();
+    let interruption = interruption()?;
     let mut out = std::io::stdout();
     write!(out, "listening on {}", server.address)?;
     if let Some(other) = &other {
@@ -207,27 +209,35 @@ pub(crate) async fn until_interrupted(service: Service) -> Result<()> {
     writeln!(out, ", TLS {}, store {kind}, Ctrl-C ends", names.join(" and "))?;
     out.flush()?;
 
-    interrupted().await?;
+    interruption.await;
     drop((server, other));
     let figures = store.figures();
     writeln!(out, "{kind}: {figures}")?;
     Ok(())
 }
 
-/// Waits for Ctrl-C or SIGTERM.
+/// What waits for Ctrl-C or SIGTERM. It listens from now on, not from the first wait.
 #[cfg(unix)]
-pub(crate) async fn interrupted() -> Result<()> {
+pub(crate) fn interruption() -> Result<impl Future<Output = ()>> {
     use tokio::signal::unix::{SignalKind, signal};
 
+    let mut pressed = signal(SignalKind::interrupt()).context("cannot listen for Ctrl-C")?;
     let mut terminated = signal(SignalKind::terminate()).context("cannot listen for SIGTERM")?;
-    tokio::select! {
-        pressed = tokio::signal::ctrl_c() => pressed.context("cannot listen for Ctrl-C"),
-        _ = terminated.recv() => Ok(()),
-    }
+    Ok(async move {
+        tokio::select! {
+            _ = pressed.recv() => {}
+            _ = terminated.recv() => {}
+        }
+    })
 }
 
-/// Waits for Ctrl-C.
+/// What waits for Ctrl-C.
 #[cfg(not(unix))]
-pub(crate) async fn interrupted() -> Result<()> {
-    tokio::signal::ctrl_c().await.context("cannot listen for Ctrl-C")
+pub(crate) fn interruption() -> Result<impl Future<Output = ()>> {
+    Ok(async {
+        // Nobody can be heard any more: it goes on to its end.
+        if tokio::signal::ctrl_c().await.is_err() {
+            std::future::pending().await
+        }
+    })
 }

@@ -10,19 +10,22 @@ use rustls::crypto::ring;
 use rustls::pki_types::PrivatePkcs8KeyDer;
 use rustls::server::{ServerSessionMemoryCache, StoresServerSessions};
 use sessile::{Context, Handshake, Secret, Session};
-use sessile_rustls::ServerStore;
+use sessile_redis::{Tier, TierBuilder, TierStats, Uses, peek_offer};
+use sessile_rustls::{ServerStore, is_tls12};
+use tokio::net::TcpStream;
 
-use crate::backend::{Errand, Identity, Kind, SITE, Store, filler_ids};
+use crate::backend::{Errand, Identity, Kind, Preparation, SITE, Store, filler_ids};
 use crate::driver::{Load, WORKERS};
 use crate::figures::{Figures, Timing};
 use crate::server::{Acceptor, Tls};
-use crate::timed::{Timed, TimedAcceptor};
+use crate::timed::{Calls, Timed, TimedAcceptor};
 
 /// One store under test: what rustls talks to, and where the figures come from afterwards.
 pub(crate) struct RustlsStore {
     capacity: usize,
     timed: Arc<Timed>,
     own: Own,
+    tier: Option<Tier<Secret>>,
 }
 
 /// What a store can tell about itself.
@@ -34,6 +37,9 @@ enum Own {
 
 /// The capacity of the store that a `ServerConfig` of rustls has by default.
 const RUSTLS_DEFAULT: usize = 256;
+
+/// How long a connection waits for its ClientHello, and then for the second tier.
+pub(crate) const TIER_BUDGET: Duration = Duration::from_millis(20);
 
 /// Length of what fills a store: about that of a TLS 1.3 session of rustls without client
 /// certificates.
@@ -69,7 +75,27 @@ impl RustlsStore {
         if let Own::Moka(store) = &own {
             store.settle();
         }
-        Ok(Self { capacity, timed: Arc::new(Timed::new(sessions)?), own })
+        Ok(Self { capacity, timed: Arc::new(Timed::new(sessions)?), own, tier: None })
+    }
+
+    /// Puts a second tier behind the store, if it is Sessile.
+    pub(crate) fn attach(&mut self, tier: TierBuilder<Secret>, address: &str) -> Result<()> {
+        let Own::Sessile(store) = &self.own else { bail!("a second tier is for Sessile") };
+        let tier = tier
+            .uses(|session| if is_tls12(session) { Uses::Many } else { Uses::Once })
+            .attach(store.cache(), address)?;
+        self.tier = Some(tier);
+        Ok(())
+    }
+
+    /// What the second tier did.
+    pub(crate) fn tier_stats(&self) -> Option<TierStats> {
+        self.tier.as_ref().map(Tier::stats)
+    }
+
+    /// What rustls asked of the store.
+    pub(crate) fn calls(&self) -> Calls {
+        self.timed.calls().clone()
     }
 }
 
@@ -90,6 +116,16 @@ impl Store for RustlsStore {
             _ => Some(Arc::clone(&self.timed)),
         };
         Ok(Acceptor::Rustls(TimedAcceptor { config: Arc::new(config), timed }))
+    }
+
+    /// Fetches what the client offers.
+    fn prepare<'a>(&'a self, tcp: &'a TcpStream) -> Preparation<'a> {
+        Box::pin(async {
+            let Some(tier) = &self.tier else { return };
+            if let Some(offer) = peek_offer(tcp, TIER_BUDGET).await {
+                tier.prefetch(Context::digest(SITE), &offer, TIER_BUDGET).await;
+            }
+        })
     }
 
     fn run(&self, errand: Errand) {
@@ -127,7 +163,7 @@ impl Store for RustlsStore {
     }
 
     fn figures(&self) -> Figures {
-        let calls = self.timed.calls().clone();
+        let calls = self.calls();
         let own = match &self.own {
             Own::Sessile(store) => Some(store.stats()),
             Own::Rustls | Own::Moka(_) => None,

@@ -73,6 +73,8 @@ fn help_is_no_error() {
         "--backend",
         "--tls",
         "--store",
+        "--nodes",
+        "--tier",
         "--json",
         "--report",
         "--serve",

@@ -39,6 +39,17 @@ fn a_comparison_shows_what_it_has_so_far() {
 }
 
 #[test]
+fn a_fleet_shows_what_it_has_so_far() {
+    let arguments = ["--nodes", "2", "--seconds", "3600", "--capacity", "64", "--tls", "1.3"];
+    let (program, output, first) = start(&arguments);
+    assert!(first.starts_with("2 server processes"), "{first}");
+    std::thread::sleep(Duration::from_secs(3));
+    let rest = interrupt(program, output);
+    assert!(rest.contains("Stopped: the last run is shorter"), "{rest}");
+    assert!(rest.lines().any(|line| line.starts_with("one node        1 1.3")), "{rest}");
+}
+
+#[test]
 fn a_server_listens_on_a_name_and_shows_its_statistics() {
     let (program, output, first) = start(&["--serve", "localhost:0"]);
     assert!(first.starts_with("listening on ") && !first.contains(":0,"), "{first}");

@@ -1,37 +1,30 @@
-//! The numbers of a cache for Prometheus, beside a server that resumes from it.
+//! The numbers of a cache for Prometheus, beside a server that resumes from it. The text is made in
+//! `src/exposition.rs`; `dashboard.json` is for Grafana.
 //!
 //! `cargo run -p recipes --example prometheus`
 
-use std::fmt::Write;
 use std::sync::Arc;
 
 use anyhow::Result;
 use axum::{Router, extract::State, routing};
-use recipes::{Identity, client, visit};
+use recipes::{Identity, client, exposition, visit};
 use rustls::{HandshakeKind, ServerConfig};
-use sessile::{Context, Handshake, MetricKind, Status};
+use sessile::{Context, Handshake, Resumptions};
 use sessile_rustls::ServerStore;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
 
-/// The text format of Prometheus.
-fn exposition(status: &Status) -> String {
-    let mut text = String::new();
-    for metric in status.metrics() {
-        let end = if metric.kind == MetricKind::Counter { "_total" } else { "" };
-        let (name, kind) = (format!("sessile_{}{end}", metric.name), metric.kind.name());
-        let (help, value) = (metric.help, metric.value);
-        // A string takes any text.
-        let _ = writeln!(text, "# HELP {name} {help}\n# TYPE {name} {kind}\n{name} {value}");
-    }
-    text
+/// What is shown: all contexts together, and one of them apart.
+#[derive(Clone)]
+struct Shown {
+    store: ServerStore,
+    site: Arc<Resumptions>,
 }
 
-fn metrics(store: ServerStore) -> Router {
-    let show =
-        |State(store): State<ServerStore>| async move { exposition(&store.cache().status()) };
-    Router::new().route("/metrics", routing::get(show)).with_state(store)
+async fn show(State(shown): State<Shown>) -> String {
+    let contexts = [("www.example.org", shown.site.figures())];
+    exposition::cache(&shown.store.status()) + &exposition::contexts(&contexts)
 }
 
 /// Serves TLS, and records what a store cannot see: how handshakes went.
@@ -49,13 +42,14 @@ async fn serve(listener: TcpListener, acceptor: TlsAcceptor, store: ServerStore)
     }
 }
 
-/// What `/metrics` shows after three handshakes.
-pub(crate) async fn run() -> Result<String> {
+/// What `/metrics` shows after three handshakes, and the store that it was shown of.
+pub(crate) async fn run() -> Result<(String, ServerStore)> {
     let (store, identity) = (ServerStore::new(100_000)?, Identity::new()?);
+    let site = Arc::new(Resumptions::new());
     let mut config = ServerConfig::builder()
         .with_no_client_auth()
         .with_single_cert(vec![identity.certificate.clone()], identity.key())?;
-    config.session_storage = store.for_context(Context::NONE);
+    config.session_storage = store.clone().count_in(&site).for_context(Context::NONE);
     let listener = TcpListener::bind("localhost:0").await?;
     let address = listener.local_addr()?;
     tokio::spawn(serve(listener, TlsAcceptor::from(Arc::new(config)), store.clone()));
@@ -65,12 +59,14 @@ pub(crate) async fn run() -> Result<String> {
     }
     let listener = TcpListener::bind("localhost:0").await?;
     let url = format!("http://{}/metrics", listener.local_addr()?);
-    tokio::spawn(async { axum::serve(listener, metrics(store)).await });
-    Ok(reqwest::get(url).await?.text().await?)
+    let shown = Shown { store: store.clone(), site };
+    let router = Router::new().route("/metrics", routing::get(show)).with_state(shown);
+    tokio::spawn(async { axum::serve(listener, router).await });
+    Ok((reqwest::get(url).await?.text().await?, store))
 }
 
 #[tokio::main]
 async fn main() -> Result<()> {
-    print!("{}", run().await?);
+    print!("{}", run().await?.0);
     Ok(())
 }

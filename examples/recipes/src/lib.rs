@@ -1,6 +1,8 @@
-//! What the recipes share, and what is no part of them: a certificate, and a client to try them
-//! with.
+//! What the recipes share: a certificate and a client to try them with, which are no part of them,
+//! and the text that an exporter shows.
 #![forbid(unsafe_code)]
+
+pub mod exposition;
 
 use std::net::SocketAddr;
 use std::sync::Arc;

@@ -2,10 +2,11 @@
 
 use std::io;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use metrics_util::debugging::{DebugValue, DebuggingRecorder};
 use rustls::server::StoresServerSessions;
-use sessile::{Context, Mode};
+use sessile::{Context, Mode, Protocol, Resumptions};
 use sessile_rustls::ServerStore;
 
 #[test]
@@ -25,6 +26,21 @@ fn metrics_hears_every_number_of_a_cache_with_its_name() {
     };
     assert_eq!(*value("sessile_added"), DebugValue::Counter(1));
     assert_eq!(*value("sessile_capacity"), DebugValue::Gauge(100.0.into()));
+}
+
+#[test]
+fn what_is_counted_can_be_shown_as_json() {
+    let store = ServerStore::new(100).unwrap();
+    assert!(store.for_context(Context::NONE).put(vec![1; 32], vec![0; 100]));
+    store.cache().set_mode(Mode { store: false, ..Mode::default() });
+    assert!(!store.for_context(Context::NONE).put(vec![2; 32], vec![0; 100]));
+    let shown = serde_json::to_value(store.status()).unwrap();
+    assert_eq!((&shown["stats"]["added"], &shown["capacity"]), (&1.into(), &100.into()));
+    assert_eq!(shown["stats"]["rejections"]["StoreDisabled"], 1);
+    let site = Resumptions::new();
+    site.found(Protocol::TLS1_3, Duration::from_secs(30));
+    let shown = serde_json::to_value(site.figures()).unwrap();
+    assert_eq!((&shown["tls13"]["found"], &shown["ages"]["counts"][2]), (&1.into(), &1.into()));
 }
 
 /// Lines that were written.

@@ -9,6 +9,8 @@ const STRICTER: &str = "continuous integration runs it with `--deny-skips`";
 const FIGURES: &str =
     "minutes of measurements for a table: they judge nothing, and need a quiet machine";
 const PLACEHOLDER: &str = "names a file that only the reader has";
+const LONG: &str = "minutes; `cargo test --workspace` runs a shorter one";
+const SERVICE: &str = "a test runs it with a server of its own";
 const UNTIL_ENDED: &str =
     "a server that a reader talks to; a test of sessile-preload runs the same";
 const WRITES: &str = "changes committed files";
@@ -79,12 +81,20 @@ pub(super) const ELSEWHERE: &[(&str, &str)] = &[
     ("cargo run --release -p compare -- --workload hit,tls13 --peers scc,dashmap", FIGURES),
     ("cargo run --release -p compare --features mimalloc", FIGURES),
     ("cargo run --release -p compare --features openssl", FIGURES),
+    ("cargo run --release -p handshakes -- --nodes 3 --tier redis://127.0.0.1:6379", SERVICE),
+    (
+        "cargo run --release -p handshakes -- --nodes 3 --tier start --json \
+         benches/results/fleet.json --report docs/fleet.svg",
+        WRITES,
+    ),
     (
         "cargo run --release -p handshakes --features openssl -- --backend openssl --seconds 2 \
          --capacity 1024 --empty",
         FIGURES,
     ),
     ("cargo run --release -p trials -- faults", PART),
+    ("cargo test -p sessile-redis --test offers -- --ignored", LONG),
+    ("cargo test -p sessile-redis --test snapshots -- --ignored", LONG),
     ("cargo test --test it garbage", "`cargo test --workspace` runs every topic"),
     (
         "cargo test --workspace --exclude sessile-openssl --exclude sessile-redis --exclude sessile-capi \

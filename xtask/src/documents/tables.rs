@@ -8,6 +8,7 @@ use crate::command::root;
 use crate::counts;
 use crate::load;
 use anyhow::{Context, Result, ensure};
+use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::fs;
@@ -41,9 +42,10 @@ fn table(name: &str) -> Result<String> {
         "cold" => cold("benches/results/cold/tables.md"),
         "counts" => counts::accepted_table(),
         "census" => counts::accepted_census(),
+        "fleet" => fleet(),
         "libssl" => Ok(summary(load::FIGURES)?.join("\n")),
         _ => anyhow::bail!(
-            "there is no table {name}: stores, compare, allocators, cold, counts, census, libssl"
+            "there is no table {name}: stores, compare, allocators, cold, counts, census, fleet, libssl"
         ),
     }
 }
@@ -184,6 +186,52 @@ fn allocators() -> Result<String> {
         }
     }
     Ok(table)
+}
+
+/// Several server processes, as `handshakes --nodes` measured them.
+fn fleet() -> Result<String> {
+    let file = "benches/results/fleet.json";
+    let text =
+        fs::read_to_string(root().join(file)).with_context(|| format!("cannot read {file}"))?;
+    let document: Fleet = serde_json::from_str(&text)?;
+    let mut table = String::from(
+        "| | nodes | TLS | handshakes | resumed | of those that moved | p50, ms | p99, ms |\n\
+         |---|--:|--:|--:|--:|--:|--:|--:|\n",
+    );
+    for run in document.runs {
+        let percent = |part: u64, all: u64| part as f64 * 100.0 / all.max(1) as f64;
+        let moved = match run.elsewhere {
+            0 => "–".into(),
+            all => format!("{:.1} %", percent(run.resumed_elsewhere, all)),
+        };
+        let resumed = percent(run.resumed, run.handshakes);
+        let milliseconds = |quantile: &str| run.latency_us.get(quantile).map(|time| time / 1e3);
+        let (p50, p99) = milliseconds("p50").zip(milliseconds("p99")).context("no latency")?;
+        let FleetRun { setting, nodes, tls, handshakes, .. } = &run;
+        writeln!(
+            table,
+            "| {} | {nodes} | {tls} | {handshakes} | {resumed:.1} % | {moved} | {p50:.1} | {p99:.1} |",
+            setting.replace('-', " "),
+        )?;
+    }
+    Ok(table)
+}
+
+#[derive(Deserialize)]
+struct Fleet {
+    runs: Vec<FleetRun>,
+}
+
+#[derive(Deserialize)]
+struct FleetRun {
+    setting: String,
+    nodes: u64,
+    tls: String,
+    handshakes: u64,
+    resumed: u64,
+    elsewhere: u64,
+    resumed_elsewhere: u64,
+    latency_us: BTreeMap<String, f64>,
 }
 
 #[cfg(test)]

@@ -1,9 +1,10 @@
 //! How long a session lives, and what is resumed from it.
 
-use std::ffi::c_long;
+use std::ffi::{c_int, c_long};
 use std::thread::sleep;
 use std::time::Duration;
 
+use foreign_types::ForeignTypeRef;
 use openssl::asn1::Asn1Time;
 use openssl::ssl::{
     Ssl, SslContext, SslContextBuilder, SslMethod, SslOptions, SslSession, SslVersion,
@@ -11,9 +12,10 @@ use openssl::ssl::{
 use sessile::{Clock, Context, Hooks, Session};
 use sessile_openssl::{ClientStore, ServerStore, UPDATE_TIME, UnixClock};
 
-use crate::support::{BOTH, Client, Link, Site};
+use crate::support::{BOTH, Client, Link, MUTUAL, Site};
 
 unsafe extern "C" {
+    fn SSL_verify_client_post_handshake(ssl: *mut openssl_sys::SSL) -> c_int;
     fn SSL_CTX_set_timeout(context: *mut openssl_sys::SSL_CTX, seconds: c_long) -> c_long;
 }
 
@@ -71,6 +73,22 @@ fn what_is_issued_from_a_session_ends_with_it() {
     }
 }
 
+/// A connection can ask for a ticket long after its handshake.
+#[test]
+fn a_late_ticket_ends_with_the_first_ones() {
+    let store = ServerStore::new(100).unwrap();
+    let (server, client) = (server_of(&store, SslVersion::TLS1_3), Client::new());
+    let mut link = Link::new(client.ssl(None), Ssl::new(&server).unwrap());
+    link.handshake().unwrap();
+    link.exchange();
+    let first = store.sessions().pop().unwrap().deadline();
+    store.flush_sessions(0);
+    sleep(Duration::from_millis(2_100));
+    link.issue_ticket();
+    assert_eq!(store.sessions().pop().unwrap().deadline(), first);
+    link.close();
+}
+
 /// A session from a tier that did not carry a deadline: its own expiry is that of what it leads to.
 #[test]
 fn a_session_without_a_deadline_ends_what_is_issued_from_it() {
@@ -116,6 +134,47 @@ fn a_session_ends_with_the_certificate_of_its_client() {
         );
         assert!(client.visit(&server, Some(&client.sessions().pop().unwrap())));
         assert!(store.sessions().iter().all(|one| one.deadline() == Some(end)), "{version:?}");
+    }
+}
+
+#[test]
+fn a_certificate_shown_after_the_handshake_ends_its_sessions_too() {
+    let end = UnixClock.now() + Duration::from_secs(3_600);
+    let not_after = Asn1Time::from_unix(i64::try_from(end.as_secs()).unwrap()).unwrap();
+    let (person, store) = (Site::until(&not_after), ServerStore::new(100).unwrap());
+    let server = Site::new().server(SslVersion::TLS1_3, |context| {
+        context.cert_store_mut().add_cert(person.certificate().clone()).unwrap();
+        store.attach(context, Context::NONE).unwrap();
+    });
+    let client = Client::with(|context| {
+        person.identify(context);
+        // SAFETY: the context is alive and not shared yet.
+        unsafe { openssl_sys::SSL_CTX_set_post_handshake_auth(context.as_ptr(), 1) };
+    });
+    for is_resumed in [false, true] {
+        let session = is_resumed.then(|| {
+            assert!(!client.visit(&server, None));
+            client.sessions().pop().unwrap()
+        });
+        let mut link = Link::new(client.ssl(session.as_ref()), Ssl::new(&server).unwrap());
+        link.handshake().unwrap();
+        link.exchange();
+        assert_eq!(link.resumed(), is_resumed);
+        store.flush_sessions(0);
+        let ssl = link.server.ssl().as_ptr();
+        // SAFETY: the connection is alive, and nobody else uses it.
+        unsafe {
+            openssl_sys::SSL_set_verify(ssl, MUTUAL.bits(), None);
+            assert_eq!(SSL_verify_client_post_handshake(ssl), 1);
+        }
+        link.server.do_handshake().unwrap();
+        // There is nothing to read but the request, which is answered.
+        link.client.ssl_read(&mut [0; 16]).unwrap_err();
+        link.exchange();
+        let issued = store.sessions();
+        assert!(!issued.is_empty(), "resumed: {is_resumed}");
+        assert!(issued.iter().all(|one| one.deadline() == Some(end)), "resumed: {is_resumed}");
+        link.close();
     }
 }
 

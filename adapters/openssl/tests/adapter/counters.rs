@@ -1,6 +1,7 @@
 //! The `sess_*` counters: Sessile's beside those that libssl keeps of the same handshakes.
 
 use std::ffi::c_int;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
@@ -8,7 +9,7 @@ use foreign_types::ForeignTypeRef;
 use openssl::ssl::{
     ErrorCode, Ssl, SslContext, SslContextBuilder, SslMethod, SslOptions, SslRef, SslVersion,
 };
-use sessile::{Context, Stats};
+use sessile::{Context, ResumptionFigures, Resumptions, Stats};
 use sessile_openssl::{ClientStore, ServerStore};
 
 use crate::support::{BOTH, Client, Counter, Link, Site, counted, duplicate, renamed};
@@ -396,4 +397,41 @@ fn a_hello_retry_is_one_resumption() {
     let stats = store.stats();
     assert_eq!((stats.hits, stats.resumed), (1, 1));
     assert_eq!(counted(&server, Counter::Hits), 2, "libssl counts each ClientHello");
+}
+
+/// What one handle counts apart is what libssl says was resumed in its contexts.
+#[test]
+fn resumptions_are_counted_where_the_program_says() {
+    for version in BOTH {
+        let (counted, other) = (Arc::new(Resumptions::new()), Arc::new(Resumptions::new()));
+        let store = ServerStore::builder().capacity(100).build().unwrap();
+        let at = |resumptions: &Arc<Resumptions>, name: &str| {
+            Site::new().server(version, |context| {
+                let store = store.clone().count_in(resumptions);
+                store.attach(context, Context::digest([name])).unwrap();
+            })
+        };
+        let (server, other_server) = (at(&counted, "a"), at(&other, "b"));
+        let client = Client::new();
+        let mut last = None;
+        let mut shake = |server| {
+            // A resumed handshake of TLS 1.2 makes no session.
+            last = client.sessions().pop().or(last.take());
+            client.visit(server, last.as_ref())
+        };
+        let resumed = (0..4).filter(|_| shake(&server)).count() as u64;
+        assert!(!shake(&other_server), "of another context");
+        let of = |figures: ResumptionFigures| match version {
+            SslVersion::TLS1_3 => (figures.tls13, figures.tls12, figures.ages.count()),
+            _ => (figures.tls12, figures.tls13, figures.ages.count()),
+        };
+        let (offered, none, ages) = of(counted.figures());
+        // A client that knows TLS 1.3 sends an id of chance where it has none.
+        let missed = u64::from(version != SslVersion::TLS1_3);
+        let counts = (offered.found, offered.missed, ages);
+        assert_eq!(counts, (resumed, missed, resumed), "{version:?}");
+        assert!(resumed == 3 && none.ratio().is_none());
+        let (offered, ..) = of(other.figures());
+        assert_eq!((offered.found, offered.missed), (0, 1));
+    }
 }

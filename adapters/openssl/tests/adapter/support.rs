@@ -268,6 +268,13 @@ impl Link {
         assert_eq!(self.client.ssl_read(&mut buffer).unwrap(), 6);
     }
 
+    /// The server issues one more ticket, which the client has not read yet.
+    pub(crate) fn issue_ticket(&mut self) {
+        // SAFETY: the connection is alive, and nobody else uses it.
+        assert_eq!(unsafe { SSL_new_session_ticket(self.server.ssl().as_ptr()) }, 1);
+        self.server.do_handshake().unwrap();
+    }
+
     pub(crate) fn resumed(&self) -> bool {
         let resumed = self.client.ssl().session_reused();
         assert_eq!(resumed, self.server.ssl().session_reused());
@@ -292,6 +299,7 @@ fn settle(outcome: Result<(), openssl::ssl::Error>) -> Result<bool, openssl::ssl
 }
 
 unsafe extern "C" {
+    fn SSL_new_session_ticket(ssl: *mut openssl_sys::SSL) -> c_int;
     fn SSL_SESSION_dup(session: *const openssl_sys::SSL_SESSION) -> *mut openssl_sys::SSL_SESSION;
     fn SSL_SESSION_set_time(session: *mut openssl_sys::SSL_SESSION, time: c_long) -> c_long;
     fn SSL_SESSION_set1_id(

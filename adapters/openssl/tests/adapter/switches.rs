@@ -360,23 +360,14 @@ fn a_ticket_that_is_issued_elsewhere_is_not_stored() {
     link.handshake().unwrap();
     link.exchange();
     assert!(link.resumed());
-    let issue = |link: &mut Link| {
-        // SAFETY: the connection is alive, and nobody else uses it.
-        assert_eq!(unsafe { SSL_new_session_ticket(link.server.ssl().as_ptr()) }, 1);
-        link.server.do_handshake().unwrap();
-    };
     let before = store.stats().added;
-    issue(&mut link);
+    link.issue_ticket();
     assert_eq!(store.stats().added, before + 1, "where it was resumed");
     // SAFETY: both are alive, and nobody else uses the connection.
     unsafe { openssl_sys::SSL_set_SSL_CTX(link.server.ssl().as_ptr(), other.as_ptr()) };
-    issue(&mut link);
+    link.issue_ticket();
     assert_eq!((store.stats().added, store.view(context("b")).len()), (before + 1, 0));
     link.close();
-}
-
-unsafe extern "C" {
-    fn SSL_new_session_ticket(ssl: *mut openssl_sys::SSL) -> std::ffi::c_int;
 }
 
 /// A server in the domain "a" whose connections change to `inner` while the switch is on.

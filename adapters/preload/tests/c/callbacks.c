@@ -66,10 +66,21 @@ static void set_callbacks(SSL_CTX *server) {
   CHECK(SSL_CTX_sess_get_remove_cb(server) == on_remove);
 }
 
+/* Longer than libssl takes, and than what there is to read. */
+static void refuse_lengths(SSL_CTX *server) {
+  SSL *ssl = SSL_new(server);
+  const unsigned char *name = (const unsigned char *)"callbacks";
+  printf("lengths %d %d\n", SSL_CTX_set_session_id_context(server, name, (unsigned int)-1),
+         SSL_set_session_id_context(ssl, name, (unsigned int)-1));
+  SSL_free(ssl);
+}
+
 /* The program's callbacks are set before the first connection, or after it. */
 static void play(int is_early) {
   SSL_CTX *server = server_with_name(), *client = quiet_client();
   SSL_SESSION *session = NULL, *first;
+  printf("length %d\n", SSL_CTX_set_session_id_context(server, (const unsigned char *)"callbacks",
+                                                      (unsigned int)-1));
   told_new = told_get = told_remove = 0;
   if (is_early)
     set_callbacks(server);
@@ -77,6 +88,7 @@ static void play(int is_early) {
   set_callbacks(server);
   CHECK(visit(server, client, &session) == 0);
   show("two visits", server);
+  refuse_lengths(server);
   CHECK(visit(server, client, &session) == 1);
   show("resumed", server);
 
@@ -97,6 +109,9 @@ static void play(int is_early) {
   printf("mode %ld\n", SSL_CTX_set_session_cache_mode(server, SSL_SESS_CACHE_SERVER));
   printf("timeout %ld\n", SSL_CTX_set_timeout(server, 700));
   printf("size %ld\n", SSL_CTX_sess_set_cache_size(server, 50));
+  CHECK(visit(server, client, NULL) == 0);
+  SSL_CTX_flush_sessions(server, -5);
+  show("flushed before 1970", server);
   SSL_CTX_flush_sessions(server, 0);
   show("flushed", server);
   SSL_SESSION_free(kept);

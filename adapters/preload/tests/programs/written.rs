@@ -76,6 +76,18 @@ fn a_program_sees_the_same_cache() {
     }
 }
 
+#[test]
+fn no_client_is_resumed_whom_libssl_would_verify() {
+    if !can_compile() {
+        return;
+    }
+    let site = Site::new();
+    let program = compile(&site, "tests/c/authentication.c", &[]);
+    printed(&mut Command::new(&program));
+    printed(site.preload(&mut Command::new(&program), "1"));
+    assert_eq!(site.statistics()["contexts_attached"], 6);
+}
+
 /// `cargo xtask load` measures what this program does; here it must only succeed.
 #[test]
 fn eight_threads_resume_without_a_failure() {

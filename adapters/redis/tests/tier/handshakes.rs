@@ -7,7 +7,7 @@ use std::time::Duration;
 use rustls::HandshakeKind::{Full, Resumed};
 use rustls::version::{TLS12, TLS13};
 use rustls::{ClientConfig, HandshakeKind, ServerConfig, SupportedProtocolVersion};
-use sessile::{Context, Secret, SessionCache};
+use sessile::{Context, Mode, Secret, SessionCache};
 use sessile_redis::hello::{Flight, read};
 use sessile_redis::{Tier, Uses};
 use sessile_rustls::{ServerStore, is_tls12};
@@ -20,6 +20,7 @@ use crate::support::{EARLY, Pair, Site, first_flight, hello, replay};
 
 struct Host {
     config: Arc<ServerConfig>,
+    cache: Arc<SessionCache<Secret>>,
     tier: Tier<Secret>,
 }
 
@@ -38,10 +39,10 @@ impl Host {
             .attach(&cache, &server.address())
             .unwrap();
         wait("the tier is up", || tier.stats().is_up);
-        let store = ServerStore::from_cache(cache);
+        let store = ServerStore::from_cache(Arc::clone(&cache));
         let mut config = site.server(version, store.for_context(Context::NONE));
         config.max_early_data_size = 1000;
-        Self { config: Arc::new(config), tier }
+        Self { config: Arc::new(config), cache, tier }
     }
 
     /// A connection, as a server makes it: the first flight, what it offers, the handshake.
@@ -86,6 +87,27 @@ fn a_client_resumes_at_the_other_node() {
                 let kind = hosts[(round + 1) % 2].shake(&client, SOON);
                 assert_eq!(kind, Resumed, "{version:?}, strict {is_strict}, {round}");
             }
+        }
+    }
+}
+
+/// The cache stores nothing: all sessions lie in the tier only.
+#[test]
+fn a_client_resumes_from_the_tier_alone() {
+    let Some(server) = Server::start(&[]) else { return };
+    let site = Site::new(&["localhost"]);
+    for version in [&TLS12, &TLS13] {
+        let hosts = [0, 1].map(|_| Host::new(&server, &site, version, false));
+        for host in &hosts {
+            host.cache.set_mode(Mode { store: false, ..Mode::default() });
+        }
+        let client = Arc::new(site.client());
+        assert_eq!(hosts[0].shake(&client, SOON), Full);
+        for round in 0..6 {
+            hosts.iter().for_each(Host::settle);
+            let kind = hosts[round / 2 % 2].shake(&client, SOON);
+            assert_eq!(kind, Resumed, "{version:?}, {round}");
+            assert!(hosts.iter().all(|host| host.cache.is_empty()));
         }
     }
 }

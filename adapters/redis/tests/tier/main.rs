@@ -3,6 +3,7 @@
 //! `SESSILE_LONG=1` plays ten times as much.
 
 mod basics;
+mod cluster;
 mod equality;
 mod failures;
 mod handshakes;
@@ -12,6 +13,7 @@ mod nodes;
 #[allow(dead_code, reason = "a part of it is needed")]
 #[path = "../../../openssl/tests/adapter/support.rs"]
 mod openssl_support;
+mod publication;
 mod server;
 mod single_use;
 #[allow(dead_code, reason = "a part of it is needed")]

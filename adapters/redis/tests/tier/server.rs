@@ -11,27 +11,31 @@ use redis::{Client, Connection};
 pub(crate) struct Server {
     program: &'static str,
     port: u16,
-    options: Vec<&'static str>,
+    options: Vec<String>,
     child: Child,
 }
 
 impl Server {
     /// `None`, and a line that says so, where no server is installed.
-    pub(crate) fn start(options: &[&'static str]) -> Option<Self> {
+    pub(crate) fn start(options: &[&str]) -> Option<Self> {
+        Self::start_with(options.iter().map(|option| (*option).to_owned()).collect())
+    }
+
+    pub(crate) fn start_with(options: Vec<String>) -> Option<Self> {
         let programs = ["redis-server", "valkey-server"];
-        let is_there = |program: &&&str| {
-            let version = Command::new(program).arg("--version").stdout(Stdio::null()).status();
-            version.is_ok_and(|status| status.success())
-        };
-        let Some(program) = programs.iter().find(is_there).copied() else {
+        let Some(program) = programs.into_iter().find(|program| is_there(program)) else {
             eprintln!("skipped: redis-server is not installed");
             return None;
         };
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let child = spawn(program, port, options);
-        let server = Self { program, port, options: options.to_vec(), child };
+        let child = spawn(program, port, &options);
+        let server = Self { program, port, options, child };
         server.wait();
         Some(server)
+    }
+
+    pub(crate) fn port(&self) -> u16 {
+        self.port
     }
 
     pub(crate) fn address(&self) -> String {
@@ -90,7 +94,13 @@ impl Server {
     }
 }
 
-fn spawn(program: &str, port: u16, options: &[&str]) -> Child {
+/// Whether a program is installed.
+pub(crate) fn is_there(program: &str) -> bool {
+    let version = Command::new(program).arg("--version").stdout(Stdio::null()).status();
+    version.is_ok_and(|status| status.success())
+}
+
+fn spawn(program: &str, port: u16, options: &[String]) -> Child {
     let port = port.to_string();
     let own = ["--port", &port, "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"];
     Command::new(program)

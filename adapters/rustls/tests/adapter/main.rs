@@ -8,6 +8,7 @@ mod client_tickets;
 mod context_isolation;
 mod field;
 mod peer_keys;
+mod resumptions;
 mod secrets;
 mod support;
 mod tls12_session_id;

@@ -21,7 +21,8 @@ use rand::{RngExt, SeedableRng};
 use super::LibsslStore;
 use super::calls::{Caller, Id};
 use crate::backend::{Identity, Kind, SITE};
-use crate::driver::{Load, Schedule, Visitor, WORKERS, clients_of};
+use crate::crew::{Schedule, Visitor, clients_of};
+use crate::driver::{Load, WORKERS};
 use crate::figures::{LONGEST_NANOSECONDS, Timing};
 use crate::server::Tls;
 
