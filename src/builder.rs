@@ -118,7 +118,8 @@ impl<T: Send + Sync + 'static> SessionCacheBuilder<T> {
 
     /// The largest weight of all sessions together, in bytes; unbounded unless set. Needs a
     /// weigher. The capacity in sessions stays in force beside it: for a bound in bytes alone, set
-    /// [`Capacity::Unbounded`] too. Every `add` then writes one shared counter, and a replacement two.
+    /// [`Capacity::Unbounded`] too. Every `add` then writes one shared counter, and a replacement
+    /// two.
     ///
     /// Where the weights bind, the order of eviction is as good as where the capacity does, and an
     /// `add` takes no longer, however large the capacity is: the table grows and shrinks with the
