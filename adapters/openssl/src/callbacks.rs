@@ -260,6 +260,9 @@ fn tell_server(ssl: &mut SslRef, store: Option<&ContextStore>, moment: Moment) {
         }
         return;
     }
+    if ssl.session_reused() {
+        context_store::settle(ssl);
+    }
     if context_store::is_astray(ssl, store) {
         return context_store::refuse(ssl, store);
     }

@@ -144,6 +144,8 @@ impl ContextStore {
         if let Some(session) = self.recall(ssl, &id) {
             return Some(session);
         }
+        // A client may offer several, and libssl has passed over what was found under the last.
+        pass_over(ssl);
         let protocol = Protocol(ffi::connection_version(ssl));
         let found = self.search(ssl, id, protocol);
         if let Some(resumptions) = self.store.resumptions() {
@@ -203,6 +205,7 @@ impl ContextStore {
             way,
             deadline: session.deadline().or(session.expires_at()).unwrap_or(Timestamp::MIN),
             is_only_copy,
+            is_resumed: false,
         });
         let created = session.created_at().unwrap_or_default();
         progress.taken = is_only_copy.then_some(session);
@@ -330,6 +333,28 @@ pub(crate) fn refuse(ssl: &mut SslRef, current: Option<&ContextStore>) {
     match current.filter(|current| current.shared().number == parent.store.number) {
         Some(current) => current.learn(&parent.way, parent.looked_in),
         None => parent.store.routes.forget(&parent.way),
+    }
+}
+
+/// libssl resumes another session than the one that was found last, or none.
+fn pass_over(ssl: &mut SslRef) {
+    give_back(ssl);
+    if let Some(progress) = Progress::of_mut(ssl) {
+        progress.parent = None;
+    }
+}
+
+/// A handshake resumes a session: perhaps one that no store has handed over, such as a pre-shared
+/// key that the client offered beside what was found and did not fit.
+pub(crate) fn settle(ssl: &mut SslRef) {
+    let Some(progress) = Progress::of(ssl).filter(|progress| !progress.is_over) else { return };
+    let Some(parent) = progress.parent.as_ref().filter(|parent| !parent.is_resumed) else { return };
+    match ssl.session().is_some_and(|session| session.id() == parent.id.as_bytes()) {
+        true => {
+            let parent = Progress::of_mut(ssl).and_then(|progress| progress.parent.as_mut());
+            parent.into_iter().for_each(|parent| parent.is_resumed = true);
+        }
+        false => pass_over(ssl),
     }
 }
 

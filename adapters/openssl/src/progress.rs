@@ -51,6 +51,8 @@ pub(crate) struct Parent {
     pub(crate) deadline: Timestamp,
     /// Nobody else can have been handed it.
     pub(crate) is_only_copy: bool,
+    /// libssl resumes this very session.
+    pub(crate) is_resumed: bool,
 }
 
 impl Parent {

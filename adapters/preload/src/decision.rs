@@ -126,8 +126,9 @@ unsafe fn wanted_mode(context: *mut SSL_CTX) -> Option<SslSessionCacheMode> {
         Attach::Servers => true,
         Attach::Stateful => options.contains(SslOptions::NO_TICKET),
     };
-    let is_internal = mode.contains(SslSessionCacheMode::SERVER)
-        && !mode.intersects(SslSessionCacheMode::NO_INTERNAL);
+    // What keeps sessions as a client too has callbacks that are meant for both sides.
+    let others = SslSessionCacheMode::CLIENT | SslSessionCacheMode::NO_INTERNAL;
+    let is_internal = mode.contains(SslSessionCacheMode::SERVER) && !mode.intersects(others);
     (is_wanted && is_server && is_internal && !has_store).then_some(mode)
 }
 

@@ -1,5 +1,4 @@
 //! The variables that say what is to be done.
-#![forbid(unsafe_code)]
 
 use std::env;
 use std::ffi::OsString;
@@ -35,6 +34,19 @@ pub(crate) struct Environment {
 }
 
 impl Environment {
+    /// Of a process without any of the variables.
+    fn unset() -> Self {
+        Self {
+            attach: Attach::None,
+            capacity: None,
+            timeout: None,
+            deadline: None,
+            policy: Policy::Lru,
+            is_reusable: false,
+            statistics: None,
+        }
+    }
+
     /// That of the process at its first look.
     pub(crate) fn get() -> &'static Self {
         static READ: OnceLock<Environment> = OnceLock::new();
@@ -42,6 +54,9 @@ impl Environment {
     }
 
     fn read() -> Self {
+        if is_privileged() {
+            return Self::unset();
+        }
         let attach = match text("SESSILE_ATTACH").as_deref() {
             Some("1") => Attach::Servers,
             Some("stateful") => Attach::Stateful,
@@ -63,6 +78,13 @@ impl Environment {
             statistics: env::var_os("SESSILE_STATS").filter(|place| !place.is_empty()),
         }
     }
+}
+
+/// Whether the process has rights that whoever started it has not: then the environment is that of
+/// somebody else, and says nothing.
+fn is_privileged() -> bool {
+    // SAFETY: a look at what the kernel has handed over.
+    cfg!(target_os = "linux") && unsafe { libc::getauxval(libc::AT_SECURE) } != 0
 }
 
 fn text(name: &str) -> Option<String> {

@@ -184,3 +184,36 @@ fn a_connection_that_fails_after_it_resumed_spends_the_ticket() {
         assert!(!client.visit(resuming, Some(&ticket)));
     }
 }
+
+/// A client offers a ticket whose hash the server does not speak any more, and beside it a
+/// pre-shared key that fits.
+#[test]
+fn a_ticket_that_is_passed_over_is_neither_spent_nor_inherited_from() {
+    let (store, site) = (ServerStore::new(100).unwrap(), Site::new());
+    let server_of = |suites: &str| {
+        site.server(SslVersion::TLS1_3, |context| {
+            context.set_ciphersuites(suites).unwrap();
+            context.set_psk_server_callback(|_, identity, key| {
+                let is_known = identity == Some(b"known");
+                key[..32].fill(7);
+                Ok(if is_known { 32 } else { 0 })
+            });
+            store.attach(context, Context::NONE).unwrap();
+        })
+    };
+    let client = Client::with(|context| {
+        context.set_psk_client_callback(|_, _, identity, key| {
+            identity[..6].copy_from_slice(b"known\0");
+            key[..32].fill(7);
+            Ok(32)
+        });
+    });
+    let (former, present) =
+        (server_of("TLS_AES_256_GCM_SHA384"), server_of("TLS_AES_128_GCM_SHA256"));
+    assert!(!client.visit(&former, None), "the key is of the other hash");
+    let ticket = client.sessions().pop().unwrap();
+    assert_eq!(store.stats().number, 2);
+    assert!(client.visit(&present, Some(&duplicate(&ticket))), "by the key");
+    assert_eq!(store.stats().number, 2, "what the key leads to has no place");
+    assert!(client.visit(&former, Some(&ticket)));
+}
