@@ -54,6 +54,7 @@ pub(super) const ELSEWHERE: &[(&str, &str)] = &[
         WRITES,
     ),
     ("cargo bench -p micro", FIGURES),
+    ("cargo run -p recipes --example axum_reload", "a test of the recipes runs the same"),
     ("cargo fuzz", "a name, not a whole command"),
     ("cargo install cargo-fuzz", "`.ci/run` installs it where it is missing, without optimization"),
     ("cargo run --release -p sessile-redis --example snapshot", FIGURES),

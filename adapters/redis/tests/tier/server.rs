@@ -27,11 +27,15 @@ impl Server {
             eprintln!("skipped: redis-server is not installed");
             return None;
         };
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let child = spawn(program, port, &options);
-        let server = Self { program, port, options, child };
-        server.wait();
-        Some(server)
+        for _ in 0..10 {
+            let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+            let child = spawn(program, port, &options);
+            let mut server = Self { program, port, options: options.clone(), child };
+            if server.comes_up() {
+                return Some(server);
+            }
+        }
+        panic!("{program} ends at once, on each of ten ports");
     }
 
     pub(crate) fn port(&self) -> u16 {
@@ -47,7 +51,8 @@ impl Server {
         Client::open(self.address()).unwrap().get_connection().unwrap()
     }
 
-    fn wait(&self) {
+    /// Waits until it answers; false if it has ended, as where somebody else has got its port.
+    fn comes_up(&mut self) -> bool {
         let end = Instant::now() + Duration::from_secs(10);
         let client = Client::open(self.address()).unwrap();
         let pings = || {
@@ -55,9 +60,13 @@ impl Server {
             connection.is_ok_and(|mut one| redis::cmd("PING").query::<String>(&mut one).is_ok())
         };
         while !pings() {
+            if self.child.try_wait().unwrap().is_some() {
+                return false;
+            }
             assert!(Instant::now() < end, "the server does not answer");
             std::thread::sleep(Duration::from_millis(10));
         }
+        true
     }
 
     pub(crate) fn kill(&mut self) {
@@ -67,7 +76,7 @@ impl Server {
 
     pub(crate) fn restart(&mut self) {
         self.child = spawn(self.program, self.port, &self.options);
-        self.wait();
+        assert!(self.comes_up(), "the server ends at once");
     }
 
     /// Sends a signal: `STOP`, `CONT`.
