@@ -115,7 +115,9 @@ impl From<BuildError> for Error {
     fn from(error: BuildError) -> Self {
         match error {
             BuildError::CapacityTooLarge => Self::Capacity,
-            BuildError::EntryWeightAboveTotal | BuildError::WeightWithoutWeigher => Self::Weight,
+            BuildError::EntryWeightAboveTotal
+            | BuildError::WeightWithoutWeigher
+            | BuildError::ZeroWeight => Self::Weight,
             BuildError::OutOfMemory => Self::Memory,
             _ => Self::Argument,
         }
