@@ -42,6 +42,7 @@ pub(crate) fn install_server(
     store: ContextStore,
 ) -> Result<(), ErrorStack> {
     install_info(context)?;
+    ffi::prepare_origins();
     SERVERS.fill(context, Attached::new(store))?;
     // SAFETY: the context is alive and not shared yet; the callbacks are functions of these types.
     unsafe {

@@ -344,6 +344,11 @@ fn origin_index() -> c_int {
     })
 }
 
+/// Looks for the index when a store is attached, so that no handshake has to.
+pub(crate) fn prepare_origins() {
+    let _ = origin_index();
+}
+
 /// Records the origin of a session that no other thread knows yet, in place of what it may have of
 /// the session that it is a copy of. Without memory for it, it has none.
 pub(crate) fn set_origin(session: &SslSessionRef, new: Arc<Origin>) {
