@@ -2,8 +2,8 @@
 
 fn main() {
     println!("cargo:rerun-if-changed=build.rs");
-    // `rustc-cdylib-link-arg` would be handed on to libraries that this one is part of. To the tests,
-    // which get these too, they mean nothing.
+    // `rustc-cdylib-link-arg` would be handed on to libraries that this one is part of. To the
+    // tests, which get these too, they mean nothing.
     if std::env::var("CARGO_CFG_TARGET_OS").is_ok_and(|os| os == "linux") {
         println!("cargo:rustc-link-arg=-Wl,-soname,libsessile_preload.so.0");
         // libssl keeps pointers to its functions, and threads destructors of it.

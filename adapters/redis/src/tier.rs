@@ -246,9 +246,9 @@ impl<T: Payload> Tier<T> {
     /// TLS 1.2 and TLS 1.3 sessions under their protocols, as sessile-openssl does.
     ///
     /// A key is asked once however many callers want it. After a budget that ended without an
-    /// answer, callers do not wait until the tier has answered something. Never fails: a tier that is down, or whose
-    /// answer cannot be used, has no session. What this future has asked for comes also if it is
-    /// dropped.
+    /// answer, callers do not wait until the tier has answered something. Never fails: a tier that
+    /// is down, or whose answer cannot be used, has no session. What this future has asked for
+    /// comes also if it is dropped.
     ///
     /// # Panics
     /// Outside of a tokio runtime with its timer enabled.

@@ -1,5 +1,5 @@
-//! libssl's own cache as the oracle of the C interface: the sequences that sessile-openssl is tested
-//! by, played through `sessile.h`'s functions.
+//! libssl's own cache as the oracle of the C interface: the sequences that sessile-openssl is
+//! tested by, played through `sessile.h`'s functions.
 
 // The functions are in the library's rlib too.
 use sessile_capi as _;

@@ -84,8 +84,8 @@ impl Drop for Ours {
     }
 }
 
-// SAFETY of the calls below: the store lives for as long as the subject, the objects as long as they
-// are listed, and the places for answers for the call.
+// SAFETY of the calls below: the store lives for as long as the subject, the objects as long as
+// they are listed, and the places for answers for the call.
 impl Subject for Ours {
     fn make(&mut self, serial: u64, key: Key, age: i64, timeout: i64) {
         self.objects.insert(serial, object::make(key, serial, age, timeout, &self.living));

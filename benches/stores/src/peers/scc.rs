@@ -5,6 +5,13 @@ use crate::store::{Hash, Held, Store, hash, used};
 use ::scc::hash_cache::Entry as CacheEntry;
 use ::scc::hash_index::Entry as IndexEntry;
 
+/// Whether a session stays in a flush, which counts those that go.
+fn stays<V: Held>(session: &V, now: u64, removed: &mut usize) -> bool {
+    let goes = session.is_expired(now);
+    *removed += usize::from(goes);
+    !goes
+}
+
 /// `scc::HashMap`; told whom to remove.
 pub struct Map<V>(::scc::HashMap<Id, V, Hash>);
 
@@ -42,11 +49,7 @@ impl<V: Held> Store for Map<V> {
 
     fn flush(&self, now: u64) -> Option<usize> {
         let mut removed = 0;
-        self.0.retain_sync(|_, session| {
-            let goes = session.is_expired(now);
-            removed += usize::from(goes);
-            !goes
-        });
+        self.0.retain_sync(|_, session| stays(session, now, &mut removed));
         Some(removed)
     }
 
@@ -103,11 +106,7 @@ impl<V: Held> Store for Index<V> {
 
     fn flush(&self, now: u64) -> Option<usize> {
         let mut removed = 0;
-        self.0.retain_sync(|_, session| {
-            let goes = session.is_expired(now);
-            removed += usize::from(goes);
-            !goes
-        });
+        self.0.retain_sync(|_, session| stays(session, now, &mut removed));
         Some(removed)
     }
 
@@ -156,11 +155,7 @@ impl<V: Held> Store for Cache<V> {
 
     fn flush(&self, now: u64) -> Option<usize> {
         let mut removed = 0;
-        self.0.retain_sync(|_, session| {
-            let goes = session.is_expired(now);
-            removed += usize::from(goes);
-            !goes
-        });
+        self.0.retain_sync(|_, session| stays(session, now, &mut removed));
         Some(removed)
     }
 
