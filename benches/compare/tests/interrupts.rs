@@ -32,5 +32,9 @@ fn a_run_writes_what_it_has_so_far() {
     let rows = rows.as_array().unwrap();
     let is_of = |entries: u64| rows.iter().any(|row| row["entries"] == entries);
     assert!(is_of(1024) && !is_of(4096), "it did not come to that: {rows:?}");
-    assert!(rows.iter().all(|row| row["ns_per_op"].as_f64().is_some_and(|nanos| nanos > 0.0)));
+    // The harness alone may take less than the clock can tell.
+    let has_time = |row: &Value| {
+        row["ns_per_op"].as_f64().is_some_and(|nanos| nanos > 0.0 || row["peer"] == "harness")
+    };
+    assert!(rows.iter().all(has_time), "{rows:?}");
 }
