@@ -195,6 +195,22 @@ impl Time {
             Self::Given(clock) => clock.now().as_secs(),
         }
     }
+
+    /// The time by a clock that the program supplied, which is not called under a guard. `None` for
+    /// the default clock, which may be read when it is known that the time is needed.
+    #[inline(always)]
+    pub(crate) fn before_guard(&self) -> Option<u64> {
+        match self {
+            Self::Coarse => None,
+            Self::Given(clock) => Some(clock.now().as_secs()),
+        }
+    }
+
+    /// The time, after [`before_guard`](Self::before_guard).
+    #[inline(always)]
+    pub(crate) fn under_guard(before: Option<u64>) -> u64 {
+        before.unwrap_or_else(CoarseClock::seconds)
+    }
 }
 
 #[cfg(test)]

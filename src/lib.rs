@@ -22,6 +22,7 @@ mod resumptions;
 mod revocations;
 mod session;
 mod settings;
+mod slab;
 mod stats;
 mod status;
 mod sync;

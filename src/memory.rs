@@ -30,30 +30,59 @@ pub(crate) fn zeroed(layout: Layout) -> Option<NonNull<u8>> {
     }
     // SAFETY: the size is not zero.
     let memory = NonNull::new(unsafe { alloc(layout) })?;
-    advise_huge_pages(memory, layout.size());
+    want_huge_pages(memory, layout.size());
     // SAFETY: the memory was just allocated with this size.
     unsafe { memory.write_bytes(0, layout.size()) };
     Some(memory)
 }
 
+/// Tells the system about memory that this crate has for itself.
 #[cfg(all(any(target_os = "linux", target_os = "android"), not(miri)))]
-fn advise_huge_pages(memory: NonNull<u8>, size: usize) {
+mod advice {
     use rustix::mm::{Advice, madvise};
+    use std::ptr::NonNull;
 
     const HUGE: usize = 2 << 20;
-    let start = memory.as_ptr().align_offset(HUGE);
-    let whole = size.saturating_sub(start) / HUGE * HUGE;
-    if whole > 0 {
-        // SAFETY: 1. The range lies within the memory. 2. The advice changes which pages back it,
-        // never what is in it. An answer that it is not followed is no news.
-        let _ = unsafe {
-            madvise(memory.as_ptr().wrapping_add(start).cast(), whole, Advice::LinuxHugepage)
-        };
+    /// No system that this is for has larger ones.
+    const PAGE: usize = 64 << 10;
+
+    /// Asks for huge pages where a whole one fits.
+    pub(crate) fn want_huge_pages(memory: NonNull<u8>, size: usize) {
+        advise(memory, size, HUGE, Advice::LinuxHugepage);
+    }
+
+    /// Leaves the memory out of core dumps.
+    pub(crate) fn leave_out_of_dumps(memory: NonNull<u8>, size: usize) {
+        advise(memory, size, PAGE, Advice::LinuxDontDump);
+    }
+
+    /// The memory goes back to where it came from.
+    pub(crate) fn put_into_dumps(memory: NonNull<u8>, size: usize) {
+        advise(memory, size, PAGE, Advice::LinuxDoDump);
+    }
+
+    fn advise(memory: NonNull<u8>, size: usize, page: usize, advice: Advice) {
+        let start = memory.as_ptr().align_offset(page);
+        let whole = size.saturating_sub(start) / page * page;
+        if whole > 0 {
+            // SAFETY: 1. The range lies within the memory. 2. The advice changes which pages back
+            // it and who copies them, never what is in it. An answer that it is not followed is no
+            // news.
+            let _ = unsafe { madvise(memory.as_ptr().wrapping_add(start).cast(), whole, advice) };
+        }
     }
 }
 
 #[cfg(not(all(any(target_os = "linux", target_os = "android"), not(miri))))]
-fn advise_huge_pages(_memory: NonNull<u8>, _size: usize) {}
+mod advice {
+    use std::ptr::NonNull;
+
+    pub(crate) fn want_huge_pages(_memory: NonNull<u8>, _size: usize) {}
+    pub(crate) fn leave_out_of_dumps(_memory: NonNull<u8>, _size: usize) {}
+    pub(crate) fn put_into_dumps(_memory: NonNull<u8>, _size: usize) {}
+}
+
+pub(crate) use self::advice::{leave_out_of_dumps, put_into_dumps, want_huge_pages};
 
 /// Bytes of a cache line, as far as anybody counts in them here.
 pub(crate) const LINE: usize = 64;

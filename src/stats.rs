@@ -154,6 +154,12 @@ pub enum Handshake {
 pub(crate) enum Counter {
     Hits,
     Misses,
+    Added,
+    Taken,
+    Evicted,
+    // Up to here they lie in the line that a thread's part begins with.
+    Replaced,
+    Identical,
     Timeouts,
     ContextMisses,
     TierHits,
@@ -164,13 +170,8 @@ pub(crate) enum Counter {
     AcceptGood,
     AcceptRenegotiate,
     Resumed,
-    Added,
-    Replaced,
-    Identical,
     Rejected,
     Removed,
-    Taken,
-    Evicted,
     Expired,
     Flushed,
 }

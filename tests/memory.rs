@@ -68,6 +68,12 @@ fn memory_stays_bounded() {
 
     let all = growth(|| drop(cache));
     assert!(all < 0, "what the cache had is given back");
-    let handles = growth(|| drop((0..1000).map(session).collect::<Vec<Session<u64>>>()));
-    assert_eq!(handles, 0);
+    let sessions = |count: u64| drop((0..count).map(session).collect::<Vec<Session<u64>>>());
+    let handles = growth(|| sessions(scaled(1_000_000, 100_000)));
+    assert!(handles <= 3 << 20, "the slab keeps {handles} bytes for later");
+    let handles = growth(|| {
+        sessions(scaled(1_000_000, 100_000));
+        drop(SessionCache::<u64>::new(1));
+    });
+    assert!(handles <= 0, "a cache that goes leaves {handles} bytes in the slab");
 }

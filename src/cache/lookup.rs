@@ -3,7 +3,9 @@
 use super::budget::Permit;
 use super::operation::{Found, Operation};
 use super::{Key, PerThread, SessionCache};
+use crate::clock::Time;
 use crate::error::RemovalCause;
+use crate::memory::prefetch;
 use crate::raw::{FirstMatch, Occupied, Probe, Stamp};
 use crate::session::{Block, Context, Protocol, Session, SessionId};
 use crate::stats::Counter;
@@ -132,25 +134,30 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
         lend: impl FnOnce(&PerThread, &Session<T>) -> R,
     ) -> Option<R> {
         let probe = self.probe(key);
-        let now = self.time.now();
+        // A miss needs no time.
+        let before = self.time.before_guard();
         let reader = if self.settings.has_simple_lookups() { self.domain.reader() } else { None };
         let Some(reader) = reader else {
+            let now = Time::under_guard(before);
             return self.lookup_slow(key.id, key.context, key.protocol, probe.hash(), now, lend);
         };
-        match self.tables(&reader).first_match(&probe) {
-            FirstMatch::Candidate(member)
-                if member.block().is_hit(key.id, key.context, *key.protocol, now) =>
-            {
-                self.count(&reader, Counter::Hits);
-                self.use_member(&member, now);
-                return Some(lend(reader.state(), &member.session()));
+        let now = match self.tables(&reader).first_match(&probe) {
+            FirstMatch::Candidate(member) => {
+                prefetch(member.block());
+                let now = Time::under_guard(before);
+                if member.block().is_hit(key.id, key.context, *key.protocol, now) {
+                    self.count(&reader, Counter::Hits);
+                    self.use_member(&member, now);
+                    return Some(lend(reader.state(), &member.session()));
+                }
+                now
             }
             FirstMatch::None => {
                 self.count(&reader, Counter::Misses);
                 return None;
             }
-            _ => {}
-        }
+            FirstMatch::Uncertain => Time::under_guard(before),
+        };
         drop(reader);
         self.lookup_slow(key.id, key.context, key.protocol, probe.hash(), now, lend)
     }

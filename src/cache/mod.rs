@@ -44,12 +44,12 @@ use crate::raw::{Probe, RawTable, Table, TableError, Tables};
 use crate::reclaim::{self, Domain, Reclaim, Release, State};
 use crate::session::{Block, Context, Generation, KeyMatch, Protocol, Session, SessionId};
 use crate::settings::{Hooks, Mode, Operation as Asked, Query, Settings};
+use crate::slab;
 use crate::stats::{self, Counter, Counters, Garbage, Handshake, Stats};
 use crate::sync::{MODELLED, Tally};
 use crate::timestamp::{Timestamp, timeout_seconds};
 use budget::Budget;
 use closures::Closures;
-use crossbeam_utils::CachePadded;
 use eviction::{Eviction, SampleCursor, SweepEffort, TickCounter};
 use std::fmt;
 use std::mem::offset_of;
@@ -72,11 +72,13 @@ use std::time::Duration;
 pub struct SessionCache<T> {
     hash: KeyedHash,
     table: RawTable<Block<T>>,
-    domain: Domain<Block<T>, CachePadded<PerThread>>,
+    domain: Domain<Block<T>, PerThread>,
     time: Time,
     settings: Settings<T>,
     budget: Budget<T>,
     eviction: Eviction,
+    /// Dropped last: gives back what the others have freed.
+    blocks: slab::Trim<Block<T>>,
 }
 
 const _: () =
@@ -97,9 +99,11 @@ pub(crate) struct Config<T> {
     pub(crate) hooks: Hooks<T>,
 }
 
-/// What the cache keeps for each thread that uses it.
+/// What the cache keeps for each thread that uses it. In this order: by use.
 #[derive(Default)]
+#[repr(C)]
 struct PerThread {
+    closures: Closures,
     counters: Counters,
     spare: Spare,
     tick_counter: TickCounter,
@@ -108,18 +112,17 @@ struct PerThread {
     starved: Tally,
     sample_cursor: SampleCursor,
     sweep_effort: SweepEffort,
-    closures: Closures,
 }
 
-impl State for CachePadded<PerThread> {
+impl State for PerThread {
     fn leave(&self, heir: &Self) {
         self.spare.leave(&heir.spare);
     }
 }
 
-type Guard<'c, T> = reclaim::Guard<'c, Block<T>, CachePadded<PerThread>>;
+type Guard<'c, T> = reclaim::Guard<'c, Block<T>, PerThread>;
 /// What a lookup needs of a guard.
-type ReadGuard<'c, T> = reclaim::ReadGuard<'c, Block<T>, CachePadded<PerThread>>;
+type ReadGuard<'c, T> = reclaim::ReadGuard<'c, Block<T>, PerThread>;
 
 impl From<TableError> for BuildError {
     fn from(error: TableError) -> Self {
@@ -192,6 +195,7 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
             ),
             budget,
             eviction: Eviction::new(config.policy, config.protect_reused, evicts_by_count_of),
+            blocks: slab::Trim::new(),
         })
     }
 
@@ -281,6 +285,7 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
     /// ```
     pub fn collect(&self) {
         self.domain.collect();
+        self.blocks.trim();
     }
 
     /// The time by the cache's clock, by which its sessions are dated.

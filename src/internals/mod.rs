@@ -7,6 +7,7 @@ mod bare_claimants;
 mod bare_limbo;
 mod bare_registry;
 mod bare_resize_lock;
+mod bare_slab;
 mod bare_table;
 
 pub use self::bare_budget::BareBudget;
@@ -15,6 +16,7 @@ pub use self::bare_claimants::BareClaimants;
 pub use self::bare_limbo::{BareLimbo, Reader, Sentinel};
 pub use self::bare_registry::BareRegistry;
 pub use self::bare_resize_lock::BareResizeLock;
+pub use self::bare_slab::{BareBlock, BareSlab};
 pub use self::bare_table::{BareTable, Mark};
 #[cfg(sessile_loom)]
 pub use crate::sync::marks::Marks;

@@ -93,7 +93,8 @@ impl<B: Reclaim, L: State> Domain<B, L> {
         let shared = self.shared();
         let untold_max = |index: usize| (shared.untold_first / (index as u64 + 1)).min(UNTOLD_MAX);
         let record = shared.records.acquire(|index| Local::new(untold_max(index)));
-        let handle = record.value.register(&shared.collector);
+        // SAFETY: the record was just acquired.
+        let handle = unsafe { record.value.register(&shared.collector) };
         // ORDERING: Relaxed: a statistic with a margin.
         shared.untold_bytes.fetch_add(2 * record.value.untold_max, Ordering::Relaxed);
         let tenure: Weak<Tenure<B, L>> = Arc::downgrade(&self.tenure);

@@ -19,6 +19,8 @@ use crate::sync::{Arc, AtomicBool, AtomicU64, MODELLED, Ordering, Tally, UnsafeC
 use std::collections::VecDeque;
 use std::ptr::{self, NonNull};
 
+/// Begins a cache line: others than the owner write here too.
+#[repr(align(64))]
 pub(crate) struct Limbo<B> {
     /// Whoever set it may touch `queue`. Tried; waited for by collectors alone, for a bounded time.
     occupied: AtomicBool,

@@ -9,20 +9,22 @@ use super::collector::{Collector, EpochGuard, ThreadHandle};
 use super::limbo::Limbo;
 use super::registry::Record;
 use crate::sync::thread_local_value;
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, RefCell, UnsafeCell};
 use std::ptr::{self, NonNull};
 use std::sync::Weak;
 
-/// One thread's part of a domain.
+/// One thread's part of a domain. In this order: what every operation touches first lies in one
+/// cache line.
+#[repr(C, align(64))]
 pub(crate) struct Local<B, L> {
+    /// The registration for grace periods, for the owner alone. It may outlast the owner and serve
+    /// the next one.
+    handle: UnsafeCell<Option<ThreadHandle>>,
+    /// The cache's own part.
+    pub(crate) state: L,
     pub(crate) limbo: Limbo<B>,
     /// Bytes that its owner may retire before it adds them to the domain's total.
     pub(crate) untold_max: u64,
-    /// The cache's own part.
-    pub(crate) state: L,
-    /// The registration for grace periods, for the owner alone. It may outlast the owner and serve
-    /// the next one.
-    handle: Cell<Option<NonNull<ThreadHandle>>>,
 }
 
 /// A domain as a lease sees it: without its types.
@@ -58,39 +60,39 @@ impl Current {
 
 impl<B: super::Reclaim, L: Default> Local<B, L> {
     pub(super) fn new(untold_max: u64) -> Self {
-        Self { limbo: Limbo::new(), untold_max, state: L::default(), handle: Cell::new(None) }
+        let handle = UnsafeCell::new(None);
+        Self { handle, state: L::default(), limbo: Limbo::new(), untold_max }
     }
 }
 
 impl<B, L> Local<B, L> {
     /// The owner's registration, which is made if there is none.
-    pub(super) fn register(&self, collector: &Collector) -> NonNull<ThreadHandle> {
-        let known = self.handle.get();
-        let handle =
-            known.unwrap_or_else(|| NonNull::from(Box::leak(Box::new(collector.register()))));
-        self.handle.set(Some(handle));
-        handle
+    ///
+    /// # Safety
+    /// The caller owns the record.
+    pub(super) unsafe fn register(&self, collector: &Collector) -> NonNull<ThreadHandle> {
+        // SAFETY: the field is the owner's, and what `handle` lent has ended or is not written to:
+        // only what is not there is.
+        let handle = unsafe { &mut *self.handle.get() };
+        NonNull::from(handle.get_or_insert_with(|| collector.register()))
     }
 
-    /// Called by the owner.
-    pub(super) fn handle(&self) -> Option<&ThreadHandle> {
-        // SAFETY: it came from a box in `register`, and ends in `unregister`, which the owner
-        // calls, or with `self`.
-        self.handle.get().map(|handle| unsafe { &*handle.as_ptr() })
+    /// The owner's registration.
+    ///
+    /// # Safety
+    /// The caller owns the record, and does not unregister while it has the reference.
+    pub(super) unsafe fn handle(&self) -> Option<&ThreadHandle> {
+        // SAFETY: the field is the owner's.
+        unsafe { (*self.handle.get()).as_ref() }
     }
 
-    /// Ends the registration. Called by the owner, without a guard of it.
-    pub(super) fn unregister(&self) {
-        if let Some(handle) = self.handle.take() {
-            // SAFETY: as in `handle`; it is taken once.
-            drop(unsafe { Box::from_raw(handle.as_ptr()) });
-        }
-    }
-}
-
-impl<B, L> Drop for Local<B, L> {
-    fn drop(&mut self) {
-        self.unregister();
+    /// Ends the registration.
+    ///
+    /// # Safety
+    /// The caller owns the record, and has neither a guard nor a reference of the registration.
+    pub(super) unsafe fn unregister(&self) {
+        // SAFETY: the field is the owner's.
+        drop(unsafe { (*self.handle.get()).take() });
     }
 }
 

@@ -38,13 +38,15 @@ struct Group<N> {
     records: [AtomicPtr<Record<N>>; GROUP],
 }
 
+/// In this order: what the value begins with begins a cache line.
+#[repr(C)]
 pub(crate) struct Record<N> {
+    pub(crate) value: N,
     /// Unique in the registry.
     pub(crate) index: usize,
     /// What the record lies in.
     segment: NonNull<Segment<N>>,
     group: NonNull<Group<N>>,
-    pub(crate) value: N,
 }
 
 /// Records of a group.
@@ -77,7 +79,7 @@ impl<N> Registry<N> {
         }
         let make = |index| {
             let (segment, group) = (NonNull::from(segment), NonNull::from(group));
-            Record { index, segment, group, value: make(index) }
+            Record { value: make(index), index, segment, group }
         };
         group.record(bit).unwrap_or_else(|| group.put(bit, make(first + bit)))
     }

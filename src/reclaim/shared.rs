@@ -158,19 +158,24 @@ impl<B: Reclaim, L: State> Shared<B, L> {
     fn vacate(&self, record: &Record<Local<B, L>>) {
         let local = &record.value;
         local.state.leave(&self.heir);
-        if local.handle().is_some_and(|handle| !handle.is_lazy()) || self.may_end(local) {
-            local.unregister();
+        // SAFETY: the caller owns the record.
+        let is_eager = unsafe { local.handle() }.is_some_and(|handle| !handle.is_lazy());
+        if is_eager || self.may_end(local) {
+            // SAFETY: the caller owns the record, does not need it any more, and has no guard.
+            unsafe { local.unregister() };
         }
         self.publish(&local.limbo);
-        if local.handle().is_none() && local.limbo.is_empty() {
+        // SAFETY: the caller owns the record.
+        if unsafe { local.handle() }.is_none() && local.limbo.is_empty() {
             record.rest();
         }
     }
 
     /// Seals what a limbo has open, and counts the end of its registration, which the caller ends.
-    /// False where there is none, or too many ends wait already.
+    /// False where there is none, or too many ends wait already. Called by the record's owner.
     fn may_end(&self, local: &Local<B, L>) -> bool {
-        let Some(handle) = local.handle() else { return false };
+        // SAFETY: the caller owns the record, and unregisters afterwards.
+        let Some(handle) = (unsafe { local.handle() }) else { return false };
         let count = |endings| (endings < ENDINGS_MAX).then_some(endings + 1);
         // ORDERING: Relaxed throughout: a bound.
         if self.endings.fetch_update(Ordering::Relaxed, Ordering::Relaxed, count).is_err() {
@@ -198,7 +203,8 @@ impl<B: Reclaim, L: State> DomainOps for Tenure<B, L> {
         // long as `self`.
         let record = unsafe { &*record.cast::<Record<Local<B, L>>>() };
         // Before anything is deferred: that leaves with the registration, in one bag.
-        let handle = record.value.handle().filter(|handle| handle.is_lazy());
+        // SAFETY: the lease is the ownership of the record.
+        let handle = unsafe { record.value.handle() }.filter(|handle| handle.is_lazy());
         handle.into_iter().for_each(|handle| handle.pin_seldom(&mut |guard| guard.flush()));
         shared.vacate(record);
         // ORDERING: Relaxed: a statistic with a margin.

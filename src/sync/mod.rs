@@ -39,6 +39,9 @@ pub(crate) mod search;
 mod tally;
 pub(crate) use self::tally::Tally;
 
+mod try_lock;
+pub(crate) use self::try_lock::TryLock;
+
 mod settings_cell;
 pub(crate) use self::settings_cell::ArcCell;
 

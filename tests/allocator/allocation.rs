@@ -10,7 +10,7 @@
 //! So each test warms the thread up first, and refuses either large blocks or everything between
 //! two seals.
 
-use sessile::{Added, BuildError, Capacity, Rejection, Session, SessionCache};
+use sessile::{Added, BuildError, Capacity, Rejection, Session, SessionBuilder, SessionCache};
 use testkit::allocator::{allocations, refusing};
 use testkit::{Ledger, assert_whole, id, id_of, numbers, reclaim, session, store};
 
@@ -155,6 +155,13 @@ fn whichever_allocation_fails_counts_stay_right() {
         store(&cache, ledger.session(n));
     }
     reclaim(&cache);
+    // Until the slab has no free block that it could give in place of what is refused.
+    let mut held = Vec::with_capacity(100_000);
+    loop {
+        let (builder, payload) = (SessionBuilder::new(id(1)), ledger.payload(1));
+        let Ok(one) = refusing(0, 0, || builder.try_build(payload)) else { break };
+        held.push(one);
+    }
     for passes in 0..20 {
         let before = cache.stats();
         let payload = ledger.payload(passes);
@@ -162,11 +169,13 @@ fn whichever_allocation_fails_counts_stay_right() {
         let added =
             refusing(0, passes as usize, || builder.try_build(payload).map(|one| cache.add(one)));
         let stored = u64::from(added.is_ok());
-        assert_eq!(added.is_ok(), passes > 0, "the session is all that needs memory");
+        // A chunk for it takes three allocations, and one follows if they fail.
+        assert!(added.is_ok() || passes <= 3, "the session is all that needs memory");
+        assert!(added.is_err() || passes > 0);
         drop(added);
         assert_eq!(cache.stats().added - before.added, stored);
         assert_whole(&cache);
     }
-    drop(cache);
+    drop((cache, held));
     assert_eq!(ledger.alive(), 0);
 }

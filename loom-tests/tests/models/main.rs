@@ -13,6 +13,7 @@ mod parts;
 mod publish;
 mod reclaim;
 mod searches;
+mod slab;
 mod take;
 mod tickets;
 mod walk;

@@ -1,0 +1,96 @@
+//! The slab: one size class, of magazines with room for two blocks, and chunks of two.
+//!
+//! Guards: the hand-over of a magazine and of the depot, the stack of blocks that found a magazine
+//! in use, the chunk that is given back while others allocate.
+#![cfg(sessile_loom)]
+
+use loom_tests::{Model, thread};
+use sessile::internals::BareSlab;
+use std::sync::Arc;
+
+/// Takes a block and gives it back, if there is one to be had.
+fn use_block(slab: &BareSlab, stripe: usize) {
+    if let Some(block) = slab.allocate(stripe) {
+        slab.free(stripe, block);
+    }
+}
+
+fn use_block_beside(slab: &Arc<BareSlab>, stripe: usize) -> thread::JoinHandle<()> {
+    let slab = Arc::clone(slab);
+    thread::spawn(move || use_block(&slab, stripe))
+}
+
+/// Gives all memory back, of which nothing is in use.
+fn end(slab: &BareSlab) {
+    slab.trim();
+    assert!(slab.is_empty());
+}
+
+/// Two threads of one stripe: a block passes from one to the other through the magazine.
+#[test]
+fn slab_two_threads() {
+    Model::new("slab_two_threads").check(|| {
+        let slab = Arc::new(BareSlab::new());
+        let other = use_block_beside(&slab, 0);
+        use_block(&slab, 0);
+        other.join().unwrap();
+        end(&slab);
+    });
+}
+
+/// Two threads of two stripes, which meet at the depot.
+#[test]
+fn slab_two_stripes() {
+    Model::new("slab_two_stripes").check(|| {
+        let slab = Arc::new(BareSlab::new());
+        let other = use_block_beside(&slab, 1);
+        use_block(&slab, 0);
+        other.join().unwrap();
+        end(&slab);
+    });
+}
+
+/// A block that finds its magazine in use is the next user's.
+#[test]
+fn slab_returned() {
+    Model::new("slab_returned").check(|| {
+        let slab = Arc::new(BareSlab::new());
+        let block = slab.allocate(0).expect("nobody else is here");
+        let other = {
+            let slab = Arc::clone(&slab);
+            thread::spawn(move || slab.free(0, block))
+        };
+        // Both blocks of the chunk, if the other one is back.
+        let taken = [slab.allocate(0), slab.allocate(1)];
+        other.join().unwrap();
+        taken.into_iter().flatten().for_each(|block| slab.free(1, block));
+        end(&slab);
+    });
+}
+
+/// A chunk that becomes free while another thread allocates from it.
+#[test]
+fn slab_trim() {
+    Model::new("slab_trim").check(|| {
+        let slab = Arc::new(BareSlab::new());
+        use_block(&slab, 0);
+        let other = use_block_beside(&slab, 0);
+        slab.trim();
+        other.join().unwrap();
+        end(&slab);
+    });
+}
+
+/// A thread that gives back more than its magazine holds, beside one that takes.
+#[test]
+fn slab_full_magazine() {
+    Model::new("slab_full_magazine").preemptions(2).check(|| {
+        let slab = Arc::new(BareSlab::new());
+        let blocks: Vec<_> = (0..3).filter_map(|_| slab.allocate(0)).collect();
+        assert_eq!(blocks.len(), 3, "nobody else is here");
+        let other = use_block_beside(&slab, 1);
+        blocks.into_iter().for_each(|block| slab.free(0, block));
+        other.join().unwrap();
+        end(&slab);
+    });
+}

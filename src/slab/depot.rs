@@ -1,0 +1,98 @@
+//! The chunks of one size class.
+#![forbid(unsafe_code)]
+
+use super::chunk::Chunk;
+use super::stack::Stack;
+use crate::memory::LINE;
+use crate::sync::MODELLED;
+use std::ptr::NonNull;
+
+/// Blocks that go between a depot and a magazine together.
+pub(super) const BATCH: usize = if MODELLED { 1 } else { 32 };
+
+/// Bytes of the first chunk, and of the largest: a huge page. Between them a class grows by a
+/// quarter at a time.
+const CHUNK_MIN: usize = if MODELLED { 2 * LINE } else { 64 << 10 };
+const CHUNK_MAX: usize = if MODELLED { 2 * LINE } else { 2 << 20 };
+
+/// Every block of a class that is neither in use nor in a magazine.
+pub(super) struct Depot {
+    /// By address.
+    chunks: Vec<Chunk>,
+    /// No chunk before this one has a free block: the lowest addresses are used first, so that the
+    /// highest chunks become free.
+    first: usize,
+    /// Of all chunks.
+    bytes: usize,
+    /// Whether one chunk is free from end to end. A second one is given back.
+    has_spare: bool,
+}
+
+impl Depot {
+    pub(super) const fn new() -> Self {
+        Self { chunks: Vec::new(), first: 0, bytes: 0, has_spare: false }
+    }
+
+    /// A batch of blocks of `lines` lines, or as many as one chunk has. `None` when memory is
+    /// exhausted.
+    pub(super) fn take(&mut self, lines: usize) -> Option<Stack> {
+        let later = self.chunks[self.first..].iter().position(Chunk::has_free);
+        match later {
+            Some(later) => self.first += later,
+            None => self.first = self.grow(lines)?,
+        }
+        let chunk = &mut self.chunks[self.first];
+        self.has_spare &= !chunk.is_free();
+        Some(chunk.take::<BATCH>())
+    }
+
+    /// Adds a chunk and returns its place.
+    #[cold]
+    fn grow(&mut self, lines: usize) -> Option<usize> {
+        let size = (self.bytes / 4).next_power_of_two().clamp(CHUNK_MIN, CHUNK_MAX);
+        self.chunks.try_reserve(1).ok()?;
+        let chunk = Chunk::new(size, lines * LINE)?;
+        let place = self.chunks.partition_point(|other| other.end() < chunk.end());
+        self.chunks.insert(place, chunk);
+        self.bytes += size;
+        self.has_spare = true;
+        Some(place)
+    }
+
+    /// Takes a block back, and gives a chunk back that is free with it if there is one already.
+    pub(super) fn put(&mut self, block: NonNull<u8>) {
+        let place = self.chunks.partition_point(|chunk| chunk.end() <= block.addr().get());
+        let chunk = &mut self.chunks[place];
+        chunk.put(block);
+        self.first = self.first.min(place);
+        if chunk.is_free() && std::mem::replace(&mut self.has_spare, true) {
+            self.bytes -= chunk.size();
+            self.chunks.remove(place);
+        }
+    }
+
+    /// Takes back what is on a stack.
+    pub(super) fn put_all(&mut self, stack: &mut Stack) {
+        while let Some(block) = stack.pop() {
+            self.put(block);
+        }
+    }
+
+    /// Gives back what is free from end to end.
+    pub(super) fn trim(&mut self) {
+        if !std::mem::take(&mut self.has_spare) {
+            return;
+        }
+        self.chunks.retain(|chunk| !chunk.is_free());
+        self.bytes = self.chunks.iter().map(Chunk::size).sum();
+        self.first = 0;
+        if self.chunks.is_empty() {
+            self.chunks = Vec::new();
+        }
+    }
+
+    #[cfg(any(test, sessile_loom, sessile_shuttle))]
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
+    }
+}
