@@ -68,6 +68,24 @@ fn slab_returned() {
     });
 }
 
+/// Two blocks that find their magazine in use, beside a third thread that has it.
+#[test]
+fn slab_returned_by_two() {
+    Model::new("slab_returned_by_two").preemptions(2).check(|| {
+        let slab = Arc::new(BareSlab::new());
+        let blocks: Vec<_> = (0..2).filter_map(|_| slab.allocate(0)).collect();
+        assert_eq!(blocks.len(), 2, "nobody else is here");
+        let others = blocks.into_iter().map(|block| {
+            let slab = Arc::clone(&slab);
+            thread::spawn(move || slab.free(0, block))
+        });
+        let others: Vec<_> = others.collect();
+        use_block(&slab, 0);
+        others.into_iter().for_each(|other| other.join().unwrap());
+        end(&slab);
+    });
+}
+
 /// A chunk that becomes free while another thread allocates from it.
 #[test]
 fn slab_trim() {

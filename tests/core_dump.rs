@@ -1,0 +1,108 @@
+//! Sessions are kept out of core dumps: a real dump of a real process, that this test starts.
+#![cfg(target_os = "linux")]
+
+use sessile::{Session, SessionCache};
+use std::hint::black_box;
+use std::path::{Path, PathBuf};
+use std::process::{Command, abort};
+use std::sync::atomic::{AtomicU8, Ordering};
+use testkit::id;
+
+/// Set for the process that is dumped.
+const ENDS: &str = "SESSILE_TEST_ENDS_IN_A_DUMP";
+
+const LENGTH: usize = 200;
+
+type Bytes = [AtomicU8; LENGTH];
+
+/// Writes a text where it stays: by way of the stack it would leave copies.
+fn write(bytes: &Bytes, seed: u8) {
+    for (n, byte) in bytes.iter().enumerate() {
+        byte.store(black_box(seed).wrapping_mul(n as u8).wrapping_add(seed), Ordering::Relaxed);
+    }
+}
+
+fn text(seed: u8) -> Vec<u8> {
+    (0..LENGTH).map(|n| seed.wrapping_mul(n as u8).wrapping_add(seed)).collect()
+}
+
+fn empty() -> Bytes {
+    std::array::from_fn(|_| AtomicU8::new(0))
+}
+
+/// What is written to sessions, and to memory of the program's.
+const SESSION: u8 = 37;
+const HEAP: u8 = 91;
+
+fn end_in_a_dump() -> ! {
+    let cache = SessionCache::new(1000).unwrap();
+    for n in 0..1000 {
+        let session = Session::new(id(n), empty());
+        write(&session, SESSION);
+        assert!(cache.add(session).is_ok_and(|added| added.changed()));
+    }
+    let heap = Box::new(empty());
+    write(&heap, HEAP);
+    black_box((&cache, &heap));
+    abort()
+}
+
+/// Where the kernel writes dumps, if it does so by itself.
+fn dump_in(directory: &Path) -> Option<PathBuf> {
+    let entries = std::fs::read_dir(directory).ok()?;
+    let files = entries.filter_map(|entry| Some(entry.ok()?.path()));
+    files.max_by_key(|path| path.metadata().map_or(0, |metadata| metadata.len()))
+}
+
+fn occurs(dump: &[u8], seed: u8) -> usize {
+    let text = text(seed);
+    dump.windows(LENGTH).filter(|window| *window == text).count()
+}
+
+#[test]
+fn a_core_dump_has_no_session() {
+    if std::env::var_os(ENDS).is_some() {
+        end_in_a_dump();
+    }
+    let directory = Path::new(env!("CARGO_TARGET_TMPDIR")).join("dump");
+    let _ = std::fs::remove_dir_all(&directory);
+    std::fs::create_dir_all(&directory).unwrap();
+    let this = std::env::current_exe().unwrap();
+    let status = Command::new("sh")
+        .args(["-c", "ulimit -c unlimited && exec \"$0\" a_core_dump_has_no_session"])
+        .arg(&this)
+        .current_dir(&directory)
+        .env(ENDS, "1")
+        .output()
+        .unwrap()
+        .status;
+    assert!(!status.success());
+    let Some(dump) = dump_in(&directory) else {
+        println!("skipped: this system writes no dumps into the working directory");
+        return;
+    };
+    let bytes = std::fs::read(&dump).unwrap();
+    assert_eq!(occurs(&bytes, HEAP), 1, "the dump is complete");
+    assert_eq!(occurs(&bytes, SESSION), 0, "sessions are in the dump");
+    std::fs::remove_file(dump).unwrap();
+}
+
+/// The kernel's own word for it, where it writes no dumps.
+#[test]
+fn the_pages_of_a_session_are_marked() {
+    let session = Session::new(id(1), empty());
+    let address = std::ptr::from_ref(Session::payload(&session)).addr();
+    let maps = std::fs::read_to_string("/proc/self/smaps").unwrap();
+    let mut is_in = false;
+    for line in maps.lines() {
+        let range = line.split(' ').next().and_then(|range| range.split_once('-'));
+        let number = |digits| usize::from_str_radix(digits, 16).ok();
+        if let Some((Some(start), Some(end))) = range.map(|(a, b)| (number(a), number(b))) {
+            is_in = (start..end).contains(&address);
+        } else if let Some(flags) = line.strip_prefix("VmFlags:").filter(|_| is_in) {
+            assert!(flags.split(' ').any(|flag| flag == "dd"), "{flags}");
+            return;
+        }
+    }
+    panic!("the session is in no mapping");
+}
