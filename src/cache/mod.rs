@@ -44,7 +44,7 @@ use crate::raw::{Probe, RawTable, Table, TableError, Tables};
 use crate::reclaim::{self, Domain, Reclaim, Release, State};
 use crate::session::{Block, Context, Generation, KeyMatch, Protocol, Session, SessionId};
 use crate::settings::{Hooks, Mode, Operation as Asked, Query, Settings};
-use crate::slab;
+use crate::slab::{self, TrimOnDrop};
 use crate::stats::{self, Counter, Counters, Garbage, Handshake, Stats};
 use crate::sync::{MODELLED, Tally};
 use crate::timestamp::{Timestamp, timeout_seconds};
@@ -78,7 +78,7 @@ pub struct SessionCache<T> {
     budget: Budget<T>,
     eviction: Eviction,
     /// Dropped last: gives back what the others have freed.
-    blocks: slab::Trim<Block<T>>,
+    _blocks: TrimOnDrop,
 }
 
 const _: () =
@@ -195,7 +195,7 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
             ),
             budget,
             eviction: Eviction::new(config.policy, config.protect_reused, evicts_by_count_of),
-            blocks: slab::Trim::new(),
+            _blocks: TrimOnDrop,
         })
     }
 
@@ -285,7 +285,7 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
     /// ```
     pub fn collect(&self) {
         self.domain.collect();
-        self.blocks.trim();
+        slab::trim();
     }
 
     /// The time by the cache's clock, by which its sessions are dated.

@@ -1,6 +1,6 @@
-//! One size class of the slab, and who has its blocks.
+//! The pool of one size class, and who has its blocks.
 
-use crate::slab::SizeClass;
+use crate::slab::{Pool, SizeClass};
 use crate::sync::UnsafeCell;
 use std::collections::BTreeMap;
 use std::fmt;
@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 /// A size class of blocks of one line.
 pub struct BareSlab {
+    pool: Pool,
     class: SizeClass,
     /// By address: what the users of a block write to.
     blocks: Mutex<BTreeMap<usize, Arc<Content>>>,
@@ -34,12 +35,13 @@ unsafe impl Send for BareBlock {}
 impl BareSlab {
     /// Without memory.
     pub fn new() -> Self {
-        Self { class: SizeClass::new(), blocks: Mutex::default() }
+        let class = SizeClass::for_size(1).expect("a block of a line");
+        Self { pool: Pool::new(), class, blocks: Mutex::default() }
     }
 
     /// Takes a block, through the magazine of a stripe, and writes to it.
     pub fn allocate(&self, stripe: usize) -> Option<BareBlock> {
-        let memory = self.class.allocate(stripe, 1)?;
+        let memory = self.pool.allocate(stripe, self.class)?;
         let mut blocks = self.blocks.lock().unwrap_or_else(PoisonError::into_inner);
         let content = blocks
             .entry(memory.addr().get())
@@ -53,18 +55,18 @@ impl BareSlab {
     /// Gives a block back through the magazine of a stripe.
     pub fn free(&self, stripe: usize, block: BareBlock) {
         block.set_in_use(false);
-        // SAFETY: it is of this class, and its user gives it up.
-        unsafe { self.class.free(stripe, block.memory) };
+        // SAFETY: it is of this pool, and its user gives it up.
+        unsafe { self.pool.free(stripe, self.class, block.memory) };
     }
 
     /// Gives free chunks back.
     pub fn trim(&self) {
-        self.class.trim(usize::MAX);
+        self.pool.trim(usize::MAX);
     }
 
     /// Whether all memory was given back.
     pub fn is_empty(&self) -> bool {
-        self.class.bytes() == Some(0)
+        self.pool.bytes() == Some(0)
     }
 }
 

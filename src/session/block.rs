@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 use super::{Context, Generation, Protocol, SessionId};
+use crate::slab::SizeClass;
 use crate::sync::on_request::AtomicU64;
 use crate::sync::untracked::AtomicU32;
 use crate::sync::{AtomicUsize, Lifetime, MODELLED, Ordering};
@@ -102,6 +103,8 @@ pub(crate) struct Block<T> {
     created: AtomicU64,
     expires: AtomicU64,
     id: SessionId,
+    /// Of the memory that the block lies in.
+    pub(super) class: Option<SizeClass>,
     protocol: Protocol,
     marks: AtomicU32,
     context: Context,
@@ -131,13 +134,14 @@ impl<T> Block<T> {
     /// The largest weight of one session, in bytes.
     pub(crate) const WEIGHT_MAX: u32 = u32::MAX - 1;
 
-    pub(crate) fn new(draft: Draft, payload: T) -> Self {
+    pub(super) fn new(draft: Draft, payload: T, class: Option<SizeClass>) -> Self {
         let marks = Marks::of(&draft.id, &draft.context, draft.protocol, draft.resumable);
         Self {
             count: AtomicUsize::new(1),
             created: AtomicU64::new(draft.dates.created),
             expires: AtomicU64::new(draft.dates.expires()),
             id: draft.id,
+            class,
             weight: AtomicU32::new(Self::WEIGHT_UNSET),
             protocol: draft.protocol,
             marks: AtomicU32::new(marks.0),

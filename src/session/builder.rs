@@ -2,7 +2,7 @@
 #![forbid(unsafe_code)]
 
 use super::block::{Dates, Draft};
-use super::{Context, Generation, Protocol, Session, SessionId};
+use super::{Context, Generation, Protocol, Secret, Session, SessionId};
 use crate::timestamp::{Timestamp, timeout_seconds};
 use std::time::Duration;
 
@@ -88,5 +88,23 @@ impl SessionBuilder {
     /// The payload, when memory is exhausted.
     pub fn try_build<T>(self, payload: T) -> Result<Session<T>, T> {
         Session::from_draft(self.0, payload)
+    }
+
+    /// Allocates a session whose payload is a copy of `bytes`, in one block with it where they are
+    /// few: up to 16 KiB. Aborts when memory is exhausted.
+    ///
+    /// ```
+    /// use sessile::{SessionBuilder, SessionId};
+    ///
+    /// let session = SessionBuilder::new(SessionId::from([1; 32])).build_bytes(b"state");
+    /// assert_eq!(&session[..], b"state"); // the payload is a `Secret`
+    /// ```
+    pub fn build_bytes(self, bytes: &[u8]) -> Session<Secret> {
+        self.try_build_bytes(bytes).unwrap_or_else(|| Session::<Secret>::out_of_memory())
+    }
+
+    /// [`build_bytes`](Self::build_bytes), or `None` when memory is exhausted.
+    pub fn try_build_bytes(self, bytes: &[u8]) -> Option<Session<Secret>> {
+        Session::of_bytes(self.0, bytes)
     }
 }

@@ -6,8 +6,8 @@
 //! reached through a table under that same guard.
 
 use super::block::{Block, Draft};
-use super::{Context, Generation, Protocol, SessionBuilder, SessionId};
-use crate::slab;
+use super::{Context, Generation, Protocol, Secret, SessionBuilder, SessionId, memory};
+use crate::slab::{Bytes, SizeClass};
 use crate::sync::{Ordering, acquire_count};
 use crate::timestamp::{Timestamp, timeout_seconds};
 use std::alloc::Layout;
@@ -138,9 +138,10 @@ impl<T> Session<T> {
     }
 
     pub(super) fn from_draft(draft: Draft, payload: T) -> Result<Self, T> {
-        let Some(block) = slab::allocate::<Block<T>>() else { return Err(payload) };
+        let class = const { memory::class_of::<T>(0) };
+        let Some(block) = memory::allocate(class) else { return Err(payload) };
         // SAFETY: the memory is for such a block, and nobody else's.
-        unsafe { block.write(Block::new(draft, payload)) };
+        unsafe { block.write(Block::new(draft, payload, class)) };
         Ok(Self { block, owns: PhantomData })
     }
 
@@ -201,7 +202,7 @@ impl<T> Session<T> {
     #[inline]
     unsafe fn free(&self) {
         self.block().lifetime.end();
-        let _memory = Memory(self.block);
+        let _memory = Memory { block: self.block, class: self.block().class };
         // SAFETY: by the caller's promise nobody sees the block any more.
         unsafe { self.block.drop_in_place() };
     }
@@ -230,13 +231,33 @@ impl<T> Session<T> {
 }
 
 /// The memory of a block whose content is dropped, or is being.
-struct Memory<T>(NonNull<Block<T>>);
+struct Memory<T> {
+    block: NonNull<Block<T>>,
+    class: Option<SizeClass>,
+}
 
 impl<T> Drop for Memory<T> {
     #[inline]
     fn drop(&mut self) {
-        // SAFETY: every block came from there (`from_draft`), and this is its end.
-        unsafe { slab::free(self.0) };
+        // SAFETY: every block came from there (`from_draft`, `of_bytes`), and this is its end.
+        unsafe { memory::free(self.block, self.class) };
+    }
+}
+
+impl Session<Secret> {
+    /// A session with the bytes in the same block, or in memory of their own if no block is so
+    /// large. `None` when memory is exhausted.
+    pub(super) fn of_bytes(draft: Draft, bytes: &[u8]) -> Option<Self> {
+        let Some(class) = memory::class_of::<Secret>(bytes.len()) else {
+            return Self::from_draft(draft, Secret::from(bytes)).ok();
+        };
+        let block: NonNull<Block<Secret>> = memory::allocate(Some(class))?;
+        // SAFETY: the class has room for a block and so many bytes behind it, and nobody else has
+        // the memory. The payload is never moved, and is gone before the memory is given back.
+        let payload = unsafe { Bytes::copy_to(block.add(1).cast(), bytes) };
+        // SAFETY: as above.
+        unsafe { block.write(Block::new(draft, Secret::new(payload), Some(class))) };
+        Some(Self { block, owns: PhantomData })
     }
 }
 

@@ -5,6 +5,7 @@ mod builder;
 mod context;
 mod handle;
 mod id;
+mod memory;
 mod payload;
 mod secret;
 
@@ -13,4 +14,5 @@ pub use self::builder::SessionBuilder;
 pub use self::context::{Context, Generation, Protocol};
 pub use self::handle::Session;
 pub use self::id::{InvalidSessionId, SessionId};
+pub(crate) use self::memory::size_of_block;
 pub use self::secret::Secret;

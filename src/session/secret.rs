@@ -1,6 +1,7 @@
 //! Byte payloads that are wiped.
 #![forbid(unsafe_code)]
 
+use crate::slab::Bytes;
 use std::fmt;
 use std::ops::Deref;
 use zeroize::Zeroizing;
@@ -10,25 +11,35 @@ use zeroize::Zeroizing;
 /// The payload of the byte-based adapters. A stored session is dropped with its last handle, after
 /// the grace period of deferred destruction.
 /// [`SessionCache::collect`](crate::SessionCache::collect) bounds the wait.
-#[derive(Clone)]
-pub struct Secret(Zeroizing<Box<[u8]>>);
+///
+/// Up to 16 KiB it lies in memory that is kept out of core dumps where the system can do that
+/// (Linux). [`SessionBuilder::build_bytes`](crate::SessionBuilder::build_bytes) makes a session and
+/// its secret in one block.
+pub struct Secret(Bytes);
+
+impl Clone for Secret {
+    fn clone(&self) -> Self {
+        Self(Bytes::copy_of(self))
+    }
+}
 
 impl From<Vec<u8>> for Secret {
-    /// Takes the bytes over. If the vector has spare capacity, its bytes are copied into an
-    /// allocation of their size, and the vector is wiped with its spare capacity: shrinking in
-    /// place could leave an unwiped copy behind.
+    /// Copies the bytes, and wipes the vector with its spare capacity.
     fn from(bytes: Vec<u8>) -> Self {
-        if bytes.len() == bytes.capacity() {
-            return Self(Zeroizing::new(bytes.into_boxed_slice()));
-        }
-        let bytes = Zeroizing::new(bytes);
-        Self::from(&bytes[..])
+        Self::from(&Zeroizing::new(bytes)[..])
     }
 }
 
 impl From<&[u8]> for Secret {
+    /// Copies the bytes. Aborts when memory is exhausted.
     fn from(bytes: &[u8]) -> Self {
-        Self(Zeroizing::new(bytes.into()))
+        Self(Bytes::copy_of(bytes))
+    }
+}
+
+impl Secret {
+    pub(super) fn new(bytes: Bytes) -> Self {
+        Self(bytes)
     }
 }
 

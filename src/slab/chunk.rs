@@ -1,5 +1,6 @@
 //! Memory from the global allocator that is cut into blocks of one size.
 
+use super::size_class::BATCH_MAX;
 use super::stack::Stack;
 use crate::memory::{leave_out_of_dumps, put_into_dumps, want_huge_pages};
 use std::alloc::{Layout, alloc, dealloc};
@@ -56,11 +57,11 @@ impl Chunk {
         self.free == self.layout.size() / self.block_size
     }
 
-    /// Up to `N` free blocks, the lowest on top.
-    pub(super) fn take<const N: usize>(&mut self) -> Stack {
-        let mut taken = [0; N];
+    /// Up to so many free blocks, the lowest on top.
+    pub(super) fn take(&mut self, most: usize) -> Stack {
+        let mut taken = [0; BATCH_MAX];
         let mut count = 0;
-        while count < N.min(self.free) {
+        while count < most.min(BATCH_MAX).min(self.free) {
             let word = &mut self.bits[self.first];
             if *word == 0 {
                 self.first += 1;

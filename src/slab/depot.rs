@@ -2,13 +2,11 @@
 #![forbid(unsafe_code)]
 
 use super::chunk::Chunk;
+use super::size_class::SizeClass;
 use super::stack::Stack;
 use crate::memory::LINE;
 use crate::sync::MODELLED;
 use std::ptr::NonNull;
-
-/// Blocks that go between a depot and a magazine together.
-pub(super) const BATCH: usize = if MODELLED { 1 } else { 32 };
 
 /// Bytes of the first chunk, and of the largest: a huge page. Between them a class grows by a
 /// quarter at a time.
@@ -33,25 +31,24 @@ impl Depot {
         Self { chunks: Vec::new(), first: 0, bytes: 0, has_spare: false }
     }
 
-    /// A batch of blocks of `lines` lines, or as many as one chunk has. `None` when memory is
-    /// exhausted.
-    pub(super) fn take(&mut self, lines: usize) -> Option<Stack> {
+    /// A batch of blocks of `class`, or as many as one chunk has. `None` when memory is exhausted.
+    pub(super) fn take(&mut self, class: SizeClass) -> Option<Stack> {
         let later = self.chunks[self.first..].iter().position(Chunk::has_free);
         match later {
             Some(later) => self.first += later,
-            None => self.first = self.grow(lines)?,
+            None => self.first = self.grow(class)?,
         }
         let chunk = &mut self.chunks[self.first];
         self.has_spare &= !chunk.is_free();
-        Some(chunk.take::<BATCH>())
+        Some(chunk.take(class.batch()))
     }
 
     /// Adds a chunk and returns its place.
     #[cold]
-    fn grow(&mut self, lines: usize) -> Option<usize> {
+    fn grow(&mut self, class: SizeClass) -> Option<usize> {
         let size = (self.bytes / 4).next_power_of_two().clamp(CHUNK_MIN, CHUNK_MAX);
         self.chunks.try_reserve(1).ok()?;
-        let chunk = Chunk::new(size, lines * LINE)?;
+        let chunk = Chunk::new(size, class.bytes())?;
         let place = self.chunks.partition_point(|other| other.end() < chunk.end());
         self.chunks.insert(place, chunk);
         self.bytes += size;

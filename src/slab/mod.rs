@@ -1,46 +1,54 @@
 //! Memory for sessions: blocks of whole cache lines, cut from chunks.
 //!
-//! A slab as Bonwick's (1994, and with magazines 2001). Each size class has a [`Depot`] of chunks
-//! and, in front of it, magazines: two stacks of free blocks for each stripe of threads. Memory
-//! from a general allocator costs more where a server lives, with cold caches: its blocks begin
-//! anywhere in a line, lie on pages of their own, and bring the allocator's own lines with them.
+//! A slab allocator with magazines, as Bonwick's (1994 and 2001). Each size class has a depot of
+//! chunks and, in front of it, magazines: two stacks of free blocks each, which threads share.
+//! Memory from a general allocator costs more where a server lives, with cold caches: its blocks
+//! begin anywhere in a line, lie on pages of their own, and bring the allocator's own lines with
+//! them.
 //!
 //! No thread waits here for another one. A magazine and a depot are tried: who finds one in use
 //! takes the block from the global allocator, or puts it where the next one picks it up.
 //!
 //! Blocks hold secrets. Chunks are kept out of core dumps, and a block is wiped when it is freed.
 //!
-//! `INVARIANT(BLOCK-ORIGIN)`: a block whose address is a multiple of a line is the slab's. One that
-//! the global allocator supplied in its place lies half a line further.
+//! What is not in use is bounded: two batches of up to 32 blocks or 16 KiB in each of a class's 16
+//! magazines, and one chunk, of 2 MiB at most. [`trim`] gives all of it back, but for chunks with a
+//! block in use.
+//!
+//! `INVARIANT(BLOCK-ORIGIN)`: a block of a class whose address is a multiple of a line is the
+//! slab's. One that the global allocator supplied in its place lies half a line further.
 
+mod bytes;
 mod chunk;
-mod class;
 mod depot;
+mod pool;
+mod size_class;
 mod stack;
 
-use self::class::STRIPES;
-pub(crate) use self::class::SizeClass;
+pub(crate) use self::bytes::Bytes;
+pub(crate) use self::pool::Pool;
+pub(crate) use self::size_class::SizeClass;
 
 use crate::memory::LINE;
 use crate::sync::thread_local_value;
 use crate::sync::untracked::{AtomicUsize, Ordering};
+use pool::STRIPES;
 use std::alloc::{Layout, alloc, dealloc};
 use std::cell::Cell;
-use std::marker::PhantomData;
 use std::ptr::NonNull;
 
-/// The largest block, in lines.
-#[cfg(not(any(sessile_loom, sessile_shuttle)))]
-const LINES_MAX: usize = 16;
-
-/// Whether blocks come from the global allocator alone: for what checks each block by itself.
-#[cfg(not(any(sessile_loom, sessile_shuttle)))]
-const IS_PLAIN: bool = cfg!(any(miri, sessile_plain_blocks))
+/// Whether blocks come from the global allocator alone: for what checks each block by itself, and
+/// for models, which have a pool of their own.
+const IS_PLAIN: bool = cfg!(any(miri, sessile_plain_blocks, sessile_loom, sessile_shuttle))
     || cfg!(all(crossbeam_sanitize, not(crossbeam_sanitize_thread)));
 
-/// By lines, from one on.
+/// By class.
 #[cfg(not(any(sessile_loom, sessile_shuttle)))]
-static CLASSES: [SizeClass; LINES_MAX] = [const { SizeClass::new() }; LINES_MAX];
+static POOLS: [Pool; SizeClass::COUNT] = [const { Pool::new() }; SizeClass::COUNT];
+
+/// loom's words cannot be in a static.
+#[cfg(any(sessile_loom, sessile_shuttle))]
+static POOLS: [Pool; 0] = [];
 
 /// Threads that allocated or freed so far.
 static THREADS: AtomicUsize = AtomicUsize::new(0);
@@ -65,104 +73,81 @@ fn choose_stripe() -> usize {
     stripe
 }
 
-const fn lines<T>() -> usize {
-    size_of::<T>().div_ceil(LINE)
-}
-
-#[cfg(not(any(sessile_loom, sessile_shuttle)))]
-#[inline(always)]
-fn class_of<T>() -> Option<&'static SizeClass> {
-    let fits = const { !IS_PLAIN && lines::<T>() <= LINES_MAX && align_of::<T>() <= LINE / 2 };
-    fits.then(|| &CLASSES[const { (lines::<T>() - 1) % LINES_MAX }])
-}
-
-/// loom's words cannot be in a static: models have a class of their own.
-#[cfg(any(sessile_loom, sessile_shuttle))]
-fn class_of<T>() -> Option<&'static SizeClass> {
-    None
-}
-
-/// Memory for a `T`; `None` when it is exhausted.
-#[inline]
-pub(crate) fn allocate<T>() -> Option<NonNull<T>> {
-    const { assert!(size_of::<T>() > 0, "a block of nothing needs no memory") };
-    let Some(class) = class_of::<T>() else {
-        // SAFETY: the size is not zero.
-        return NonNull::new(unsafe { alloc(Layout::new::<T>()) }.cast());
-    };
-    match class.allocate(stripe(), lines::<T>()) {
-        Some(block) => Some(block.cast()),
-        None => allocate_elsewhere(),
+impl SizeClass {
+    /// The class of blocks of `size` bytes. `None` if the global allocator has to supply them.
+    #[inline]
+    pub(crate) const fn of_size(size: usize) -> Option<Self> {
+        if IS_PLAIN { None } else { Self::for_size(size) }
     }
+
+    #[inline(always)]
+    fn pool(self) -> &'static Pool {
+        &POOLS[self.index()]
+    }
+}
+
+/// A block, which begins at a multiple of half a line; `None` when memory is exhausted.
+#[inline(always)]
+pub(crate) fn allocate(class: SizeClass) -> Option<NonNull<u8>> {
+    class.pool().allocate(stripe(), class).or_else(|| allocate_elsewhere(class))
 }
 
 /// Wipes a block and gives it back.
 ///
 /// # Safety
-/// The block came from [`allocate`] of the same type, and nobody uses it any more.
-#[inline]
-pub(crate) unsafe fn free<T>(block: NonNull<T>) {
-    // SAFETY: the block has this size, and it is the caller's.
-    unsafe { wipe(block.cast(), size_of::<T>()) };
-    match class_of::<T>() {
+/// The block came from [`allocate`] of the same class, and nobody uses it any more.
+#[inline(always)]
+pub(crate) unsafe fn free(class: SizeClass, block: NonNull<u8>) {
+    // SAFETY: a block of the class has so many bytes, and it is the caller's.
+    unsafe { wipe(block, class.bytes()) };
+    if block.addr().get() % LINE == 0 {
         // SAFETY: 1. By BLOCK-ORIGIN it is a block of this class. 2. Nobody uses it.
-        Some(class) if block.addr().get() % LINE == 0 => unsafe {
-            class.free(stripe(), block.cast())
-        },
+        unsafe { class.pool().free(stripe(), class, block) };
+    } else {
         // SAFETY: by BLOCK-ORIGIN it came from there.
-        Some(_) => unsafe { free_elsewhere(block) },
-        // SAFETY: without a class `allocate` took it from there with this layout.
-        None => unsafe { dealloc(block.as_ptr().cast(), Layout::new::<T>()) },
+        unsafe { free_elsewhere(class, block) };
     }
 }
 
-/// Gives the free chunks of blocks for `T` back to the global allocator when it is dropped.
-pub(crate) struct Trim<T>(PhantomData<fn() -> T>);
-
-impl<T> Trim<T> {
-    pub(crate) fn new() -> Self {
-        Self(PhantomData)
-    }
-
-    /// Gives them back now.
-    pub(crate) fn trim(&self) {
-        if let Some(class) = class_of::<T>() {
-            // ORDERING: Relaxed: a thread that comes meanwhile has few blocks.
-            class.trim(THREADS.load(Ordering::Relaxed));
-        }
-    }
+/// Gives free chunks back to the global allocator.
+#[cold]
+pub(crate) fn trim() {
+    // ORDERING: Relaxed: a thread that comes meanwhile has few blocks.
+    let stripes = THREADS.load(Ordering::Relaxed);
+    POOLS.iter().for_each(|pool| pool.trim(stripes));
 }
 
-impl<T> Drop for Trim<T> {
+/// Trims when it is dropped.
+pub(crate) struct TrimOnDrop;
+
+impl Drop for TrimOnDrop {
     fn drop(&mut self) {
-        self.trim();
+        trim();
     }
 }
 
-/// The layout of a block from the global allocator in place of one of the slab's.
-const fn layout_elsewhere<T>() -> Layout {
-    match Layout::from_size_align((lines::<T>() + 1) * LINE, LINE) {
-        Ok(layout) => layout,
-        Err(_) => panic!("a few lines are no large layout"),
-    }
+/// The layout of a block from the global allocator in place of one of the slab's: half a line in
+/// front of it and behind.
+fn layout_elsewhere(class: SizeClass) -> Option<Layout> {
+    Layout::from_size_align(class.bytes() + LINE, LINE).ok()
 }
 
 #[cold]
-fn allocate_elsewhere<T>() -> Option<NonNull<T>> {
+fn allocate_elsewhere(class: SizeClass) -> Option<NonNull<u8>> {
     // SAFETY: the size is not zero.
-    let memory = NonNull::new(unsafe { alloc(const { layout_elsewhere::<T>() }) })?;
+    let memory = NonNull::new(unsafe { alloc(layout_elsewhere(class)?) })?;
     // SAFETY: the layout is a line longer than a block.
-    Some(unsafe { memory.add(LINE / 2) }.cast())
+    Some(unsafe { memory.add(LINE / 2) })
 }
 
 /// # Safety
 /// The block came from [`allocate_elsewhere`], and nobody uses it any more.
 #[cold]
-unsafe fn free_elsewhere<T>(block: NonNull<T>) {
-    // SAFETY: `allocate_elsewhere` went so far into what it was given.
-    let memory = unsafe { block.cast::<u8>().sub(LINE / 2) };
-    // SAFETY: it was allocated with this layout.
-    unsafe { dealloc(memory.as_ptr(), const { layout_elsewhere::<T>() }) };
+unsafe fn free_elsewhere(class: SizeClass, block: NonNull<u8>) {
+    let Some(layout) = layout_elsewhere(class) else { return };
+    // SAFETY: 1. `allocate_elsewhere` went so far into what it was given. 2. It was allocated with
+    // this layout.
+    unsafe { dealloc(block.sub(LINE / 2).as_ptr(), layout) };
 }
 
 /// Overwrites memory with zeros, whether or not anybody reads it again.
@@ -170,7 +155,7 @@ unsafe fn free_elsewhere<T>(block: NonNull<T>) {
 /// # Safety
 /// The `size` bytes are the caller's to write.
 #[inline(always)]
-unsafe fn wipe(memory: NonNull<u8>, size: usize) {
+pub(crate) unsafe fn wipe(memory: NonNull<u8>, size: usize) {
     // SAFETY: passed on.
     unsafe { memory.write_bytes(0, size) };
     // SAFETY: no instruction. The compiler has to think that what was written is read.
@@ -180,20 +165,26 @@ unsafe fn wipe(memory: NonNull<u8>, size: usize) {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(any(sessile_loom, sessile_shuttle))))]
 mod tests {
-    use super::SizeClass;
+    use super::*;
 
     #[test]
     fn all_memory_is_given_back() {
-        let class = SizeClass::new();
-        let blocks: Vec<_> = (0..100_000).map(|n| class.allocate(n % 16, 3).unwrap()).collect();
-        for (n, block) in blocks.into_iter().enumerate() {
-            assert_eq!(block.addr().get() % 64, 0);
-            // SAFETY: it is of this class, and nobody uses it.
-            unsafe { class.free(n / 7 % 16, block) };
+        for bytes in [40, 192, 1000, 3000, 16_000] {
+            let class = SizeClass::for_size(bytes).unwrap();
+            let pool = Pool::new();
+            let count = 20_000_000 / bytes;
+            let blocks = (0..count).map(|n| pool.allocate(n % STRIPES, class).unwrap());
+            let blocks: Vec<_> = blocks.collect();
+            for (n, block) in blocks.into_iter().enumerate() {
+                assert_eq!(block.addr().get() % LINE, 0);
+                // SAFETY: it is of this pool, and nobody uses it.
+                unsafe { pool.free(n / 7 % STRIPES, class, block) };
+            }
+            assert!(pool.bytes().unwrap() < 10 << 20, "one chunk and full magazines stay");
+            pool.trim(usize::MAX);
+            assert_eq!(pool.bytes(), Some(0));
         }
-        class.trim(usize::MAX);
-        assert_eq!(class.bytes(), Some(0));
     }
 }

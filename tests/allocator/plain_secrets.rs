@@ -1,6 +1,6 @@
 //! Payloads that do not wipe themselves lie in blocks that are wiped.
 
-use sessile::{Session, SessionCache};
+use sessile::{Secret, Session, SessionBuilder, SessionCache};
 use std::hint::black_box;
 use testkit::allocator::{GivenBack, given_back, refusing};
 use testkit::id;
@@ -10,7 +10,7 @@ const MARK: u8 = 0xA9;
 /// Of sizes that nothing else here has, so that each has a size class to itself.
 type Small = [u8; 700];
 type Smaller = [u8; 600];
-type Large = [u8; 5000];
+type Large = [u8; 20_000];
 
 /// A slab's blocks are given back with their chunk.
 fn trim<T: Send + Sync + 'static>() {
@@ -19,15 +19,38 @@ fn trim<T: Send + Sync + 'static>() {
 
 #[test]
 fn a_plain_payload_is_wiped_when_its_block_is_freed() {
-    let GivenBack { unwiped, of_length } = given_back(&[MARK; 8], 64 << 10, || {
+    let GivenBack { unwiped, .. } = given_back(&[MARK; 8], 0, || {
         drop(Session::new(id(1), black_box::<Small>([MARK; 700])));
         trim::<Small>();
     });
-    assert_eq!((unwiped, of_length), (0, 1), "in the slab");
-    let GivenBack { unwiped, of_length } = given_back(&[MARK; 8], 5120, || {
-        drop(Session::new(id(1), black_box::<Large>([MARK; 5000])));
+    assert_eq!(unwiped, 0, "in the slab");
+    let GivenBack { unwiped, of_length } = given_back(&[MARK; 8], 20_128, || {
+        drop(Session::new(id(1), black_box::<Large>([MARK; 20_000])));
     });
     assert_eq!((unwiped, of_length), (0, 1), "too large for it");
+}
+
+/// A secret in the block of its session, in one of its own, and in memory of its own.
+#[test]
+fn a_secret_is_wiped_wherever_it_lies() {
+    static MARKS: [u8; 30_000] = [MARK; 30_000];
+    let unwiped = |bytes: &'static [u8]| {
+        let given_back = given_back(&[MARK; 8], 0, || {
+            let session = SessionBuilder::new(id(1)).build_bytes(bytes);
+            let secret = Secret::from(bytes);
+            let (kept, copy) = (session.clone(), Secret::clone(&session));
+            assert!([&session, &secret, &kept, &copy].iter().all(|secret| ***secret == *bytes));
+            drop((session, secret, kept, copy));
+            trim::<Secret>();
+        });
+        given_back.unwiped
+    };
+    for length in [1, 100, 800, 8000, 16_200, 30_000] {
+        // A stack of its own: what others left on theirs gets into memory that is not written
+        // whole.
+        let unwiped = std::thread::spawn(move || unwiped(&MARKS[..length])).join().unwrap();
+        assert_eq!(unwiped, 0, "{length}");
+    }
 }
 
 #[test]

@@ -17,6 +17,7 @@ use sessile::{
     Context, Generation, Protocol, Rejection, Resumptions, Secret, Session, SessionCache,
     SessionId, Source, Timestamp, View,
 };
+use zeroize::Zeroizing;
 
 use crate::window::Bound;
 use crate::{events, value};
@@ -137,7 +138,7 @@ impl StoresServerSessions for ServerContextStore {
     /// the cache refuses the session. What the cache's mode does not store counts as stored if the
     /// cache has a hook that hears of it.
     fn put(&self, key: Vec<u8>, value: Vec<u8>) -> bool {
-        let secret = Secret::from(value);
+        let value = Zeroizing::new(value);
         let Ok(id) = SessionId::new(&key) else { return false };
         let Some(last_second) = self.bound.last_second(self.now(), &self.digest) else {
             return false;
@@ -146,8 +147,8 @@ impl StoresServerSessions for ServerContextStore {
             .context(self.context)
             .generation(self.generation)
             .deadline(last_second)
-            .try_build(secret);
-        let Ok(session) = session else { return false };
+            .try_build_bytes(&value);
+        let Some(session) = session else { return false };
         match self.view().add(session) {
             Ok(added) => added.changed(),
             Err(rejected) if rejected.reason() == Rejection::StoreDisabled && self.is_heard() => {

@@ -8,7 +8,7 @@ pub(crate) use self::bytes::Bytes;
 pub(crate) use self::permits::{Permits, Spare};
 
 use crate::error::Rejection;
-use crate::session::{Block, Session};
+use crate::session::{Block, Session, size_of_block};
 
 /// The limits of a cache, and what is used of them.
 pub(super) struct Budget<T> {
@@ -160,7 +160,7 @@ impl<T> Budget<T> {
     /// What a retired session holds back until it is freed, in bytes.
     #[inline]
     pub(super) fn footprint(&self, block: &Block<T>) -> u64 {
-        (size_of::<Block<T>>() + self.weight_of(block)) as u64
+        (size_of_block::<T>() + self.weight_of(block)) as u64
     }
 
     /// Takes `bytes` of weight for a session, all or nothing.
@@ -224,7 +224,7 @@ impl<T> Budget<T> {
         if is_enough(most) {
             return None;
         }
-        let head = size_of::<Block<T>>();
+        let head = size_of_block::<T>();
         let in_hand = threads().saturating_mul(head).saturating_add(in_hand) as u64;
         let weight = self.weighing.as_ref().map_or(0, |weighing| weighing.bytes.used());
         let stored = self.permits.out().saturating_mul(head).saturating_add(weight) as u64;

@@ -1,6 +1,7 @@
-//! One size class: a depot, and magazines in front of it.
+//! The blocks of one size class: a depot, and magazines in front of it.
 
-use super::depot::{BATCH, Depot};
+use super::depot::Depot;
+use super::size_class::SizeClass;
 use super::stack::{Returned, Stack};
 use crate::sync::{MODELLED, TryLock};
 use std::mem;
@@ -35,8 +36,8 @@ impl Magazine {
     /// # Safety
     /// As for [`Stack::push`].
     #[inline]
-    unsafe fn push(&mut self, block: NonNull<u8>) -> bool {
-        if self.loaded.len() == BATCH {
+    unsafe fn push(&mut self, block: NonNull<u8>, batch: usize) -> bool {
+        if self.loaded.len() >= batch {
             if self.spare.len() > 0 {
                 return false;
             }
@@ -53,14 +54,14 @@ impl Magazine {
 struct Padded(TryLock<Magazine>);
 
 /// Blocks of one size.
-pub(crate) struct SizeClass {
+pub(crate) struct Pool {
     magazines: [Padded; STRIPES],
     depot: TryLock<Depot>,
     /// Freed while a magazine or the depot was in use.
     returned: Returned,
 }
 
-impl SizeClass {
+impl Pool {
     #[cfg(not(sessile_loom))]
     pub(crate) const fn new() -> Self {
         Self {
@@ -80,21 +81,21 @@ impl SizeClass {
         }
     }
 
-    /// A block of `lines` lines. `None` when memory is exhausted, or the magazine or the depot in
-    /// use. A class is asked for one size only.
+    /// A block of `class`, which is the pool's own. `None` when memory is exhausted, or the
+    /// magazine or the depot in use.
     #[inline(always)]
-    pub(crate) fn allocate(&self, stripe: usize, lines: usize) -> Option<NonNull<u8>> {
+    pub(crate) fn allocate(&self, stripe: usize, class: SizeClass) -> Option<NonNull<u8>> {
         let magazine = &self.magazines[stripe].0;
         let block = magazine.with(|magazine| match magazine.pop() {
             Some(block) => Some(block),
-            None => self.refill(magazine, lines),
+            None => self.refill(magazine, class),
         });
         block.flatten()
     }
 
     #[cold]
-    fn refill(&self, magazine: &mut Magazine, lines: usize) -> Option<NonNull<u8>> {
-        magazine.loaded = self.with_depot(|depot| depot.take(lines)).flatten()?;
+    fn refill(&self, magazine: &mut Magazine, class: SizeClass) -> Option<NonNull<u8>> {
+        magazine.loaded = self.with_depot(|depot| depot.take(class)).flatten()?;
         magazine.loaded.pop()
     }
 
@@ -103,10 +104,10 @@ impl SizeClass {
     /// # Safety
     /// The block came from [`allocate`](Self::allocate), and nobody uses it any more.
     #[inline(always)]
-    pub(crate) unsafe fn free(&self, stripe: usize, block: NonNull<u8>) {
+    pub(crate) unsafe fn free(&self, stripe: usize, class: SizeClass, block: NonNull<u8>) {
         let magazine = &self.magazines[stripe].0;
         // SAFETY: 1. A block has at least a line. 2. By the caller's promise it is nobody's.
-        let push = |magazine: &mut Magazine| unsafe { magazine.push(block) };
+        let push = |magazine: &mut Magazine| unsafe { magazine.push(block, class.batch()) };
         let is_kept = magazine
             .with(|magazine| push(magazine) || (self.make_room(magazine) && push(magazine)));
         if is_kept != Some(true) {
