@@ -7,6 +7,7 @@ use crate::error::{BuildError, RemovalCause};
 use crate::policy::Policy;
 use crate::session::{Block, Context, Session, SessionId};
 use crate::settings::{Hooks, Mode, Query};
+use crate::slab::{self, NotLocked};
 use std::fmt;
 use std::time::Duration;
 
@@ -74,6 +75,7 @@ pub struct SessionCacheBuilder<T> {
     time: Time,
     mode: Mode,
     garbage_limit: usize,
+    lock_memory: bool,
     hooks: Hooks<T>,
 }
 
@@ -96,6 +98,7 @@ impl<T: Send + Sync + 'static> SessionCacheBuilder<T> {
             time: Time::Coarse,
             mode: Mode::default(),
             garbage_limit: Self::GARBAGE_LIMIT,
+            lock_memory: false,
             hooks: Hooks::new(),
         }
     }
@@ -229,13 +232,31 @@ impl<T: Send + Sync + 'static> SessionCacheBuilder<T> {
         self
     }
 
+    /// Keeps sessions from being swapped out: the memory that all sessions of the process lie in is
+    /// locked (`mlock(2)`) from the moment at which a cache is built so. False unless set.
+    ///
+    /// A session for which no memory can be locked later is not made:
+    /// [`SessionBuilder::try_build`](crate::SessionBuilder::try_build) returns its payload. The
+    /// limit, `RLIMIT_MEMLOCK` on Linux, should allow for all sessions and a quarter more.
+    ///
+    /// What a payload has allocated by itself is not locked, but for [`Secret`](crate::Secret);
+    /// nor are payloads above 16 KiB, nor secrets above 16 KiB that were made before.
+    pub fn lock_memory(mut self, lock_memory: bool) -> Self {
+        self.lock_memory = lock_memory;
+        self
+    }
+
     /// Builds the cache, allocating its table.
     ///
     /// # Errors
-    /// [`BuildError`] for contradictory limits, and if there is no memory for the table.
+    /// [`BuildError`] for contradictory limits, if there is no memory for the table, and if memory
+    /// cannot be locked where that is wanted.
     pub fn build(self) -> Result<SessionCache<T>, BuildError> {
         let capacity = self.capacity.sessions()?;
         self.check_weights()?;
+        if self.lock_memory {
+            slab::lock().map_err(|NotLocked| BuildError::MemoryLock)?;
+        }
         let weighing = self.weigher.map(|weigher| {
             let total = self.max_weight.unwrap_or(usize::MAX);
             let largest = Block::<T>::WEIGHT_MAX as usize;

@@ -21,6 +21,9 @@ pub enum BuildError {
     ZeroWeight,
     /// There is no memory for the table.
     OutOfMemory,
+    /// The system does not lock memory, or not as much as sessions take already
+    /// ([`lock_memory`](crate::SessionCacheBuilder::lock_memory)).
+    MemoryLock,
 }
 
 impl fmt::Display for BuildError {
@@ -34,6 +37,7 @@ impl fmt::Display for BuildError {
             Self::WeightWithoutWeigher => "a weight limit needs a weigher",
             Self::ZeroWeight => "a weight limit must not be 0",
             Self::OutOfMemory => "not enough memory for the table",
+            Self::MemoryLock => "memory cannot be locked: see the limit RLIMIT_MEMLOCK",
         })
     }
 }

@@ -43,8 +43,6 @@ mod advice {
     use std::ptr::NonNull;
 
     const HUGE: usize = 2 << 20;
-    /// No system that this is for has larger ones.
-    const PAGE: usize = 64 << 10;
 
     /// Asks for huge pages where a whole one fits.
     pub(crate) fn want_huge_pages(memory: NonNull<u8>, size: usize) {
@@ -53,12 +51,24 @@ mod advice {
 
     /// Leaves the memory out of core dumps.
     pub(crate) fn leave_out_of_dumps(memory: NonNull<u8>, size: usize) {
-        advise(memory, size, PAGE, Advice::LinuxDontDump);
+        advise(memory, size, super::PAGE, Advice::LinuxDontDump);
     }
 
     /// The memory goes back to where it came from.
     pub(crate) fn put_into_dumps(memory: NonNull<u8>, size: usize) {
-        advise(memory, size, PAGE, Advice::LinuxDoDump);
+        advise(memory, size, super::PAGE, Advice::LinuxDoDump);
+    }
+
+    /// Keeps the memory from being swapped out. Whether the system does it.
+    pub(crate) fn lock(memory: NonNull<u8>, size: usize) -> bool {
+        // SAFETY: the range is the caller's, and no byte of it changes.
+        unsafe { rustix::mm::mlock(memory.as_ptr().cast(), size) }.is_ok()
+    }
+
+    /// Ends that.
+    pub(crate) fn unlock(memory: NonNull<u8>, size: usize) {
+        // SAFETY: as in `lock`.
+        let _ = unsafe { rustix::mm::munlock(memory.as_ptr().cast(), size) };
     }
 
     fn advise(memory: NonNull<u8>, size: usize, page: usize, advice: Advice) {
@@ -80,9 +90,16 @@ mod advice {
     pub(crate) fn want_huge_pages(_memory: NonNull<u8>, _size: usize) {}
     pub(crate) fn leave_out_of_dumps(_memory: NonNull<u8>, _size: usize) {}
     pub(crate) fn put_into_dumps(_memory: NonNull<u8>, _size: usize) {}
+    pub(crate) fn lock(_memory: NonNull<u8>, _size: usize) -> bool {
+        false
+    }
+    pub(crate) fn unlock(_memory: NonNull<u8>, _size: usize) {}
 }
 
-pub(crate) use self::advice::{leave_out_of_dumps, put_into_dumps, want_huge_pages};
+pub(crate) use self::advice::{leave_out_of_dumps, lock, put_into_dumps, unlock, want_huge_pages};
+
+/// Bytes of a page, or of several: no system that this is for has larger ones.
+pub(crate) const PAGE: usize = if cfg!(target_arch = "x86_64") { 4 << 10 } else { 64 << 10 };
 
 /// Bytes of a cache line, as far as anybody counts in them here.
 pub(crate) const LINE: usize = 64;

@@ -249,7 +249,7 @@ impl Session<Secret> {
     /// large. `None` when memory is exhausted.
     pub(super) fn of_bytes(draft: Draft, bytes: &[u8]) -> Option<Self> {
         let Some(class) = memory::class_of::<Secret>(bytes.len()) else {
-            return Self::from_draft(draft, Secret::from(bytes)).ok();
+            return Self::from_draft(draft, Secret::try_copy_of(bytes)?).ok();
         };
         let block: NonNull<Block<Secret>> = memory::allocate(Some(class))?;
         // SAFETY: the class has room for a block and so many bytes behind it, and nobody else has

@@ -41,6 +41,11 @@ impl Secret {
     pub(super) fn new(bytes: Bytes) -> Self {
         Self(bytes)
     }
+
+    /// A copy, `None` when memory is exhausted.
+    pub(super) fn try_copy_of(bytes: &[u8]) -> Option<Self> {
+        Bytes::try_copy_of(bytes).map(Self)
+    }
 }
 
 impl Deref for Secret {

@@ -1,6 +1,7 @@
 //! Bytes that are wiped.
 
-use super::{SizeClass, allocate, free, wipe};
+use super::{SizeClass, allocate, free, locks, wipe};
+use crate::memory::{PAGE, leave_out_of_dumps, lock, put_into_dumps, unlock};
 use std::alloc::{Layout, alloc, dealloc, handle_alloc_error};
 use std::ops::Deref;
 use std::ptr::NonNull;
@@ -17,8 +18,8 @@ pub(crate) struct Bytes {
 enum Home {
     /// In a block of their own.
     Block(SizeClass),
-    /// In memory of their own, from the global allocator: they are too many for a block.
-    Large,
+    /// In pages of their own, from the global allocator: they are too many for a block.
+    Pages { is_locked: bool },
     /// In a part of somebody's block.
     Part,
 }
@@ -29,19 +30,23 @@ unsafe impl Send for Bytes {}
 unsafe impl Sync for Bytes {}
 
 impl Bytes {
-    /// A copy in a block of its own. Aborts when memory is exhausted.
+    /// A copy in memory of its own. Aborts when memory is exhausted.
     pub(crate) fn copy_of(bytes: &[u8]) -> Self {
+        Self::try_copy_of(bytes).unwrap_or_else(|| handle_alloc_error(Self::pages(bytes.len())))
+    }
+
+    /// A copy in memory of its own, `None` when memory is exhausted.
+    pub(crate) fn try_copy_of(bytes: &[u8]) -> Option<Self> {
         let len = bytes.len();
         let (start, home) = match SizeClass::of_size(len) {
             _ if len == 0 => (Some(NonNull::dangling()), Home::Part),
             Some(class) => (allocate(class), Home::Block(class)),
-            // SAFETY: the length is not zero.
-            None => (NonNull::new(unsafe { alloc(Self::layout(len)) }), Home::Large),
+            None => Self::allocate_pages(len),
         };
-        let Some(start) = start else { handle_alloc_error(Self::layout(len)) };
+        let start = start?;
         // SAFETY: the memory is new and has room for them.
         unsafe { start.copy_from_nonoverlapping(NonNull::from(bytes).cast(), len) };
-        Self { start, len, home }
+        Some(Self { start, len, home })
     }
 
     /// A copy at `start`.
@@ -54,9 +59,27 @@ impl Bytes {
         Self { start, len: bytes.len(), home: Home::Part }
     }
 
-    fn layout(len: usize) -> Layout {
-        // The length is that of a slice, so there is a layout.
-        Layout::array::<u8>(len).unwrap_or(Layout::new::<u8>())
+    fn allocate_pages(len: usize) -> (Option<NonNull<u8>>, Home) {
+        let (layout, is_locked) = (Self::pages(len), locks::are_wanted());
+        // SAFETY: the size is not zero.
+        let start = NonNull::new(unsafe { alloc(layout) });
+        let start = start.filter(|&start| {
+            let is_fit = !is_locked || lock(start, layout.size());
+            if !is_fit {
+                // SAFETY: it was just allocated with this layout.
+                unsafe { dealloc(start.as_ptr(), layout) };
+            }
+            is_fit
+        });
+        start.into_iter().for_each(|start| leave_out_of_dumps(start, layout.size()));
+        (start, Home::Pages { is_locked })
+    }
+
+    /// Whole pages for so many bytes.
+    fn pages(len: usize) -> Layout {
+        // The length is that of a slice, which is far from the largest number.
+        let layout = Layout::from_size_align(len.next_multiple_of(PAGE), PAGE);
+        layout.unwrap_or(Layout::new::<u8>())
     }
 }
 
@@ -75,11 +98,17 @@ impl Drop for Bytes {
         match self.home {
             // SAFETY: it came from `allocate` of this class, and this is its end.
             Home::Block(class) => unsafe { free(class, self.start) },
-            // SAFETY: 1. Nobody reads the bytes any more. 2. They were allocated with this layout.
-            Home::Large => unsafe {
-                wipe(self.start, self.len);
-                dealloc(self.start.as_ptr(), Self::layout(self.len));
-            },
+            Home::Pages { is_locked } => {
+                let layout = Self::pages(self.len);
+                // SAFETY: nobody reads the bytes any more.
+                unsafe { wipe(self.start, self.len) };
+                if is_locked {
+                    unlock(self.start, layout.size());
+                }
+                put_into_dumps(self.start, layout.size());
+                // SAFETY: it was allocated with this layout.
+                unsafe { dealloc(self.start.as_ptr(), layout) };
+            }
             // Wiped with the block.
             Home::Part => {}
         }

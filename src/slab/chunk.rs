@@ -1,8 +1,9 @@
 //! Memory from the global allocator that is cut into blocks of one size.
 
+use super::locks;
 use super::size_class::BATCH_MAX;
 use super::stack::Stack;
-use crate::memory::{leave_out_of_dumps, put_into_dumps, want_huge_pages};
+use crate::memory::{leave_out_of_dumps, lock, put_into_dumps, unlock, want_huge_pages};
 use std::alloc::{Layout, alloc, dealloc};
 use std::ptr::NonNull;
 
@@ -17,13 +18,15 @@ pub(super) struct Chunk {
     bits: Vec<u64>,
     /// No word before this one has a bit.
     first: usize,
+    is_locked: bool,
 }
 
 // SAFETY: whoever has the chunk has the memory.
 unsafe impl Send for Chunk {}
 
 impl Chunk {
-    /// A chunk of `size` bytes, which is a power of two. `None` when memory is exhausted.
+    /// A chunk of `size` bytes, which is a power of two. `None` when memory is exhausted, or cannot
+    /// be locked where that is wanted.
     pub(super) fn new(size: usize, block_size: usize) -> Option<Self> {
         let layout = Layout::from_size_align(size, size).ok()?;
         let blocks = size / block_size;
@@ -37,7 +40,15 @@ impl Chunk {
         let start = NonNull::new(unsafe { alloc(layout) })?;
         want_huge_pages(start, size);
         leave_out_of_dumps(start, size);
-        Some(Self { start, layout, block_size, free: blocks, bits, first: 0 })
+        let mut chunk =
+            Self { start, layout, block_size, free: blocks, bits, first: 0, is_locked: false };
+        (!locks::are_wanted() || chunk.lock()).then_some(chunk)
+    }
+
+    /// Locks the memory. Whether it is locked.
+    pub(super) fn lock(&mut self) -> bool {
+        self.is_locked = self.is_locked || lock(self.start, self.layout.size());
+        self.is_locked
     }
 
     /// The address behind the last byte: chunks are ordered by it.
@@ -94,6 +105,9 @@ impl Chunk {
 
 impl Drop for Chunk {
     fn drop(&mut self) {
+        if self.is_locked {
+            unlock(self.start, self.layout.size());
+        }
         put_into_dumps(self.start, self.layout.size());
         // SAFETY: it was allocated with this layout. The owner drops it when no block is in use.
         unsafe { dealloc(self.start.as_ptr(), self.layout) };

@@ -75,6 +75,11 @@ impl Depot {
         }
     }
 
+    /// Locks the memory of all chunks. Whether all of it is locked.
+    pub(super) fn lock(&mut self) -> bool {
+        self.chunks.iter_mut().all(Chunk::lock)
+    }
+
     /// Gives back what is free from end to end.
     pub(super) fn trim(&mut self) {
         if !std::mem::take(&mut self.has_spare) {

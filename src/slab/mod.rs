@@ -9,7 +9,8 @@
 //! No thread waits here for another one. A magazine and a depot are tried: who finds one in use
 //! takes the block from the global allocator, or puts it where the next one picks it up.
 //!
-//! Blocks hold secrets. Chunks are kept out of core dumps, and a block is wiped when it is freed.
+//! Blocks hold secrets. Chunks are kept out of core dumps and, where a program wants it, locked in
+//! memory. A block is wiped when it is freed.
 //!
 //! What is not in use is bounded: two batches of up to 32 blocks or 16 KiB in each of a class's 16
 //! magazines, and one chunk, of 2 MiB at most. [`trim`] gives all of it back, but for chunks with a
@@ -21,17 +22,19 @@
 mod bytes;
 mod chunk;
 mod depot;
+mod locks;
 mod pool;
 mod size_class;
 mod stack;
 
 pub(crate) use self::bytes::Bytes;
+pub(crate) use self::locks::{NotLocked, lock};
 pub(crate) use self::pool::Pool;
 pub(crate) use self::size_class::SizeClass;
 
 use crate::memory::LINE;
-use crate::sync::thread_local_value;
 use crate::sync::untracked::{AtomicUsize, Ordering};
+use crate::sync::{thread_local_value, yield_now};
 use pool::STRIPES;
 use std::alloc::{Layout, alloc, dealloc};
 use std::cell::Cell;
@@ -49,6 +52,9 @@ static POOLS: [Pool; SizeClass::COUNT] = [const { Pool::new() }; SizeClass::COUN
 /// loom's words cannot be in a static.
 #[cfg(any(sessile_loom, sessile_shuttle))]
 static POOLS: [Pool; 0] = [];
+
+/// Attempts to get a block of the slab where none may come from elsewhere.
+const PATIENCE: u32 = 1000;
 
 /// Threads that allocated or freed so far.
 static THREADS: AtomicUsize = AtomicUsize::new(0);
@@ -134,6 +140,13 @@ fn layout_elsewhere(class: SizeClass) -> Option<Layout> {
 
 #[cold]
 fn allocate_elsewhere(class: SizeClass) -> Option<NonNull<u8>> {
+    if locks::are_wanted() {
+        // What is from elsewhere is not locked.
+        return (0..PATIENCE).find_map(|_| {
+            yield_now();
+            class.pool().allocate(stripe(), class)
+        });
+    }
     // SAFETY: the size is not zero.
     let memory = NonNull::new(unsafe { alloc(layout_elsewhere(class)?) })?;
     // SAFETY: the layout is a line longer than a block.

@@ -137,6 +137,12 @@ impl Pool {
         self.with_depot(Depot::trim);
     }
 
+    /// Locks the memory of all chunks. Whether all of it is locked; `None` while the depot is in
+    /// use.
+    pub(super) fn lock(&self) -> Option<bool> {
+        self.with_depot(Depot::lock)
+    }
+
     /// Bytes of its chunks; `None` while the depot is in use.
     #[cfg(any(test, sessile_loom, sessile_shuttle))]
     pub(crate) fn bytes(&self) -> Option<usize> {

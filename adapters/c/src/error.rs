@@ -118,7 +118,7 @@ impl From<BuildError> for Error {
             BuildError::EntryWeightAboveTotal
             | BuildError::WeightWithoutWeigher
             | BuildError::ZeroWeight => Self::Weight,
-            BuildError::OutOfMemory => Self::Memory,
+            BuildError::OutOfMemory | BuildError::MemoryLock => Self::Memory,
             _ => Self::Argument,
         }
     }

@@ -5,6 +5,7 @@ use super::report::{Finding, Report, SanitizerFigures};
 use super::sanitizers::{Churned, churn_arguments};
 use super::stage::Stage;
 use super::{seeded, tools, trials, workers};
+use crate::command::{cargo, root};
 use anyhow::Result;
 use std::path::Path;
 use std::process::Command;
@@ -37,7 +38,11 @@ pub(crate) fn run(stage: &Stage, report: &mut Report) -> Result<Finding> {
 
     let (operations, limit) =
         if stage.long { (NIGHT_OPERATIONS, NIGHT_LIMIT) } else { (OPERATIONS, LIMIT) };
-    let binary = trials::build(stage)?;
+    // valgrind watches blocks of the global allocator, not what the slab makes of them.
+    let mut plain = cargo(&[]);
+    plain.env("RUSTFLAGS", "--cfg sessile_plain_blocks").env_remove("CARGO_ENCODED_RUSTFLAGS");
+    plain.env("CARGO_TARGET_DIR", root().join("target/memcheck"));
+    let binary = trials::build_by(plain, stage)?;
     stage.progress.say(&format!("{operations} operations"));
     let runs = workers::each(workers::cores(), THREADS.to_vec(), |_, threads| {
         let mut command = valgrind(&binary);

@@ -1,7 +1,8 @@
-//! Sessions are kept out of core dumps: a real dump of a real process, that this test starts.
+//! What the system is told about the memory of sessions: it is kept out of core dumps, a real one of
+//! a real process here, and locked where a program wants it.
 #![cfg(target_os = "linux")]
 
-use sessile::{Session, SessionCache};
+use sessile::{BuildError, Session, SessionBuilder, SessionCache};
 use std::hint::black_box;
 use std::path::{Path, PathBuf};
 use std::process::{Command, abort};
@@ -87,11 +88,9 @@ fn a_core_dump_has_no_session() {
     std::fs::remove_file(dump).unwrap();
 }
 
-/// The kernel's own word for it, where it writes no dumps.
-#[test]
-fn the_pages_of_a_session_are_marked() {
-    let session = Session::new(id(1), empty());
-    let address = std::ptr::from_ref(Session::payload(&session)).addr();
+/// What the kernel says of the pages of a session.
+fn flags_of(session: &Session<Bytes>) -> String {
+    let address = std::ptr::from_ref(Session::payload(session)).addr();
     let maps = std::fs::read_to_string("/proc/self/smaps").unwrap();
     let mut is_in = false;
     for line in maps.lines() {
@@ -100,9 +99,68 @@ fn the_pages_of_a_session_are_marked() {
         if let Some((Some(start), Some(end))) = range.map(|(a, b)| (number(a), number(b))) {
             is_in = (start..end).contains(&address);
         } else if let Some(flags) = line.strip_prefix("VmFlags:").filter(|_| is_in) {
-            assert!(flags.split(' ').any(|flag| flag == "dd"), "{flags}");
-            return;
+            return flags.to_owned();
         }
     }
     panic!("the session is in no mapping");
+}
+
+fn has(flags: &str, flag: &str) -> bool {
+    flags.split(' ').any(|one| one == flag)
+}
+
+/// Also where the kernel writes no dumps.
+#[test]
+fn the_pages_of_a_session_are_marked() {
+    let flags = flags_of(&Session::new(id(1), empty()));
+    assert!(has(&flags, "dd"), "{flags}");
+}
+
+/// Set for a process of its own: what is locked stays so.
+const LOCKS: &str = "SESSILE_TEST_LOCKS_ITS_MEMORY";
+
+/// Runs a test of this binary in a process that may lock so much memory, without the rights of a
+/// privileged user.
+fn run_with_limit(kibibytes: u32, test: &str) -> std::process::Output {
+    let script = format!(
+        "ulimit -l {kibibytes} && if [ $(id -u) = 0 ]; then \
+         exec setpriv --reuid 65534 --clear-groups --inh-caps=-all \"$0\" {test} --nocapture; \
+         else exec \"$0\" {test} --nocapture; fi"
+    );
+    let this = std::env::current_exe().unwrap();
+    Command::new("sh").args(["-c", &script]).arg(this).env(LOCKS, "1").output().unwrap()
+}
+
+#[test]
+fn memory_is_locked_or_the_cache_is_not_built() {
+    if std::env::var_os(LOCKS).is_some() {
+        let before = Session::new(id(1), empty());
+        let built = SessionCache::<Bytes>::builder().lock_memory(true).build();
+        if let Err(error) = built {
+            assert_eq!(error, BuildError::MemoryLock);
+            println!("is refused");
+            return;
+        }
+        let fitting =
+            (2..1_000_000).map_while(|n| SessionBuilder::new(id(n)).try_build(empty()).ok());
+        let sessions: Vec<_> = fitting.collect();
+        for session in [&before, &sessions[0], &sessions[sessions.len() - 1]] {
+            assert!(has(&flags_of(session), "lo"), "locked");
+        }
+        println!("has locked {} sessions", sessions.len());
+        return;
+    }
+    let test = "memory_is_locked_or_the_cache_is_not_built";
+    let said = |output: std::process::Output| String::from_utf8_lossy(&output.stdout).into_owned();
+    let refused = said(run_with_limit(16, test));
+    if refused.is_empty() {
+        println!("skipped: setpriv(1) is missing, or the binary is another user's");
+        return;
+    }
+    assert!(refused.contains("is refused"), "{refused}");
+    let locked = said(run_with_limit(4096, test));
+    let count =
+        locked.split("has locked ").nth(1).and_then(|rest| rest.split(' ').next()?.parse().ok());
+    // 384 bytes each, and a chunk that found no room any more.
+    assert!(count.is_some_and(|count: usize| (6_000..11_000).contains(&count)), "{locked}");
 }
