@@ -1,5 +1,6 @@
 //! Programs that know nothing of Sessile, with the library preloaded.
 
+mod compiler;
 mod daemons;
 mod environment;
 mod example;

@@ -70,13 +70,20 @@ impl Site {
         command.env("SESSILE_STATS", self.path().join("statistics"))
     }
 
-    /// What a process left in the statistics; what is not there was 0.
+    /// What the last process left in the statistics; what is not there was 0.
     pub(crate) fn statistics(&self) -> HashMap<String, u64> {
+        self.all_statistics().pop().expect("the process left statistics")
+    }
+
+    /// What all processes left, in the order in which they ended.
+    pub(crate) fn all_statistics(&self) -> Vec<HashMap<String, u64>> {
         let text = fs::read_to_string(self.path().join("statistics")).unwrap_or_default();
-        let line = text.lines().last().expect("the process left statistics");
-        let words = line.strip_prefix("sessile: ").unwrap().split(' ');
-        let pairs = words.map(|word| word.split_once('=').unwrap());
-        pairs.map(|(name, value)| (name.to_owned(), value.parse().unwrap())).collect()
+        let counts_of = |line: &str| {
+            let words = line.strip_prefix("sessile: ").unwrap().split(' ');
+            let pairs = words.map(|word| word.split_once('=').unwrap());
+            pairs.map(|(name, value)| (name.to_owned(), value.parse().unwrap())).collect()
+        };
+        text.lines().map(counts_of).collect()
     }
 
     /// One request of `openssl s_client`; what it printed.
