@@ -11,6 +11,7 @@ use sessile_openssl::ServerStore;
 use sessile_openssl::openssl::ssl::SslSession;
 use sessile_openssl::sessile::{Hooks, RemovalCause};
 
+use crate::connection;
 use crate::real::{self, GetCallback, NewCallback, RemoveCallback};
 use crate::record::{self, Record};
 use crate::scope::{self, about};
@@ -96,15 +97,16 @@ pub(crate) fn tell_removals(store: &ServerStore) {
     }));
 }
 
-/// The record of a connection's context.
+/// The context that a connection was made of, whose callbacks libssl calls wherever it was moved
+/// to, and its record.
 ///
 /// # Safety
 ///
 /// A connection that lives for `'s`.
-unsafe fn record_of<'s>(ssl: *mut SSL) -> (*mut SSL_CTX, Option<&'s Record>) {
-    // SAFETY: as the caller says: it keeps its context alive.
+unsafe fn first_of<'s>(ssl: *mut SSL) -> (*mut SSL_CTX, Option<&'s Record>) {
+    // SAFETY: as the caller says: it keeps that context alive.
     unsafe {
-        let context = sys::SSL_get_SSL_CTX(ssl);
+        let context = connection::first_context(ssl);
         (context, record::of(context))
     }
 }
@@ -113,8 +115,8 @@ unsafe extern "C" fn on_new(ssl: *mut SSL, session: *mut SSL_SESSION) -> c_int {
     // SAFETY: libssl lends the connection and gives one reference to the session. The store's
     // callback takes another one, and always answers 1; the program gets libssl's.
     unsafe {
-        let (context, record) = record_of(ssl);
-        let new = STORE.get().filter(|_| !record::is_apart(ssl)).and_then(|store| store.new);
+        let (context, record) = first_of(ssl);
+        let new = STORE.get().filter(|_| !connection::is_apart(ssl)).and_then(|store| store.new);
         if let Some(store) = new {
             sys::SSL_SESSION_up_ref(session);
             about(context, || store(ssl, session));
@@ -132,10 +134,13 @@ unsafe extern "C" fn on_new(ssl: *mut SSL, session: *mut SSL_SESSION) -> c_int {
 /// # Safety
 ///
 /// A connection that is alive.
-unsafe fn is_refused(ssl: *mut SSL, record: Option<&Record>) -> bool {
-    // SAFETY: as the caller says.
-    let verifies = || unsafe { sys::SSL_get_verify_mode(ssl) } & sys::SSL_VERIFY_PEER != 0;
-    record.is_some_and(|record| !record.has_id_context()) && verifies()
+unsafe fn is_refused(ssl: *mut SSL) -> bool {
+    // SAFETY: as the caller says: it keeps its context alive.
+    unsafe {
+        let record = record::of(sys::SSL_get_SSL_CTX(ssl));
+        record.is_some_and(|record| !record.has_id_context())
+            && sys::SSL_get_verify_mode(ssl) & sys::SSL_VERIFY_PEER != 0
+    }
 }
 
 unsafe extern "C" fn on_get(
@@ -146,13 +151,13 @@ unsafe extern "C" fn on_get(
 ) -> *mut SSL_SESSION {
     // SAFETY: libssl lends all of it for the call; either callback answers as libssl wants it.
     unsafe {
-        let (context, record) = record_of(ssl);
-        if is_refused(ssl, record) {
+        let (context, record) = first_of(ssl);
+        if is_refused(ssl) {
             return std::ptr::null_mut();
         }
         let found = STORE
             .get()
-            .filter(|_| !record::is_apart(ssl))
+            .filter(|_| !connection::is_apart(ssl))
             .and_then(|store| store.get)
             .map_or(std::ptr::null_mut(), |store| about(context, || store(ssl, id, length, copy)));
         let program = record.and_then(|record| Some((record, record.callbacks.get.get()?)));

@@ -18,6 +18,7 @@ use sessile_openssl::{ServerStore, UPDATE_TIME};
 use crate::chain;
 use crate::control::{GET_CACHE_MODE, GET_CACHE_SIZE};
 use crate::environment::{Attach, Environment};
+use crate::owner;
 use crate::real;
 use crate::record::{self, Decision, Record};
 use crate::report::{self, Counted};
@@ -89,7 +90,7 @@ unsafe fn attach(context: *mut SSL_CTX, record: &Record, origin: Option<&Record>
     let attached: Result<(), ErrorStack> = store.0.attach(&mut fresh, name);
     attached.ok()?;
     if let Some(origin) = origin {
-        record.inherit(origin);
+        record.join(origin);
     }
     // SAFETY: as above: nobody else uses the context.
     unsafe { chain::install(context) };
@@ -167,10 +168,10 @@ unsafe fn build(context: *mut SSL_CTX, mode: SslSessionCacheMode) -> Option<Arc<
 ///
 /// Null, or a context that is alive.
 pub(crate) unsafe fn store_of(context: *mut SSL_CTX) -> Option<ServerStore> {
-    if context.is_null() {
+    if context.is_null() || owner::of(context).is_some() {
         return None;
     }
-    // SAFETY: as the caller says.
+    // SAFETY: as the caller says, and of the libssl behind this library.
     ServerStore::of(unsafe { SslContextRef::from_ptr(context) })
 }
 

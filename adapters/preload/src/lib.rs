@@ -5,10 +5,12 @@
 use sessile_capi as _;
 
 mod chain;
+mod connection;
 mod contexts;
 mod control;
 mod decision;
 mod environment;
+mod owner;
 mod real;
 mod record;
 mod report;

@@ -9,12 +9,14 @@ use std::sync::atomic::{AtomicPtr, Ordering};
 use libc::{c_char, time_t};
 use openssl_sys::{SSL, SSL_CTX, SSL_METHOD, SSL_SESSION};
 
+use crate::owner::{self, Library};
+
 pub(crate) type NewCallback = unsafe extern "C" fn(*mut SSL, *mut SSL_SESSION) -> c_int;
 pub(crate) type GetCallback =
     unsafe extern "C" fn(*mut SSL, *const c_uchar, c_int, *mut c_int) -> *mut SSL_SESSION;
 pub(crate) type RemoveCallback = unsafe extern "C" fn(*mut SSL_CTX, *mut SSL_SESSION);
 
-/// A function of libssl, looked up at its first call.
+/// A function of the libssl behind this library, looked up at its first call.
 pub(crate) struct Real<F> {
     name: &'static CStr,
     found: AtomicPtr<c_void>,
@@ -39,8 +41,30 @@ impl<F: Copy> Real<F> {
             found = unsafe { libc::dlsym(libc::RTLD_NEXT, self.name.as_ptr()) };
             self.found.store(found, Ordering::Relaxed);
         }
-        // SAFETY: not null, so the function of this name, of the type that `new` was promised.
-        (!found.is_null()).then(|| unsafe { transmute_copy(&found) })
+        // SAFETY: the address of a function of this name, or null.
+        unsafe { Self::as_function(found) }
+    }
+
+    /// The function of the libssl that a context or connection belongs to.
+    pub(crate) fn of<T>(&self, object: *const T) -> Option<F> {
+        self.in_library(owner::of(object))
+    }
+
+    /// The function of another library; `None` is the one behind this library.
+    pub(crate) fn in_library(&self, library: Option<Library>) -> Option<F> {
+        match library {
+            // SAFETY: the address of a function of this name, or null.
+            Some(library) => unsafe { Self::as_function(library.find(self.name)) },
+            None => self.get(),
+        }
+    }
+
+    /// # Safety
+    ///
+    /// Null, or the address of a function of the type that `new` was promised.
+    unsafe fn as_function(address: *mut c_void) -> Option<F> {
+        // SAFETY: as the caller says.
+        (!address.is_null()).then(|| unsafe { transmute_copy(&address) })
     }
 }
 
@@ -108,5 +132,5 @@ pub(crate) unsafe fn control(
     pointer: *mut c_void,
 ) -> c_long {
     // SAFETY: as the caller says.
-    SSL_CTX_ctrl.get().map_or(0, |real| unsafe { real(context, command, number, pointer) })
+    SSL_CTX_ctrl.of(context).map_or(0, |real| unsafe { real(context, command, number, pointer) })
 }

@@ -8,10 +8,11 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use foreign_types::ForeignTypeRef;
 use libc::c_void;
-use openssl_sys::{SSL, SSL_CTX};
+use openssl_sys::SSL_CTX;
 use sessile_openssl::openssl::ex_data::Index;
-use sessile_openssl::openssl::ssl::{Ssl, SslContext, SslContextBuilder, SslContextRef, SslRef};
+use sessile_openssl::openssl::ssl::{SslContext, SslContextBuilder, SslContextRef};
 
+use crate::owner;
 use crate::real::{GetCallback, NewCallback, RemoveCallback};
 use crate::report::Counted;
 
@@ -76,13 +77,6 @@ impl<F: Copy> Callback<F> {
         let address = self.0.load(Ordering::Relaxed);
         // SAFETY: null, or what `set` was given.
         unsafe { transmute_copy::<*mut c_void, Option<F>>(&address) }
-    }
-
-    /// Takes over what another context has, where this one has nothing.
-    fn inherit(&self, other: &Self) {
-        if self.get().is_none() {
-            self.set(other.get());
-        }
     }
 }
 
@@ -157,13 +151,10 @@ impl Record {
         let _is_first = self.store.set(store);
     }
 
-    /// Takes over the callbacks of the context that connections come from, and that has a store.
-    pub(crate) fn inherit(&self, from: &Self) {
+    /// The store that is kept here is that of the context that connections come from.
+    pub(crate) fn join(&self, from: &Self) {
         // ORDERING: Relaxed, as in `has_joined`.
         self.has_joined.store(from.is_attached(), Ordering::Relaxed);
-        self.callbacks.new.inherit(&from.callbacks.new);
-        self.callbacks.get.inherit(&from.callbacks.get);
-        self.callbacks.remove.inherit(&from.callbacks.remove);
     }
 }
 
@@ -186,48 +177,14 @@ pub(crate) unsafe fn begin(context: *mut SSL_CTX) {
     fresh.set_ex_data(index, Record::new());
 }
 
-/// The record of a context.
+/// The record of a context; `None` for one of another libssl.
 ///
 /// # Safety
 ///
 /// Null, or a context that lives for `'c`.
 pub(crate) unsafe fn of<'c>(context: *mut SSL_CTX) -> Option<&'c Record> {
-    let index = INDEX.get().copied().flatten().filter(|_| !context.is_null())?;
+    let is_ours = !context.is_null() && owner::of(context).is_none();
+    let index = INDEX.get().copied().flatten().filter(|_| is_ours)?;
     // SAFETY: as the caller says; the context keeps the record.
     unsafe { SslContextRef::from_ptr(context) }.ex_data(index)
-}
-
-/// Marks a connection for which the store is not there.
-struct Apart;
-
-/// Where the marks lie, from the first one on; `None` without memory for it.
-static APART: OnceLock<Option<Index<Ssl, Apart>>> = OnceLock::new();
-
-/// Keeps a new connection apart from the store, if its context has joined that of another one: with
-/// libssl's caches neither would resume what was made in the other.
-///
-/// # Safety
-///
-/// Null, or a connection that nobody else knows, and its context.
-pub(crate) unsafe fn set_apart(ssl: *mut SSL, context: *mut SSL_CTX) {
-    // SAFETY: as the caller says.
-    let has_joined = unsafe { of(context) }.is_some_and(Record::has_joined);
-    if !has_joined || ssl.is_null() {
-        return;
-    }
-    if let Some(index) = *APART.get_or_init(|| Ssl::new_ex_index().ok()) {
-        // SAFETY: as the caller says; not null.
-        unsafe { SslRef::from_ptr_mut(ssl) }.set_ex_data(index, Apart);
-    }
-}
-
-/// Whether a connection is apart from the store.
-///
-/// # Safety
-///
-/// A connection that is alive.
-pub(crate) unsafe fn is_apart(ssl: *mut SSL) -> bool {
-    let index = APART.get().copied().flatten();
-    // SAFETY: as the caller says.
-    index.is_some_and(|index| unsafe { SslRef::from_ptr(ssl) }.ex_data(index).is_some())
 }

@@ -157,6 +157,73 @@ static void moved(const char *second_name) {
   SSL_CTX_free(first);
 }
 
+/* What the callbacks of two contexts were called for. */
+enum { NEW, GET, REMOVE };
+static int told[2][3];
+
+#define CALLBACKS(which)                                                                           \
+  static int new_of_##which(SSL *ssl, SSL_SESSION *session) {                                      \
+    (void)ssl, (void)session;                                                                      \
+    told[which][NEW]++;                                                                            \
+    return 0;                                                                                      \
+  }                                                                                                \
+  static SSL_SESSION *get_of_##which(SSL *ssl, const unsigned char *id, int length, int *copy) {   \
+    (void)ssl, (void)id, (void)length, (void)copy;                                                 \
+    told[which][GET]++;                                                                            \
+    return NULL;                                                                                   \
+  }                                                                                                \
+  static void remove_of_##which(SSL_CTX *context, SSL_SESSION *session) {                          \
+    (void)context, (void)session;                                                                  \
+    told[which][REMOVE]++;                                                                         \
+  }
+
+CALLBACKS(0)
+CALLBACKS(1)
+
+static void show_told(const char *when) {
+  printf("%s: first %d %d %d, second %d %d %d\n", when, told[0][NEW], told[0][GET], told[0][REMOVE],
+         told[1][NEW], told[1][GET], told[1][REMOVE]);
+}
+
+/* A connection that is moved keeps to the callbacks of the context that it was made of. `has` says
+ * which of the contexts have any. */
+static void moved_callbacks(const int has[2]) {
+  SSL_CTX *first = server_with_name(), *second = server_with_name(), *client = quiet_client();
+  SSL_SESSION *session = NULL;
+  memset(told, 0, sizeof told);
+  if (has[0]) {
+    SSL_CTX_sess_set_new_cb(first, new_of_0);
+    SSL_CTX_sess_set_get_cb(first, get_of_0);
+    SSL_CTX_sess_set_remove_cb(first, remove_of_0);
+  }
+  if (has[1]) {
+    SSL_CTX_sess_set_new_cb(second, new_of_1);
+    SSL_CTX_sess_set_get_cb(second, get_of_1);
+    SSL_CTX_sess_set_remove_cb(second, remove_of_1);
+  }
+  SSL_CTX_set_tlsext_servername_callback(first, on_name);
+  SSL_CTX_set_tlsext_servername_arg(first, second);
+  host = "two.example";
+  CHECK(visit(first, client, &session) == 0);
+  show_told("made");
+  CHECK(visit(first, client, &session) == 1);
+  show_told("resumed");
+  CHECK((SSL_CTX_sess_get_new_cb(second) == new_of_1) == has[1]);
+  SSL_CTX_sess_set_cache_size(first, 1);
+  CHECK(visit(first, client, NULL) == 0);
+  show_told("evicted");
+  host = NULL;
+  CHECK(visit(second, client, NULL) == 0);
+  show_told("at the second's own port");
+  SSL_CTX_flush_sessions(first, 0);
+  CHECK(visit(first, client, &session) == 0);
+  show_told("flushed");
+  SSL_SESSION_free(session);
+  SSL_CTX_free(client);
+  SSL_CTX_free(second);
+  SSL_CTX_free(first);
+}
+
 /* A context that is not one for a store is left as it is. */
 static void client_alone(void) {
   SSL_CTX *client = client_context();
@@ -171,6 +238,8 @@ int main(void) {
   play(1);
   play(0);
   moved("callbacks");
+  for (int one = 0; one < 4; one++)
+    moved_callbacks((const int[2]){one & 1, one >> 1});
   client_alone();
   return 0;
 }

@@ -4,6 +4,7 @@ mod compiler;
 mod daemons;
 mod environment;
 mod example;
+mod others;
 mod process;
 mod python;
 mod s_server;
