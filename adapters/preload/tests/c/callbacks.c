@@ -157,6 +157,34 @@ static void moved(const char *second_name) {
   SSL_CTX_free(first);
 }
 
+/* The program sets an id context after the first connection, keeps sessions itself or lets clients
+ * keep tickets, and resumes. */
+static void late_id_context(int version, int has_tickets) {
+  SSL_CTX *server = server_context(version), *client = client_context();
+  SSL_SESSION *session = NULL, *of_other;
+  SSL_CTX_set_session_cache_mode(server, SSL_SESS_CACHE_SERVER);
+  SSL_CTX_set_options(server, SSL_OP_NO_TICKET);
+  CHECK(visit(server, client, &session) == 0);
+  set_callbacks(server);
+  if (has_tickets)
+    SSL_CTX_clear_options(server, SSL_OP_NO_TICKET);
+  CHECK(SSL_CTX_set_session_id_context(server, (const unsigned char *)"late", 4));
+  printf("of another id context %d, ", visit(server, client, &session));
+  of_other = session;
+  session = NULL;
+  CHECK(SSL_CTX_set_session_id_context(server, (const unsigned char *)"later", 5));
+  CHECK(visit(server, client, &session) == 0);
+  for (int one = 0; one < 2; one++)
+    printf("of its own %d, ", visit(server, client, &session));
+  printf("once more of another %d\n", visit(server, client, &of_other));
+  SSL_SESSION_free(kept);
+  kept = NULL;
+  SSL_SESSION_free(session);
+  SSL_SESSION_free(of_other);
+  SSL_CTX_free(client);
+  SSL_CTX_free(server);
+}
+
 /* What the callbacks of two contexts were called for. */
 enum { NEW, GET, REMOVE };
 static int told[2][3];
@@ -238,6 +266,8 @@ int main(void) {
   play(1);
   play(0);
   moved("callbacks");
+  for (int one = 0; one < 4; one++)
+    late_id_context(one & 1 ? TLS1_3_VERSION : TLS1_2_VERSION, one >> 1);
   for (int one = 0; one < 4; one++)
     moved_callbacks((const int[2]){one & 1, one >> 1});
   client_alone();

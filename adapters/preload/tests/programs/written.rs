@@ -40,7 +40,7 @@ fn a_program_sees_the_same_cache() {
         is_same(&printed(site.preload(&mut Command::new(&program), attach)), &plain, attach);
         if attach != "0" {
             let seen = site.statistics();
-            assert_eq!((seen["contexts_attached"], seen["contexts_left"]), (12, 8), "{seen:?}");
+            assert_eq!((seen["contexts_attached"], seen["contexts_left"]), (16, 12), "{seen:?}");
         }
     }
 }
