@@ -12,6 +12,7 @@ use sessile_openssl::openssl::ssl::SslSession;
 use sessile_openssl::sessile::{Hooks, RemovalCause};
 
 use crate::connection;
+use crate::decision::grow;
 use crate::real::{self, GetCallback, NewCallback, RemoveCallback};
 use crate::record::{self, Record};
 use crate::scope::{self, about};
@@ -120,6 +121,7 @@ unsafe extern "C" fn on_new(ssl: *mut SSL, session: *mut SSL_SESSION) -> c_int {
         if let Some(store) = new {
             sys::SSL_SESSION_up_ref(session);
             about(context, || store(ssl, session));
+            grow(sys::SSL_get_SSL_CTX(ssl));
         }
         match record.and_then(|record| record.callbacks.new.get()) {
             Some(program) => program(ssl, session),

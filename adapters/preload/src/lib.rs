@@ -16,3 +16,4 @@ mod record;
 mod report;
 mod scope;
 mod sessions;
+mod size;

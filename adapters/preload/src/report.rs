@@ -14,10 +14,14 @@ use sessile_openssl::ServerStore;
 use sessile_openssl::sessile::MetricKind;
 
 use crate::environment::Environment;
+use crate::size::Size;
 
 /// A store whose counters are part of the statistics, also when it is gone.
 #[derive(Debug)]
-pub(crate) struct Counted(pub(crate) ServerStore);
+pub(crate) struct Counted {
+    pub(crate) store: ServerStore,
+    pub(crate) size: Size,
+}
 
 /// Sums by name, in the order of their first occurrence.
 type Sums = Vec<(&'static str, MetricKind, u64)>;
@@ -32,11 +36,15 @@ struct Counts {
 impl Counts {
     const NONE: Self = Self { contexts_attached: 0, contexts_left: 0, sums: Vec::new() };
 
-    fn add(&mut self, store: &ServerStore) {
-        for metric in store.status().metrics() {
+    fn add(&mut self, counted: &Counted) {
+        for metric in counted.store.status().metrics() {
+            let value = match metric.name {
+                "capacity" => counted.size.asked() as u64,
+                _ => metric.value,
+            };
             match self.sums.iter_mut().find(|(name, ..)| *name == metric.name) {
-                Some((.., sum)) => *sum += metric.value,
-                None => self.sums.push((metric.name, metric.kind, metric.value)),
+                Some((.., sum)) => *sum = sum.saturating_add(value),
+                None => self.sums.push((metric.name, metric.kind, value)),
             }
         }
     }
@@ -79,14 +87,14 @@ impl Books {
     /// What was counted up to now.
     fn counts(&self, in_use: &[Arc<Counted>]) -> Counts {
         let mut counts = Counts { sums: self.gone.sums.clone(), ..self.gone };
-        in_use.iter().for_each(|store| counts.add(&store.0));
+        in_use.iter().for_each(|store| counts.add(store));
         counts
     }
 }
 
 impl Counted {
-    pub(crate) fn new(store: ServerStore) -> Arc<Self> {
-        let counted = Arc::new(Self(store));
+    pub(crate) fn new(store: ServerStore, size: Size) -> Arc<Self> {
+        let counted = Arc::new(Self { store, size });
         let mut books = books();
         books.living.retain(|one| one.strong_count() > 0);
         books.living.push(Arc::downgrade(&counted));
@@ -96,7 +104,7 @@ impl Counted {
 
 impl Drop for Counted {
     fn drop(&mut self) {
-        books().gone.add(&self.0);
+        books().gone.add(self);
     }
 }
 

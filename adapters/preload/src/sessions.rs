@@ -18,7 +18,7 @@ use sessile_openssl::ServerStore;
 use sessile_openssl::openssl::ssl::SslSessionRef;
 
 use crate::chain::{contained, tell_removals};
-use crate::decision::store_of;
+use crate::decision::{grow, store_of};
 use crate::real::{self, GetCallback, NewCallback, RemoveCallback};
 use crate::record::{self, Record};
 use crate::scope::{about, is_freeing, is_ours};
@@ -34,6 +34,7 @@ pub unsafe extern "C" fn SSL_CTX_add_session(
         match store_of(context).filter(|_| !session.is_null()) {
             Some(store) => about(context, || {
                 let added = store.add_session(SslSessionRef::from_ptr(session));
+                grow(context);
                 c_int::from(added.is_ok_and(|added| added.changed()))
             }),
             None => real::SSL_CTX_add_session.of(context).map_or(0, |real| real(context, session)),
@@ -73,7 +74,7 @@ unsafe fn flush(context: *mut SSL_CTX, time: i64) {
     let (store, record) = unsafe { (store_of(context), record::of(context)) };
     let is_alone = |store: &ServerStore| {
         record.and_then(Record::store).is_some_and(|attached| {
-            Arc::strong_count(attached) == 1 && Arc::ptr_eq(attached.0.cache(), store.cache())
+            Arc::strong_count(attached) == 1 && Arc::ptr_eq(attached.store.cache(), store.cache())
         })
     };
     if let Some(store) = store.filter(|store| !is_freeing() || is_alone(store)) {

@@ -98,3 +98,19 @@ fn forked_children_report_their_own_counts() {
     assert_eq!(seen[..3].iter().map(of).collect::<Vec<_>>(), expected, "{seen:?}");
     assert_eq!(of(&seen[3]), [1, 3, 2, 1, 1, 100], "{seen:?}");
 }
+
+/// A store begins small, and grows to its size before it evicts anything.
+#[test]
+fn a_store_grows_with_its_sessions() {
+    if !can_compile() {
+        return;
+    }
+    let site = Site::new();
+    let program = compile(&site, "tests/c/sizes.c", &[]);
+    let plain = printed(&mut Command::new(&program));
+    is_same(&printed(site.preload(&mut Command::new(&program), "1")), &plain, "sizes");
+    let bytes = printed(site.preload(Command::new(&program).arg("50"), "1"));
+    println!("bytes of a context that has seen one connection: {bytes}");
+    assert!(bytes.trim().parse::<u64>().unwrap() < 40_000, "{bytes}");
+    assert_eq!(site.statistics()["capacity"], 50 * 20_480);
+}
