@@ -9,6 +9,7 @@ mod connection;
 mod contexts;
 mod control;
 mod decision;
+mod early_data;
 mod environment;
 mod owner;
 mod real;

@@ -14,6 +14,7 @@ use crate::owner::{self, Library};
 pub(crate) type NewCallback = unsafe extern "C" fn(*mut SSL, *mut SSL_SESSION) -> c_int;
 pub(crate) type GetCallback =
     unsafe extern "C" fn(*mut SSL, *const c_uchar, c_int, *mut c_int) -> *mut SSL_SESSION;
+pub(crate) type EarlyDataCallback = unsafe extern "C" fn(*mut SSL, *mut c_void) -> c_int;
 pub(crate) type RemoveCallback = unsafe extern "C" fn(*mut SSL_CTX, *mut SSL_SESSION);
 
 /// A function of the libssl behind this library, looked up at its first call.
@@ -99,6 +100,12 @@ real! {
         *mut SSL_CTX, *const c_uchar, c_uint,
     ) -> c_int;
     SSL_set_session_id_context: unsafe extern "C" fn(*mut SSL, *const c_uchar, c_uint) -> c_int;
+    SSL_CTX_set_allow_early_data_cb: unsafe extern "C" fn(
+        *mut SSL_CTX, Option<EarlyDataCallback>, *mut c_void,
+    );
+    SSL_set_allow_early_data_cb: unsafe extern "C" fn(
+        *mut SSL, Option<EarlyDataCallback>, *mut c_void,
+    );
     SSL_CTX_sess_set_new_cb: unsafe extern "C" fn(*mut SSL_CTX, Option<NewCallback>);
     SSL_CTX_sess_set_get_cb: unsafe extern "C" fn(*mut SSL_CTX, Option<GetCallback>);
     SSL_CTX_sess_set_remove_cb: unsafe extern "C" fn(*mut SSL_CTX, Option<RemoveCallback>);

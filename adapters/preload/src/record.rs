@@ -12,6 +12,7 @@ use openssl_sys::SSL_CTX;
 use sessile_openssl::openssl::ex_data::Index;
 use sessile_openssl::openssl::ssl::{SslContext, SslContextBuilder, SslContextRef};
 
+use crate::early_data::Judge;
 use crate::owner;
 use crate::real::{GetCallback, NewCallback, RemoveCallback};
 use crate::report::Counted;
@@ -41,6 +42,8 @@ pub(crate) struct Record {
     pub(crate) callbacks: Callbacks,
     /// Sessions that the program's get callback supplied.
     pub(crate) supplied: AtomicU64,
+    /// What the program has set to allow early data.
+    judge: Mutex<Option<Judge>>,
     store: OnceLock<Arc<Counted>>,
 }
 
@@ -90,6 +93,7 @@ impl Record {
             has_joined: AtomicBool::new(false),
             callbacks: Callbacks::default(),
             supplied: AtomicU64::new(0),
+            judge: Mutex::new(None),
             store: OnceLock::new(),
         }
     }
@@ -140,6 +144,14 @@ impl Record {
     pub(crate) fn has_joined(&self) -> bool {
         // ORDERING: Relaxed: it is set while the context is decided, which is seen by then.
         self.has_joined.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn judge(&self) -> Option<Judge> {
+        *lock(&self.judge)
+    }
+
+    pub(crate) fn set_judge(&self, judge: Option<Judge>) {
+        *lock(&self.judge) = judge;
     }
 
     /// The store that was attached.

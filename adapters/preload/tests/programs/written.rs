@@ -79,6 +79,21 @@ fn eight_threads_resume_without_a_failure() {
     }
 }
 
+/// Early data are read only where the program's own callback allows it, wherever it is set.
+#[test]
+fn a_program_decides_on_early_data() {
+    if !can_compile() {
+        return;
+    }
+    let site = Site::new();
+    let program = compile(&site, "tests/c/early.c", &[]);
+    let plain = printed(&mut Command::new(&program));
+    assert!(plain.contains("before, 0: accepted 0, asked 1\n"), "{plain}");
+    for attach in ["0", "1"] {
+        is_same(&printed(site.preload(&mut Command::new(&program), attach)), &plain, attach);
+    }
+}
+
 /// Each process reports what it has counted itself, also one that is forked off.
 #[test]
 fn forked_children_report_their_own_counts() {
