@@ -69,7 +69,7 @@ fn object_at<'p>(address: *const c_void) -> Option<(*mut c_void, &'p CStr)> {
 /// A library has made a context or connection; `None` is the one behind this library.
 pub(crate) fn note<T>(made: *mut T, library: Option<Library>) {
     // ORDERING: Relaxed: whoever is told of an object afterwards knows of it by more than time.
-    if made.is_null() || (library.is_none() && !HAS_OTHERS.load(Ordering::Relaxed)) {
+    if made.is_null() || (library.is_none() && of(made).is_none()) {
         return;
     }
     let mut others = OTHERS.write().unwrap_or_else(PoisonError::into_inner);
