@@ -10,6 +10,7 @@ use sessile_openssl::openssl::ex_data::Index;
 use sessile_openssl::openssl::ssl::{Ssl, SslRef};
 
 use crate::early_data::Judge;
+use crate::real::InfoCallback;
 use crate::record::{self, Record};
 
 type ExtraDup = unsafe extern "C" fn(
@@ -188,4 +189,28 @@ pub(crate) unsafe fn set_judge(ssl: *mut SSL, judge: Option<Judge>) -> bool {
 pub(crate) unsafe fn judge(ssl: *mut SSL) -> Option<Option<Judge>> {
     // SAFETY: as the caller says. What lies there is from `set_judge`.
     unsafe { JUDGES.of::<Option<Judge>>(ssl).as_ref().copied() }
+}
+
+static INFOS: Pointers = Pointers(OnceLock::new());
+
+/// Notes the info callback that the program has set on a connection; false without memory for it.
+///
+/// # Safety
+///
+/// A connection that is alive and that nobody else uses meanwhile.
+pub(crate) unsafe fn set_info(ssl: *mut SSL, callback: Option<InfoCallback>) -> bool {
+    let index = INFOS.make(None);
+    let address = callback.map_or(ptr::null_mut(), |callback| callback as *mut c_void);
+    // SAFETY: as the caller says.
+    index >= 0 && unsafe { sys::SSL_set_ex_data(ssl, index, address) } == 1
+}
+
+/// The info callback that the program has set on a connection.
+///
+/// # Safety
+///
+/// A connection that is alive.
+pub(crate) unsafe fn info(ssl: *mut SSL) -> Option<InfoCallback> {
+    // SAFETY: as the caller says. What lies there is null or a function, from `set_info`.
+    unsafe { std::mem::transmute::<*mut c_void, Option<InfoCallback>>(INFOS.of(ssl)) }
 }

@@ -18,6 +18,7 @@ use sessile_openssl::{ServerStore, UPDATE_TIME};
 use crate::chain;
 use crate::control::{GET_CACHE_MODE, GET_CACHE_SIZE};
 use crate::environment::{Attach, Environment};
+use crate::info;
 use crate::owner;
 use crate::real;
 use crate::record::{self, Decision, Record};
@@ -87,7 +88,10 @@ unsafe fn attach(context: *mut SSL_CTX, record: &Record, origin: Option<&Record>
     let mut fresh = unsafe { ManuallyDrop::new(SslContextBuilder::from_ptr(context)) };
     let name = Context::digest([record.id_context().as_slice()]);
     // SAFETY: the context is alive.
-    unsafe { chain::note(context, record) };
+    unsafe {
+        chain::note(context, record);
+        info::note(context, record);
+    }
     let attached: Result<(), ErrorStack> = store.store.attach(&mut fresh, name);
     attached.ok()?;
     if let Some(origin) = origin {

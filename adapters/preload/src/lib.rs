@@ -11,6 +11,7 @@ mod control;
 mod decision;
 mod early_data;
 mod environment;
+mod info;
 mod owner;
 mod real;
 mod record;

@@ -15,6 +15,7 @@ pub(crate) type NewCallback = unsafe extern "C" fn(*mut SSL, *mut SSL_SESSION) -
 pub(crate) type GetCallback =
     unsafe extern "C" fn(*mut SSL, *const c_uchar, c_int, *mut c_int) -> *mut SSL_SESSION;
 pub(crate) type EarlyDataCallback = unsafe extern "C" fn(*mut SSL, *mut c_void) -> c_int;
+pub(crate) type InfoCallback = unsafe extern "C" fn(*const SSL, c_int, c_int);
 pub(crate) type RemoveCallback = unsafe extern "C" fn(*mut SSL_CTX, *mut SSL_SESSION);
 
 /// A function of the libssl behind this library, looked up at its first call.
@@ -106,6 +107,8 @@ real! {
     SSL_set_allow_early_data_cb: unsafe extern "C" fn(
         *mut SSL, Option<EarlyDataCallback>, *mut c_void,
     );
+    SSL_CTX_set_info_callback: unsafe extern "C" fn(*mut SSL_CTX, Option<InfoCallback>);
+    SSL_set_info_callback: unsafe extern "C" fn(*mut SSL, Option<InfoCallback>);
     SSL_CTX_sess_set_new_cb: unsafe extern "C" fn(*mut SSL_CTX, Option<NewCallback>);
     SSL_CTX_sess_set_get_cb: unsafe extern "C" fn(*mut SSL_CTX, Option<GetCallback>);
     SSL_CTX_sess_set_remove_cb: unsafe extern "C" fn(*mut SSL_CTX, Option<RemoveCallback>);

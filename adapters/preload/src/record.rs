@@ -14,7 +14,7 @@ use sessile_openssl::openssl::ssl::{SslContext, SslContextBuilder, SslContextRef
 
 use crate::early_data::Judge;
 use crate::owner;
-use crate::real::{GetCallback, NewCallback, RemoveCallback};
+use crate::real::{GetCallback, InfoCallback, NewCallback, RemoveCallback};
 use crate::report::Counted;
 
 /// What was decided for a context.
@@ -53,6 +53,7 @@ pub(crate) struct Callbacks {
     pub(crate) new: Callback<NewCallback>,
     pub(crate) get: Callback<GetCallback>,
     pub(crate) remove: Callback<RemoveCallback>,
+    pub(crate) info: Callback<InfoCallback>,
 }
 
 /// A pointer to a function, or none. It can be changed while others call it. `F` is a pointer to a
@@ -62,6 +63,12 @@ pub(crate) struct Callback<F>(AtomicPtr<c_void>, PhantomData<F>);
 
 impl<F> Default for Callback<F> {
     fn default() -> Self {
+        Self::none()
+    }
+}
+
+impl<F> Callback<F> {
+    pub(crate) const fn none() -> Self {
         Self(AtomicPtr::new(ptr::null_mut()), PhantomData)
     }
 }

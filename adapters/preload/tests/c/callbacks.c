@@ -185,6 +185,60 @@ static void late_id_context(int version, int has_tickets) {
   SSL_CTX_free(server);
 }
 
+/* An external cache of encoded sessions, as several processes share one. */
+static unsigned char *encoded;
+static int encoded_length;
+
+static int encode(SSL *ssl, SSL_SESSION *session) {
+  unsigned char *end;
+  (void)ssl;
+  free(encoded);
+  encoded_length = i2d_SSL_SESSION(session, NULL);
+  encoded = end = malloc((size_t)encoded_length);
+  CHECK(end != NULL && i2d_SSL_SESSION(session, &end) == encoded_length);
+  return 0;
+}
+
+static SSL_SESSION *decode(SSL *ssl, const unsigned char *id, int length, int *copy) {
+  const unsigned char *der = encoded;
+  unsigned int own;
+  SSL_SESSION *session = der == NULL ? NULL : d2i_SSL_SESSION(NULL, &der, encoded_length);
+  (void)ssl;
+  *copy = 0;
+  if (session == NULL || memcmp(SSL_SESSION_get_id(session, &own), id, (size_t)length) != 0) {
+    SSL_SESSION_free(session);
+    return NULL;
+  }
+  return session;
+}
+
+/* What one process has made is resumed by another one. */
+static void shared_sessions(int version) {
+  SSL_CTX *servers[2], *client = client_context();
+  SSL_SESSION *session = NULL;
+  CHECK(SSL_CTX_set_max_proto_version(client, version));
+  for (int one = 0; one < 2; one++) {
+    servers[one] = server_context(version);
+    CHECK(SSL_CTX_set_session_id_context(servers[one], (const unsigned char *)"shared", 6));
+    SSL_CTX_set_options(servers[one], SSL_OP_NO_TICKET);
+    SSL_CTX_sess_set_new_cb(servers[one], encode);
+    SSL_CTX_sess_set_get_cb(servers[one], decode);
+  }
+  for (int one = 0; one < 6; one++) {
+    printf("shared %d", visit(servers[one % 2], client, &session));
+    if (version == TLS1_2_VERSION)
+      printf(", number %ld, cb_hits %ld", SSL_CTX_sess_number(servers[one % 2]),
+             SSL_CTX_sess_cb_hits(servers[one % 2]));
+    printf("\n");
+  }
+  free(encoded);
+  encoded = NULL;
+  SSL_SESSION_free(session);
+  SSL_CTX_free(client);
+  SSL_CTX_free(servers[0]);
+  SSL_CTX_free(servers[1]);
+}
+
 /* What the callbacks of two contexts were called for. */
 enum { NEW, GET, REMOVE };
 static int told[2][3];
@@ -266,6 +320,8 @@ int main(void) {
   play(1);
   play(0);
   moved("callbacks");
+  shared_sessions(TLS1_2_VERSION);
+  shared_sessions(TLS1_3_VERSION);
   for (int one = 0; one < 4; one++)
     late_id_context(one & 1 ? TLS1_3_VERSION : TLS1_2_VERSION, one >> 1);
   for (int one = 0; one < 4; one++)

@@ -97,7 +97,7 @@ fn a_libssl_of_other_versions_is_left_alone() {
     copy_as_other(&site, "libssl.so.3", true);
     copy_as_other(&site, "libcrypto.so.3", true);
     let other = as_library(&site, "libother.so", ["-l:libxsl.so.3", "-l:libxrypto.so.3"]);
-    plays_the_same(&site, &other, 32);
+    plays_the_same(&site, &other, 40);
 }
 
 /// The dynamic linker binds both libraries to the one libssl that all see.
@@ -109,5 +109,5 @@ fn a_second_copy_of_one_libssl_is_not_used() {
     let site = Site::new();
     copy_as_other(&site, "libssl.so.3", false);
     let other = as_library(&site, "libother.so", ["-l:libxsl.so.3", "-lcrypto"]);
-    plays_the_same(&site, &other, 64);
+    plays_the_same(&site, &other, 80);
 }

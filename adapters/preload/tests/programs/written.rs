@@ -40,7 +40,7 @@ fn a_program_sees_the_same_cache() {
         is_same(&printed(site.preload(&mut Command::new(&program), attach)), &plain, attach);
         if attach != "0" {
             let seen = site.statistics();
-            assert_eq!((seen["contexts_attached"], seen["contexts_left"]), (16, 12), "{seen:?}");
+            assert_eq!((seen["contexts_attached"], seen["contexts_left"]), (20, 14), "{seen:?}");
         }
     }
 }
@@ -77,6 +77,37 @@ fn eight_threads_resume_without_a_failure() {
         let added = seen["added"] + seen.get("replaced").copied().unwrap_or(0);
         assert!(added >= 2_000 + seen["removed"], "{seen:?}");
     }
+}
+
+/// Random calls, which libssl's own cache is the oracle of.
+#[test]
+fn random_calls_answer_the_same() {
+    if !can_compile() {
+        return;
+    }
+    let site = Site::new();
+    let program = compile(&site, "tests/c/random.c", &[]);
+    let arguments = ["1000", "200"];
+    let plain = printed(Command::new(&program).args(arguments));
+    assert!(plain.matches("resumed 1").count() > 1_000);
+    let preloaded = printed(site.preload(Command::new(&program).args(arguments), "1"));
+    is_same(&preloaded, &plain, "random");
+}
+
+/// Wherever the program's info callback is set, it is told the same, and the store counts on.
+#[test]
+fn a_program_hears_of_handshakes() {
+    if !can_compile() {
+        return;
+    }
+    let site = Site::new();
+    let program = compile(&site, "tests/c/info.c", &[]);
+    let plain = printed(&mut Command::new(&program));
+    for attach in ["0", "1"] {
+        is_same(&printed(site.preload(&mut Command::new(&program), attach)), &plain, attach);
+    }
+    let seen = site.statistics();
+    assert_eq!((seen["accept"], seen["accept_good"], seen["resumed"]), (15, 15, 10), "{seen:?}");
 }
 
 /// Early data are read only where the program's own callback allows it, wherever it is set.
