@@ -29,7 +29,8 @@ impl Library {
     /// The library that a method lies in; `None` if that is the one behind this library, or none
     /// that makes contexts.
     pub(crate) fn of_method<T>(method: *const T) -> Option<Self> {
-        let ours = real::SSL_CTX_new.get()?;
+        // Other libraries that are preloaded can stand before functions that work on contexts.
+        let ours = real::TLS_method.get()?;
         let (theirs, path) = object_at(method.cast())?;
         if theirs == object_at(ours as *const c_void)?.0 {
             return None;

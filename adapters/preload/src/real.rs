@@ -84,6 +84,7 @@ macro_rules! real {
 }
 
 real! {
+    TLS_method: unsafe extern "C" fn() -> *const SSL_METHOD;
     SSL_CTX_new: unsafe extern "C" fn(*const SSL_METHOD) -> *mut SSL_CTX;
     SSL_CTX_new_ex: unsafe extern "C" fn(
         *mut c_void, *const c_char, *const SSL_METHOD,

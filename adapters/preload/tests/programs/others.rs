@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::process::Command;
 
-use crate::compiler::{can_compile, compile_as, is_same, printed};
-use crate::process::Site;
+use crate::compiler::{can_compile, compile, compile_as, is_same, printed};
+use crate::process::{Site, library};
 
 /// The hash by which the dynamic linker compares names of versions.
 fn elf_hash(name: &[u8]) -> u32 {
@@ -110,4 +110,26 @@ fn a_second_copy_of_one_libssl_is_not_used() {
     copy_as_other(&site, "libssl.so.3", false);
     let other = as_library(&site, "libother.so", ["-l:libxsl.so.3", "-lcrypto"]);
     plays_the_same(&site, &other, 80);
+}
+
+/// Another library that is preloaded is called too, whichever comes first.
+#[test]
+fn another_preloaded_library_is_called_too() {
+    if !can_compile() {
+        return;
+    }
+    let site = Site::new();
+    let other = site.file("libinterposer.so");
+    compile_as(&site, "tests/c/interposer.c", &other, &["-shared", "-fPIC"]);
+    let program = compile(&site, "tests/c/callbacks.c", &[]);
+    let plain = printed(Command::new(&program).env("LD_PRELOAD", &other));
+    assert!(plain.contains("\ncalls "), "{plain}");
+    let ours = library().display().to_string();
+    for order in [[&ours, &other], [&other, &ours]] {
+        let mut command = Command::new(&program);
+        let [first, second] = order;
+        site.preload(&mut command, "1").env("LD_PRELOAD", format!("{first}:{second}"));
+        is_same(&printed(&mut command), &plain, first);
+        assert_eq!(site.statistics()["contexts_attached"], 20);
+    }
 }
