@@ -10,7 +10,7 @@
  *
  *   ADDRESS     malloc answers no address of more than 48 bits, unless the machine has 57 and the
  *               program asks for them; the test in Rust is `a_long_address_cannot_be_held`
- *   REFUSED     is for reasons of later versions; `every_reason_has_a_code` shows that there are none
+ *   REFUSED     is for reasons of later versions; `every_reason_has_a_code` shows that none is left
  */
 #include <errno.h>
 #include <pthread.h>

@@ -13,6 +13,7 @@ struct slot {
   SSL_SESSION *of_client, *of_server;
 };
 
+static int version = TLS1_2_VERSION;
 static unsigned long state;
 static SSL_CTX *contexts[2], *client;
 /* Sessions of connections that stay, and of those that are moved. */
@@ -85,6 +86,7 @@ static void connect_to(struct slot *slot, const char *name, int is_closed) {
   SSL *far = SSL_new(contexts[0]), *near = SSL_new(client);
   BIO *one, *other;
   int far_done = 0, near_done = 0;
+  char byte;
   CHECK(far != NULL && near != NULL && BIO_new_bio_pair(&one, 0, &other, 0));
   SSL_set_bio(near, one, one);
   SSL_set_bio(far, other, other);
@@ -97,7 +99,9 @@ static void connect_to(struct slot *slot, const char *name, int is_closed) {
     near_done = SSL_do_handshake(near) == 1;
     far_done = SSL_do_handshake(far) == 1;
   }
-  printf("%s: done %d%d, resumed %d", name, near_done, far_done, SSL_session_reused(far));
+  printf("%s: resumed %d", name, SSL_session_reused(far));
+  /* Tickets come with the first data. */
+  CHECK(near_done && far_done && SSL_write(far, "x", 1) == 1 && SSL_read(near, &byte, 1) == 1);
   SSL_SESSION_free(slot->of_client);
   SSL_SESSION_free(slot->of_server);
   slot->of_client = SSL_get1_session(near);
@@ -119,13 +123,15 @@ static void call(void) {
                                SSL_SESS_CACHE_SERVER | SSL_SESS_CACHE_NO_INTERNAL_STORE,
                                SSL_SESS_CACHE_SERVER | SSL_SESS_CACHE_NO_INTERNAL};
   int is_moved = (int)below(2);
+  long mode;
   struct slot *slot = &slots[is_moved][below(SLOTS)];
-  switch (below(14)) {
+  switch (below(15)) {
   case 0:
     set_callbacks((int)below(2));
     break;
   case 1:
-    printf("mode %ld", SSL_CTX_set_session_cache_mode(contexts[0], modes[below(5)]));
+    mode = modes[below(version == TLS1_2_VERSION ? 5 : 2)];
+    printf("mode %ld", SSL_CTX_set_session_cache_mode(contexts[0], mode));
     break;
   case 2:
     printf("timeout %ld", SSL_CTX_set_timeout(contexts[0], 500 + (long)below(500)));
@@ -155,6 +161,13 @@ static void call(void) {
       SSL_SESSION_up_ref(supplied);
     printf("supplied %d", supplied != NULL);
     break;
+  case 7:
+    if (below(4) == 0 && version == TLS1_2_VERSION)
+      SSL_CTX_clear_options(contexts[0], SSL_OP_NO_TICKET);
+    else
+      SSL_CTX_set_options(contexts[0], SSL_OP_NO_TICKET);
+    printf("tickets %d", (SSL_CTX_get_options(contexts[0]) & SSL_OP_NO_TICKET) == 0);
+    break;
   default:
     connect_to(slot, is_moved ? "moved.example" : "stays.example", below(8) != 0);
   }
@@ -170,9 +183,9 @@ static void play(unsigned long seed) {
   printf("seed %lu\n", seed);
   memset(told, 0, sizeof told);
   client = client_context();
-  CHECK(SSL_CTX_set_max_proto_version(client, TLS1_2_VERSION));
+  CHECK(SSL_CTX_set_max_proto_version(client, version));
   for (int one = 0; one < 2; one++) {
-    contexts[one] = server_context(TLS1_2_VERSION);
+    contexts[one] = server_context(version);
     CHECK(SSL_CTX_set_session_id_context(contexts[one], (const unsigned char *)"random", 6));
     SSL_CTX_set_options(contexts[one], SSL_OP_NO_TICKET);
     if (below(2)) {
@@ -181,6 +194,9 @@ static void play(unsigned long seed) {
     }
   }
   SSL_CTX_set_tlsext_servername_callback(contexts[0], on_name);
+  /* The store switches tickets off with the first connection. */
+  connect_to(&slots[0][0], "stays.example", 1);
+  printf("\n");
   for (int one = 0; one < CALLS; one++)
     call();
   forget();
@@ -195,6 +211,8 @@ static void play(unsigned long seed) {
 int main(int count, char **arguments) {
   unsigned long first = count > 1 ? strtoul(arguments[1], NULL, 10) : 1;
   unsigned long seeds = count > 2 ? strtoul(arguments[2], NULL, 10) : 1;
+  if (count > 3 && strcmp(arguments[3], "1.3") == 0)
+    version = TLS1_3_VERSION;
   for (unsigned long seed = first; seed < first + seeds; seed++)
     play(seed);
   return 0;
