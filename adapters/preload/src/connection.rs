@@ -10,6 +10,7 @@ use sessile_openssl::openssl::ex_data::Index;
 use sessile_openssl::openssl::ssl::{Ssl, SslRef};
 
 use crate::early_data::Judge;
+use crate::owner;
 use crate::real::InfoCallback;
 use crate::record::{self, Record};
 
@@ -34,6 +35,12 @@ unsafe extern "C" {
         dup: ExtraDup,
         free: Option<ExtraFree>,
     ) -> c_int;
+}
+
+/// Whether a connection is one that this library may look at: of the libssl that it is linked with,
+/// which need not be the program's.
+pub(crate) fn is_ours(ssl: *const SSL) -> bool {
+    record::are_kept() && owner::of(ssl).is_none()
 }
 
 /// Marks a connection for which the store is not there.

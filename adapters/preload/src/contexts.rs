@@ -102,7 +102,7 @@ pub unsafe extern "C" fn SSL_set_SSL_CTX(ssl: *mut SSL, context: *mut SSL_CTX) -
     // SAFETY: the program's connection is alive, and so is the context unless it is null.
     unsafe {
         contained((), || {
-            if owner::of(ssl).is_none() {
+            if connection::is_ours(ssl) {
                 connection::keep_first(ssl);
                 move_to(context, sys::SSL_get_SSL_CTX(ssl));
             }
@@ -143,7 +143,7 @@ pub unsafe extern "C" fn SSL_set_session_id_context(
 ) -> c_int {
     // SAFETY: the program gives a connection that is alive, and as many bytes.
     contained(0, || unsafe {
-        let is_judged = length <= ID_CONTEXT_BYTES_MAX && owner::of(ssl).is_none();
+        let is_judged = length <= ID_CONTEXT_BYTES_MAX && connection::is_ours(ssl);
         let record = is_judged.then(|| record::of(sys::SSL_get_SSL_CTX(ssl))).flatten();
         let record = record.filter(|record| record.is_attached());
         if record.is_some_and(|record| *record.id_context() == bytes_at(bytes, length)) {

@@ -8,7 +8,6 @@ use openssl_sys::{SSL, SSL_CTX};
 
 use crate::chain::contained;
 use crate::connection;
-use crate::owner;
 use crate::real::{self, EarlyDataCallback};
 use crate::record::{self, Record};
 use crate::scope::is_ours;
@@ -65,7 +64,7 @@ pub unsafe extern "C" fn SSL_set_allow_early_data_cb(
     // SAFETY: the program's connection is alive.
     contained((), || unsafe {
         let Some(real) = real::SSL_set_allow_early_data_cb.of(ssl) else { return };
-        let is_behind_store = owner::of(ssl).is_none()
+        let is_behind_store = connection::is_ours(ssl)
             && record::of(connection::first_context(ssl)).is_some_and(Record::is_attached);
         if !is_behind_store {
             real(ssl, callback, argument);

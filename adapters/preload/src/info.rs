@@ -7,7 +7,6 @@ use openssl_sys::{self as sys, SSL, SSL_CTX};
 
 use crate::chain::contained;
 use crate::connection;
-use crate::owner;
 use crate::real::{self, InfoCallback};
 use crate::record::{self, Callback, Record};
 use crate::scope::is_ours;
@@ -72,7 +71,7 @@ pub unsafe extern "C" fn SSL_set_info_callback(ssl: *mut SSL, callback: Option<I
     contained((), || unsafe {
         let Some(real) = real::SSL_set_info_callback.of(ssl) else { return };
         let is_behind_store = !is_store_s(callback)
-            && owner::of(ssl).is_none()
+            && connection::is_ours(ssl)
             && record::of(sys::SSL_get_SSL_CTX(ssl)).is_some_and(Record::is_attached);
         if !is_behind_store || !connection::set_info(ssl, callback) {
             real(ssl, callback);

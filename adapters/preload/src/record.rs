@@ -184,6 +184,11 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 /// Where the records lie, from the first one on; `None` without memory for it.
 static INDEX: OnceLock<Option<Index<SslContext, Record>>> = OnceLock::new();
 
+/// Whether contexts have records: not where the program has another libssl than this library.
+pub(crate) fn are_kept() -> bool {
+    INDEX.get().copied().flatten().is_some()
+}
+
 /// Begins a record at a new context.
 ///
 /// # Safety

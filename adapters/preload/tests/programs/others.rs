@@ -100,6 +100,30 @@ fn a_libssl_of_other_versions_is_left_alone() {
     plays_the_same(&site, &other, 40);
 }
 
+/// A program that is linked with another libssl than the library keeps to its own.
+#[test]
+fn a_program_of_other_versions_is_left_alone() {
+    if !can_compile() {
+        return;
+    }
+    let site = Site::new();
+    copy_as_other(&site, "libssl.so.3", true);
+    copy_as_other(&site, "libcrypto.so.3", true);
+    let arguments = ["-L.", "-l:libxsl.so.3", "-l:libxrypto.so.3"];
+    for name in ["callbacks", "early", "info"] {
+        let file = format!("tests/c/{name}.c");
+        let program = compile_as(&site, &file, &site.file(name), &arguments);
+        let command = || {
+            let mut command = Command::new(&program);
+            command.env("LD_LIBRARY_PATH", site.path());
+            command
+        };
+        let plain = printed(&mut command());
+        is_same(&printed(site.preload(&mut command(), "1")), &plain, name);
+        assert!(site.all_statistics().is_empty(), "nothing is attached");
+    }
+}
+
 /// The dynamic linker binds both libraries to the one libssl that all see.
 #[test]
 fn a_second_copy_of_one_libssl_is_not_used() {
