@@ -321,6 +321,16 @@ mod tests {
     struct Block;
 
     #[test]
+    fn a_long_address_cannot_be_held() {
+        let held = |address: usize| {
+            let block = std::ptr::without_provenance_mut::<Block>(address);
+            Word::can_hold(NonNull::new(block).expect("an address"))
+        };
+        assert!(held(16) && held(ADDRESS));
+        assert!(!held(ADDRESS + 16) && !held(1 << 56));
+    }
+
+    #[test]
     fn parts_do_not_disturb_each_other() {
         let mut block = Block;
         let address = NonNull::from(&mut block);

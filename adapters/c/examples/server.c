@@ -5,8 +5,8 @@
  *
  * With SESSIONS it keeps that many sessions in a store of Sessile; without, it uses whatever
  * stands behind libssl's own functions: libssl's cache, or Sessile if libsessile_preload.so is
- * loaded before libssl. It ends at the end of its standard input, and prints what libssl's
- * counters say, and the store's.
+ * loaded before libssl. It ends at the end of its standard input, and prints what was counted by
+ * the one or the other.
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -61,15 +61,21 @@ static void attach(size_t sessions) {
   sessile_config_free(config);
 }
 
+/* One line, which says whose counters they are. */
 static void report(void) {
   sessile_statistics seen;
-  printf("accepted %ld, completed %ld, resumed %ld, stored %ld of %ld\n",
-         SSL_CTX_sess_accept(context), SSL_CTX_sess_accept_good(context),
-         SSL_CTX_sess_hits(context), SSL_CTX_sess_number(context),
-         SSL_CTX_sess_get_cache_size(context));
-  if (store != NULL && sessile_stats(store, &seen, sizeof seen) == SESSILE_ERROR_OK)
-    printf("store: added %llu, resumed %llu, stored %llu\n", (unsigned long long)seen.added,
-           (unsigned long long)seen.resumed, (unsigned long long)seen.number);
+  size_t size;
+  if (store == NULL) {
+    printf("libssl's functions: accepted %ld, completed %ld, resumed %ld, stored %ld of %ld\n",
+           SSL_CTX_sess_accept(context), SSL_CTX_sess_accept_good(context),
+           SSL_CTX_sess_hits(context), SSL_CTX_sess_number(context),
+           SSL_CTX_sess_get_cache_size(context));
+  } else if (sessile_stats(store, &seen, sizeof seen) == SESSILE_ERROR_OK &&
+             sessile_capacity(store, &size) == SESSILE_ERROR_OK) {
+    printf("store of its own: accepted %llu, completed %llu, resumed %llu, stored %llu of %zu\n",
+           (unsigned long long)seen.accept, (unsigned long long)seen.accept_good,
+           (unsigned long long)seen.resumed, (unsigned long long)seen.number, size);
+  }
 }
 
 static int listen_on(unsigned short port) {

@@ -165,3 +165,22 @@ impl From<ErrorStack> for Error {
 pub extern "C" fn sessile_strerror(error: c_int) -> *const c_char {
     Error::from_number(error).map_or(c"no code of this version", Error::message).as_ptr()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::Error;
+    use sessile_openssl::sessile::Stats;
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn every_reason_has_a_code() {
+        let stats = Stats::default();
+        let codes: Vec<_> =
+            stats.rejections.iter().map(|(reason, _)| Error::from(reason)).collect();
+        assert!(codes.len() > 10 && !codes.contains(&Error::Refused));
+        let numbers: BTreeSet<_> = codes.iter().map(|code| *code as i32).collect();
+        assert_eq!(numbers.len(), codes.len(), "{codes:?}");
+        let all: Vec<_> = Error::ALL.into_iter().filter(|code| codes.contains(code)).collect();
+        assert_eq!(all.len(), codes.len(), "{codes:?}");
+    }
+}

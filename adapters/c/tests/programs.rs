@@ -22,6 +22,18 @@ fn every_function_answers() {
     }
 }
 
+/// Not under ThreadSanitizer, which puts signals off until a thread calls a function that it knows.
+#[test]
+fn interrupted_threads_bring_about_the_other_errors() {
+    let Some(toolbox) = Toolbox::new() else { return };
+    for flags in [&["-O1"][..], &["-O1", "-g", "-fsanitize=address"]] {
+        if flags.len() == 1 || toolbox.has("address") {
+            let interrupted = toolbox.compile("interrupted", Link::Shared, flags);
+            print!("{}", toolbox.passes(&interrupted, &[]));
+        }
+    }
+}
+
 #[test]
 fn no_handshake_fails_while_contexts_come_and_go() {
     let Some(toolbox) = Toolbox::new() else { return };

@@ -5,13 +5,15 @@ use std::sync::OnceLock;
 
 use openssl::error::ErrorStack;
 use openssl::ex_data::Index;
-use openssl::ssl::{Ssl, SslContext, SslContextBuilder, SslContextRef, SslRef};
+use openssl::ssl::{SslContext, SslContextBuilder, SslContextRef, SslRef};
+
+use crate::extra::ExtraIndex;
 
 /// The index that is kept here, made at the first call.
-fn index<H, T>(
-    kept: &OnceLock<Index<H, T>>,
-    make: fn() -> Result<Index<H, T>, ErrorStack>,
-) -> Result<Index<H, T>, ErrorStack> {
+fn index<I: Copy>(
+    kept: &OnceLock<I>,
+    make: fn() -> Result<I, ErrorStack>,
+) -> Result<I, ErrorStack> {
     match kept.get() {
         Some(index) => Ok(*index),
         None => {
@@ -41,8 +43,9 @@ impl<T: Send + Sync + 'static> Place<T> {
     }
 }
 
-/// The place of one kind of value among the extra data of connections.
-pub(crate) struct Slot<T>(OnceLock<Index<Ssl, T>>);
+/// The place of one kind of value among the extra data of connections. A copy that libssl makes of
+/// a connection has none.
+pub(crate) struct Slot<T>(OnceLock<ExtraIndex<T>>);
 
 impl<T: Send + Sync + 'static> Slot<T> {
     pub(crate) const fn new() -> Self {
@@ -50,15 +53,14 @@ impl<T: Send + Sync + 'static> Slot<T> {
     }
 
     pub(crate) fn fill(&self, ssl: &mut SslRef, value: T) -> Result<(), ErrorStack> {
-        ssl.set_ex_data(index(&self.0, Ssl::new_ex_index)?, value);
-        Ok(())
+        index(&self.0, ExtraIndex::new)?.set(ssl, value)
     }
 
     pub(crate) fn at<'s>(&self, ssl: &'s SslRef) -> Option<&'s T> {
-        ssl.ex_data(*self.0.get()?)
+        self.0.get()?.get(ssl)
     }
 
     pub(crate) fn at_mut<'s>(&self, ssl: &'s mut SslRef) -> Option<&'s mut T> {
-        ssl.ex_data_mut(*self.0.get()?)
+        self.0.get()?.get_mut(ssl)
     }
 }

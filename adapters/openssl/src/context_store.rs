@@ -302,8 +302,9 @@ fn may_resume(ssl: &SslRef, current: Option<&ContextStore>) -> bool {
 }
 
 /// Whether a connection resumes a session that `current`, its present context, is not the place
-/// for. Sessions that no store handed over are the program's, but not where a store is attached and
-/// they were made elsewhere.
+/// for. Sessions that no store handed over are the program's, and libssl has compared their id
+/// context with the connection's. That does not hold where the connection was moved since to a
+/// context with a store that has not made them.
 pub(crate) fn is_astray(ssl: &SslRef, current: Option<&ContextStore>) -> bool {
     let progress = Progress::of(ssl);
     if progress.is_some_and(|progress| progress.is_over || progress.is_refused)
@@ -313,7 +314,10 @@ pub(crate) fn is_astray(ssl: &SslRef, current: Option<&ContextStore>) -> bool {
     }
     match progress.is_some_and(|progress| progress.parent.is_some()) {
         true => !may_resume(ssl, current),
-        false => current.is_some_and(|store| !store.has_made(ssl)),
+        false => {
+            let is_moved = !progress.is_some_and(|progress| progress.stays_in(ssl.ssl_context()));
+            is_moved && current.is_some_and(|store| !store.has_made(ssl))
+        }
     }
 }
 

@@ -1,6 +1,6 @@
 //! What the `openssl` crate does not wrap, as safe functions over libssl's own.
 //!
-//! Everything unsafe of this crate is here, in `assurance` and in `callbacks`.
+//! Everything unsafe of this crate is here, in `extra`, in `assurance` and in `callbacks`.
 
 use std::ffi::{CStr, c_char, c_int, c_long, c_uint, c_void};
 use std::sync::{Arc, OnceLock};
@@ -14,7 +14,7 @@ use openssl_sys as sys;
 use crate::origin::Origin;
 
 pub(crate) type InfoCallback = unsafe extern "C" fn(*const sys::SSL, c_int, c_int);
-type ExtraDup = unsafe extern "C" fn(
+pub(crate) type ExtraDup = unsafe extern "C" fn(
     *mut c_void,
     *const c_void,
     *mut *mut c_void,
@@ -22,7 +22,7 @@ type ExtraDup = unsafe extern "C" fn(
     c_long,
     *mut c_void,
 ) -> c_int;
-type ExtraFree =
+pub(crate) type ExtraFree =
     unsafe extern "C" fn(*mut c_void, *mut c_void, *mut c_void, c_int, c_long, *mut c_void);
 pub(crate) type EarlyDataCallback = unsafe extern "C" fn(*mut sys::SSL, *mut c_void) -> c_int;
 
@@ -61,7 +61,7 @@ unsafe extern "C" {
         data: *mut c_void,
     ) -> c_int;
     fn SSL_SESSION_get_ex_data(session: *const sys::SSL_SESSION, index: c_int) -> *mut c_void;
-    fn CRYPTO_get_ex_new_index(
+    pub(crate) fn CRYPTO_get_ex_new_index(
         class: c_int,
         long: c_long,
         pointer: *mut c_void,

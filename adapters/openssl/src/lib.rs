@@ -11,6 +11,7 @@ mod clock;
 mod context_store;
 mod domain;
 mod events;
+mod extra;
 mod ffi;
 mod host;
 mod kept;

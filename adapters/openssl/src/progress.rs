@@ -27,6 +27,8 @@ pub(crate) struct Progress {
     /// client offer it once more.
     pub(crate) taken: Option<Session<SslSession>>,
     pub(crate) parent: Option<Parent>,
+    /// The address of the context that the handshake started in, if a store was told of it.
+    started_in: Option<usize>,
     /// The handshake has ended.
     pub(crate) is_over: bool,
     /// The handshake was ended, for ever.
@@ -66,17 +68,28 @@ impl Parent {
 impl Progress {
     /// A handshake starts.
     pub(crate) fn start(ssl: &mut SslRef) {
+        let started_in = ffi::address(ssl.ssl_context());
+        Self::begin(ssl, Some(started_in));
+    }
+
+    fn begin(ssl: &mut SslRef, started_in: Option<usize>) {
         let generation = Generation::present();
         let new = Self {
             time: UnixClock.now(),
             generation,
             taken: None,
             parent: None,
+            started_in,
             is_over: false,
             is_refused: false,
         };
         // Without memory for it nothing is stored or resumed.
         let _ = PROGRESS.fill(ssl, new);
+    }
+
+    /// Whether the connection is in the context that the handshake started in.
+    pub(crate) fn stays_in(&self, context: &SslContextRef) -> bool {
+        self.started_in == Some(ffi::address(context))
     }
 
     pub(crate) fn of(ssl: &SslRef) -> Option<&Self> {
@@ -90,7 +103,7 @@ impl Progress {
     /// The record, which begins now where no store was told of the start.
     pub(crate) fn begun(ssl: &mut SslRef) -> Option<&mut Self> {
         if Self::of(ssl).is_none() {
-            Self::start(ssl);
+            Self::begin(ssl, None);
         }
         Self::of_mut(ssl)
     }

@@ -8,10 +8,11 @@
 //! is not resumed where it does not belong is checked for each handshake on its own.
 #![forbid(unsafe_code)]
 
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use sessile::{BuildError, Context, Protocol, Session, SessionCache, SessionId, View};
+use sessile::{Context, Protocol, Session, SessionCache, SessionId, View};
 use sha2::{Digest, Sha256};
 
 /// Routes, and sessions handed over by routes, that are remembered.
@@ -21,8 +22,10 @@ const ROUTES_MAX: usize = 4_096;
 const ROUTE: Protocol = Protocol(1);
 const ORIGIN: Protocol = Protocol(2);
 
+#[derive(Default)]
 pub(crate) struct Routes {
-    entries: SessionCache<Route>,
+    /// Made with the first one: most servers move no connections.
+    entries: OnceLock<SessionCache<Route>>,
     /// Something was handed over by a route: until then every session is where it says.
     has_lent: AtomicBool,
 }
@@ -50,13 +53,9 @@ pub(crate) struct Route {
 }
 
 impl Routes {
-    pub(crate) fn new() -> Result<Self, BuildError> {
-        Ok(Self { entries: SessionCache::new(ROUTES_MAX)?, has_lent: AtomicBool::new(false) })
-    }
-
     /// Where connections end that come this way; `None` if they stay.
     pub(crate) fn find(&self, way: &Way) -> Option<Route> {
-        self.view(ROUTE).read(&way.0, |route| **route)
+        self.view(ROUTE)?.read(&way.0, |route| **route)
     }
 
     /// A connection that came this way ended there.
@@ -66,7 +65,9 @@ impl Routes {
 
     /// A connection that came this way stayed.
     pub(crate) fn forget(&self, way: &Way) {
-        self.view(ROUTE).remove_id(&way.0);
+        if let Some(routes) = self.view(ROUTE) {
+            routes.remove_id(&way.0);
+        }
     }
 
     /// A session of another domain is handed to a connection of `domain`, under whose id context
@@ -84,18 +85,28 @@ impl Routes {
         if !self.has_lent.load(Ordering::Relaxed) {
             return domain;
         }
-        let found = self.view(ORIGIN).read(&origin_id(domain, id), |route| route.domain);
+        let found = self
+            .view(ORIGIN)
+            .and_then(|origins| origins.read(&origin_id(domain, id), |route| route.domain));
         found.unwrap_or(domain)
     }
 
-    fn view(&self, kind: Protocol) -> View<'_, Route> {
-        self.entries.view(Context::NONE).protocol(kind)
+    /// `None` before the first entry.
+    fn view(&self, kind: Protocol) -> Option<View<'_, Route>> {
+        Some(self.entries.get()?.view(Context::NONE).protocol(kind))
     }
 
     fn put(&self, id: SessionId, kind: Protocol, route: Route) {
+        if self.entries.get().is_none() {
+            // Without memory for it nothing is learned.
+            let Ok(made) = SessionCache::new(ROUTES_MAX) else { return };
+            // Another thread may have been faster.
+            let _ = self.entries.set(made);
+        }
+        let Some(entries) = self.entries.get() else { return };
         if let Ok(entry) = Session::<Route>::builder(id).protocol(kind).try_build(route) {
             // A route that is refused costs a full handshake.
-            let _ = self.entries.add(entry);
+            let _ = entries.add(entry);
         }
     }
 }

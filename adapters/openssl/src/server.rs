@@ -91,7 +91,7 @@ impl ServerStore {
         static NUMBERS: AtomicU64 = AtomicU64::new(1);
         let shared = Shared {
             cache: Arc::new(builder.clock(UnixClock).build()?),
-            routes: Routes::new()?,
+            routes: Routes::default(),
             // ORDERING: Relaxed: only that no two are the same.
             number: NUMBERS.fetch_add(1, Ordering::Relaxed),
         };

@@ -8,12 +8,18 @@ use std::sync::atomic::Ordering;
 use foreign_types::ForeignTypeRef;
 use openssl_sys::{self as sys, SSL, SSL_CTX, SSL_SESSION};
 use sessile_openssl::ServerStore;
-use sessile_openssl::openssl::ssl::SslSession;
+use sessile_openssl::openssl::ssl::{SslSession, SslSessionRef};
 use sessile_openssl::sessile::{Hooks, RemovalCause};
 
+use crate::connection;
+use crate::decision::{grow, store_of};
 use crate::real::{self, GetCallback, NewCallback, RemoveCallback};
 use crate::record::{self, Record};
 use crate::scope::{self, about};
+
+unsafe extern "C" {
+    fn SSL_SESSION_is_resumable(session: *const SSL_SESSION) -> c_int;
+}
 
 /// The store's callbacks, which are the same for all contexts.
 #[derive(Clone, Copy)]
@@ -96,15 +102,16 @@ pub(crate) fn tell_removals(store: &ServerStore) {
     }));
 }
 
-/// The record of a connection's context.
+/// The context that a connection was made of, whose callbacks libssl calls wherever it was moved
+/// to, and its record.
 ///
 /// # Safety
 ///
 /// A connection that lives for `'s`.
-unsafe fn record_of<'s>(ssl: *mut SSL) -> (*mut SSL_CTX, Option<&'s Record>) {
-    // SAFETY: as the caller says: it keeps its context alive.
+unsafe fn first_of<'s>(ssl: *mut SSL) -> (*mut SSL_CTX, Option<&'s Record>) {
+    // SAFETY: as the caller says: it keeps that context alive.
     unsafe {
-        let context = sys::SSL_get_SSL_CTX(ssl);
+        let context = connection::first_context(ssl);
         (context, record::of(context))
     }
 }
@@ -113,11 +120,12 @@ unsafe extern "C" fn on_new(ssl: *mut SSL, session: *mut SSL_SESSION) -> c_int {
     // SAFETY: libssl lends the connection and gives one reference to the session. The store's
     // callback takes another one, and always answers 1; the program gets libssl's.
     unsafe {
-        let (context, record) = record_of(ssl);
-        let new = STORE.get().filter(|_| !record::is_apart(ssl)).and_then(|store| store.new);
+        let (context, record) = first_of(ssl);
+        let new = STORE.get().filter(|_| !connection::is_apart(ssl)).and_then(|store| store.new);
         if let Some(store) = new {
             sys::SSL_SESSION_up_ref(session);
             about(context, || store(ssl, session));
+            grow(sys::SSL_get_SSL_CTX(ssl));
         }
         match record.and_then(|record| record.callbacks.new.get()) {
             Some(program) => program(ssl, session),
@@ -132,10 +140,13 @@ unsafe extern "C" fn on_new(ssl: *mut SSL, session: *mut SSL_SESSION) -> c_int {
 /// # Safety
 ///
 /// A connection that is alive.
-unsafe fn is_refused(ssl: *mut SSL, record: Option<&Record>) -> bool {
-    // SAFETY: as the caller says.
-    let verifies = || unsafe { sys::SSL_get_verify_mode(ssl) } & sys::SSL_VERIFY_PEER != 0;
-    record.is_some_and(|record| !record.has_id_context()) && verifies()
+unsafe fn is_refused(ssl: *mut SSL) -> bool {
+    // SAFETY: as the caller says: it keeps its context alive.
+    unsafe {
+        let record = record::of(sys::SSL_get_SSL_CTX(ssl));
+        record.is_some_and(|record| !record.has_id_context())
+            && sys::SSL_get_verify_mode(ssl) & sys::SSL_VERIFY_PEER != 0
+    }
 }
 
 unsafe extern "C" fn on_get(
@@ -146,29 +157,58 @@ unsafe extern "C" fn on_get(
 ) -> *mut SSL_SESSION {
     // SAFETY: libssl lends all of it for the call; either callback answers as libssl wants it.
     unsafe {
-        let (context, record) = record_of(ssl);
-        if is_refused(ssl, record) {
+        let (context, record) = first_of(ssl);
+        if is_refused(ssl) {
             return std::ptr::null_mut();
         }
-        let found = STORE
-            .get()
-            .filter(|_| !record::is_apart(ssl))
-            .and_then(|store| store.get)
-            .map_or(std::ptr::null_mut(), |store| about(context, || store(ssl, id, length, copy)));
+        let store = STORE.get().and_then(|store| store.get);
+        let look = |copy| match store.filter(|_| !connection::is_apart(ssl)) {
+            Some(store) => about(context, || store(ssl, id, length, copy)),
+            None => std::ptr::null_mut(),
+        };
+        let found = look(copy);
         let program = record.and_then(|record| Some((record, record.callbacks.get.get()?)));
-        match program.filter(|_| found.is_null()) {
-            Some((record, program)) => {
-                // libssl's own preset.
-                *copy = 1;
-                let supplied = program(ssl, id, length, copy);
-                if !supplied.is_null() {
-                    // ORDERING: Relaxed: a counter.
-                    record.supplied.fetch_add(1, Ordering::Relaxed);
-                }
-                supplied
-            }
-            None => found,
+        let Some((record, program)) = program.filter(|_| found.is_null()) else { return found };
+        // libssl's own preset.
+        *copy = 1;
+        let supplied = program(ssl, id, length, copy);
+        // libssl passes over what is marked.
+        if supplied.is_null() || SSL_SESSION_is_resumable(supplied) == 0 {
+            return supplied;
         }
+        // ORDERING: Relaxed: a counter.
+        record.supplied.fetch_add(1, Ordering::Relaxed);
+        if !store_supplied(ssl, context, supplied) {
+            return supplied;
+        }
+        let mut is_kept = 0;
+        let handed = look(&mut is_kept);
+        if handed.is_null() {
+            return supplied;
+        }
+        if *copy == 0 {
+            sys::SSL_SESSION_free(supplied);
+        }
+        *copy = is_kept;
+        handed
+    }
+}
+
+/// Stores what the program has supplied, as libssl does. The store then has a copy for a session
+/// that another process has made under the same name; libssl would miss its own id context.
+///
+/// # Safety
+///
+/// A connection, the context that it was made of and a session, which are alive.
+unsafe fn store_supplied(ssl: *mut SSL, context: *mut SSL_CTX, session: *mut SSL_SESSION) -> bool {
+    // SAFETY: as the caller says.
+    unsafe {
+        let Some(store) = store_of(context).filter(|_| !connection::is_apart(ssl)) else {
+            return false;
+        };
+        let added = about(context, || store.add_session(SslSessionRef::from_ptr(session)));
+        grow(context);
+        added.is_ok()
     }
 }
 

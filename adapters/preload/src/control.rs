@@ -7,10 +7,11 @@ use sessile_openssl::ServerStore;
 use sessile_openssl::openssl::ssl::SslSessionCacheMode;
 
 use crate::chain::contained;
-use crate::decision::{store_of, supplied};
+use crate::decision::{size_of, store_of, supplied};
 use crate::real;
 use crate::record;
 use crate::scope::{about, is_ours};
+use crate::size::Size;
 
 const NUMBER: c_int = 20;
 const CB_HITS: c_int = 28;
@@ -57,6 +58,8 @@ unsafe fn command_store(
     number: c_long,
 ) -> c_long {
     let stats = || store.stats();
+    // SAFETY: as the caller says.
+    let size = || unsafe { size_of(context, store) };
     let answer = match command {
         NUMBER => stats().number,
         // SAFETY: as the caller says.
@@ -66,10 +69,14 @@ unsafe fn command_store(
         CACHE_FULL => stats().cache_full,
         SET_CACHE_SIZE => {
             // libssl answers 0 to a size below 0, and to nothing else that is wrong.
-            let size = usize::try_from(number).ok();
-            size.and_then(|size| store.set_cache_size(size).ok()).unwrap_or(0) as u64
+            let asked = usize::try_from(number).ok();
+            let former = asked.and_then(|asked| match size() {
+                Some(size) => size.ask(store, asked),
+                None => store.set_cache_size(asked).ok(),
+            });
+            former.unwrap_or(0) as u64
         }
-        GET_CACHE_SIZE => store.cache_size() as u64,
+        GET_CACHE_SIZE => size().map_or_else(|| store.cache_size(), Size::asked) as u64,
         SET_CACHE_MODE => {
             let flags = SslSessionCacheMode::from_bits_retain(number);
             return store.set_session_cache_mode(flags).bits();

@@ -12,16 +12,19 @@ use openssl_sys::{self as sys, SSL_CTX, SSL_METHOD};
 use sessile_openssl::openssl::error::ErrorStack;
 use sessile_openssl::openssl::ssl::{SslContextBuilder, SslContextRef, SslSession};
 use sessile_openssl::openssl::ssl::{SslOptions, SslSessionCacheMode};
-use sessile_openssl::sessile::{Capacity, Context, SessionCache};
+use sessile_openssl::sessile::{Context, SessionCache};
 use sessile_openssl::{ServerStore, UPDATE_TIME};
 
 use crate::chain;
 use crate::control::{GET_CACHE_MODE, GET_CACHE_SIZE};
 use crate::environment::{Attach, Environment};
+use crate::info;
+use crate::owner;
 use crate::real;
 use crate::record::{self, Decision, Record};
 use crate::report::{self, Counted};
 use crate::scope::as_ours;
+use crate::size::Size;
 
 unsafe extern "C" {
     fn SSL_CTX_get_ssl_method(context: *const SSL_CTX) -> *const SSL_METHOD;
@@ -85,16 +88,19 @@ unsafe fn attach(context: *mut SSL_CTX, record: &Record, origin: Option<&Record>
     let mut fresh = unsafe { ManuallyDrop::new(SslContextBuilder::from_ptr(context)) };
     let name = Context::digest([record.id_context().as_slice()]);
     // SAFETY: the context is alive.
-    unsafe { chain::note(context, record) };
-    let attached: Result<(), ErrorStack> = store.0.attach(&mut fresh, name);
+    unsafe {
+        chain::note(context, record);
+        info::note(context, record);
+    }
+    let attached: Result<(), ErrorStack> = store.store.attach(&mut fresh, name);
     attached.ok()?;
     if let Some(origin) = origin {
-        record.inherit(origin);
+        record.join(origin);
     }
     // SAFETY: as above: nobody else uses the context.
     unsafe { chain::install(context) };
     if record.callbacks.remove.get().is_some() {
-        chain::tell_removals(&store.0);
+        chain::tell_removals(&store.store);
     }
     record.keep(store);
     Some(())
@@ -146,10 +152,10 @@ unsafe fn build(context: *mut SSL_CTX, mode: SslSessionCacheMode) -> Option<Arc<
             SSL_CTX_get_timeout(context),
         )
     };
-    let size = environment.capacity.unwrap_or(usize::try_from(size).unwrap_or(0));
+    let size = Size::new(environment.capacity.unwrap_or(usize::try_from(size).unwrap_or(0)));
     let timeout = Duration::from_secs(u64::try_from(timeout).unwrap_or(0));
     let builder = SessionCache::<SslSession>::builder()
-        .capacity(if size == 0 { Capacity::Unbounded } else { Capacity::Sessions(size) })
+        .capacity(size.first())
         .timeout(environment.timeout.unwrap_or(timeout))
         .policy(environment.policy);
     let mut store = ServerStore::build(builder).ok()?.reusable(environment.is_reusable);
@@ -158,7 +164,7 @@ unsafe fn build(context: *mut SSL_CTX, mode: SslSessionCacheMode) -> Option<Arc<
     }
     let kept = SslSessionCacheMode::SERVER | SslSessionCacheMode::NO_AUTO_CLEAR | UPDATE_TIME;
     store.set_session_cache_mode(mode & kept);
-    Some(Counted::new(store))
+    Some(Counted::new(store, size))
 }
 
 /// The store that is in force at a context, attached by this library or by the program.
@@ -167,11 +173,34 @@ unsafe fn build(context: *mut SSL_CTX, mode: SslSessionCacheMode) -> Option<Arc<
 ///
 /// Null, or a context that is alive.
 pub(crate) unsafe fn store_of(context: *mut SSL_CTX) -> Option<ServerStore> {
-    if context.is_null() {
+    if context.is_null() || owner::of(context).is_some() {
         return None;
     }
-    // SAFETY: as the caller says.
+    // SAFETY: as the caller says, and of the libssl behind this library.
     ServerStore::of(unsafe { SslContextRef::from_ptr(context) })
+}
+
+/// The size of a store that this library has attached to a context.
+///
+/// # Safety
+///
+/// A context that lives for `'c`.
+pub(crate) unsafe fn size_of<'c>(context: *mut SSL_CTX, store: &ServerStore) -> Option<&'c Size> {
+    // SAFETY: as the caller says.
+    let counted = unsafe { record::of(context) }.and_then(Record::store)?;
+    Arc::ptr_eq(counted.store.cache(), store.cache()).then_some(&counted.size)
+}
+
+/// Lets the store of a context grow that a session was added to.
+///
+/// # Safety
+///
+/// Null, or a context that is alive.
+pub(crate) unsafe fn grow(context: *mut SSL_CTX) {
+    // SAFETY: as the caller says.
+    if let Some(counted) = unsafe { record::of(context) }.and_then(Record::store) {
+        counted.size.grow(&counted.store);
+    }
 }
 
 /// How many sessions the program's own callback has supplied.

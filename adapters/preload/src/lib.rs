@@ -5,12 +5,17 @@
 use sessile_capi as _;
 
 mod chain;
+mod connection;
 mod contexts;
 mod control;
 mod decision;
+mod early_data;
 mod environment;
+mod info;
+mod owner;
 mod real;
 mod record;
 mod report;
 mod scope;
 mod sessions;
+mod size;

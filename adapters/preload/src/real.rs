@@ -9,12 +9,16 @@ use std::sync::atomic::{AtomicPtr, Ordering};
 use libc::{c_char, time_t};
 use openssl_sys::{SSL, SSL_CTX, SSL_METHOD, SSL_SESSION};
 
+use crate::owner::{self, Library};
+
 pub(crate) type NewCallback = unsafe extern "C" fn(*mut SSL, *mut SSL_SESSION) -> c_int;
 pub(crate) type GetCallback =
     unsafe extern "C" fn(*mut SSL, *const c_uchar, c_int, *mut c_int) -> *mut SSL_SESSION;
+pub(crate) type EarlyDataCallback = unsafe extern "C" fn(*mut SSL, *mut c_void) -> c_int;
+pub(crate) type InfoCallback = unsafe extern "C" fn(*const SSL, c_int, c_int);
 pub(crate) type RemoveCallback = unsafe extern "C" fn(*mut SSL_CTX, *mut SSL_SESSION);
 
-/// A function of libssl, looked up at its first call.
+/// A function of the libssl behind this library, looked up at its first call.
 pub(crate) struct Real<F> {
     name: &'static CStr,
     found: AtomicPtr<c_void>,
@@ -39,8 +43,30 @@ impl<F: Copy> Real<F> {
             found = unsafe { libc::dlsym(libc::RTLD_NEXT, self.name.as_ptr()) };
             self.found.store(found, Ordering::Relaxed);
         }
-        // SAFETY: not null, so the function of this name, of the type that `new` was promised.
-        (!found.is_null()).then(|| unsafe { transmute_copy(&found) })
+        // SAFETY: the address of a function of this name, or null.
+        unsafe { Self::as_function(found) }
+    }
+
+    /// The function of the libssl that a context or connection belongs to.
+    pub(crate) fn of<T>(&self, object: *const T) -> Option<F> {
+        self.in_library(owner::of(object))
+    }
+
+    /// The function of another library; `None` is the one behind this library.
+    pub(crate) fn in_library(&self, library: Option<Library>) -> Option<F> {
+        match library {
+            // SAFETY: the address of a function of this name, or null.
+            Some(library) => unsafe { Self::as_function(library.find(self.name)) },
+            None => self.get(),
+        }
+    }
+
+    /// # Safety
+    ///
+    /// Null, or the address of a function of the type that `new` was promised.
+    unsafe fn as_function(address: *mut c_void) -> Option<F> {
+        // SAFETY: as the caller says.
+        (!address.is_null()).then(|| unsafe { transmute_copy(&address) })
     }
 }
 
@@ -58,6 +84,7 @@ macro_rules! real {
 }
 
 real! {
+    TLS_method: unsafe extern "C" fn() -> *const SSL_METHOD;
     SSL_CTX_new: unsafe extern "C" fn(*const SSL_METHOD) -> *mut SSL_CTX;
     SSL_CTX_new_ex: unsafe extern "C" fn(
         *mut c_void, *const c_char, *const SSL_METHOD,
@@ -75,6 +102,14 @@ real! {
         *mut SSL_CTX, *const c_uchar, c_uint,
     ) -> c_int;
     SSL_set_session_id_context: unsafe extern "C" fn(*mut SSL, *const c_uchar, c_uint) -> c_int;
+    SSL_CTX_set_allow_early_data_cb: unsafe extern "C" fn(
+        *mut SSL_CTX, Option<EarlyDataCallback>, *mut c_void,
+    );
+    SSL_set_allow_early_data_cb: unsafe extern "C" fn(
+        *mut SSL, Option<EarlyDataCallback>, *mut c_void,
+    );
+    SSL_CTX_set_info_callback: unsafe extern "C" fn(*mut SSL_CTX, Option<InfoCallback>);
+    SSL_set_info_callback: unsafe extern "C" fn(*mut SSL, Option<InfoCallback>);
     SSL_CTX_sess_set_new_cb: unsafe extern "C" fn(*mut SSL_CTX, Option<NewCallback>);
     SSL_CTX_sess_set_get_cb: unsafe extern "C" fn(*mut SSL_CTX, Option<GetCallback>);
     SSL_CTX_sess_set_remove_cb: unsafe extern "C" fn(*mut SSL_CTX, Option<RemoveCallback>);
@@ -108,5 +143,5 @@ pub(crate) unsafe fn control(
     pointer: *mut c_void,
 ) -> c_long {
     // SAFETY: as the caller says.
-    SSL_CTX_ctrl.get().map_or(0, |real| unsafe { real(context, command, number, pointer) })
+    SSL_CTX_ctrl.of(context).map_or(0, |real| unsafe { real(context, command, number, pointer) })
 }

@@ -8,11 +8,13 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use foreign_types::ForeignTypeRef;
 use libc::c_void;
-use openssl_sys::{SSL, SSL_CTX};
+use openssl_sys::SSL_CTX;
 use sessile_openssl::openssl::ex_data::Index;
-use sessile_openssl::openssl::ssl::{Ssl, SslContext, SslContextBuilder, SslContextRef, SslRef};
+use sessile_openssl::openssl::ssl::{SslContext, SslContextBuilder, SslContextRef};
 
-use crate::real::{GetCallback, NewCallback, RemoveCallback};
+use crate::early_data::Judge;
+use crate::owner;
+use crate::real::{GetCallback, InfoCallback, NewCallback, RemoveCallback};
 use crate::report::Counted;
 
 /// What was decided for a context.
@@ -40,6 +42,8 @@ pub(crate) struct Record {
     pub(crate) callbacks: Callbacks,
     /// Sessions that the program's get callback supplied.
     pub(crate) supplied: AtomicU64,
+    /// What the program has set to allow early data.
+    judge: Mutex<Option<Judge>>,
     store: OnceLock<Arc<Counted>>,
 }
 
@@ -49,6 +53,7 @@ pub(crate) struct Callbacks {
     pub(crate) new: Callback<NewCallback>,
     pub(crate) get: Callback<GetCallback>,
     pub(crate) remove: Callback<RemoveCallback>,
+    pub(crate) info: Callback<InfoCallback>,
 }
 
 /// A pointer to a function, or none. It can be changed while others call it. `F` is a pointer to a
@@ -58,6 +63,12 @@ pub(crate) struct Callback<F>(AtomicPtr<c_void>, PhantomData<F>);
 
 impl<F> Default for Callback<F> {
     fn default() -> Self {
+        Self::none()
+    }
+}
+
+impl<F> Callback<F> {
+    pub(crate) const fn none() -> Self {
         Self(AtomicPtr::new(ptr::null_mut()), PhantomData)
     }
 }
@@ -77,13 +88,6 @@ impl<F: Copy> Callback<F> {
         // SAFETY: null, or what `set` was given.
         unsafe { transmute_copy::<*mut c_void, Option<F>>(&address) }
     }
-
-    /// Takes over what another context has, where this one has nothing.
-    fn inherit(&self, other: &Self) {
-        if self.get().is_none() {
-            self.set(other.get());
-        }
-    }
 }
 
 impl Record {
@@ -96,6 +100,7 @@ impl Record {
             has_joined: AtomicBool::new(false),
             callbacks: Callbacks::default(),
             supplied: AtomicU64::new(0),
+            judge: Mutex::new(None),
             store: OnceLock::new(),
         }
     }
@@ -148,6 +153,14 @@ impl Record {
         self.has_joined.load(Ordering::Relaxed)
     }
 
+    pub(crate) fn judge(&self) -> Option<Judge> {
+        *lock(&self.judge)
+    }
+
+    pub(crate) fn set_judge(&self, judge: Option<Judge>) {
+        *lock(&self.judge) = judge;
+    }
+
     /// The store that was attached.
     pub(crate) fn store(&self) -> Option<&Arc<Counted>> {
         self.store.get()
@@ -157,13 +170,10 @@ impl Record {
         let _is_first = self.store.set(store);
     }
 
-    /// Takes over the callbacks of the context that connections come from, and that has a store.
-    pub(crate) fn inherit(&self, from: &Self) {
+    /// The store that is kept here is that of the context that connections come from.
+    pub(crate) fn join(&self, from: &Self) {
         // ORDERING: Relaxed, as in `has_joined`.
         self.has_joined.store(from.is_attached(), Ordering::Relaxed);
-        self.callbacks.new.inherit(&from.callbacks.new);
-        self.callbacks.get.inherit(&from.callbacks.get);
-        self.callbacks.remove.inherit(&from.callbacks.remove);
     }
 }
 
@@ -173,6 +183,11 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 /// Where the records lie, from the first one on; `None` without memory for it.
 static INDEX: OnceLock<Option<Index<SslContext, Record>>> = OnceLock::new();
+
+/// Whether contexts have records: not where the program has another libssl than this library.
+pub(crate) fn are_kept() -> bool {
+    INDEX.get().copied().flatten().is_some()
+}
 
 /// Begins a record at a new context.
 ///
@@ -186,48 +201,14 @@ pub(crate) unsafe fn begin(context: *mut SSL_CTX) {
     fresh.set_ex_data(index, Record::new());
 }
 
-/// The record of a context.
+/// The record of a context; `None` for one of another libssl.
 ///
 /// # Safety
 ///
 /// Null, or a context that lives for `'c`.
 pub(crate) unsafe fn of<'c>(context: *mut SSL_CTX) -> Option<&'c Record> {
-    let index = INDEX.get().copied().flatten().filter(|_| !context.is_null())?;
+    let is_ours = !context.is_null() && owner::of(context).is_none();
+    let index = INDEX.get().copied().flatten().filter(|_| is_ours)?;
     // SAFETY: as the caller says; the context keeps the record.
     unsafe { SslContextRef::from_ptr(context) }.ex_data(index)
-}
-
-/// Marks a connection for which the store is not there.
-struct Apart;
-
-/// Where the marks lie, from the first one on; `None` without memory for it.
-static APART: OnceLock<Option<Index<Ssl, Apart>>> = OnceLock::new();
-
-/// Keeps a new connection apart from the store, if its context has joined that of another one: with
-/// libssl's caches neither would resume what was made in the other.
-///
-/// # Safety
-///
-/// Null, or a connection that nobody else knows, and its context.
-pub(crate) unsafe fn set_apart(ssl: *mut SSL, context: *mut SSL_CTX) {
-    // SAFETY: as the caller says.
-    let has_joined = unsafe { of(context) }.is_some_and(Record::has_joined);
-    if !has_joined || ssl.is_null() {
-        return;
-    }
-    if let Some(index) = *APART.get_or_init(|| Ssl::new_ex_index().ok()) {
-        // SAFETY: as the caller says; not null.
-        unsafe { SslRef::from_ptr_mut(ssl) }.set_ex_data(index, Apart);
-    }
-}
-
-/// Whether a connection is apart from the store.
-///
-/// # Safety
-///
-/// A connection that is alive.
-pub(crate) unsafe fn is_apart(ssl: *mut SSL) -> bool {
-    let index = APART.get().copied().flatten();
-    // SAFETY: as the caller says.
-    index.is_some_and(|index| unsafe { SslRef::from_ptr(ssl) }.ex_data(index).is_some())
 }

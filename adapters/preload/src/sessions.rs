@@ -18,7 +18,7 @@ use sessile_openssl::ServerStore;
 use sessile_openssl::openssl::ssl::SslSessionRef;
 
 use crate::chain::{contained, tell_removals};
-use crate::decision::{come_to, store_of};
+use crate::decision::{grow, store_of};
 use crate::real::{self, GetCallback, NewCallback, RemoveCallback};
 use crate::record::{self, Record};
 use crate::scope::{about, is_freeing, is_ours};
@@ -31,13 +31,13 @@ pub unsafe extern "C" fn SSL_CTX_add_session(
 ) -> c_int {
     // SAFETY: the program gives a context and a session, which are alive.
     contained(0, || unsafe {
-        come_to(context);
         match store_of(context).filter(|_| !session.is_null()) {
             Some(store) => about(context, || {
                 let added = store.add_session(SslSessionRef::from_ptr(session));
+                grow(context);
                 c_int::from(added.is_ok_and(|added| added.changed()))
             }),
-            None => real::SSL_CTX_add_session.get().map_or(0, |real| real(context, session)),
+            None => real::SSL_CTX_add_session.of(context).map_or(0, |real| real(context, session)),
         }
     })
 }
@@ -55,7 +55,8 @@ pub unsafe extern "C" fn SSL_CTX_remove_session(
         let is_removed = store.is_some_and(|store| {
             about(context, || store.remove_id_of(SslSessionRef::from_ptr(session)))
         });
-        let real = real::SSL_CTX_remove_session.get().map_or(0, |real| real(context, session));
+        let real =
+            real::SSL_CTX_remove_session.of(context).map_or(0, |real| real(context, session));
         c_int::from(is_removed || real == 1)
     })
 }
@@ -73,7 +74,7 @@ unsafe fn flush(context: *mut SSL_CTX, time: i64) {
     let (store, record) = unsafe { (store_of(context), record::of(context)) };
     let is_alone = |store: &ServerStore| {
         record.and_then(Record::store).is_some_and(|attached| {
-            Arc::strong_count(attached) == 1 && Arc::ptr_eq(attached.0.cache(), store.cache())
+            Arc::strong_count(attached) == 1 && Arc::ptr_eq(attached.store.cache(), store.cache())
         })
     };
     if let Some(store) = store.filter(|store| !is_freeing() || is_alone(store)) {
@@ -87,7 +88,7 @@ pub unsafe extern "C" fn SSL_CTX_flush_sessions(context: *mut SSL_CTX, time: c_l
     // SAFETY: the program's context is alive.
     contained((), || unsafe {
         flush(context, time);
-        if let Some(real) = real::SSL_CTX_flush_sessions.get() {
+        if let Some(real) = real::SSL_CTX_flush_sessions.of(context) {
             real(context, time);
         }
     });
@@ -99,10 +100,10 @@ pub unsafe extern "C" fn SSL_CTX_flush_sessions_ex(context: *mut SSL_CTX, time: 
     // SAFETY: the program's context is alive.
     contained((), || unsafe {
         flush(context, time);
-        match real::SSL_CTX_flush_sessions_ex.get() {
+        match real::SSL_CTX_flush_sessions_ex.of(context) {
             Some(real) => real(context, time),
             None => {
-                if let Some(real) = real::SSL_CTX_flush_sessions.get() {
+                if let Some(real) = real::SSL_CTX_flush_sessions.of(context) {
                     real(context, time);
                 }
             }
@@ -119,7 +120,7 @@ pub unsafe extern "C" fn SSL_CTX_set_timeout(context: *mut SSL_CTX, seconds: c_l
         if let (Some(store), Ok(seconds)) = (store, u64::try_from(seconds)) {
             store.set_timeout(Duration::from_secs(seconds));
         }
-        real::SSL_CTX_set_timeout.get().map_or(0, |real| real(context, seconds))
+        real::SSL_CTX_set_timeout.of(context).map_or(0, |real| real(context, seconds))
     })
 }
 
@@ -146,7 +147,7 @@ macro_rules! callbacks {
                         tell_program(context, record);
                     }
                     None => {
-                        if let Some(real) = real::$setter.get() {
+                        if let Some(real) = real::$setter.of(context) {
                             real(context, callback);
                         }
                     }
@@ -161,7 +162,7 @@ macro_rules! callbacks {
             contained(None, || unsafe {
                 match attached(context) {
                     Some(record) => record.callbacks.$field.get(),
-                    None => real::$getter.get().and_then(|real| real(context)),
+                    None => real::$getter.of(context).and_then(|real| real(context)),
                 }
             })
         }

@@ -188,6 +188,36 @@ static void lifetimes(void) {
   SSL_CTX_free(client);
 }
 
+/* A connection that is used again and copied: each is freed with what is its own. */
+static void copied_connection(void) {
+  SSL_CTX *server = server_context(TLS1_2_VERSION), *client = client_context();
+  sessile_store *store = store_for(10);
+  SSL *near = SSL_new(client), *far, *copy;
+  BIO *one, *other;
+  OK(sessile_attach(store, server, NAME, sizeof NAME));
+  far = SSL_new(server);
+  CHECK(near != NULL && far != NULL && BIO_new_bio_pair(&one, 0, &other, 0));
+  SSL_set_bio(near, one, one);
+  SSL_set_bio(far, other, other);
+  SSL_set_connect_state(near);
+  SSL_set_accept_state(far);
+  for (int round = 0; round < 20; round++) {
+    SSL_do_handshake(near);
+    SSL_do_handshake(far);
+  }
+  CHECK(SSL_is_init_finished(far) && counted(store).accept_good == 1);
+  SSL_shutdown(far);
+  CHECK(SSL_clear(far));
+  copy = SSL_dup(far);
+  CHECK(copy != NULL && copy != far);
+  SSL_free(far);
+  SSL_free(copy);
+  SSL_free(near);
+  SSL_CTX_free(client);
+  SSL_CTX_free(server);
+  sessile_free(store);
+}
+
 /* Two contexts of one name resume each other's sessions, of another name they do not. */
 static void names(void) {
   SSL_CTX *client = client_context();
@@ -552,6 +582,7 @@ int main(int count, char **arguments) {
   contexts(TLS1_2_VERSION);
   contexts(TLS1_3_VERSION);
   lifetimes();
+  copied_connection();
   names();
   sessions();
   refusals();

@@ -344,3 +344,49 @@ fn a_ticket_of_a_context_without_store_is_not_resumed_where_a_certificate_is_dem
         assert!(!is_inside || ended.is_err(), "{version:?}");
     }
 }
+
+/// A ticket that carries a session made under an id context of the program's own: libssl has
+/// compared that with the connection's, until the connection is moved to another context.
+#[test]
+fn a_ticket_under_the_programs_own_id_context_is_resumed_unless_the_connection_is_moved() {
+    for version in BOTH {
+        let store = ServerStore::new(100).unwrap();
+        let inner =
+            Site::new().server(version, |builder| store.attach(builder, context("inner")).unwrap());
+        let outer = Site::new().server(version, |builder| {
+            store.attach(builder, context("outer")).unwrap();
+            builder.clear_options(openssl::ssl::SslOptions::NO_TICKET);
+            let inner = inner.clone();
+            builder.set_servername_callback(move |ssl, _| {
+                if ssl.servername(openssl::ssl::NameType::HOST_NAME) == Some("inner.example") {
+                    ssl.set_ssl_context(&inner).unwrap();
+                }
+                Ok(())
+            });
+        });
+        let client = Client::new();
+        let link = |session: Option<&SslSession>, host: &str| {
+            let (mut near, far) = (client.ssl(session), Ssl::new(&outer).unwrap());
+            near.set_hostname(host).unwrap();
+            set_id_context(&far, b"program");
+            let mut link = Link::new(near, far);
+            let outcome = link.handshake();
+            (link, outcome)
+        };
+        // Up to TLS 1.2 the callback is shown the name of the session.
+        let host = if version == SslVersion::TLS1_3 { "outer.example" } else { "inner.example" };
+        let (mut first, outcome) = link(None, host);
+        outcome.unwrap();
+        first.exchange();
+        first.close();
+        let session = client.sessions().pop().unwrap();
+        if version == SslVersion::TLS1_3 {
+            let (stays, outcome) = link(Some(&duplicate(&session)), "outer.example");
+            outcome.unwrap();
+            assert!(stays.resumed(), "{version:?}");
+        }
+        let (moved, outcome) = link(Some(&session), "inner.example");
+        assert!(outcome.is_err() || !moved.resumed(), "{version:?}");
+        assert_eq!(store.stats().number, 0, "{version:?}");
+    }
+}

@@ -157,6 +157,155 @@ static void moved(const char *second_name) {
   SSL_CTX_free(first);
 }
 
+/* The program sets an id context after the first connection, keeps sessions itself or lets clients
+ * keep tickets, and resumes. */
+static void late_id_context(int version, int has_tickets) {
+  SSL_CTX *server = server_context(version), *client = client_context();
+  SSL_SESSION *session = NULL, *of_other;
+  SSL_CTX_set_session_cache_mode(server, SSL_SESS_CACHE_SERVER);
+  SSL_CTX_set_options(server, SSL_OP_NO_TICKET);
+  CHECK(visit(server, client, &session) == 0);
+  set_callbacks(server);
+  if (has_tickets)
+    SSL_CTX_clear_options(server, SSL_OP_NO_TICKET);
+  CHECK(SSL_CTX_set_session_id_context(server, (const unsigned char *)"late", 4));
+  printf("of another id context %d, ", visit(server, client, &session));
+  of_other = session;
+  session = NULL;
+  CHECK(SSL_CTX_set_session_id_context(server, (const unsigned char *)"later", 5));
+  CHECK(visit(server, client, &session) == 0);
+  for (int one = 0; one < 2; one++)
+    printf("of its own %d, ", visit(server, client, &session));
+  printf("once more of another %d\n", visit(server, client, &of_other));
+  SSL_SESSION_free(kept);
+  kept = NULL;
+  SSL_SESSION_free(session);
+  SSL_SESSION_free(of_other);
+  SSL_CTX_free(client);
+  SSL_CTX_free(server);
+}
+
+/* An external cache of encoded sessions, as several processes share one. */
+static unsigned char *encoded;
+static int encoded_length;
+
+static int encode(SSL *ssl, SSL_SESSION *session) {
+  unsigned char *end;
+  (void)ssl;
+  free(encoded);
+  encoded_length = i2d_SSL_SESSION(session, NULL);
+  encoded = end = malloc((size_t)encoded_length);
+  CHECK(end != NULL && i2d_SSL_SESSION(session, &end) == encoded_length);
+  return 0;
+}
+
+static SSL_SESSION *decode(SSL *ssl, const unsigned char *id, int length, int *copy) {
+  const unsigned char *der = encoded;
+  unsigned int own;
+  SSL_SESSION *session = der == NULL ? NULL : d2i_SSL_SESSION(NULL, &der, encoded_length);
+  (void)ssl;
+  *copy = 0;
+  if (session == NULL || memcmp(SSL_SESSION_get_id(session, &own), id, (size_t)length) != 0) {
+    SSL_SESSION_free(session);
+    return NULL;
+  }
+  return session;
+}
+
+/* What one process has made is resumed by another one. */
+static void shared_sessions(int version) {
+  SSL_CTX *servers[2], *client = client_context();
+  SSL_SESSION *session = NULL;
+  CHECK(SSL_CTX_set_max_proto_version(client, version));
+  for (int one = 0; one < 2; one++) {
+    servers[one] = server_context(version);
+    CHECK(SSL_CTX_set_session_id_context(servers[one], (const unsigned char *)"shared", 6));
+    SSL_CTX_set_options(servers[one], SSL_OP_NO_TICKET);
+    SSL_CTX_sess_set_new_cb(servers[one], encode);
+    SSL_CTX_sess_set_get_cb(servers[one], decode);
+  }
+  for (int one = 0; one < 6; one++) {
+    printf("shared %d", visit(servers[one % 2], client, &session));
+    if (version == TLS1_2_VERSION)
+      printf(", number %ld, cb_hits %ld", SSL_CTX_sess_number(servers[one % 2]),
+             SSL_CTX_sess_cb_hits(servers[one % 2]));
+    printf("\n");
+  }
+  free(encoded);
+  encoded = NULL;
+  SSL_SESSION_free(session);
+  SSL_CTX_free(client);
+  SSL_CTX_free(servers[0]);
+  SSL_CTX_free(servers[1]);
+}
+
+/* What the callbacks of two contexts were called for. */
+enum { NEW, GET, REMOVE };
+static int told[2][3];
+
+#define CALLBACKS(which)                                                                           \
+  static int new_of_##which(SSL *ssl, SSL_SESSION *session) {                                      \
+    (void)ssl, (void)session;                                                                      \
+    told[which][NEW]++;                                                                            \
+    return 0;                                                                                      \
+  }                                                                                                \
+  static SSL_SESSION *get_of_##which(SSL *ssl, const unsigned char *id, int length, int *copy) {   \
+    (void)ssl, (void)id, (void)length, (void)copy;                                                 \
+    told[which][GET]++;                                                                            \
+    return NULL;                                                                                   \
+  }                                                                                                \
+  static void remove_of_##which(SSL_CTX *context, SSL_SESSION *session) {                          \
+    (void)context, (void)session;                                                                  \
+    told[which][REMOVE]++;                                                                         \
+  }
+
+CALLBACKS(0)
+CALLBACKS(1)
+
+static void show_told(const char *when) {
+  printf("%s: first %d %d %d, second %d %d %d\n", when, told[0][NEW], told[0][GET], told[0][REMOVE],
+         told[1][NEW], told[1][GET], told[1][REMOVE]);
+}
+
+/* A connection that is moved keeps to the callbacks of the context that it was made of. `has` says
+ * which of the contexts have any. */
+static void moved_callbacks(const int has[2]) {
+  SSL_CTX *first = server_with_name(), *second = server_with_name(), *client = quiet_client();
+  SSL_SESSION *session = NULL;
+  memset(told, 0, sizeof told);
+  if (has[0]) {
+    SSL_CTX_sess_set_new_cb(first, new_of_0);
+    SSL_CTX_sess_set_get_cb(first, get_of_0);
+    SSL_CTX_sess_set_remove_cb(first, remove_of_0);
+  }
+  if (has[1]) {
+    SSL_CTX_sess_set_new_cb(second, new_of_1);
+    SSL_CTX_sess_set_get_cb(second, get_of_1);
+    SSL_CTX_sess_set_remove_cb(second, remove_of_1);
+  }
+  SSL_CTX_set_tlsext_servername_callback(first, on_name);
+  SSL_CTX_set_tlsext_servername_arg(first, second);
+  host = "two.example";
+  CHECK(visit(first, client, &session) == 0);
+  show_told("made");
+  CHECK(visit(first, client, &session) == 1);
+  show_told("resumed");
+  CHECK((SSL_CTX_sess_get_new_cb(second) == new_of_1) == has[1]);
+  SSL_CTX_sess_set_cache_size(first, 1);
+  CHECK(visit(first, client, NULL) == 0);
+  show_told("evicted");
+  host = NULL;
+  CHECK(visit(second, client, NULL) == 0);
+  show_told("at the second's own port");
+  SSL_CTX_flush_sessions(first, 0);
+  CHECK(visit(first, client, &session) == 0);
+  show_told("flushed");
+  SSL_SESSION_free(session);
+  SSL_CTX_free(client);
+  SSL_CTX_free(second);
+  SSL_CTX_free(first);
+}
+
 /* A context that is not one for a store is left as it is. */
 static void client_alone(void) {
   SSL_CTX *client = client_context();
@@ -171,6 +320,12 @@ int main(void) {
   play(1);
   play(0);
   moved("callbacks");
+  shared_sessions(TLS1_2_VERSION);
+  shared_sessions(TLS1_3_VERSION);
+  for (int one = 0; one < 4; one++)
+    late_id_context(one & 1 ? TLS1_3_VERSION : TLS1_2_VERSION, one >> 1);
+  for (int one = 0; one < 4; one++)
+    moved_callbacks((const int[2]){one & 1, one >> 1});
   client_alone();
   return 0;
 }

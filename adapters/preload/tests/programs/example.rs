@@ -22,30 +22,39 @@ fn one_server_with_and_without_the_library() {
     assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
     // It is asked for by the name of its version.
     std::os::unix::fs::symlink(library(), site.file("libsessile_preload.so.0")).unwrap();
-    for (is_preloaded, sessions, size) in [
-        (false, None, "20480"),
-        (true, None, "20480"),
-        (false, Some("500"), "500"),
-        (true, Some("600"), "600"),
+    for (is_preloaded, sessions, label, size) in [
+        (false, None, "libssl's functions", "20480"),
+        (true, None, "libssl's functions", "20480"),
+        (false, Some("500"), "store of its own", "500"),
+        (true, Some("600"), "store of its own", "600"),
     ] {
-        let port = free_port();
-        let mut command = Command::new(&program);
-        command.args(["cert.pem", "key.pem", &port.to_string(), "4"]).args(sessions);
-        command.current_dir(site.path()).env("LD_LIBRARY_PATH", site.path());
-        if is_preloaded {
-            site.preload(&mut command, "1");
+        // libssl stores a session after the client has the last message: one that comes back to
+        // another thread before is not resumed, which a busy machine shows now and then.
+        let stored = if is_preloaded || sessions.is_some() { 4 } else { 5 };
+        let expected =
+            format!("{label}: accepted 10, completed 10, resumed 7, stored {stored} of {size}\n");
+        let mut seen: Vec<_> = Vec::new();
+        while seen.len() < 5 && seen.last() != Some(&expected) {
+            seen.push(run(&site, &program, is_preloaded, sessions));
         }
-        let server = Server::start(&mut command, port).unwrap();
-        for version in VERSIONS {
-            site.resumes(port, version);
-        }
-        site.visit(port, &["-tls1_2", "-reconnect"]);
-        let said = server.end(None);
-        assert!(said.starts_with("accepted 10, completed 10, resumed 7, "), "{said}");
-        let (counters, store) = said.split_once('\n').unwrap();
-        assert!(counters.ends_with(&format!(" of {size}")), "{said}");
-        let own = sessions.map_or("", |_| "store: added 5, resumed 7, stored 4\n");
-        assert_eq!(store, own);
-        println!("preloaded {is_preloaded}, a store of its own {sessions:?}: {}", said.trim());
+        assert_eq!(seen.last(), Some(&expected), "{seen:?}");
+        println!("preloaded {is_preloaded}: {}", expected.trim());
     }
+}
+
+/// Ten connections, seven of which resume; what the server says of them.
+fn run(site: &Site, program: &str, is_preloaded: bool, sessions: Option<&str>) -> String {
+    let port = free_port();
+    let mut command = Command::new(program);
+    command.args(["cert.pem", "key.pem", &port.to_string(), "4"]).args(sessions);
+    command.current_dir(site.path()).env("LD_LIBRARY_PATH", site.path());
+    if is_preloaded {
+        site.preload(&mut command, "1");
+    }
+    let server = Server::start(&mut command, port).unwrap();
+    for version in VERSIONS {
+        site.resumes(port, version);
+    }
+    site.visit(port, &["-tls1_2", "-reconnect"]);
+    server.end(None)
 }

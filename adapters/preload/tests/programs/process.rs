@@ -8,7 +8,7 @@ use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::thread::sleep;
+use std::thread::{self, JoinHandle, sleep};
 use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
@@ -70,13 +70,20 @@ impl Site {
         command.env("SESSILE_STATS", self.path().join("statistics"))
     }
 
-    /// What a process left in the statistics; what is not there was 0.
+    /// What the last process left in the statistics; what is not there was 0.
     pub(crate) fn statistics(&self) -> HashMap<String, u64> {
+        self.all_statistics().pop().expect("the process left statistics")
+    }
+
+    /// What all processes left, in the order in which they ended.
+    pub(crate) fn all_statistics(&self) -> Vec<HashMap<String, u64>> {
         let text = fs::read_to_string(self.path().join("statistics")).unwrap_or_default();
-        let line = text.lines().last().expect("the process left statistics");
-        let words = line.strip_prefix("sessile: ").unwrap().split(' ');
-        let pairs = words.map(|word| word.split_once('=').unwrap());
-        pairs.map(|(name, value)| (name.to_owned(), value.parse().unwrap())).collect()
+        let counts_of = |line: &str| {
+            let words = line.strip_prefix("sessile: ").unwrap().split(' ');
+            let pairs = words.map(|word| word.split_once('=').unwrap());
+            pairs.map(|(name, value)| (name.to_owned(), value.parse().unwrap())).collect()
+        };
+        text.lines().map(counts_of).collect()
     }
 
     /// One request of `openssl s_client`; what it printed.
@@ -103,13 +110,26 @@ pub(crate) fn talk(command: &mut Command, input: &[u8]) -> Output {
     let mut child = command.spawn().unwrap();
     // A program may end before it has read all.
     let _ = child.stdin.take().unwrap().write_all(input);
+    // It may print more than a pipe holds.
+    let stdout = read_aside(child.stdout.take().unwrap());
+    let stderr = read_aside(child.stderr.take().unwrap());
     match child.wait_timeout(PATIENCE).unwrap() {
-        Some(_) => child.wait_with_output().unwrap(),
+        Some(status) => {
+            Output { status, stdout: stdout.join().unwrap(), stderr: stderr.join().unwrap() }
+        }
         None => {
             child.kill().unwrap();
             panic!("{command:?} does not end");
         }
     }
+}
+
+fn read_aside(mut from: impl Read + Send + 'static) -> JoinHandle<Vec<u8>> {
+    thread::spawn(move || {
+        let mut bytes = Vec::new();
+        from.read_to_end(&mut bytes).unwrap();
+        bytes
+    })
 }
 
 /// A port that nobody listens on. It is below those that the system gives to clients: these tests
