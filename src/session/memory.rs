@@ -19,7 +19,7 @@ pub(super) const fn class_of<T>(behind: usize) -> Option<SizeClass> {
 /// Bytes that a block takes, without what is behind it.
 #[inline(always)]
 pub(crate) const fn size_of_block<T>() -> usize {
-    match class_of::<T>(0) {
+    match const { class_of::<T>(0) } {
         Some(class) => class.bytes(),
         None => size_of::<Block<T>>(),
     }
