@@ -142,7 +142,7 @@ impl Store for RustlsStore {
             Errand::Replace => {
                 for old in cache.iter() {
                     let builder = Session::<Secret>::builder(old.id()).context(old.context());
-                    let copy = builder.protocol(old.protocol()).build_bytes(old);
+                    let copy = builder.protocol(old.protocol()).build_bytes(&old);
                     // One that was taken meanwhile comes back; nobody offers it again.
                     let _ = cache.add(copy);
                 }
