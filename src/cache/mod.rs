@@ -19,7 +19,6 @@ mod operation;
 mod remove;
 mod reserve;
 mod resize;
-mod sizes;
 mod snapshot;
 mod status;
 mod sweep;
@@ -40,7 +39,7 @@ use crate::error::BuildError;
 use crate::hash::KeyedHash;
 use crate::memory::LINE;
 use crate::policy::Policy;
-use crate::raw::{Probe, RawTable, Table, TableError, Tables};
+use crate::raw::{Probe, RawTable, Table};
 use crate::reclaim::{self, Domain, Reclaim, Release, State};
 use crate::session::{Block, Context, Generation, KeyMatch, Protocol, Session, SessionId};
 use crate::settings::{Hooks, Mode, Operation as Asked, Query, Settings};
@@ -124,15 +123,6 @@ type Guard<'c, T> = reclaim::Guard<'c, Block<T>, PerThread>;
 /// What a lookup needs of a guard.
 type ReadGuard<'c, T> = reclaim::ReadGuard<'c, Block<T>, PerThread>;
 
-impl From<TableError> for BuildError {
-    fn from(error: TableError) -> Self {
-        match error {
-            TableError::TooLarge => Self::CapacityTooLarge,
-            TableError::OutOfMemory => Self::OutOfMemory,
-        }
-    }
-}
-
 // SAFETY: a block is sent and shared between threads like its payload, which is `Send + Sync`; its
 // count decides who frees it.
 unsafe impl<T: Send + Sync + 'static> Reclaim for Block<T> {}
@@ -178,8 +168,10 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
         let Config { capacity, weighing, garbage_limit, .. } = config;
         let budget = Budget::new(capacity, weighing, garbage_limit);
         let is_weight_bound = budget.is_weight_bound();
-        Table::<Block<T>>::check_size(sizes::buckets_for(capacity))?;
-        let table = Table::new(sizes::first_buckets(capacity, is_weight_bound))?;
+        let most = growth::checked_buckets_for(capacity)?;
+        // Few to begin with where weights decide how many sessions there will be.
+        let buckets = if is_weight_bound { Table::<Block<T>>::BUCKETS_MIN } else { most };
+        let table = Table::new(buckets).ok_or(BuildError::OutOfMemory)?;
         let evicts_by_count_of = if is_weight_bound { 0 } else { capacity };
         let timeout = timeout_seconds(config.timeout);
         Ok(Self {
@@ -367,12 +359,13 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
         self.settings.wants_added() && self.settings.hooks().on_added.is_some()
     }
 
-    /// The tables in force under a guard.
+    /// The oldest table in force under a guard, on which the others hang.
     #[inline]
-    fn tables<'g>(&self, _guard: &'g ReadGuard<'_, T>) -> Tables<'g, Block<T>> {
+    fn oldest_table<'g>(&self, _guard: &'g ReadGuard<'_, T>) -> &'g Table<Block<T>> {
         // SAFETY: 1. The guard is of the domain that retires this cache's tables and sessions, and
-        // lives for `'g`. 2. `Operation::retire_reference` retires in it.
-        unsafe { self.table.tables() }
+        // lives for `'g`. 2. `Operation::retire_reference` retires in it. 3. So does
+        // `Operation::retire_table`.
+        unsafe { self.table.oldest() }
     }
 
     #[inline]

@@ -2,7 +2,6 @@
 
 use crate::cache::Bytes;
 use crate::sync::Tally;
-use std::fmt;
 
 /// Bytes that are used, announced, or garbage of one of two threads.
 pub struct BareBytes {
@@ -46,11 +45,5 @@ impl BareBytes {
     /// What is garbage.
     pub fn garbage(&self) -> usize {
         self.garbage.iter().map(|tally| tally.get() as usize).sum()
-    }
-}
-
-impl fmt::Debug for BareBytes {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("BareBytes(..)")
     }
 }

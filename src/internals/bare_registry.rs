@@ -2,7 +2,6 @@
 
 use crate::reclaim::Registry;
 use crate::sync::{Lifetime, Tally, UnsafeCell};
-use std::fmt;
 
 /// A registry whose parts are counters.
 pub struct BareRegistry(Registry<Part>);
@@ -65,17 +64,5 @@ impl BareRegistry {
             .iter()
             .map(|record| (record.value.lifetime.touch(), record.value.count.get()).1)
             .sum()
-    }
-}
-
-impl Default for BareRegistry {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
-impl fmt::Debug for BareRegistry {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("BareRegistry(..)")
     }
 }

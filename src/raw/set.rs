@@ -50,7 +50,7 @@ impl Probe {
     }
 
     #[inline]
-    pub(crate) fn tag(&self) -> Tag {
+    pub(super) fn tag(&self) -> Tag {
         Tag::of_hash(self.hash)
     }
 }
@@ -97,6 +97,12 @@ impl<B> Table<B> {
         Probe::new(hash, self.len())
     }
 
+    /// The numbers of a key's two buckets, home first.
+    #[inline]
+    pub(crate) fn buckets_of(&self, probe: &Probe) -> [usize; 2] {
+        self.set_of(probe).buckets
+    }
+
     /// The set of a hash, with its buckets.
     #[inline(always)]
     pub(crate) fn set(&self, probe: &Probe) -> SetRef<'_, B> {
@@ -108,17 +114,6 @@ impl<B> Table<B> {
 }
 
 impl<'g, B> SetRef<'g, B> {
-    #[inline]
-    pub(crate) fn table(&self) -> &'g Table<B> {
-        self.table
-    }
-
-    /// The numbers of the two buckets, home first.
-    #[inline]
-    pub(crate) fn buckets(&self) -> [usize; 2] {
-        self.set.buckets
-    }
-
     /// What is in the buckets, home first.
     #[inline(always)]
     pub(super) fn groups(&self) -> [Group; 2] {
@@ -165,7 +160,7 @@ impl<'g, B> SetRef<'g, B> {
     }
 
     /// The members of the set, one after another, home first.
-    pub(crate) fn members(&self) -> impl Iterator<Item = Occupied<'g, B>> + use<'g, B> {
+    pub(super) fn members(&self) -> impl Iterator<Item = Occupied<'g, B>> + use<'g, B> {
         let table = self.table;
         self.set.positions().filter_map(move |position| Occupied::of(table.at(position)))
     }

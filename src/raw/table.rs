@@ -12,13 +12,10 @@ use std::ptr::NonNull;
 /// Bits of the number of a bucket: what the publication word has room for.
 pub(super) const BUCKET_BITS: u32 = 24;
 
-/// The most buckets of a table.
-const BUCKETS_MAX: usize = 1 << BUCKET_BITS;
-
 /// Buckets, and the table that sessions move to from here.
 ///
-/// Outside of `raw` a `&'g Table` comes from [`RawTable::tables`](super::RawTable::tables), so that
-/// `'g` is the life of a guard.
+/// Outside of `raw` a `&'g Table` that may have members comes from
+/// [`RawTable::oldest`](super::RawTable::oldest), so that `'g` is the life of a guard.
 pub(crate) struct Table<B> {
     pub(super) buckets: Box<[Bucket<B>]>,
     pub(super) next: AtomicPtr<Table<B>>,
@@ -30,25 +27,22 @@ pub(crate) struct Table<B> {
     pub(super) moving: AtomicUsize,
 }
 
-/// Why a table could not be made.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum TableError {
-    TooLarge,
-    OutOfMemory,
-}
-
 impl<B> Table<B> {
     /// The smallest table: one set.
     pub(crate) const BUCKETS_MIN: usize = 2;
 
-    /// Whether a table may have so many buckets.
-    pub(crate) fn check_size(buckets: usize) -> Result<(), TableError> {
-        if buckets > BUCKETS_MAX { Err(TableError::TooLarge) } else { Ok(()) }
-    }
+    /// The most buckets of a table.
+    pub(crate) const BUCKETS_MAX: usize = 1 << BUCKET_BITS;
 
-    pub(crate) fn new(buckets: usize) -> Result<Box<Self>, TableError> {
+    /// Slots of a bucket.
+    pub(crate) const SLOTS: usize = SLOTS;
+
+    /// A table that nobody else has. `None` when there is no memory, or it would be too large.
+    pub(crate) fn new(buckets: usize) -> Option<Box<Self>> {
         let buckets = buckets.max(Self::BUCKETS_MIN);
-        Self::check_size(buckets)?;
+        if buckets > Self::BUCKETS_MAX {
+            return None;
+        }
         static NEXT: Untracked = Untracked::new(1);
         try_box(Self {
             buckets: allocate(buckets)?,
@@ -58,7 +52,7 @@ impl<B> Table<B> {
             closing: AtomicUsize::new(0),
             moving: AtomicUsize::new(0),
         })
-        .map_err(|_| TableError::OutOfMemory)
+        .ok()
     }
 
     /// Buckets.
@@ -130,17 +124,16 @@ impl<B> Table<B> {
 
 /// Zeroed memory is a row of fresh buckets.
 #[cfg(not(any(sessile_loom, sessile_shuttle)))]
-fn allocate<B>(buckets: usize) -> Result<Box<[Bucket<B>]>, TableError> {
-    let layout = Layout::array::<Bucket<B>>(buckets).map_err(|_| TableError::TooLarge)?;
-    let memory = zeroed(layout).ok_or(TableError::OutOfMemory)?.cast::<Bucket<B>>();
+fn allocate<B>(buckets: usize) -> Option<Box<[Bucket<B>]>> {
+    let memory = zeroed(Layout::array::<Bucket<B>>(buckets).ok()?)?.cast::<Bucket<B>>();
     let row = ptr::slice_from_raw_parts_mut(memory.as_ptr(), buckets);
     // SAFETY: 1. The memory has the layout of the boxed slice, from the global allocator. 2. A
     // bucket is atomic integers and pointers, for which all bits zero is a value.
-    Ok(unsafe { Box::from_raw(row) })
+    Some(unsafe { Box::from_raw(row) })
 }
 
 #[cfg(any(sessile_loom, sessile_shuttle))]
-fn allocate<B>(buckets: usize) -> Result<Box<[Bucket<B>]>, TableError> {
+fn allocate<B>(buckets: usize) -> Option<Box<[Bucket<B>]>> {
     let _: (Option<Layout>, fn(Layout) -> Option<NonNull<u8>>) = (None, zeroed);
-    Ok((0..buckets).map(|_| Bucket::new()).collect())
+    Some((0..buckets).map(|_| Bucket::new()).collect())
 }

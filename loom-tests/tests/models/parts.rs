@@ -9,9 +9,7 @@
 
 use loom::cell::UnsafeCell;
 use loom_tests::{Model, PERMITS, PUBLISHED, REGISTRY, TALLY, WEIGHTS, thread};
-use sessile::internals::{
-    BareBudget, BareBytes, BareClaimants, BareLimbo, BareRegistry, BareResizeLock,
-};
+use sessile::internals::{BareBudget, BareBytes, BareLimbo, BareRegistry, BareTable};
 use std::sync::Arc;
 
 /// A reader that ends before its guard does, which a sentinel on its thread waited for; another
@@ -161,9 +159,9 @@ fn registry_is_tidied() {
 #[test]
 fn claimants_lend() {
     Model::new("claimants_lend").check(|| {
-        let claimants = Arc::new(BareClaimants::new());
+        let claimants = Arc::new(BareTable::new());
         let uses: Arc<[UnsafeCell<u32>; 2]> = Arc::new([UnsafeCell::new(0), UnsafeCell::new(0)]);
-        let borrow = |claimants: Arc<BareClaimants>, uses: Arc<[UnsafeCell<u32>; 2]>| {
+        let borrow = |claimants: Arc<BareTable>, uses: Arc<[UnsafeCell<u32>; 2]>| {
             let lent = claimants.with_lent(|number| uses[number % 2].with_mut(|_| ()));
             assert!(lent.is_some());
         };
@@ -280,7 +278,7 @@ fn weight_to_garbage() {
 #[test]
 fn mover_hands_over() {
     Model::new("mover_hands_over").check(|| {
-        let mover = Arc::new(BareResizeLock::new());
+        let mover = Arc::new(BareTable::new());
         let other = {
             let mover = Arc::clone(&mover);
             thread::spawn(move || mover.resize())
