@@ -20,6 +20,7 @@ pub use model::Model;
 pub use search::Searched;
 pub use stage::{Stage, replaced};
 pub use testkit::id_of_byte as id;
+pub use thread::beside;
 
 use sessile::{Mode, SessionCache};
 use std::sync::Arc;

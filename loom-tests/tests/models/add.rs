@@ -50,7 +50,7 @@ fn add_and_add() {
 
 #[test]
 fn add_three() {
-    Model::new("add_three").preemptions(2).check(|| add_same_key(3));
+    Model::new("add_three").preemptions(1).at_night(2).check(|| add_same_key(3));
 }
 
 fn is_inserted<T>(added: &Result<Added<T>, Rejected<T>>) -> bool {
@@ -97,7 +97,7 @@ fn add_two_keys() {
 /// first claim does not open the second one, and each stay ends once.
 #[test]
 fn add_stale_helper() {
-    Model::new("add_stale_helper").preemptions(2).check(|| {
+    Model::new("add_stale_helper").preemptions(1).at_night(2).check(|| {
         let stage = Stage::new(4);
         let session = stage.session(1, 1);
         let helper = stage.beside(|stage| replaced(stage.add(1, 2)));

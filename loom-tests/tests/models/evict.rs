@@ -33,7 +33,7 @@ fn evict_and_get_epoch() {
     Model::new("evict_and_get_epoch")
         .sees(&[REGISTRY])
         .real_epoch()
-        .preemptions(2)
+        .preemptions(1)
         .check(evict_beside_get);
 }
 

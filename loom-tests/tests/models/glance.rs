@@ -40,7 +40,8 @@ fn glance_beside_replacement() {
 /// What was moved, taken and let go is not met again, and what a reader holds is alive.
 #[test]
 fn glance_beside_growth_and_take() {
-    Model::new("glance_beside_growth_and_take").sees(&[REGISTRY]).preemptions(2).check(|| {
+    let model = Model::new("glance_beside_growth_and_take").sees(&[REGISTRY]);
+    model.preemptions(1).at_night(2).check(|| {
         let stage = Stage::stored();
         let taker = stage.beside(|stage| {
             let taken = stage.take(1);

@@ -107,10 +107,26 @@ fn migrate_and_renew() {
     });
 }
 
-/// A session that moved is taken, and a reader that began after that may still have met its shadow.
+/// A session that moves is taken, and a reader that begins after that may still meet its shadow.
 #[test]
 fn migrate_and_late_reader() {
-    Model::new("migrate_and_late_reader").sees(&[REGISTRY]).preemptions(2).check(|| {
+    Model::new("migrate_and_late_reader").sees(&[REGISTRY]).check(|| {
+        let stage = Stage::stored();
+        let seen = beside_growth(&stage, |stage| {
+            let taken = stage.take(1);
+            stage.cache.collect();
+            [taken, stage.cache.read(&id(1), |session| session.number())]
+        });
+        assert_eq!(seen, [Some(1), None]);
+        stage.assert_holds(&[]);
+    });
+}
+
+/// The same with a reader that begins whenever it likes.
+#[test]
+fn migrate_and_late_reader_beside() {
+    let model = Model::new("migrate_and_late_reader_beside").sees(&[REGISTRY]);
+    model.preemptions(1).at_night(2).check(|| {
         let stage = Stage::stored();
         let taker = stage.beside(|stage| {
             let taken = stage.take(1);

@@ -8,7 +8,7 @@
 #![cfg(sessile_loom)]
 
 use loom::cell::UnsafeCell;
-use loom_tests::{Model, PERMITS, PUBLISHED, REGISTRY, TALLY, WEIGHTS, thread};
+use loom_tests::{Model, PERMITS, PUBLISHED, REGISTRY, TALLY, WEIGHTS, beside, thread};
 use sessile::internals::{BareBudget, BareBytes, BareLimbo, BareRegistry, BareTable};
 use std::sync::Arc;
 
@@ -35,10 +35,7 @@ fn limbo_sentinel() {
 fn limbo_side_entrance() {
     Model::new("limbo_side_entrance").check(|| {
         let limbo = Arc::new(BareLimbo::new());
-        let owner = {
-            let limbo = Arc::clone(&limbo);
-            thread::spawn(move || drop(limbo.retire()))
-        };
+        let owner = beside(&limbo, |limbo| drop(limbo.retire()));
         let release_all = || {
             limbo.seal().into_iter().for_each(|sentinel| sentinel.run());
             usize::from(limbo.release())
@@ -57,10 +54,7 @@ fn limbo_side_entrance() {
 fn limbo_published() {
     Model::new("limbo_published").sees(&[PUBLISHED, TALLY]).check(|| {
         let limbo = Arc::new(BareLimbo::new());
-        let collector = {
-            let limbo = Arc::clone(&limbo);
-            thread::spawn(move || limbo.publish())
-        };
+        let collector = beside(&limbo, |limbo| limbo.publish());
         drop(limbo.retire());
         let told = limbo.publish();
         assert_eq!(told + collector.join().unwrap(), 1);
@@ -76,12 +70,9 @@ fn limbo_pending() {
     Model::new("limbo_pending").sees(&[TALLY]).check(|| {
         let limbo = Arc::new(BareLimbo::new());
         drop(limbo.retire());
-        let onlooker = {
-            let limbo = Arc::clone(&limbo);
-            thread::spawn(move || {
-                assert!((1..=2).contains(&limbo.pending()), "{} pending", limbo.pending())
-            })
-        };
+        let onlooker = beside(&limbo, |limbo| {
+            assert!((1..=2).contains(&limbo.pending()), "{} pending", limbo.pending())
+        });
         drop(limbo.retire());
         limbo.seal().into_iter().for_each(|sentinel| sentinel.run());
         assert!(limbo.release());
@@ -95,10 +86,7 @@ fn limbo_pending() {
 fn registry_hands_over() {
     Model::new("registry_hands_over").sees(&[REGISTRY, TALLY]).check(|| {
         let registry = Arc::new(BareRegistry::new());
-        let other = {
-            let registry = Arc::clone(&registry);
-            thread::spawn(move || registry.count())
-        };
+        let other = beside(&registry, |registry| registry.count());
         registry.count();
         registry.count();
         other.join().unwrap();
@@ -111,10 +99,7 @@ fn registry_hands_over() {
 fn registry_is_walked() {
     Model::new("registry_is_walked").sees(&[REGISTRY, TALLY]).check(|| {
         let registry = Arc::new(BareRegistry::new());
-        let others = [(); 2].map(|()| {
-            let registry = Arc::clone(&registry);
-            thread::spawn(move || registry.count())
-        });
+        let others = [(); 2].map(|()| beside(&registry, |registry| registry.count()));
         assert!(registry.sum() <= 2);
         others.into_iter().for_each(|other| other.join().unwrap());
         assert_eq!(registry.sum(), 2);
@@ -128,10 +113,7 @@ fn records_are_walked() {
         let registry = Arc::new(BareRegistry::new());
         // A segment is there: else the walk would end before it touched a word that is seen.
         registry.count();
-        let others = [(); 2].map(|()| {
-            let registry = Arc::clone(&registry);
-            thread::spawn(move || registry.count())
-        });
+        let others = [(); 2].map(|()| beside(&registry, |registry| registry.count()));
         assert!(registry.sum() <= 3);
         others.into_iter().for_each(|other| other.join().unwrap());
         assert_eq!(registry.sum(), 3);
@@ -144,10 +126,7 @@ fn registry_is_tidied() {
     Model::new("registry_is_tidied").sees(&[REGISTRY]).check(|| {
         let registry = Arc::new(BareRegistry::new());
         registry.leave();
-        let other = {
-            let registry = Arc::clone(&registry);
-            thread::spawn(move || registry.leave())
-        };
+        let other = beside(&registry, |registry| registry.leave());
         let tidied = registry.tidy();
         other.join().unwrap();
         assert_eq!(tidied + registry.tidy(), 2);
@@ -186,18 +165,12 @@ fn full(limit: usize, spare_shift: u32) -> Arc<BareBudget> {
 fn capacity_counted() {
     Model::new("capacity_counted").sees(&[PERMITS, TALLY]).check(|| {
         let budget = full(1, 1);
-        let adder = {
-            let budget = Arc::clone(&budget);
-            thread::spawn(move || {
-                let inserted = budget.insert(1);
-                assert!(budget.len() <= 1);
-                inserted
-            })
-        };
-        let onlooker = {
-            let budget = Arc::clone(&budget);
-            thread::spawn(move || assert!(budget.len() <= 1))
-        };
+        let adder = beside(&budget, |budget| {
+            let inserted = budget.insert(1);
+            assert!(budget.len() <= 1);
+            inserted
+        });
+        let onlooker = beside(&budget, |budget| assert!(budget.len() <= 1));
         budget.remove(0);
         let inserted = adder.join().unwrap();
         onlooker.join().unwrap();
@@ -210,10 +183,7 @@ fn capacity_counted() {
 fn capacity_last_permit() {
     Model::new("capacity_last_permit").sees(&[PERMITS, TALLY]).check(|| {
         let budget = Arc::new(BareBudget::new(1, 32));
-        let other = {
-            let budget = Arc::clone(&budget);
-            thread::spawn(move || budget.insert(1))
-        };
+        let other = beside(&budget, |budget| budget.insert(1));
         let inserted = budget.insert(0);
         assert!(budget.len() <= 1);
         assert!(inserted ^ other.join().unwrap());
@@ -226,15 +196,12 @@ fn capacity_last_permit() {
 fn capacity_spares() {
     Model::new("capacity_spares").sees(&[PERMITS, TALLY]).check(|| {
         let budget = full(2, 1);
-        let adder = {
-            let budget = Arc::clone(&budget);
-            thread::spawn(move || {
-                budget.reclaim(0);
-                let inserted = budget.insert(1);
-                assert!(budget.len() <= 2);
-                inserted
-            })
-        };
+        let adder = beside(&budget, |budget| {
+            budget.reclaim(0);
+            let inserted = budget.insert(1);
+            assert!(budget.len() <= 2);
+            inserted
+        });
         budget.remove(0);
         let inserted = adder.join().unwrap();
         assert_eq!(budget.len(), 1 + usize::from(inserted));
@@ -248,10 +215,7 @@ fn capacity_spares() {
 fn weight_announced() {
     Model::new("weight_announced").sees(&[WEIGHTS, TALLY]).check(|| {
         let bytes = Arc::new(BareBytes::new(0));
-        let other = {
-            let bytes = Arc::clone(&bytes);
-            thread::spawn(move || bytes.replace(1, 1, 1))
-        };
+        let other = beside(&bytes, |bytes| bytes.replace(1, 1, 1));
         let here = bytes.replace(0, 1, 1);
         let there = other.join().unwrap();
         assert!(!(here && there), "together they pass the limit");
@@ -264,10 +228,7 @@ fn weight_announced() {
 fn weight_to_garbage() {
     Model::new("weight_to_garbage").sees(&[WEIGHTS, TALLY]).check(|| {
         let bytes = Arc::new(BareBytes::new(1));
-        let other = {
-            let bytes = Arc::clone(&bytes);
-            thread::spawn(move || bytes.evict(1, 1))
-        };
+        let other = beside(&bytes, |bytes| bytes.evict(1, 1));
         assert!(bytes.sum() >= 1, "it is in nobody's sum");
         other.join().unwrap();
         assert_eq!(bytes.sum(), 1);
@@ -279,10 +240,7 @@ fn weight_to_garbage() {
 fn mover_hands_over() {
     Model::new("mover_hands_over").check(|| {
         let mover = Arc::new(BareTable::new());
-        let other = {
-            let mover = Arc::clone(&mover);
-            thread::spawn(move || mover.resize())
-        };
+        let other = beside(&mover, |mover| mover.resize());
         mover.resize();
         other.join().unwrap();
         assert!(mover.is_settled(), "a resize was lost");

@@ -95,6 +95,9 @@ fn search_all(stage: &Stage, tests: Vec<Test>) -> Result<(Vec<Search>, Vec<Strin
     let mut command = shell(COMMAND);
     as_models(&mut command);
     command.env("SESSILE_SITES", "1").env("SESSILE_REPORT", &path).env("RUST_BACKTRACE", "0");
+    if stage.long {
+        command.env("SESSILE_NIGHT", "1");
+    }
     let limit = if stage.long { NIGHT_LIMIT } else { LIMIT_OF_ALL };
     let ended = child::run(&mut command, Some(limit), &stage.log)?;
     let report = fs::read_to_string(&path).context("no model reported")?;
