@@ -3,12 +3,11 @@
 //! The cache is composed of rooms, each the owner of its state: the table (`raw`), `budget` (what
 //! may be held), `eviction` (who goes), the settings, the clock, the domain of reclamation. An
 //! [`Operation`](operation::Operation) passes through them under one guard; there is one file for
-//! each kind. `status`, `transfer` and `whole` are composed of these.
+//! each kind. `transfer` and `whole` are composed of these.
 #![allow(clippy::type_complexity, reason = "the two type parameters of a domain")]
 
 mod add;
 mod budget;
-mod closures;
 mod eviction;
 mod flush;
 mod growth;
@@ -16,11 +15,11 @@ mod insert;
 mod lookup;
 mod notify;
 mod operation;
+mod per_thread;
 mod remove;
 mod reserve;
 mod resize;
 mod snapshot;
-mod status;
 mod sweep;
 #[cfg(test)]
 mod tests;
@@ -31,8 +30,8 @@ pub(crate) mod view;
 mod whole;
 
 #[cfg(any(sessile_loom, sessile_shuttle))]
-pub(crate) use self::budget::Bytes;
-pub(crate) use self::budget::{Permits, Spare, Weigher, Weighing};
+pub(crate) use self::budget::{Bytes, Spare};
+pub(crate) use self::budget::{Permits, Weigher, Weighing};
 
 use crate::clock::Time;
 use crate::error::BuildError;
@@ -40,16 +39,17 @@ use crate::hash::KeyedHash;
 use crate::memory::LINE;
 use crate::policy::Policy;
 use crate::raw::{Probe, RawTable, Table};
-use crate::reclaim::{self, Domain, Reclaim, Release, State};
+use crate::reclaim::{self, Domain, Reclaim, Release};
 use crate::session::{Block, Context, Generation, KeyMatch, Protocol, Session, SessionId};
 use crate::settings::{Hooks, Mode, Operation as Asked, Query, Settings};
 use crate::slab::{self, TrimOnDrop};
-use crate::stats::{self, Counter, Counters, Garbage, Handshake, Stats};
-use crate::sync::{MODELLED, Tally};
+use crate::stats::{self, Counter, Garbage, Handshake, Stats};
+use crate::status::Status;
+use crate::sync::MODELLED;
 use crate::timestamp::{Timestamp, timeout_seconds};
 use budget::Budget;
-use closures::Closures;
-use eviction::{Eviction, SampleCursor, SweepEffort, TickCounter};
+use eviction::Eviction;
+use per_thread::PerThread;
 use std::fmt;
 use std::mem::offset_of;
 use std::panic::{RefUnwindSafe, UnwindSafe};
@@ -96,27 +96,6 @@ pub(crate) struct Config<T> {
     /// In bytes.
     pub(crate) garbage_limit: u64,
     pub(crate) hooks: Hooks<T>,
-}
-
-/// What the cache keeps for each thread that uses it. In this order: by use.
-#[derive(Default)]
-#[repr(C)]
-struct PerThread {
-    closures: Closures,
-    counters: Counters,
-    spare: Spare,
-    tick_counter: TickCounter,
-    /// Sessions placed, for the idle sweep; permits not found, for the search for spares.
-    placements: Tally,
-    starved: Tally,
-    sample_cursor: SampleCursor,
-    sweep_effort: SweepEffort,
-}
-
-impl State for PerThread {
-    fn leave(&self, heir: &Self) {
-        self.spare.leave(&heir.spare);
-    }
 }
 
 type Guard<'c, T> = reclaim::Guard<'c, Block<T>, PerThread>;
@@ -235,6 +214,22 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
         stats.drop_panics = self.domain.drop_panics();
         stats.number = self.len() as u64;
         stats
+    }
+
+    /// The counters with the limits beside them: what an exporter needs. Never contends with
+    /// lookups.
+    ///
+    /// The parts are read one after the other, while other threads may change them.
+    pub fn status(&self) -> Status {
+        let bound = |limit: usize| Some(limit).filter(|&limit| limit != usize::MAX);
+        let weight = self.budget.weight();
+        Status {
+            stats: self.stats(),
+            capacity: bound(self.capacity()),
+            weight: weight.map(|(used, _)| used),
+            weight_limit: weight.and_then(|(_, limit)| bound(limit)),
+            garbage_limit: self.budget.garbage_limit() as usize,
+        }
     }
 
     /// Counts a handshake event; adapters call it, and the programs whose TLS library does not tell

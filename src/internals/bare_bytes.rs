@@ -1,12 +1,12 @@
 //! Bytes and garbage alone: what the limit on garbage rests on where sessions are weighed.
 
 use crate::cache::Bytes;
-use crate::sync::Tally;
+use crate::sync::SingleWriterCounter;
 
 /// Bytes that are used, announced, or garbage of one of two threads.
 pub struct BareBytes {
     bytes: Bytes,
-    garbage: [Tally; 2],
+    garbage: [SingleWriterCounter; 2],
 }
 
 impl BareBytes {

@@ -1,13 +1,13 @@
 //! The threads' records alone.
 
 use crate::reclaim::Registry;
-use crate::sync::{Lifetime, Tally, UnsafeCell};
+use crate::sync::{Lifetime, SingleWriterCounter, UnsafeCell};
 
 /// A registry whose parts are counters.
 pub struct BareRegistry(Registry<Part>);
 
 struct Part {
-    count: Tally,
+    count: SingleWriterCounter,
     lifetime: Lifetime,
     /// What the owner leaves for others to look after, and nobody else touches.
     left: UnsafeCell<u64>,
@@ -15,7 +15,11 @@ struct Part {
 
 impl Part {
     fn new() -> Self {
-        Self { count: Tally::default(), lifetime: Lifetime::begin(), left: UnsafeCell::new(0) }
+        Self {
+            count: SingleWriterCounter::default(),
+            lifetime: Lifetime::begin(),
+            left: UnsafeCell::new(0),
+        }
     }
 }
 

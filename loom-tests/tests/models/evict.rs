@@ -4,7 +4,7 @@
 //! Guards: the exchange that puts a claim in a member's place, the withdrawal of a claim, the
 //! permit that passes on.
 
-use loom_tests::{Model, PERMITS, REGISTRY, Stage, TALLY, replaced};
+use loom_tests::{Model, PERMITS, REGISTRY, Stage, COUNTERS, replaced};
 use sessile::{Mode, SessionCache};
 use std::sync::Arc;
 
@@ -171,7 +171,7 @@ fn capacity_bound() {
 /// while somebody counts.
 #[test]
 fn capacity_newcomer() {
-    Model::new("capacity_newcomer").sees(&[REGISTRY, TALLY, PERMITS]).preemptions(2).check(|| {
+    Model::new("capacity_newcomer").sees(&[REGISTRY, COUNTERS, PERMITS]).preemptions(2).check(|| {
         let stage = Stage::new(1);
         stage.insert(1, 1);
         let onlooker = stage.beside(|stage| assert!(stage.cache.len() <= 1));

@@ -8,7 +8,7 @@
 #![cfg(sessile_loom)]
 
 use loom::cell::UnsafeCell;
-use loom_tests::{Model, PERMITS, PUBLISHED, REGISTRY, TALLY, WEIGHTS, beside, thread};
+use loom_tests::{Model, PERMITS, PUBLISHED, REGISTRY, COUNTERS, WEIGHTS, beside, thread};
 use sessile::internals::{BareBudget, BareBytes, BareLimbo, BareRegistry, BareTable};
 use std::sync::Arc;
 
@@ -52,7 +52,7 @@ fn limbo_side_entrance() {
 /// taken back.
 #[test]
 fn limbo_published() {
-    Model::new("limbo_published").sees(&[PUBLISHED, TALLY]).check(|| {
+    Model::new("limbo_published").sees(&[PUBLISHED, COUNTERS]).check(|| {
         let limbo = Arc::new(BareLimbo::new());
         let collector = beside(&limbo, |limbo| limbo.publish());
         drop(limbo.retire());
@@ -67,7 +67,7 @@ fn limbo_published() {
 /// least.
 #[test]
 fn limbo_pending() {
-    Model::new("limbo_pending").sees(&[TALLY]).check(|| {
+    Model::new("limbo_pending").sees(&[COUNTERS]).check(|| {
         let limbo = Arc::new(BareLimbo::new());
         drop(limbo.retire());
         let onlooker = beside(&limbo, |limbo| {
@@ -84,7 +84,7 @@ fn limbo_pending() {
 /// Threads that come, count and exit, one with another's part: no count is lost.
 #[test]
 fn registry_hands_over() {
-    Model::new("registry_hands_over").sees(&[REGISTRY, TALLY]).check(|| {
+    Model::new("registry_hands_over").sees(&[REGISTRY, COUNTERS]).check(|| {
         let registry = Arc::new(BareRegistry::new());
         let other = beside(&registry, |registry| registry.count());
         registry.count();
@@ -97,7 +97,7 @@ fn registry_hands_over() {
 /// Whoever comes to a segment of records that another thread has made sees it whole.
 #[test]
 fn registry_is_walked() {
-    Model::new("registry_is_walked").sees(&[REGISTRY, TALLY]).check(|| {
+    Model::new("registry_is_walked").sees(&[REGISTRY, COUNTERS]).check(|| {
         let registry = Arc::new(BareRegistry::new());
         let others = [(); 2].map(|()| beside(&registry, |registry| registry.count()));
         assert!(registry.sum() <= 2);
@@ -109,7 +109,7 @@ fn registry_is_walked() {
 /// Whoever walks over the records of others sees them whole.
 #[test]
 fn records_are_walked() {
-    Model::new("records_are_walked").sees(&[REGISTRY, TALLY]).check(|| {
+    Model::new("records_are_walked").sees(&[REGISTRY, COUNTERS]).check(|| {
         let registry = Arc::new(BareRegistry::new());
         // A segment is there: else the walk would end before it touched a word that is seen.
         registry.count();
@@ -163,7 +163,7 @@ fn full(limit: usize, spare_shift: u32) -> Arc<BareBudget> {
 /// One thread removes, another inserts with the permit it got back, a third one counts.
 #[test]
 fn capacity_counted() {
-    Model::new("capacity_counted").sees(&[PERMITS, TALLY]).check(|| {
+    Model::new("capacity_counted").sees(&[PERMITS, COUNTERS]).check(|| {
         let budget = full(1, 1);
         let adder = beside(&budget, |budget| {
             let inserted = budget.insert(1);
@@ -181,7 +181,7 @@ fn capacity_counted() {
 /// Two threads want the last permit: one gets it.
 #[test]
 fn capacity_last_permit() {
-    Model::new("capacity_last_permit").sees(&[PERMITS, TALLY]).check(|| {
+    Model::new("capacity_last_permit").sees(&[PERMITS, COUNTERS]).check(|| {
         let budget = Arc::new(BareBudget::new(1, 32));
         let other = beside(&budget, |budget| budget.insert(1));
         let inserted = budget.insert(0);
@@ -194,7 +194,7 @@ fn capacity_last_permit() {
 /// The permit stays with the thread that removed, as a spare, until another thread asks for it.
 #[test]
 fn capacity_spares() {
-    Model::new("capacity_spares").sees(&[PERMITS, TALLY]).check(|| {
+    Model::new("capacity_spares").sees(&[PERMITS, COUNTERS]).check(|| {
         let budget = full(2, 1);
         let adder = beside(&budget, |budget| {
             budget.reclaim(0);
@@ -213,7 +213,7 @@ fn capacity_spares() {
 /// Two replacements for each of which the limit has room, and not for both.
 #[test]
 fn weight_announced() {
-    Model::new("weight_announced").sees(&[WEIGHTS, TALLY]).check(|| {
+    Model::new("weight_announced").sees(&[WEIGHTS, COUNTERS]).check(|| {
         let bytes = Arc::new(BareBytes::new(0));
         let other = beside(&bytes, |bytes| bytes.replace(1, 1, 1));
         let here = bytes.replace(0, 1, 1);
@@ -226,7 +226,7 @@ fn weight_announced() {
 /// What is evicted while somebody adds up is counted as used or as garbage.
 #[test]
 fn weight_to_garbage() {
-    Model::new("weight_to_garbage").sees(&[WEIGHTS, TALLY]).check(|| {
+    Model::new("weight_to_garbage").sees(&[WEIGHTS, COUNTERS]).check(|| {
         let bytes = Arc::new(BareBytes::new(1));
         let other = beside(&bytes, |bytes| bytes.evict(1, 1));
         assert!(bytes.sum() >= 1, "it is in nobody's sum");

@@ -3,7 +3,7 @@
 //! Under the model only: plain threads have no switches.
 #![cfg(sessile_loom)]
 
-use loom_tests::{Model, REGISTRY, Stage, TALLY, cache, thread};
+use loom_tests::{Model, REGISTRY, Stage, COUNTERS, cache, thread};
 use sessile::{Clock, CoarseClock};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Barrier};
@@ -18,7 +18,7 @@ fn take_beside_take() {
 
 /// Models of one scenario that differ in their switches.
 fn models(name: &'static str) -> [Model; 3] {
-    let seeing = Model::new(name).sees(&[REGISTRY, TALLY]).preemptions(1);
+    let seeing = Model::new(name).sees(&[REGISTRY, COUNTERS]).preemptions(1);
     [Model::new(name).preemptions(1), seeing, seeing.real_epoch()]
 }
 
