@@ -1,9 +1,8 @@
 //! The ages of members, kept from wrapping: a stamp has six bits of the tick.
 #![forbid(unsafe_code)]
 
-use super::bucket::SLOTS;
 use super::slot::Occupied;
-use super::table::Table;
+use super::table::{SLOTS, Table};
 use super::word::Stamp;
 
 /// Ages above this are lowered when a victim is looked for, before they wrap and look young.

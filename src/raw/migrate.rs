@@ -22,13 +22,12 @@
 //! and its address is nobody else's (`INVARIANT(MOVED-ALIVE)`). There are no late copiers: a
 //! session is moved by the one mover, and a table that was emptied is never entered again.
 
-use super::bucket::SLOTS;
 use super::entry::finisher;
 use super::publish::Finish;
 use super::raw_table::RawTable;
 use super::set::Probe;
 use super::slot::{Occupied, SlotIndex, SlotRef, Unlinked};
-use super::table::Table;
+use super::table::{SLOTS, Table};
 use super::word::{State, Word};
 use crate::sync::Ordering;
 use std::ptr::NonNull;

@@ -25,7 +25,6 @@
 //! *publication word* of the key's home bucket: see [`publish`].
 
 mod ages;
-mod bucket;
 mod claimant;
 mod entry;
 mod group;
@@ -38,7 +37,6 @@ mod resize_lock;
 mod set;
 mod slot;
 mod table;
-mod tables;
 mod walk;
 mod word;
 

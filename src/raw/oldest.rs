@@ -2,12 +2,11 @@
 #![forbid(unsafe_code)]
 
 use super::ages::is_about_to_wrap;
-use super::bucket::SLOTS;
 use super::group::{Group, OldestSearch};
 use super::lanes::{Oldest, RANKED_MAX};
 use super::set::{Probe, SetRef};
 use super::slot::{Occupied, SlotIndex};
-use super::table::Table;
+use super::table::{SLOTS, Table};
 use super::word::{Pattern, Stamp};
 
 /// The oldest member of some buckets, as it was seen.

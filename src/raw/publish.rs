@@ -59,7 +59,7 @@ const BUCKET_SHIFT: u32 = SLOT_SHIFT - BUCKET_BITS;
 const CLAIMANT_SHIFT: u32 = BUCKET_SHIFT - Nonce::CLAIMANT_BITS;
 const VERSION: u64 = (1 << CLAIMANT_SHIFT) - 1;
 
-const _: () = assert!(super::bucket::SLOTS <= 1 << (62 - SLOT_SHIFT));
+const _: () = assert!(super::table::SLOTS <= 1 << (62 - SLOT_SHIFT));
 const _: () = assert!(CLAIMANT_SHIFT > Nonce::VERSION_BITS);
 
 /// A home's publication word, settled: the licence to insert a key that is absent from the set

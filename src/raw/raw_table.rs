@@ -66,7 +66,7 @@ impl PrefetchHint {
         let address = self.address.load(Order::Relaxed) as usize;
         let probe = Probe::new(hash, self.buckets.load(Order::Relaxed) as usize);
         let line = |bucket| {
-            ptr::without_provenance::<super::bucket::Bucket<B>>(address).wrapping_add(bucket)
+            ptr::without_provenance::<super::table::Bucket<B>>(address).wrapping_add(bucket)
         };
         let [home, other] = probe.set().buckets.map(line);
         if will_write {

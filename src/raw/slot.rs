@@ -1,7 +1,6 @@
 //! Slots of a table, with the word that was seen in each.
 
-use super::bucket::SLOTS;
-use super::table::Table;
+use super::table::{SLOTS, Table};
 use super::word::{Stamp, Word};
 use std::hint::assert_unchecked;
 use std::marker::PhantomData;

@@ -4,7 +4,7 @@
 //! Guards: the exchange that puts a claim in a member's place, the withdrawal of a claim, the
 //! permit that passes on.
 
-use loom_tests::{Model, PERMITS, REGISTRY, Stage, COUNTERS, replaced};
+use loom_tests::{COUNTERS, Model, PERMITS, REGISTRY, Stage, replaced};
 use sessile::{Mode, SessionCache};
 use std::sync::Arc;
 
@@ -171,16 +171,18 @@ fn capacity_bound() {
 /// while somebody counts.
 #[test]
 fn capacity_newcomer() {
-    Model::new("capacity_newcomer").sees(&[REGISTRY, COUNTERS, PERMITS]).preemptions(2).check(|| {
-        let stage = Stage::new(1);
-        stage.insert(1, 1);
-        let onlooker = stage.beside(|stage| assert!(stage.cache.len() <= 1));
-        let newcomer = stage.beside(|stage| stage.take(1));
-        stage.insert(2, 2);
-        onlooker.join().unwrap();
-        newcomer.join().unwrap();
-        assert_eq!(stage.numbers(), [2]);
-    });
+    Model::new("capacity_newcomer").sees(&[REGISTRY, COUNTERS, PERMITS]).preemptions(2).check(
+        || {
+            let stage = Stage::new(1);
+            stage.insert(1, 1);
+            let onlooker = stage.beside(|stage| assert!(stage.cache.len() <= 1));
+            let newcomer = stage.beside(|stage| stage.take(1));
+            stage.insert(2, 2);
+            onlooker.join().unwrap();
+            newcomer.join().unwrap();
+            assert_eq!(stage.numbers(), [2]);
+        },
+    );
 }
 
 /// The capacity is lowered while an add is under way: the excess goes, by the one or the other.

@@ -8,7 +8,7 @@
 #![cfg(sessile_loom)]
 
 use loom::cell::UnsafeCell;
-use loom_tests::{Model, PERMITS, PUBLISHED, REGISTRY, COUNTERS, WEIGHTS, beside, thread};
+use loom_tests::{COUNTERS, Model, PERMITS, PUBLISHED, REGISTRY, WEIGHTS, beside, thread};
 use sessile::internals::{BareBudget, BareBytes, BareLimbo, BareRegistry, BareTable};
 use std::sync::Arc;
 

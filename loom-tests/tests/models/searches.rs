@@ -3,7 +3,7 @@
 //! Under the model only: plain threads have no switches.
 #![cfg(sessile_loom)]
 
-use loom_tests::{Model, REGISTRY, Stage, COUNTERS, cache, thread};
+use loom_tests::{COUNTERS, Model, REGISTRY, Stage, cache, thread};
 use sessile::{Clock, CoarseClock};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Barrier};

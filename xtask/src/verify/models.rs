@@ -232,7 +232,7 @@ mod tests {
     fn the_line_of_a_model_is_read_even_behind_that_of_the_test() {
         let stdout = "\nrunning 1 test\n\
             test add_and_get ... model add_and_get reclaimer=epoch bound=2 complete=true iterations=90 seconds=0.25\n\
-            site src/raw/bucket.rs:32:40 load Acquire\nok\n";
+            site src/raw/table.rs:32:40 load Acquire\nok\n";
         let (models, sites) = read(stdout).unwrap();
         assert_eq!((models.len(), sites.len()), (1, 1));
         assert_eq!(

@@ -157,7 +157,7 @@ mod tests {
         assert!(
             tokens
                 .iter()
-                .any(|token| token.file == "src/raw/bucket.rs" && token.ordering == "AcqRel")
+                .any(|token| token.file == "src/raw/table.rs" && token.ordering == "AcqRel")
         );
     }
 }
