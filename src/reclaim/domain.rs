@@ -91,7 +91,8 @@ impl<B: Reclaim, L: State> Domain<B, L> {
     #[cold]
     fn lease(&self) -> LocalHandle {
         let shared = self.shared();
-        let unpublished_max = |index: usize| (shared.unpublished_first / (index as u64 + 1)).min(UNPUBLISHED_MAX);
+        let unpublished_max =
+            |index: usize| (shared.unpublished_first / (index as u64 + 1)).min(UNPUBLISHED_MAX);
         let record = shared.records.acquire(|index| Local::new(unpublished_max(index)));
         // SAFETY: the record was just acquired.
         let handle = unsafe { record.value.register(&shared.collector) };
