@@ -110,7 +110,8 @@ fn migrate_and_renew() {
 /// A session that moves is taken, and a reader that begins after that may still meet its shadow.
 #[test]
 fn migrate_and_late_reader() {
-    Model::new("migrate_and_late_reader").sees(&[REGISTRY]).check(|| {
+    let model = Model::new("migrate_and_late_reader").sees(&[REGISTRY]);
+    model.preemptions(2).at_night(3).check(|| {
         let stage = Stage::stored();
         let seen = beside_growth(&stage, |stage| {
             let taken = stage.take(1);

@@ -8,7 +8,7 @@ use super::build;
 use super::child;
 use super::judge::{Judgement, judge};
 use super::libtest::{self, Test};
-use super::report::{Finding, ModelFigures, Report};
+use super::report::{ModelFigures, PartResult, Report};
 use super::site::Site;
 use super::stage::Stage;
 use super::workers;
@@ -55,7 +55,7 @@ pub(crate) fn tests(stage: &Stage) -> Result<Vec<Test>> {
 }
 
 /// Runs all models and reports each; the searches are returned for the orderings.
-pub(crate) fn run(stage: &Stage, report: &mut Report) -> Result<(Finding, Vec<Search>)> {
+pub(crate) fn run(stage: &Stage, report: &mut Report) -> Result<(PartResult, Vec<Search>)> {
     let (searches, mut faults) = search_all(stage, tests(stage)?)?;
     let mut models: Vec<_> = searches.iter().flat_map(|search| search.models.clone()).collect();
     if stage.long {
@@ -81,7 +81,7 @@ pub(crate) fn run(stage: &Stage, report: &mut Report) -> Result<(Finding, Vec<Se
     );
     report.models = Some(models);
     report.interleavings = Some(interleavings);
-    Ok((Finding::Checked { summary, faults }, searches))
+    Ok((PartResult::Checked { summary, faults }, searches))
 }
 
 /// Runs all tests by [`COMMAND`]. Returns what each came to, and the faults.
