@@ -13,14 +13,14 @@
 
 mod model;
 mod search;
-mod stage;
+mod test_cache;
 pub mod thread;
 
 pub use model::Model;
 pub use search::Searched;
-pub use stage::{Stage, replaced};
+pub use test_cache::{TestCache, replaced};
 pub use testkit::id_of_byte as id;
-pub use thread::beside;
+pub use thread::spawn_with;
 
 use sessile::{Mode, SessionCache};
 use std::sync::Arc;

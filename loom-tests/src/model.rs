@@ -39,7 +39,7 @@ impl Model {
     /// Sees the statistics, dates, permits or threads' registry too: the words made in these files,
     /// `src/cache/budget/permits.rs`.
     #[must_use]
-    pub fn sees(self, seen: &'static [&'static str]) -> Self {
+    pub fn tracks(self, seen: &'static [&'static str]) -> Self {
         Self(Plan { seen, ..self.0 })
     }
 

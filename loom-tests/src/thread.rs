@@ -18,7 +18,7 @@ pub fn spawn<R: 'static>(f: impl FnOnce() -> R + 'static) -> JoinHandle<R> {
 }
 
 /// Spawns a thread of the model that shares what another has.
-pub fn beside<S: Send + Sync + 'static, R: Send + 'static>(
+pub fn spawn_with<S: Send + Sync + 'static, R: Send + 'static>(
     shared: &Arc<S>,
     f: impl FnOnce(Arc<S>) -> R + Send + 'static,
 ) -> JoinHandle<R> {
