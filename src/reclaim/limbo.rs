@@ -138,6 +138,7 @@ impl<B> Limbo<B> {
 
     /// Retires a block: into the queue if nobody is inside, else by the side entrance. Returns the
     /// queue if it is ours. Called by the owner.
+    #[inline]
     pub(crate) fn retire(&self, block: NonNull<B>, bytes: u64) -> Option<LimboLock<'_, B>> {
         self.retired.add(1, bytes);
         let retired = Retired { block, bytes };
