@@ -2,7 +2,7 @@
 #![forbid(unsafe_code)]
 
 use crate::error::{Rejection, RemovalCause};
-use crate::sync::Tally;
+use crate::sync::SingleWriterCounter;
 use std::fmt;
 
 /// What has been counted so far (`SSL_CTX_sess_number(3)` and what operators ask for besides).
@@ -180,7 +180,10 @@ const COUNTERS: usize = Counter::Flushed as usize + 1;
 
 /// One thread's counters.
 #[derive(Debug, Default)]
-pub(crate) struct Counters([Tally; COUNTERS], [Tally; Rejection::ALL.len()]);
+pub(crate) struct Counters(
+    [SingleWriterCounter; COUNTERS],
+    [SingleWriterCounter; Rejection::ALL.len()],
+);
 
 impl Counters {
     #[inline]

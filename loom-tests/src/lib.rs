@@ -13,13 +13,14 @@
 
 mod model;
 mod search;
-mod stage;
+mod test_cache;
 pub mod thread;
 
 pub use model::Model;
 pub use search::Searched;
-pub use stage::{Stage, replaced};
+pub use test_cache::{TestCache, replaced};
 pub use testkit::id_of_byte as id;
+pub use thread::spawn_with;
 
 use sessile::{Mode, SessionCache};
 use std::sync::Arc;
@@ -29,10 +30,10 @@ use std::sync::Arc;
 pub const REGISTRY: &str = "src/reclaim/registry.rs";
 
 /// Each thread's counters, which only models are about that count beside others.
-pub const TALLY: &str = "src/sync/tally.rs";
+pub const COUNTERS: &str = "src/sync/single_writer.rs";
 
 /// What a limbo told the total of, which only a model is about that tells it from two threads.
-pub const PUBLISHED: &str = "src/reclaim/published.rs";
+pub const PUBLISHED: &str = "src/reclaim/published_bytes.rs";
 
 /// The permits, which only models are about that count beside others.
 pub const PERMITS: &str = "src/cache/budget/permits.rs";

@@ -20,7 +20,14 @@ impl Model {
     /// Another preemption bound.
     #[must_use]
     pub fn preemptions(self, preemptions: usize) -> Self {
-        Self(Plan { preemptions, ..self.0 })
+        Self(Plan { preemptions, night: preemptions, ..self.0 })
+    }
+
+    /// A larger bound for `cargo xtask verify --long`: for a model that takes a minute by it, and
+    /// is not the one that an ordering or a seeded bug needs it for.
+    #[must_use]
+    pub fn at_night(self, preemptions: usize) -> Self {
+        Self(Plan { night: preemptions, ..self.0 })
     }
 
     /// Real crossbeam-epoch instead of the contract reclaimer.
@@ -32,7 +39,7 @@ impl Model {
     /// Sees the statistics, dates, permits or threads' registry too: the words made in these files,
     /// `src/cache/budget/permits.rs`.
     #[must_use]
-    pub fn sees(self, seen: &'static [&'static str]) -> Self {
+    pub fn tracks(self, seen: &'static [&'static str]) -> Self {
         Self(Plan { seen, ..self.0 })
     }
 

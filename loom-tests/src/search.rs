@@ -33,6 +33,8 @@ pub(crate) struct Plan {
     pub(crate) name: &'static str,
     /// The preemption bound, unless `LOOM_MAX_PREEMPTIONS` sets another.
     pub(crate) preemptions: usize,
+    /// The bound where `SESSILE_NIGHT` is set.
+    pub(crate) night: usize,
     pub(crate) real_epoch: bool,
     /// The files whose words on request are seen.
     pub(crate) seen: &'static [&'static str],
@@ -56,7 +58,8 @@ pub struct Searched {
 impl Plan {
     /// A contract reclaimer, and nothing seen on request.
     pub(crate) const fn new(name: &'static str, preemptions: usize) -> Self {
-        Self { name, preemptions, real_epoch: false, seen: &[], single: None }
+        let night = preemptions;
+        Self { name, preemptions, night, real_epoch: false, seen: &[], single: None }
     }
 }
 
@@ -127,7 +130,9 @@ mod whole {
     fn explore(plan: Plan, scenario: impl Fn() + Send + Sync + 'static) -> Searched {
         let search = Search::begin(Switches { real_epoch: plan.real_epoch, seen: plan.seen });
         let mut builder = loom::model::Builder::new();
-        let bound = *builder.preemption_bound.get_or_insert(plan.preemptions);
+        let is_night = std::env::var_os("SESSILE_NIGHT").is_some();
+        let bound = if is_night { plan.night } else { plan.preemptions };
+        let bound = *builder.preemption_bound.get_or_insert(bound);
         builder.max_duration = None;
         builder.max_permutations = None;
         builder.max_branches = BRANCHES;

@@ -1,5 +1,7 @@
 //! The threads of a scenario: loom's in a model.
 
+use std::sync::Arc;
+
 #[cfg(sessile_loom)]
 pub use loom::thread::{JoinHandle, yield_now};
 #[cfg(not(sessile_loom))]
@@ -13,4 +15,13 @@ pub fn spawn<R: 'static>(f: impl FnOnce() -> R + 'static) -> JoinHandle<R> {
         let _end = crate::search::End;
         f()
     })
+}
+
+/// Spawns a thread of the model that shares what another has.
+pub fn spawn_with<S: Send + Sync + 'static, R: Send + 'static>(
+    shared: &Arc<S>,
+    f: impl FnOnce(Arc<S>) -> R + Send + 'static,
+) -> JoinHandle<R> {
+    let shared = Arc::clone(shared);
+    spawn(move || f(shared))
 }

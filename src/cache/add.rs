@@ -5,7 +5,7 @@ use super::SessionCache;
 use super::notify::{Held, HookCalls, Notifications};
 use super::operation::Operation;
 use crate::error::{Added, Rejected, Rejection};
-use crate::raw::{FirstMatch, Probe, RawTable};
+use crate::raw::{Probe, RawTable};
 use crate::session::Session;
 use crate::stats::Counter;
 use crate::sync::MODELLED;
@@ -140,7 +140,7 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
         }
         let Some(reader) = self.domain.reader() else { return false };
         // LINEARIZE: the identical add, at the load of the word.
-        let FirstMatch::Candidate(member) = self.tables(&reader).first_match(probe) else {
+        let Ok(Some(member)) = self.oldest_table(&reader).first_match(probe) else {
             return false;
         };
         let is_stored = member.address() == session.address();

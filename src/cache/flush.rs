@@ -5,7 +5,7 @@ use super::SessionCache;
 use super::budget::Permit;
 use super::operation::Operation;
 use crate::error::RemovalCause;
-use crate::raw::{Cursor, Occupied};
+use crate::raw::{Occupied, Table};
 use crate::session::{Block, Context, Protocol};
 use crate::timestamp::Timestamp;
 use std::cell::Cell;
@@ -122,12 +122,12 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
         mut visit: impl FnMut(&Operation<'_, T>, Occupied<'_, Block<T>>),
         mut between: impl FnMut(),
     ) {
-        let mut next = Some(Cursor::default());
+        let mut next = Table::<Block<T>>::walk_start();
         while let Some(from) = next {
             let operation = Operation::begin(self);
             let hash = |block: &Block<T>| self.hash_of(block);
             next = operation
-                .tables()
+                .oldest_table()
                 .walk(from, BUCKETS_PER_GUARD, hash, |member| visit(&operation, member));
             operation.finish((), |()| None);
             between();

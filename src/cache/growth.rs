@@ -1,12 +1,11 @@
-//! The size of a table that follows the number of its sessions: without a bound, and where weights
-//! are one.
+//! The size of the table, in buckets: by the capacity, or following the number of sessions where
+//! there is no bound, or weights are one.
 #![forbid(unsafe_code)]
 
 use super::SessionCache;
 use super::operation::Operation;
-use super::sizes::{buckets_for, next_size};
-use crate::error::Rejection;
-use crate::raw::{Progress, SLOTS, Table};
+use crate::error::{BuildError, Rejection};
+use crate::raw::Table;
 use crate::session::Block;
 use crate::sync::MODELLED;
 
@@ -31,6 +30,60 @@ const GROW_NEVER_BELOW_PERCENT: usize = 40;
 /// makes it grow.
 const SHRINK_BELOW_PERCENT: usize = 12;
 
+/// Emptied tables that may wait for readers. With more, sizes have to wait unless they grow by
+/// much: a stalled reader must not cost memory.
+const EMPTIED_MAX: u64 = 4;
+
+const SLOTS: usize = Table::<Block<()>>::SLOTS;
+const BUCKETS_MIN: usize = Table::<Block<()>>::BUCKETS_MIN;
+
+/// The first size of an unbounded cache, in sessions.
+const UNBOUNDED_START: usize = if MODELLED { 2 * SLOTS } else { 1024 };
+
+/// Why a resize did not come further.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Stall {
+    /// Another thread moves.
+    Busy,
+    /// The new table found no memory.
+    OutOfMemory,
+    /// Too many emptied tables wait for a stalled reader.
+    Held,
+}
+
+/// The buckets for a capacity.
+///
+/// One set up to 14 sessions: exact. Above that two slots a session up to 4096 sessions, where
+/// chance is rough and slots are cheap, and 1.4 beyond: two choices of seven then overflow for one
+/// session in a hundred thousand (1.33: one in ten thousand, 1.15: one in 200; simulated). More
+/// slots hold more sessions and offer fewer of them as victims, for which more buckets are looked
+/// at in small tables.
+fn buckets_for(capacity: usize) -> usize {
+    let sessions = if capacity == usize::MAX { UNBOUNDED_START } else { capacity };
+    if sessions <= 2 * SLOTS {
+        return BUCKETS_MIN;
+    }
+    let slots = if sessions <= 4096 {
+        sessions.saturating_mul(2)
+    } else {
+        sessions.saturating_add(sessions / 5 * 2)
+    };
+    slots.div_ceil(SLOTS)
+}
+
+/// The same, of a capacity that may be too large for a table.
+pub(super) fn checked_buckets_for(capacity: usize) -> Result<usize, BuildError> {
+    let fitting = Some(buckets_for(capacity));
+    let fitting = fitting.filter(|&buckets| buckets <= Table::<Block<()>>::BUCKETS_MAX);
+    fitting.ok_or(BuildError::CapacityTooLarge)
+}
+
+/// Twice the buckets, or as many as there may be if those are not many more.
+fn next_size(buckets: usize, most: usize) -> usize {
+    let twice = buckets.saturating_mul(2);
+    if most <= twice.saturating_add(buckets / 2) { most } else { twice }
+}
+
 impl<T: Send + Sync + 'static> SessionCache<T> {
     /// Whether the table follows the number of its sessions.
     #[inline]
@@ -46,9 +99,31 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
         }
     }
 
+    /// The table to move to from one of so many buckets, unless that is the size that is wanted.
+    /// `prepared` may be of that size.
+    pub(super) fn successor_of(
+        &self,
+        present: usize,
+        prepared: Option<Box<Table<Block<T>>>>,
+    ) -> Result<Option<Box<Table<Block<T>>>>, Stall> {
+        let wanted = self.wanted_buckets();
+        if wanted == present {
+            return Ok(None);
+        }
+        // Tables that grow by a quarter or more each time are no more memory together than a few
+        // times the last one.
+        let grows_much = wanted >= present.saturating_add(present / 4);
+        if !grows_much && self.domain.deferred() >= EMPTIED_MAX {
+            return Err(Stall::Held);
+        }
+        let ready = prepared.filter(|ready| ready.len() == wanted);
+        let next = ready.or_else(|| Table::new(wanted));
+        next.map(Some).ok_or(Stall::OutOfMemory)
+    }
+
     /// The table size that is wanted now. What was asked for may be out of date: the sessions that
     /// are there now must find room.
-    pub(super) fn wanted_buckets(&self) -> usize {
+    fn wanted_buckets(&self) -> usize {
         let most = self.most_buckets();
         if self.follows_sessions() { self.following_buckets(most) } else { most }
     }
@@ -87,7 +162,7 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
     /// Wants a table of two slots a session.
     fn want_fewer_buckets(&self) {
         let stored = self.budget.permits.out();
-        let fitting = (2 * stored).div_ceil(SLOTS).max(Table::<Block<T>>::BUCKETS_MIN);
+        let fitting = (2 * stored).div_ceil(SLOTS).max(BUCKETS_MIN);
         self.table.resize().set_wanted(fitting);
         self.table.resize().request();
     }
@@ -96,7 +171,7 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
     pub(super) fn fit_table_after_sweep(&self) {
         if self.budget.is_weight_bound() {
             let operation = Operation::begin(self);
-            if self.is_too_empty(operation.tables().newest()) {
+            if self.is_too_empty(operation.oldest_table().newest()) {
                 self.want_fewer_buckets();
                 operation.migrate_all(None).finish((), |()| None);
             }
@@ -122,7 +197,7 @@ impl<T: Send + Sync + 'static> Operation<'_, T> {
             let _ = self.grow(table);
         } else if self.cache().is_too_empty(table) {
             self.cache().want_fewer_buckets();
-            self.migrate(BUCKETS_PER_ADD, &mut None);
+            let _ = self.migrate(BUCKETS_PER_ADD, &mut None);
         }
     }
 
@@ -133,7 +208,7 @@ impl<T: Send + Sync + 'static> Operation<'_, T> {
         for _ in 0..PATIENCE {
             let must_help =
                 self.cache().budget.is_unbounded() && self.cache().is_fuller_than(table, 50);
-            if self.migrate(BUCKETS_PER_ADD, &mut None) != Progress::Busy || !must_help {
+            if self.migrate(BUCKETS_PER_ADD, &mut None) != Err(Stall::Busy) || !must_help {
                 return;
             }
             crate::sync::yield_now();
@@ -160,12 +235,12 @@ impl<T: Send + Sync + 'static> Operation<'_, T> {
         cache.table.resize().request();
         for turn in 1.. {
             match self.migrate(BUCKETS_PER_SLICE, &mut None) {
-                Progress::OutOfMemory => return Err(Rejection::Allocation),
-                Progress::Held => return Err(Rejection::Garbage),
-                Progress::Busy if table.next().is_none() && turn < TURNS_MAX => {
+                Err(Stall::OutOfMemory) => return Err(Rejection::Allocation),
+                Err(Stall::Held) => return Err(Rejection::Garbage),
+                Err(Stall::Busy) if table.next().is_none() && turn < TURNS_MAX => {
                     crate::sync::yield_now()
                 }
-                Progress::Busy | Progress::Done | Progress::More => break,
+                Err(Stall::Busy) | Ok(_) => break,
             }
         }
         // The mover sleeps, or has older tables to empty first.
@@ -191,7 +266,7 @@ mod tests {
     fn a_table_follows_the_number_that_weights_allow() {
         let builder = SessionCache::builder().capacity(1_000_000).max_weight(4 << 20);
         let cache = builder.weigher(|one: &Session<u64>| **one as usize).build().unwrap();
-        let slots = || Operation::begin(&cache).tables().newest().slots();
+        let slots = || Operation::begin(&cache).oldest_table().newest().slots();
         let add = |n, weight| {
             assert!(cache.add(Session::new(id(n), weight)).is_ok_and(|added| added.changed()))
         };
@@ -214,19 +289,21 @@ mod tests {
     fn an_unbounded_cache_grows_beside_a_sleeping_mover() {
         let cache = SessionCache::new(Capacity::Unbounded).unwrap();
         let add = |n| assert!(cache.add(Session::new(id(n), n)).is_ok_and(|added| added.changed()));
-        let tables = || Operation::begin(&cache).tables().iter().count();
+        let tables = || Operation::begin(&cache).oldest_table().chain().count();
         let mut count = 0;
         while tables() == 1 {
             add(count);
             count += 1;
         }
-        assert!(cache.table.resize().try_lock());
+        let operation = Operation::begin(&cache);
+        let mover = cache.table.try_move(operation.oldest_table()).expect("nobody moves");
         let asleep = 20 * count;
         (count..asleep).for_each(add);
         assert!(tables() > 2);
         assert!((0..asleep).all(|n| cache.get(&id(n)).is_some_and(|one| *one == n)));
         assert_eq!(cache.snapshot().len() as u64, asleep);
-        cache.table.resize().unlock();
+        drop(mover);
+        drop(operation);
         (asleep..2 * asleep).for_each(add);
         assert_eq!(tables(), 1, "all are emptied but the last");
         assert!((0..2 * asleep).all(|n| cache.get(&id(n)).is_some_and(|one| *one == n)));

@@ -4,9 +4,9 @@
 use super::Key;
 use super::budget::{Permit, Reservation};
 use super::operation::Operation;
-use super::reserve::{ATTEMPTS_MAX, PendingInsert, Setback};
+use super::reserve::{PendingInsert, Setback};
 use crate::error::{Added, Rejection, RemovalCause};
-use crate::raw::{Claimant, Entry, Occupied, Probe, Stamp, Table, Vacant};
+use crate::raw::{Entry, Occupied, Probe, Table, Vacant};
 use crate::session::{Block, Session};
 
 impl<T: Send + Sync + 'static> Operation<'_, T> {
@@ -21,7 +21,9 @@ impl<T: Send + Sync + 'static> Operation<'_, T> {
         probe: &Probe,
         now: u64,
     ) -> Result<Added<T>, Rejection> {
-        let claimant = self.claimant()?;
+        let Some(claimant) = self.cache().table.claimant(self.guard().index()) else {
+            return Err(Rejection::Contention);
+        };
         let weight = self.cache().budget.weight_of(session.block());
         let mut insert = PendingInsert {
             session,
@@ -44,24 +46,10 @@ impl<T: Send + Sync + 'static> Operation<'_, T> {
         stored
     }
 
-    /// The number to claim slots with; a thread without one of its own waits a bounded time for one
-    /// to be lent.
-    #[inline]
-    fn claimant(&self) -> Result<Claimant<'_>, Rejection> {
-        let mut attempts = 0..ATTEMPTS_MAX;
-        loop {
-            if let Some(claimant) = self.cache().table.claimant(self.guard().index()) {
-                return Ok(claimant);
-            }
-            attempts.next().ok_or(Rejection::Contention)?;
-            crate::sync::yield_now();
-        }
-    }
-
     fn attempt(&self, insert: &mut PendingInsert<'_, T>) -> Result<Added<T>, Setback> {
         let key = Key::of_block(insert.session.block());
         let is_key = |block: &Block<T>| key.is_of(block);
-        let entry = self.tables().entry(insert.probe, &self.member_of_claim(), is_key);
+        let entry = self.oldest_table().entry(insert.probe, &self.member_of_claim(), is_key);
         match entry {
             // LINEARIZE: the identical add, at the load of the word.
             Entry::Occupied(member) if member.holds(insert.address()) => Ok(Added::Identical),
@@ -71,7 +59,7 @@ impl<T: Send + Sync + 'static> Operation<'_, T> {
             }
             Entry::Vacant(vacant) => {
                 self.check_garbage(insert)?;
-                self.insert_at(&vacant, insert)
+                self.insert_into(&vacant, insert)
             }
             Entry::Resized => Err(Setback::Retry),
         }
@@ -94,9 +82,11 @@ impl<T: Send + Sync + 'static> Operation<'_, T> {
         }
         let tick = self.next_tick(member.table());
         // LINEARIZE: the replacement.
-        let unlinked = member.replace(insert.address(), Stamp::of_tick(tick));
+        let unlinked = member.replace(insert.address(), tick);
         let Some(unlinked) = unlinked else { return Err(Setback::Retry) };
-        self.placed(member.table(), tick);
+        if member.table().is_one_set() {
+            member.table().renumber_if_due(tick);
+        }
         insert.reservation.weight -= more;
         budget.give_weight(old_weight.saturating_sub(weight));
         // The clone is the caller's own count.
@@ -105,9 +95,9 @@ impl<T: Send + Sync + 'static> Operation<'_, T> {
         Ok(Added::Replaced(old))
     }
 
-    fn insert_at(
-        &self,
-        vacant: &Vacant<'_, Block<T>>,
+    fn insert_into<'g>(
+        &'g self,
+        vacant: &Vacant<'g, Block<T>>,
         insert: &mut PendingInsert<'_, T>,
     ) -> Result<Added<T>, Setback> {
         let table = vacant.table();
@@ -115,17 +105,18 @@ impl<T: Send + Sync + 'static> Operation<'_, T> {
             self.reserve_weight(insert, insert.reservation.needed, None)?;
         }
         let place = self.choose_slot(vacant, insert)?;
-        // LINEARIZE: an eviction, if the place is a member's.
-        let claimed = vacant.claim(place, insert.address(), insert.probe.tag(), insert.claimant);
-        let Some((claim, displaced)) = claimed else { return Err(Setback::Retry) };
-        if let Some(displaced) = displaced {
-            self.evict_displaced(displaced, table, insert);
+        let (address, probe, claimant) = (insert.address(), insert.probe, insert.claimant);
+        // LINEARIZE: the insertion, and an eviction before it if the slot is a member's.
+        let tick = vacant.insert(place, address, probe, claimant, |displaced| {
+            if let Some(displaced) = displaced {
+                self.evict_displaced(displaced, table, insert);
+            }
+            self.next_tick(table)
+        });
+        let Some(tick) = tick else { return Err(Setback::Retry) };
+        if table.is_one_set() {
+            table.renumber_if_due(tick);
         }
-        let tick = self.next_tick(table);
-        if !claim.publish(Stamp::of_tick(tick)) {
-            return Err(Setback::Retry);
-        }
-        self.placed(table, tick);
         insert.reservation.permit = false;
         insert.reservation.weight -= insert.reservation.needed;
         self.fit_table(table);
@@ -145,14 +136,6 @@ impl<T: Send + Sync + 'static> Operation<'_, T> {
         thread.placements.add(1);
         clock.record_insert(&thread.tick_counter, || cache.budget.stored_by_weight());
         clock.tick()
-    }
-
-    /// What follows a placement in the tick `tick`.
-    #[inline]
-    fn placed(&self, table: &Table<Block<T>>, tick: usize) {
-        if table.is_one_set() {
-            self.cache().eviction.renumber_if_due(table, tick);
-        }
     }
 
     /// Evicts one session if the capacity was lowered while this add held a permit.
@@ -179,16 +162,18 @@ mod tests {
             let [sleeper, newcomer] =
                 [1, 2].map(|number| Session::new(SessionId::from([n; 32]), number));
             let operation = Operation::begin(&cache);
-            let (tables, probe) = (operation.tables(), cache.probe_of(sleeper.block()));
-            let table = tables.newest();
-            let entry = tables.entry(&probe, &operation.member_of_claim(), |_| false);
+            let (table, probe) = (operation.oldest_table(), cache.probe_of(sleeper.block()));
+            let entry = table.entry(&probe, &operation.member_of_claim(), |_| false);
             let Entry::Vacant(vacant) = entry else { panic!("nothing is stored") };
             assert!(table.succeeded_by(2 * table.len()).is_some());
             assert!(matches!(cache.add(newcomer), Ok(Added::Inserted)));
             let free = vacant.set(&probe).free().expect("a set has slots");
-            let claim = vacant.claim(free, sleeper.address(), probe.tag(), 100);
-            let Some((claim, None)) = claim else { panic!("the slot is empty") };
-            assert!(!claim.publish(Stamp::of_tick(0)), "the key is inserted into both tables");
+            let mut is_claimed = false;
+            let inserted = vacant.insert(free, sleeper.address(), &probe, 100, |displaced| {
+                is_claimed = displaced.is_none();
+                0
+            });
+            assert!(is_claimed && inserted.is_none(), "the key is inserted into both tables");
         }
     }
 }

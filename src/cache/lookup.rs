@@ -6,7 +6,7 @@ use super::{Key, PerThread, SessionCache};
 use crate::clock::Time;
 use crate::error::RemovalCause;
 use crate::memory::prefetch;
-use crate::raw::{FirstMatch, Occupied, Probe, Stamp};
+use crate::raw::{Occupied, Probe};
 use crate::session::{Block, Context, Protocol, Session, SessionId};
 use crate::stats::Counter;
 
@@ -141,8 +141,8 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
             let now = Time::under_guard(before);
             return self.lookup_slow(key.id, key.context, key.protocol, probe.hash(), now, lend);
         };
-        let now = match self.tables(&reader).first_match(&probe) {
-            FirstMatch::Candidate(member) => {
+        let now = match self.oldest_table(&reader).first_match(&probe) {
+            Ok(Some(member)) => {
                 prefetch(member.block());
                 let now = Time::under_guard(before);
                 if member.block().is_hit(key.id, key.context, *key.protocol, now) {
@@ -152,11 +152,11 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
                 }
                 now
             }
-            FirstMatch::None => {
+            Ok(None) => {
                 self.count(&reader, Counter::Misses);
                 return None;
             }
-            FirstMatch::Uncertain => Time::under_guard(before),
+            Err(_) => Time::under_guard(before),
         };
         drop(reader);
         self.lookup_slow(key.id, key.context, key.protocol, probe.hash(), now, lend)
@@ -250,7 +250,7 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
         if !self.settings.ages_by_use() {
             return;
         }
-        if !member.is_touched() || member.stamp() != self.eviction.clock.stamp() {
+        if !member.is_touched() || !member.is_of_tick(self.eviction.clock.tick()) {
             self.touch(*member);
         }
     }
@@ -262,9 +262,9 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
         let table = member.table();
         let clock = &self.eviction.clock;
         let tick = if table.is_one_set() { clock.advance() } else { clock.tick() };
-        member.touch(Stamp::of_tick(tick));
+        member.touch(tick);
         if table.is_one_set() {
-            self.eviction.renumber_if_due(table, tick);
+            table.renumber_if_due(tick);
         }
     }
 

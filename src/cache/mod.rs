@@ -3,12 +3,11 @@
 //! The cache is composed of rooms, each the owner of its state: the table (`raw`), `budget` (what
 //! may be held), `eviction` (who goes), the settings, the clock, the domain of reclamation. An
 //! [`Operation`](operation::Operation) passes through them under one guard; there is one file for
-//! each kind. `status`, `transfer` and `whole` are composed of these.
+//! each kind. `transfer` and `whole` are composed of these.
 #![allow(clippy::type_complexity, reason = "the two type parameters of a domain")]
 
 mod add;
 mod budget;
-mod closures;
 mod eviction;
 mod flush;
 mod growth;
@@ -16,12 +15,11 @@ mod insert;
 mod lookup;
 mod notify;
 mod operation;
+mod per_thread;
 mod remove;
 mod reserve;
 mod resize;
-mod sizes;
 mod snapshot;
-mod status;
 mod sweep;
 #[cfg(test)]
 mod tests;
@@ -32,25 +30,26 @@ pub(crate) mod view;
 mod whole;
 
 #[cfg(any(sessile_loom, sessile_shuttle))]
-pub(crate) use self::budget::Bytes;
-pub(crate) use self::budget::{Permits, Spare, Weigher, Weighing};
+pub(crate) use self::budget::{Bytes, Spare};
+pub(crate) use self::budget::{Permits, Weigher, Weighing};
 
 use crate::clock::Time;
 use crate::error::BuildError;
 use crate::hash::KeyedHash;
 use crate::memory::LINE;
 use crate::policy::Policy;
-use crate::raw::{Probe, RawTable, Table, TableError, Tables};
-use crate::reclaim::{self, Domain, Reclaim, Release, State};
+use crate::raw::{Probe, RawTable, Table};
+use crate::reclaim::{self, Domain, Reclaim, Release};
 use crate::session::{Block, Context, Generation, KeyMatch, Protocol, Session, SessionId};
 use crate::settings::{Hooks, Mode, Operation as Asked, Query, Settings};
 use crate::slab::{self, TrimOnDrop};
-use crate::stats::{self, Counter, Counters, Garbage, Handshake, Stats};
-use crate::sync::{MODELLED, Tally};
+use crate::stats::{self, Counter, Garbage, Handshake, Stats};
+use crate::status::Status;
+use crate::sync::MODELLED;
 use crate::timestamp::{Timestamp, timeout_seconds};
 use budget::Budget;
-use closures::Closures;
-use eviction::{Eviction, SampleCursor, SweepEffort, TickCounter};
+use eviction::Eviction;
+use per_thread::PerThread;
 use std::fmt;
 use std::mem::offset_of;
 use std::panic::{RefUnwindSafe, UnwindSafe};
@@ -99,39 +98,9 @@ pub(crate) struct Config<T> {
     pub(crate) hooks: Hooks<T>,
 }
 
-/// What the cache keeps for each thread that uses it. In this order: by use.
-#[derive(Default)]
-#[repr(C)]
-struct PerThread {
-    closures: Closures,
-    counters: Counters,
-    spare: Spare,
-    tick_counter: TickCounter,
-    /// Sessions placed, for the idle sweep; permits not found, for the search for spares.
-    placements: Tally,
-    starved: Tally,
-    sample_cursor: SampleCursor,
-    sweep_effort: SweepEffort,
-}
-
-impl State for PerThread {
-    fn leave(&self, heir: &Self) {
-        self.spare.leave(&heir.spare);
-    }
-}
-
 type Guard<'c, T> = reclaim::Guard<'c, Block<T>, PerThread>;
 /// What a lookup needs of a guard.
 type ReadGuard<'c, T> = reclaim::ReadGuard<'c, Block<T>, PerThread>;
-
-impl From<TableError> for BuildError {
-    fn from(error: TableError) -> Self {
-        match error {
-            TableError::TooLarge => Self::CapacityTooLarge,
-            TableError::OutOfMemory => Self::OutOfMemory,
-        }
-    }
-}
 
 // SAFETY: a block is sent and shared between threads like its payload, which is `Send + Sync`; its
 // count decides who frees it.
@@ -178,8 +147,10 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
         let Config { capacity, weighing, garbage_limit, .. } = config;
         let budget = Budget::new(capacity, weighing, garbage_limit);
         let is_weight_bound = budget.is_weight_bound();
-        Table::<Block<T>>::check_size(sizes::buckets_for(capacity))?;
-        let table = Table::new(sizes::first_buckets(capacity, is_weight_bound))?;
+        let most = growth::checked_buckets_for(capacity)?;
+        // Few to begin with where weights decide how many sessions there will be.
+        let buckets = if is_weight_bound { Table::<Block<T>>::BUCKETS_MIN } else { most };
+        let table = Table::new(buckets).ok_or(BuildError::OutOfMemory)?;
         let evicts_by_count_of = if is_weight_bound { 0 } else { capacity };
         let timeout = timeout_seconds(config.timeout);
         Ok(Self {
@@ -243,6 +214,22 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
         stats.drop_panics = self.domain.drop_panics();
         stats.number = self.len() as u64;
         stats
+    }
+
+    /// The counters with the limits beside them: what an exporter needs. Never contends with
+    /// lookups.
+    ///
+    /// The parts are read one after the other, while other threads may change them.
+    pub fn status(&self) -> Status {
+        let bound = |limit: usize| Some(limit).filter(|&limit| limit != usize::MAX);
+        let weight = self.budget.weight();
+        Status {
+            stats: self.stats(),
+            capacity: bound(self.capacity()),
+            weight: weight.map(|(used, _)| used),
+            weight_limit: weight.and_then(|(_, limit)| bound(limit)),
+            garbage_limit: self.budget.garbage_limit() as usize,
+        }
     }
 
     /// Counts a handshake event; adapters call it, and the programs whose TLS library does not tell
@@ -367,12 +354,13 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
         self.settings.wants_added() && self.settings.hooks().on_added.is_some()
     }
 
-    /// The tables in force under a guard.
+    /// The oldest table in force under a guard, on which the others hang.
     #[inline]
-    fn tables<'g>(&self, _guard: &'g ReadGuard<'_, T>) -> Tables<'g, Block<T>> {
+    fn oldest_table<'g>(&self, _guard: &'g ReadGuard<'_, T>) -> &'g Table<Block<T>> {
         // SAFETY: 1. The guard is of the domain that retires this cache's tables and sessions, and
-        // lives for `'g`. 2. `Operation::retire_reference` retires in it.
-        unsafe { self.table.tables() }
+        // lives for `'g`. 2. `Operation::retire_reference` retires in it. 3. So does
+        // `Operation::retire_table`.
+        unsafe { self.table.oldest() }
     }
 
     #[inline]

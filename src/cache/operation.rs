@@ -4,7 +4,7 @@ use super::budget::Permit;
 use super::notify::Notifications;
 use super::{Guard, Key, PerThread, SessionCache};
 use crate::error::RemovalCause;
-use crate::raw::{Occupied, Probe, Stamp, Tables, Unlinked};
+use crate::raw::{Occupied, Probe, Table, Unlinked};
 use crate::session::{Block, KeyMatch, Session};
 use crate::stats::Counter;
 use std::marker::PhantomData;
@@ -115,16 +115,17 @@ impl<'c, T: Send + Sync + 'static> Operation<'c, T> {
         self.thread().counters.count(counter);
     }
 
+    /// The oldest table in force, on which the others hang.
     #[inline]
-    pub(super) fn tables(&self) -> Tables<'_, Block<T>> {
-        self.cache().tables(&self.guard)
+    pub(super) fn oldest_table(&self) -> &Table<Block<T>> {
+        self.cache().oldest_table(&self.guard)
     }
 
     /// Looks for a key.
     #[inline]
     pub(super) fn find(&self, key: Key<'_>, probe: &Probe) -> Found<'_, T> {
         let mut elsewhere = false;
-        let member = self.tables().find(probe, |block| {
+        let member = self.oldest_table().find(probe, |block| {
             match block.match_key(key.id, key.context, *key.protocol) {
                 KeyMatch::Same => true,
                 KeyMatch::OtherContext => {
@@ -144,14 +145,14 @@ impl<'c, T: Send + Sync + 'static> Operation<'c, T> {
         session: &Session<T>,
         probe: &Probe,
     ) -> Option<Occupied<'_, Block<T>>> {
-        self.tables().find(probe, |block| std::ptr::eq(block, session.block()))
+        self.oldest_table().find(probe, |block| std::ptr::eq(block, session.block()))
     }
 
-    /// How to open another thread's claim: the hash and the stamp of its block.
+    /// How to open another thread's claim: the hash of its block, and the tick.
     #[inline]
-    pub(super) fn member_of_claim(&self) -> impl Fn(&Block<T>) -> (u64, Stamp) + use<'c, T> {
+    pub(super) fn member_of_claim(&self) -> impl Fn(&Block<T>) -> (u64, usize) + use<'c, T> {
         let cache = self.cache();
-        move |block| (cache.hash_of(block), cache.eviction.clock.stamp())
+        move |block| (cache.hash_of(block), cache.eviction.clock.tick())
     }
 
     /// Accounts for a session that was unlinked, and retires the table's reference to it.

@@ -6,7 +6,7 @@ use super::eviction::GOLDEN_RATIO_64;
 use super::operation::Operation;
 use super::victim::Victim;
 use crate::error::{Rejection, RemovalCause};
-use crate::raw::{Occupied, Place, Probe, SetRef, Table, Unlinked, Vacant};
+use crate::raw::{Occupied, Place, Probe, Table, Unlinked, Vacant};
 use crate::session::{Block, Session};
 use std::ptr::NonNull;
 
@@ -39,7 +39,7 @@ impl From<Rejection> for Setback {
 }
 
 /// Attempts before an `add` that finds nothing but other threads' claims gives up.
-pub(super) const ATTEMPTS_MAX: u32 = 64;
+const ATTEMPTS_MAX: u32 = 64;
 
 /// When the cache is full, every so manieth add of a thread (or as there are threads, if that is
 /// more), the first included, reclaims other threads' unused permits. Without this, threads would
@@ -77,8 +77,8 @@ impl<T: Send + Sync + 'static> Operation<'_, T> {
         }
     }
 
-    /// A slot that may be claimed: empty if a permit is held, else a victim, whose permit passes
-    /// on.
+    /// Chooses the slot to claim: an empty one if a permit is held, else a victim's, whose permit
+    /// passes on.
     pub(super) fn choose_slot<'g>(
         &'g self,
         vacant: &Vacant<'g, Block<T>>,
@@ -87,15 +87,14 @@ impl<T: Send + Sync + 'static> Operation<'_, T> {
         if !insert.reservation.permit {
             insert.reservation.permit = self.take_permit();
         }
-        let (hash, set) = (insert.probe.hash(), vacant.set(insert.probe));
         let victim = if insert.reservation.permit {
-            if let Some(free) = set.free() {
-                self.look_after_ages(vacant.table(), hash);
+            if let Some(free) = vacant.set(insert.probe).free() {
+                self.look_after_ages(vacant.table(), insert.probe.hash());
                 return Ok(free);
             }
-            self.victim_of_full_set(&set, insert)?
+            self.victim_of_full_set(vacant, insert)?
         } else {
-            self.victim(&set, hash, false, insert.now)
+            self.victim(vacant, insert.probe, false, insert.now)
         };
         match victim {
             Victim::InSet(victim) => return Ok(victim.into()),
@@ -135,12 +134,12 @@ impl<T: Send + Sync + 'static> Operation<'_, T> {
     #[inline(never)]
     fn victim_of_full_set<'g>(
         &'g self,
-        set: &SetRef<'g, Block<T>>,
+        vacant: &Vacant<'g, Block<T>>,
         insert: &PendingInsert<'_, T>,
     ) -> Result<Victim<'g, T>, Rejection> {
         let cache = self.cache();
         if cache.follows_sessions() {
-            let grown = self.grow(set.table());
+            let grown = self.grow(vacant.table());
             if grown == Ok(true) {
                 return Ok(Victim::Stale);
             }
@@ -148,8 +147,9 @@ impl<T: Send + Sync + 'static> Operation<'_, T> {
                 grown?;
             }
         }
-        let latest = set.latest_of_crowd(insert.probe.tag(), cache.eviction.clock.tick());
-        let victim = || self.victim(set, insert.probe.hash(), true, insert.now);
+        let set = vacant.set(insert.probe);
+        let latest = set.latest_of_crowd(insert.probe, cache.eviction.clock.tick());
+        let victim = || self.victim(vacant, insert.probe, true, insert.now);
         Ok(latest.map_or_else(victim, Victim::InSet))
     }
 
@@ -266,9 +266,9 @@ impl<T: Send + Sync + 'static> Operation<'_, T> {
         insert: &mut PendingInsert<'_, T>,
         keep: Option<NonNull<Block<T>>>,
     ) -> bool {
-        let tables = self.tables();
-        let newest = tables.newest();
-        let older = tables.iter().take_while(|table| !std::ptr::eq(*table, newest));
+        let oldest = self.oldest_table();
+        let newest = oldest.newest();
+        let older = oldest.chain().take_while(|table| !std::ptr::eq(*table, newest));
         for table in std::iter::once(newest).chain(older) {
             let start = table.pick_bucket(insert.probe.hash().wrapping_mul(GOLDEN_RATIO_64));
             for bucket in (start..table.len()).chain(0..start) {

@@ -3,22 +3,20 @@
 use super::SessionCache;
 use super::budget::Permit;
 use super::eviction::GOLDEN_RATIO_64;
-use super::growth::{BUCKETS_PER_SLICE, PATIENCE};
+use super::growth::{BUCKETS_PER_SLICE, PATIENCE, Stall, checked_buckets_for};
 use super::operation::Operation;
-use super::sizes::buckets_for;
 use crate::error::{BuildError, RemovalCause};
-use crate::raw::{Emptied, Occupied, Owner, Progress, Table, Unlinked};
+use crate::raw::{Occupied, Owner, Table, Unlinked};
 use crate::session::{Block, Session};
 use std::cmp::Reverse;
 
 impl<T: Send + Sync + 'static> SessionCache<T> {
     /// [`set_capacity`](Self::set_capacity), with `usize::MAX` for no bound.
     pub(crate) fn set_capacity_in_sessions(&self, sessions: usize) -> Result<(), BuildError> {
-        let most = buckets_for(sessions);
+        let most = checked_buckets_for(sessions)?;
         let is_weight_bound = self.budget.is_weight_bound();
         let buckets = if is_weight_bound { self.following_buckets(most) } else { most };
-        Table::<Block<T>>::check_size(most)?;
-        let prepared = Table::new(buckets)?;
+        let prepared = Table::new(buckets).ok_or(BuildError::OutOfMemory)?;
         // Before anything is changed: a clock is user code.
         let now = self.time.now();
         self.table.resize().raise_wanted(buckets);
@@ -56,7 +54,7 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
 
     #[cfg(any(sessile_loom, sessile_shuttle))]
     pub(crate) fn slots(&self) -> usize {
-        Operation::begin(self).tables().newest().slots()
+        Operation::begin(self).oldest_table().newest().slots()
     }
 
     /// Up to `n` sessions in the order in which the policy would evict them.
@@ -111,33 +109,36 @@ impl<T: Send + Sync + 'static> Operation<'_, T> {
     /// Migrates to the end, one guard a slice, unless another thread does.
     pub(super) fn migrate_all(mut self, mut prepared: Option<Box<Table<Block<T>>>>) -> Self {
         let cache = self.cache();
-        let mut progress = Progress::More;
         let mut has_collected = false;
-        while progress == Progress::More
-            || (progress == Progress::Done && cache.table.resize().is_still_requested())
-        {
-            progress = self.migrate(BUCKETS_PER_SLICE, &mut prepared);
-            let is_held = progress == Progress::Held && !has_collected;
+        loop {
+            let progress = self.migrate(BUCKETS_PER_SLICE, &mut prepared);
+            let is_held = progress == Err(Stall::Held) && !has_collected;
             self = self.renewed(|| {
                 if is_held {
                     // Perhaps nobody holds them, and they only were not freed yet.
                     cache.collect();
                 }
             });
-            if is_held {
-                (progress, has_collected) = (Progress::More, true);
+            has_collected |= is_held;
+            let goes_on = match progress {
+                Ok(has_more) => has_more || cache.table.resize().is_still_requested(),
+                Err(_) => is_held,
+            };
+            if !goes_on {
+                return self;
             }
         }
-        self
     }
 
-    /// Brings the tables one slice closer to the size that is wanted. Runs no user code.
+    /// Brings the tables one slice closer to the size that is wanted. True as long as there is more
+    /// to do. Runs no user code.
     pub(super) fn migrate(
         &self,
         buckets: usize,
         prepared: &mut Option<Box<Table<Block<T>>>>,
-    ) -> Progress {
-        self.cache().table.resize_step(self.tables(), buckets, prepared, self)
+    ) -> Result<bool, Stall> {
+        let mover = self.cache().table.try_move(self.oldest_table()).ok_or(Stall::Busy)?;
+        mover.step(buckets, |present| self.cache().successor_of(present, prepared.take()), self)
     }
 }
 
@@ -150,14 +151,6 @@ impl<'g, T: Send + Sync + 'static> Owner<'g, Block<T>> for Operation<'_, T> {
 
     fn tick(&self) -> usize {
         self.cache().eviction.clock.tick()
-    }
-
-    fn wanted_buckets(&self) -> usize {
-        self.cache().wanted_buckets()
-    }
-
-    fn emptied_tables(&self) -> u64 {
-        self.cache().domain.deferred()
     }
 
     fn onward(&self, table: &'g Table<Block<T>>) -> Option<&'g Table<Block<T>>> {
@@ -188,8 +181,7 @@ impl<'g, T: Send + Sync + 'static> Owner<'g, Block<T>> for Operation<'_, T> {
         self.cache().eviction.sweeper.interrupt();
     }
 
-    fn retire_table(&self, emptied: Emptied<Block<T>>) {
-        // SAFETY: the table was unlinked, so guards that begin later cannot reach it.
-        self.guard().defer(move || unsafe { emptied.free() });
+    fn retire_table(&self, free: impl FnOnce() + Send + 'static) {
+        self.guard().defer(free);
     }
 }

@@ -44,7 +44,7 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
         let key = Key::of_id(id);
         let (probe, operation) = (self.probe(key), Operation::begin(self));
         let member = operation.find(key, &probe).member;
-        let buckets = operation.tables().newest().set(&probe).buckets();
+        let buckets = operation.oldest_table().newest().buckets_of(&probe);
         (buckets, member.map(|member| member.bucket()))
     }
 

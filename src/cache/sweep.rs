@@ -4,7 +4,7 @@
 use super::budget::Permit;
 use super::operation::Operation;
 use crate::error::RemovalCause;
-use crate::raw::{SLOTS, Table};
+use crate::raw::Table;
 use crate::session::Block;
 
 /// Adds per slot that is looked at although nothing can have expired. Its session is cold, and a
@@ -24,10 +24,10 @@ impl<T: Send + Sync + 'static> Operation<'_, T> {
         let may_have_expired = self.cache().eviction.sweeper.may_have_expired(now);
         let is_due = may_have_expired
             || self.thread().placements.get() % ADDS_PER_IDLE_SWEEP == 0
-            || self.tables().oldest().is_one_set();
+            || self.oldest_table().is_one_set();
         if is_due {
             let is_urgent = may_have_expired && self.cache().budget.is_nearly_used();
-            self.sweep_slots(if is_urgent { SLOTS } else { 1 }, now);
+            self.sweep_slots(if is_urgent { Table::<Block<T>>::SLOTS } else { 1 }, now);
         }
     }
 
@@ -49,13 +49,13 @@ impl<T: Send + Sync + 'static> Operation<'_, T> {
     /// Looks at up to so many buckets, until something has expired in one. True if it had, and is
     /// gone.
     fn sweep_buckets(&self, most: usize, now: u64) -> bool {
-        (0..most).any(|_| self.sweep_slots(SLOTS, now))
+        (0..most).any(|_| self.sweep_slots(Table::<Block<T>>::SLOTS, now))
     }
 
     /// Looks at the next slots. True if something left.
     #[cold]
     fn sweep_slots(&self, slots: usize, now: u64) -> bool {
-        let table = self.tables().newest();
+        let table = self.oldest_table().newest();
         let start = self.cache().eviction.sweeper.advance(slots);
         let sweep = |nth| self.sweep_slot(table, nth % table.slots(), now);
         (start..start.saturating_add(slots)).map(sweep).filter(|&has_left| has_left).count() > 0
@@ -83,7 +83,7 @@ impl<T: Send + Sync + 'static> Operation<'_, T> {
             }
         }
         if slot + 1 == table.slots() {
-            sweeper.end_round(std::ptr::eq(self.tables().oldest(), table));
+            sweeper.end_round(std::ptr::eq(self.oldest_table(), table));
         }
         has_left
     }
@@ -119,7 +119,7 @@ mod tests {
         let cache = SessionCache::<u64>::new(100).unwrap();
         let (sweeper, operation) = (&cache.eviction.sweeper, Operation::begin(&cache));
         sweeper.note_expiry(5);
-        let slots = operation.tables().newest().slots();
+        let slots = operation.oldest_table().slots();
         let sweep = |slots| operation.sweep_slots(slots, 6);
         // Two rounds: what was noted before the first one is forgotten with the second.
         sweep(slots);

@@ -1,15 +1,15 @@
 //! Who goes for an insertion.
 #![forbid(unsafe_code)]
 
-use super::eviction::{SAMPLES_MAX, samples_for, samples_for_weight};
+use super::eviction::{OTHERS_MAX, SAMPLES_MAX, samples_for, samples_for_weight};
 use super::operation::Operation;
-use crate::raw::{OTHERS_MAX, Occupied, Place, Probe, SetRef, Stamp, Table};
+use crate::raw::{Occupied, Place, Probe, Table, Vacant};
 use crate::session::Block;
 use std::ptr::NonNull;
 
 /// Who makes room.
 pub(super) enum Victim<'g, T> {
-    /// A session of the set, whose place the new one takes.
+    /// A session of the set, whose slot the new one takes.
     InSet(Occupied<'g, Block<T>>),
     /// A session of another bucket, and the free slot that the new one takes.
     Sampled(Occupied<'g, Block<T>>, Place<'g, Block<T>>),
@@ -27,40 +27,36 @@ impl<T: Send + Sync + 'static> Operation<'_, T> {
     /// the order closer to that of one list. If the set is full, one of its own must go.
     pub(super) fn victim<'g>(
         &'g self,
-        set: &SetRef<'g, Block<T>>,
-        hash: u64,
+        vacant: &Vacant<'g, Block<T>>,
+        probe: &Probe,
         has_permit: bool,
         now: u64,
     ) -> Victim<'g, T> {
-        let table = set.table();
+        let table = vacant.table();
         let eviction = &self.cache().eviction;
         let mut others = [0; SAMPLES_MAX];
         let samples = if has_permit { 0 } else { samples_for(table.len()) };
         let others = &mut others[..samples];
         let cursor = &self.thread().sample_cursor;
-        others.iter_mut().for_each(|other| *other = cursor.advance(table, hash));
+        others.iter_mut().for_each(|other| *other = cursor.advance(table, probe.hash()));
         if eviction.needs_expiry_scan(table, now) {
-            return self.victim_by_date(set, others, now);
+            return self.victim_by_date(vacant, probe, others, now);
         }
-        let tick = eviction.clock.tick();
-        let Some(oldest) = eviction.oldest(table, set, others, tick) else { return Victim::None };
-        // Others may have stamped so far ahead of the tick that the youngest look old.
-        if eviction.clock.tick().wrapping_sub(tick) > Stamp::AHEAD_MAX {
-            return Victim::Stale;
+        let clock = || eviction.clock.tick();
+        let set = vacant.set(probe);
+        let Ok(oldest) = set.oldest(others, &clock) else { return Victim::Stale };
+        let Some(victim) = oldest else { return Victim::None };
+        if set.covers(&victim) {
+            return Victim::InSet(victim);
         }
-        let still = |oldest| table.still(oldest, tick);
-        if set.covers(oldest.position) {
-            return still(oldest).map_or(Victim::Stale, Victim::InSet);
+        if let Some(free) = set.free() {
+            return Victim::Sampled(victim, free);
         }
-        match set.free() {
-            Some(free) => {
-                still(oldest).map_or(Victim::Stale, |victim| Victim::Sampled(victim, free))
-            }
-            None => match set.oldest(&[], tick) {
-                Some(oldest) => still(oldest).map_or(Victim::Stale, Victim::InSet),
-                // Claims alone, which only their claimants can finish.
-                None => Victim::None,
-            },
+        match set.oldest(&[], &clock) {
+            Ok(Some(victim)) => Victim::InSet(victim),
+            // Claims alone, which only their claimants can finish.
+            Ok(None) => Victim::None,
+            Err(_) => Victim::Stale,
         }
     }
 
@@ -68,13 +64,15 @@ impl<T: Send + Sync + 'static> Operation<'_, T> {
     #[inline(never)]
     fn victim_by_date<'g>(
         &'g self,
-        set: &SetRef<'g, Block<T>>,
+        vacant: &Vacant<'g, Block<T>>,
+        probe: &Probe,
         others: &[usize],
         now: u64,
     ) -> Victim<'g, T> {
-        let (table, free) = (set.table(), set.free());
+        let (table, set) = (vacant.table(), vacant.set(probe));
+        let free = set.free();
         let others = if free.is_some() { others } else { &[] };
-        let own = set.buckets().into_iter();
+        let own = table.buckets_of(probe).into_iter();
         let mut buckets = own.chain(others.iter().copied()).map(|bucket| (table, bucket));
         let search = self.cache().eviction.search(&mut buckets, None, now);
         // If the set is full one of its own must go, whatever has expired elsewhere.
@@ -83,9 +81,7 @@ impl<T: Send + Sync + 'static> Operation<'_, T> {
         }
         match (search.victim(), free) {
             (None, _) => Victim::None,
-            (Some(victim), Some(free)) if !set.covers(victim.position()) => {
-                Victim::Sampled(victim, free)
-            }
+            (Some(victim), Some(free)) if !set.covers(&victim) => Victim::Sampled(victim, free),
             (Some(victim), _) => Victim::InSet(victim),
         }
     }
@@ -98,8 +94,8 @@ impl<T: Send + Sync + 'static> Operation<'_, T> {
         keep: Option<NonNull<Block<T>>>,
         now: u64,
     ) -> Victim<'g, T> {
-        let (cache, tables) = (self.cache(), self.tables());
-        let (eviction, table) = (&cache.eviction, tables.oldest());
+        let (cache, table) = (self.cache(), self.oldest_table());
+        let eviction = &cache.eviction;
         let stored = cache.budget.permits.out();
         let samples = |table: &Table<_>| samples_for_weight(table.len(), stored);
         let sample = |table: &Table<_>| self.thread().sample_cursor.advance(table, probe.hash());
@@ -109,14 +105,14 @@ impl<T: Send + Sync + 'static> Operation<'_, T> {
             let mut others = [0; OTHERS_MAX];
             let others = &mut others[..few];
             others.iter_mut().for_each(|bucket| *bucket = sample(table));
-            let tick = eviction.clock.tick();
-            let oldest = eviction.oldest(table, &table.set(probe), others, tick);
-            let still = |oldest| table.still(oldest, tick).map_or(Victim::Stale, Victim::InSet);
-            return oldest.map_or(Victim::None, still);
+            return match table.set(probe).oldest(others, &|| eviction.clock.tick()) {
+                Ok(victim) => victim.map_or(Victim::None, Victim::InSet),
+                Err(_) => Victim::Stale,
+            };
         }
-        let mut buckets = tables.iter().flat_map(|table| {
+        let mut buckets = table.chain().flat_map(|table| {
             let others = (0..samples(table)).map(move |_| sample(table));
-            table.set(probe).buckets().into_iter().chain(others).map(move |bucket| (table, bucket))
+            table.buckets_of(probe).into_iter().chain(others).map(move |bucket| (table, bucket))
         });
         let search = eviction.search(&mut buckets, keep, now);
         if !search.has_met_expired() && self.sweep_for_room(table, now) {
@@ -129,8 +125,9 @@ impl<T: Send + Sync + 'static> Operation<'_, T> {
     #[inline]
     pub(super) fn look_after_ages(&self, table: &Table<Block<T>>, hash: u64) {
         let eviction = &self.cache().eviction;
-        if eviction.clock.ages_may_wrap() {
-            eviction.lower_ages(table, self.thread().sample_cursor.advance(table, hash));
+        if Table::<Block<T>>::ages_may_wrap(eviction.clock.tick()) {
+            let bucket = self.thread().sample_cursor.advance(table, hash);
+            table.lower_ages(bucket, &|| eviction.clock.tick());
         }
     }
 }
@@ -139,14 +136,15 @@ impl<T: Send + Sync + 'static> Operation<'_, T> {
 mod tests {
     use super::*;
     use crate::SessionCache;
-    use crate::cache::eviction::AGE_MAX;
     use crate::error::Rejection;
     use crate::raw::Entry;
-    use crate::raw::SLOTS;
     use crate::session::{Session, SessionId};
     use crate::sync::untracked::Ordering;
     use std::sync::{Arc, mpsc};
     use std::time::Duration;
+
+    const SLOTS: usize = Table::<Block<u64>>::SLOTS;
+    const AGE_MAX: usize = Table::<Block<u64>>::AGE_MAX;
 
     fn session(n: u64) -> Session<u64> {
         let mut bytes = [7; 32];
@@ -165,9 +163,9 @@ mod tests {
         let cache = Arc::new(cache(28));
         let newcomer = session(u64::MAX);
         let operation = Operation::begin(&cache);
-        let table = operation.tables().newest();
+        let table = operation.oldest_table();
         let probe = cache.probe_of(newcomer.block());
-        let buckets_of = |probe: &Probe| table.set(probe).buckets();
+        let buckets_of = |probe: &Probe| table.buckets_of(probe);
         let set = buckets_of(&probe);
         let is_elsewhere = |one: &Session<u64>| {
             buckets_of(&cache.probe_of(one.block())).iter().all(|bucket| !set.contains(bucket))
@@ -177,13 +175,13 @@ mod tests {
             .filter(is_elsewhere)
             .take(28)
             .for_each(|one| assert!(cache.add(one).is_ok_and(|added| added.changed())));
-        let entry = operation.tables().entry(&probe, &operation.member_of_claim(), |_| false);
+        let entry = table.entry(&probe, &operation.member_of_claim(), |_| false);
         let Entry::Vacant(vacant) = entry else { panic!("nothing is stored") };
         let mut claims = Vec::new();
         while let Some(free) = vacant.set(&probe).free() {
             let n = claims.len();
             let claimed = session(n as u64);
-            let claim = vacant.claim(free, claimed.address(), probe.tag(), 100 + n);
+            let claim = vacant.claim(free, claimed.address(), &probe, 100 + n);
             let Some((claim, None)) = claim else { panic!("the slot is empty") };
             claims.push((claim, claimed));
         }
@@ -244,11 +242,11 @@ mod tests {
         (0..50).for_each(|n| assert!(cache.add(session(n)).is_ok_and(|added| added.changed())));
         (0..=AGE_MAX).for_each(|_| _ = cache.eviction.clock.advance());
         let operation = Operation::begin(&cache);
-        let (table, tick) = (operation.tables().newest(), cache.eviction.clock.tick());
+        let (table, tick) = (operation.oldest_table(), cache.eviction.clock.tick());
         for bucket in 0..table.len() {
-            cache.eviction.lower_ages(table, bucket);
+            table.lower_ages(bucket, &|| cache.eviction.clock.tick());
             let members = table.members(bucket);
-            let ages: Vec<_> = members.map(|member| member.stamp().age(tick)).collect();
+            let ages: Vec<_> = members.map(|member| member.age(tick)).collect();
             assert!(ages.iter().all(|&age| age <= AGE_MAX), "{ages:?}");
         }
     }

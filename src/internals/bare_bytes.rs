@@ -1,13 +1,12 @@
 //! Bytes and garbage alone: what the limit on garbage rests on where sessions are weighed.
 
 use crate::cache::Bytes;
-use crate::sync::Tally;
-use std::fmt;
+use crate::sync::SingleWriterCounter;
 
 /// Bytes that are used, announced, or garbage of one of two threads.
 pub struct BareBytes {
     bytes: Bytes,
-    garbage: [Tally; 2],
+    garbage: [SingleWriterCounter; 2],
 }
 
 impl BareBytes {
@@ -46,11 +45,5 @@ impl BareBytes {
     /// What is garbage.
     pub fn garbage(&self) -> usize {
         self.garbage.iter().map(|tally| tally.get() as usize).sum()
-    }
-}
-
-impl fmt::Debug for BareBytes {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("BareBytes(..)")
     }
 }

@@ -2,7 +2,6 @@
 
 use crate::reclaim::{Limbo, Reclaim, Release};
 use crate::sync::Lifetime;
-use std::fmt;
 use std::ptr::NonNull;
 
 /// A limbo without a domain around it.
@@ -92,29 +91,5 @@ impl Sentinel {
     /// What happens once every guard is gone.
     pub fn run(self) {
         (self.0)();
-    }
-}
-
-impl Default for BareLimbo {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
-impl fmt::Debug for BareLimbo {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("BareLimbo(..)")
-    }
-}
-
-impl fmt::Debug for Reader {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Reader(..)")
-    }
-}
-
-impl fmt::Debug for Sentinel {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Sentinel(..)")
     }
 }

@@ -1,14 +1,13 @@
 //! The threads' records alone.
 
 use crate::reclaim::Registry;
-use crate::sync::{Lifetime, Tally, UnsafeCell};
-use std::fmt;
+use crate::sync::{Lifetime, SingleWriterCounter, UnsafeCell};
 
 /// A registry whose parts are counters.
 pub struct BareRegistry(Registry<Part>);
 
 struct Part {
-    count: Tally,
+    count: SingleWriterCounter,
     lifetime: Lifetime,
     /// What the owner leaves for others to look after, and nobody else touches.
     left: UnsafeCell<u64>,
@@ -16,7 +15,11 @@ struct Part {
 
 impl Part {
     fn new() -> Self {
-        Self { count: Tally::default(), lifetime: Lifetime::begin(), left: UnsafeCell::new(0) }
+        Self {
+            count: SingleWriterCounter::default(),
+            lifetime: Lifetime::begin(),
+            left: UnsafeCell::new(0),
+        }
     }
 }
 
@@ -65,17 +68,5 @@ impl BareRegistry {
             .iter()
             .map(|record| (record.value.lifetime.touch(), record.value.count.get()).1)
             .sum()
-    }
-}
-
-impl Default for BareRegistry {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
-impl fmt::Debug for BareRegistry {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("BareRegistry(..)")
     }
 }

@@ -3,7 +3,6 @@
 use crate::slab::{Pool, SizeClass};
 use crate::sync::UnsafeCell;
 use std::collections::BTreeMap;
-use std::fmt;
 use std::ptr::NonNull;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -77,23 +76,5 @@ impl BareBlock {
             let before = unsafe { content.replace(in_use) };
             assert_ne!(before, in_use, "a block with two users");
         });
-    }
-}
-
-impl Default for BareSlab {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
-impl fmt::Debug for BareSlab {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("BareSlab(..)")
-    }
-}
-
-impl fmt::Debug for BareBlock {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("BareBlock(..)")
     }
 }

@@ -3,8 +3,7 @@
 //! The steps are the table's own; what is left out is counting, permits, eviction and reclamation.
 //! Marks are never freed in a model, so every address stays valid.
 
-use crate::raw::{Entry, Occupied, RawTable, Stamp, Table, Tables};
-use std::fmt;
+use crate::raw::{Entry, Occupied, RawTable, Table};
 use std::ptr::NonNull;
 
 /// What a [`BareTable`] stores.
@@ -23,23 +22,23 @@ pub struct BareTable(RawTable<Mark>);
 impl BareTable {
     /// An empty table: one set.
     pub fn new() -> Self {
-        let Ok(table) = Table::new(2) else { unreachable!("two buckets are a valid size") };
+        let Some(table) = Table::new(2) else { unreachable!("two buckets are a valid size") };
         Self(RawTable::new(table))
     }
 
-    fn tables(&self) -> Tables<'_, Mark> {
+    fn oldest(&self) -> &Table<Mark> {
         // SAFETY: nothing is retired here and marks are never freed, so no guard is needed.
-        unsafe { self.0.tables() }
+        unsafe { self.0.oldest() }
     }
 
     fn find(&self, hash: u64, key: u8) -> Option<Occupied<'_, Mark>> {
-        self.tables().find(&self.0.probe(hash), |mark| mark.key == key)
+        self.oldest().find(&self.0.probe(hash), |mark| mark.key == key)
     }
 
     /// What every `SessionCache::add` of a key with this home does first: it opens what is pending
     /// there.
     pub fn help(&self, hash: u64) {
-        self.tables().settle(&self.0.probe(hash), &|_| (hash, Stamp::of_tick(0)));
+        self.oldest().open_home(&self.0.probe(hash), &|_| (hash, 0));
     }
 
     /// The steps of `SessionCache::add`, for `claimant`. True when the mark was inserted, false
@@ -56,21 +55,23 @@ impl BareTable {
         claimant: usize,
         claimed: impl Fn(),
     ) -> bool {
-        let (block, stamp) = (NonNull::from(mark), Stamp::of_tick(0));
-        let probe = self.0.probe(hash);
+        let (block, probe) = (NonNull::from(mark), self.0.probe(hash));
+        let claimed = || {
+            claimed();
+            0
+        };
         loop {
-            match self.tables().entry(&probe, &|_| (hash, stamp), |other| other.key == mark.key) {
+            match self.oldest().entry(&probe, &|_| (hash, 0), |other| other.key == mark.key) {
                 Entry::Occupied(member) => {
-                    if member.replace(block, stamp).is_some() {
+                    if member.replace(block, 0).is_some() {
                         return false;
                     }
                 }
                 Entry::Vacant(vacant) => {
-                    let place = vacant.set(&probe).first_free();
-                    let claim = place
-                        .and_then(|place| vacant.claim(place, block, probe.tag(), claimant + 1));
-                    claim.iter().for_each(|_| claimed());
-                    if claim.is_some_and(|(claim, _)| claim.publish(stamp)) {
+                    let free = vacant.set(&probe).first_free();
+                    let insert =
+                        |free| vacant.insert(free, block, &probe, claimant + 1, |_| claimed());
+                    if free.and_then(insert).is_some() {
                         return true;
                     }
                 }
@@ -94,25 +95,37 @@ impl BareTable {
     /// Hangs a table of so many buckets on the oldest one, unless one hangs there, and returns the
     /// number of the one that does.
     pub fn grow(&self, buckets: usize) -> Option<u64> {
-        self.tables().oldest().succeeded_by(buckets).map(Table::number)
+        self.oldest().succeeded_by(buckets).map(Table::number)
     }
 
     /// The numbers of all members.
     pub fn members(&self) -> Vec<u8> {
-        let table = self.tables().newest();
+        let table = self.oldest().newest();
         let members = (0..table.len()).flat_map(|bucket| table.members(bucket));
         members.map(|member| member.block().number).collect()
     }
-}
 
-impl Default for BareTable {
-    fn default() -> Self {
-        Self::new()
+    /// Runs `f` with a claimant's number that is lent to nobody else meanwhile.
+    pub fn with_lent<R>(&self, f: impl FnOnce(usize) -> R) -> Option<R> {
+        let claimant = self.0.claimant(usize::MAX)?;
+        Some(f(claimant.number))
     }
-}
 
-impl fmt::Debug for BareTable {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("BareTable(..)")
+    /// Wants a size and moves to it, unless another thread does. There is nothing to move.
+    pub fn resize(&self) {
+        let resize = self.0.resize();
+        resize.request();
+        while resize.try_lock() {
+            resize.clear();
+            resize.unlock();
+            if !resize.is_still_requested() {
+                return;
+            }
+        }
+    }
+
+    /// Whether every size that was wanted was looked at.
+    pub fn is_settled(&self) -> bool {
+        !self.0.resize().is_still_requested()
     }
 }

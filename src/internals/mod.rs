@@ -1,21 +1,22 @@
 //! What models need beside the public API: parts alone, for models that need more threads than the
 //! whole cache leaves room for, and the switches of the model's backend.
+#![allow(
+    missing_debug_implementations,
+    clippy::new_without_default,
+    reason = "only models make and see these"
+)]
 
 mod bare_budget;
 mod bare_bytes;
-mod bare_claimants;
 mod bare_limbo;
 mod bare_registry;
-mod bare_resize_lock;
 mod bare_slab;
 mod bare_table;
 
 pub use self::bare_budget::BareBudget;
 pub use self::bare_bytes::BareBytes;
-pub use self::bare_claimants::BareClaimants;
 pub use self::bare_limbo::{BareLimbo, Reader, Sentinel};
 pub use self::bare_registry::BareRegistry;
-pub use self::bare_resize_lock::BareResizeLock;
 pub use self::bare_slab::{BareBlock, BareSlab};
 pub use self::bare_table::{BareTable, Mark};
 #[cfg(sessile_loom)]

@@ -4,7 +4,7 @@ use super::publish::CLAIMANTS;
 use crate::sync::{AtomicU64, Ordering};
 
 /// Numbers lent for one `add` to threads whose index is too large to be one.
-pub(crate) struct Claimants(AtomicU64);
+pub(super) struct Claimants(AtomicU64);
 
 /// The right to a number.
 pub(crate) struct Claimant<'c> {
@@ -12,26 +12,40 @@ pub(crate) struct Claimant<'c> {
     lent_by: Option<&'c Claimants>,
 }
 
+/// Times that a thread yields while all numbers are lent.
+const ATTEMPTS_MAX: u32 = 64;
+
 const LENT: usize = u64::BITS as usize;
 /// Zero is nobody's: a claim always has bits where a member has its tag.
 const OWNED: usize = CLAIMANTS - 1 - LENT;
 
 impl Claimants {
-    pub(crate) fn new() -> Self {
+    pub(super) fn new() -> Self {
         Self(AtomicU64::new(0))
     }
 
     /// The number of the thread with this index: its own up to the index 958, a lent one above.
-    /// `None` when all 64 are lent.
+    /// `None` when all 64 are lent, each time of several.
     #[inline]
-    pub(crate) fn number(&self, index: usize) -> Option<Claimant<'_>> {
+    pub(super) fn number(&self, index: usize) -> Option<Claimant<'_>> {
         if index < OWNED {
             return Some(Claimant { number: index + 1, lent_by: None });
+        }
+        self.lend_in_time()
+    }
+
+    #[cold]
+    fn lend_in_time(&self) -> Option<Claimant<'_>> {
+        for _ in 0..ATTEMPTS_MAX {
+            let lent = self.lend();
+            if lent.is_some() {
+                return lent;
+            }
+            crate::sync::yield_now();
         }
         self.lend()
     }
 
-    #[cold]
     fn lend(&self) -> Option<Claimant<'_>> {
         // ORDERING: Acquire: a number's former use is over when it is lent again; pairs with the
         // Release in `drop`. Relaxed on failure: nothing is lent. Model: `claimants_lend`.

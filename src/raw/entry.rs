@@ -1,13 +1,12 @@
-//! The entry of a key: occupied, or vacant with the licence to insert. The first four steps of
+//! The entry of a key: occupied, or vacant with the licence to insert. Drives the protocol of
 //! [`publish`](super::publish).
 
 use super::group::Group;
 use super::lanes;
 use super::publish::{Claim, Home};
 use super::set::{Probe, SetRef};
-use super::slot::{Occupied, Place, Unlinked};
+use super::slot::{Occupied, SlotRef, Unlinked};
 use super::table::Table;
-use super::tables::Tables;
 use super::word::{Stamp, Tag, Word};
 use std::ptr::NonNull;
 
@@ -19,26 +18,29 @@ pub(crate) enum Entry<'g, B> {
     Resized,
 }
 
-/// A key that was absent, and the licence to store it.
+/// A key that was absent, and the licence to store it: used up by the first insertion of its home.
 pub(crate) struct Vacant<'g, B> {
     table: &'g Table<B>,
     home: Home,
 }
 
-impl<'g, B> Tables<'g, B> {
-    /// The entry of a key. Opens what other threads have published in its home, and closes its home
-    /// in the tables that are emptied. `member` gives hash and stamp of a block that another thread
-    /// inserts.
+/// A slot in which a key may be stored: an empty one, or that of a member that is displaced.
+pub(crate) struct Place<'g, B>(SlotRef<'g, B>);
+
+impl<B> Table<B> {
+    /// The entry of a key in this table and those behind it. Opens what other threads have
+    /// published in its home, and closes its home in the tables that are emptied. `member` gives
+    /// the hash of a block that another thread inserts, and the tick.
     #[inline]
-    pub(crate) fn entry(
-        &self,
+    pub(crate) fn entry<'g>(
+        &'g self,
         probe: &Probe,
-        member: &impl Fn(&B) -> (u64, Stamp),
+        member: &impl Fn(&B) -> (u64, usize),
         is_key: impl FnMut(&'g B) -> bool,
     ) -> Entry<'g, B> {
         let newest = self.newest();
         let Some(home) = newest.settle(probe, &finisher(member)) else { return Entry::Resized };
-        for older in self.iter().take_while(|table| !std::ptr::eq(*table, newest)) {
+        for older in self.chain().take_while(|table| !std::ptr::eq(*table, newest)) {
             older.close(probe, &finisher(member));
         }
         match self.find(probe, is_key) {
@@ -50,7 +52,7 @@ impl<'g, B> Tables<'g, B> {
     /// Opens what other threads have published in the home of a key: the first step of
     /// [`entry`](Self::entry) alone.
     #[cfg(any(sessile_loom, sessile_shuttle))]
-    pub(crate) fn settle(&self, probe: &Probe, member: &impl Fn(&B) -> (u64, Stamp)) {
+    pub(crate) fn open_home(&self, probe: &Probe, member: &impl Fn(&B) -> (u64, usize)) {
         self.newest().settle(probe, &finisher(member));
     }
 }
@@ -58,43 +60,71 @@ impl<'g, B> Tables<'g, B> {
 /// How to open another thread's claim.
 #[inline]
 pub(super) fn finisher<B>(
-    member: &impl Fn(&B) -> (u64, Stamp),
+    member: &impl Fn(&B) -> (u64, usize),
 ) -> impl Fn(NonNull<B>) -> Word<B> + '_ {
     |address| {
         // SAFETY: `Table::help` passes the block of a claim that was published: it is stored or
         // will be, so its count is given up after the guard of the helper.
-        let (hash, stamp) = member(unsafe { address.as_ref() });
-        Word::member(address, Tag::of_hash(hash), stamp)
+        let (hash, tick) = member(unsafe { address.as_ref() });
+        Word::member(address, Tag::of_hash(hash), Stamp::of_tick(tick))
     }
 }
 
 impl<'g, B> Vacant<'g, B> {
+    /// The table in which the key is to be stored.
     #[inline]
     pub(crate) fn table(&self) -> &'g Table<B> {
         self.table
     }
 
-    /// The set in which the key is to be stored, by its probe.
+    /// The set in which the key is to be stored.
     #[inline(always)]
     pub(crate) fn set(&self, probe: &Probe) -> SetRef<'g, B> {
         self.table.set(probe)
     }
 
-    /// Claims a slot for a block, one count of which passes to the table. The member that was there
-    /// is unlinked.
+    /// Inserts a block: one of its counts passes to the table.
+    ///
+    /// Calls `claimed` once the slot is the insertion's, with the member that was unlinked for it,
+    /// and stamps the block with the tick that it returns. `claimant` is the number of a
+    /// [`claimant`](super::RawTable::claimant).
     ///
     /// # Errors
-    /// `None` when the word changed meanwhile.
+    /// `None` when the word or the home changed meanwhile. If `claimed` was called the slot is
+    /// empty again.
+    #[inline(always)]
+    pub(crate) fn insert(
+        &self,
+        place: Place<'g, B>,
+        block: NonNull<B>,
+        probe: &Probe,
+        claimant: usize,
+        claimed: impl FnOnce(Option<Unlinked<'g, B>>) -> usize,
+    ) -> Option<usize> {
+        let (claim, displaced) = self.claim(place, block, probe, claimant)?;
+        let tick = claimed(displaced);
+        claim.publish(Stamp::of_tick(tick)).then_some(tick)
+    }
+
+    /// Claims a slot: the third step.
     #[inline]
     pub(crate) fn claim(
         &self,
         Place(slot): Place<'g, B>,
         block: NonNull<B>,
-        tag: Tag,
+        probe: &Probe,
         claimant: usize,
     ) -> Option<(Claim<'g, B>, Option<Unlinked<'g, B>>)> {
-        let claim = slot.claim(block, tag, claimant, self.home)?;
+        // LINEARIZE: an eviction, if the slot is a member's.
+        let claim = slot.claim(block, probe.tag(), claimant, self.home)?;
         Some((claim, Occupied::of(slot).map(|displaced| displaced.unlinked())))
+    }
+}
+
+impl<'g, B> From<Occupied<'g, B>> for Place<'g, B> {
+    #[inline]
+    fn from(victim: Occupied<'g, B>) -> Self {
+        Self(victim.0)
     }
 }
 
@@ -112,5 +142,25 @@ impl<'g, B> SetRef<'g, B> {
         let table = self.table;
         let mut slots = self.set.positions().map(|position| table.at(position));
         slots.find(|slot| slot.word.is_empty()).map(Place)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::slot::SlotIndex;
+    use super::*;
+
+    #[repr(align(16))]
+    struct Block;
+
+    #[test]
+    fn a_free_slot_is_of_the_emptier_bucket() {
+        let table: Box<Table<Block>> = Table::new(2).unwrap();
+        let block = Word::member(NonNull::from(&Block), Tag::of_hash(77), Stamp::of_tick(0));
+        assert!(table.bucket(0).exchange(0, Word::EMPTY, block));
+        for home in 0..2 {
+            let free = table.set(&table.probe(home << 31)).free().map(|place| place.0.position);
+            assert_eq!(free, Some(SlotIndex { bucket: 1, slot: 0 }), "the home is {home}");
+        }
     }
 }

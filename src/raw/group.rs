@@ -22,8 +22,8 @@ pub(super) use self::form::{Group, OldestSearch};
 
 #[cfg(all(test, target_arch = "x86_64", not(any(sessile_loom, sessile_shuttle, miri))))]
 mod both_forms {
-    use super::super::bucket::SLOTS;
     use super::super::lanes::{LANES, RANKED_MAX};
+    use super::super::table::SLOTS;
     use super::super::table::Table;
     use super::super::word::Stamp;
     use super::super::word::{Nonce, Pattern, Tag, Word};

@@ -1,7 +1,7 @@
 //! Lanes: the words of a bucket by number, as masks and ranks name them.
 #![forbid(unsafe_code)]
 
-use super::bucket::SLOTS;
+use super::table::SLOTS;
 use super::word::Stamp;
 
 /// Lanes of a bucket, the publication word included.

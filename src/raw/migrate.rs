@@ -22,15 +22,13 @@
 //! and its address is nobody else's (`INVARIANT(MOVED-ALIVE)`). There are no late copiers: a
 //! session is moved by the one mover, and a table that was emptied is never entered again.
 
-use super::bucket::SLOTS;
 use super::entry::finisher;
 use super::publish::Finish;
-use super::raw_table::{Emptied, RawTable};
+use super::raw_table::RawTable;
 use super::set::Probe;
 use super::slot::{Occupied, SlotIndex, SlotRef, Unlinked};
-use super::table::Table;
-use super::tables::Tables;
-use super::word::{Stamp, State, Word};
+use super::table::{SLOTS, Table};
+use super::word::{State, Word};
 use crate::sync::Ordering;
 use std::ptr::NonNull;
 
@@ -43,12 +41,6 @@ pub(crate) trait Owner<'g, B> {
 
     /// The present tick, by which members are stamped.
     fn tick(&self) -> usize;
-
-    /// The table size that is wanted now, in buckets.
-    fn wanted_buckets(&self) -> usize;
-
-    /// Emptied tables that are not freed yet.
-    fn emptied_tables(&self) -> u64;
 
     /// The table that members of `table` go on to when their set there is full.
     fn onward(&self, table: &'g Table<B>) -> Option<&'g Table<B>>;
@@ -68,26 +60,17 @@ pub(crate) trait Owner<'g, B> {
     /// The migration ends: the table that it emptied is about to be unlinked.
     fn ends_migration(&self);
 
-    /// The emptied table was unlinked.
-    fn retire_table(&self, emptied: Emptied<B>);
+    /// The emptied table was unlinked: `free` is to be called once no guard is left that exists
+    /// now.
+    fn retire_table(&self, free: impl FnOnce() + Send + 'static);
 }
 
-/// How far a resize has come.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Progress {
-    Done,
-    More,
-    /// Another thread has the resize lock.
-    Busy,
-    /// The new table found no memory.
-    OutOfMemory,
-    /// Too many emptied tables wait for a stalled reader.
-    Held,
+/// The right to move sessions between tables.
+pub(crate) struct Mover<'g, B> {
+    raw: &'g RawTable<B>,
+    /// The table that is to be emptied.
+    table: &'g Table<B>,
 }
-
-/// Emptied tables that may wait for readers. With more, sizes have to wait unless they grow by
-/// much: a stalled reader must not cost memory.
-const EMPTIED_MAX: u64 = 4;
 
 /// What became of a member that the mover looked at.
 enum Move<B> {
@@ -106,7 +89,7 @@ impl<B> Table<B> {
     /// no memory.
     pub(crate) fn succeeded_by(&self, buckets: usize) -> Option<&Self> {
         if self.next().is_none() {
-            self.link(Table::new(buckets).ok()?);
+            self.link(Table::new(buckets)?);
         }
         self.next()
     }
@@ -242,90 +225,85 @@ impl<'g, B> Occupied<'g, B> {
             }
         }
         let tick = owner.tick();
-        let age = |one: &Self| one.stamp().age(tick);
+        let age = |one: &Self| one.age(tick);
         let oldest = set.members().max_by_key(age);
         owner.evict(&oldest.filter(|other| age(other) > age(self)).unwrap_or(*self));
     }
 }
 
 impl<B> RawTable<B> {
-    /// Brings the tables one slice closer to the size that is wanted: up to `buckets` buckets.
-    /// `prepared` is a table that may be of that size.
-    pub(crate) fn resize_step<'g>(
-        &self,
-        tables: Tables<'g, B>,
+    /// The right to resize, under the guard of `table`. `None` if another thread has it.
+    pub(crate) fn try_move<'g>(&'g self, table: &'g Table<B>) -> Option<Mover<'g, B>> {
+        // Once the lock is held the oldest table may be another than it was: it is read again.
+        self.resize.try_lock().then(|| Mover { raw: self, table: self.oldest_again(table) })
+    }
+}
+
+impl<B> Drop for Mover<'_, B> {
+    fn drop(&mut self) {
+        self.raw.resize.unlock();
+    }
+}
+
+impl<'g, B: 'static> Mover<'g, B> {
+    /// Brings the tables one slice closer to the size that is wanted: up to `buckets` buckets. True
+    /// as long as there is more to do.
+    ///
+    /// `successor` is asked for the table to move to if there is none: it gets the buckets of the
+    /// present one, and answers `None` if that is the size that is wanted now.
+    ///
+    /// # Errors
+    /// Those of `successor`.
+    pub(crate) fn step<E>(
+        self,
         buckets: usize,
-        prepared: &mut Option<Box<Table<B>>>,
+        successor: impl FnOnce(usize) -> Result<Option<Box<Table<B>>>, E>,
         owner: &impl Owner<'g, B>,
-    ) -> Progress {
-        if !self.resize.try_lock() {
-            return Progress::Busy;
+    ) -> Result<bool, E> {
+        let Some(newer) = self.table.next() else { return self.begin(successor) };
+        let member = |block: &B| (owner.hash(block), owner.tick());
+        if self.table.close_some(buckets, &finisher(&member)) {
+            self.move_some(buckets, newer, owner);
         }
-        // The lock is held, so the oldest table may be another than it was: look again.
-        let progress = self.resize_as_mover(tables, buckets, prepared, owner);
-        self.resize.unlock();
-        progress
+        Ok(true)
     }
 
-    fn resize_as_mover<'g>(
-        &self,
-        tables: Tables<'g, B>,
-        buckets: usize,
-        prepared: &mut Option<Box<Table<B>>>,
-        owner: &impl Owner<'g, B>,
-    ) -> Progress {
-        let oldest = self.oldest_again(tables);
-        let Some(newer) = oldest.next() else {
-            return self.begin_migration(oldest, prepared, owner);
-        };
-        let member = |block: &B| (owner.hash(block), Stamp::of_tick(owner.tick()));
-        if !oldest.close_some(buckets, &finisher(&member)) {
-            return Progress::More;
-        }
+    /// Moves the members of some buckets, and unlinks the table once it is empty.
+    fn move_some(&self, buckets: usize, newer: &'g Table<B>, owner: &impl Owner<'g, B>) {
         // An empty bucket counts as a quarter of another.
         let mut left = 4 * buckets;
         while left > 0 {
-            let Some(bucket) = oldest.next_to_move() else {
+            let Some(bucket) = self.table.next_to_move() else {
                 owner.ends_migration();
-                if let Some(emptied) = self.unlink(oldest) {
-                    owner.retire_table(emptied);
+                if let Some(emptied) = self.raw.unlink(self.table) {
+                    // SAFETY: the table was unlinked, so guards that begin later cannot reach it,
+                    // and the owner waits for the others (see `RawTable::oldest`).
+                    owner.retire_table(move || unsafe { emptied.free() });
                 }
-                return Progress::More;
+                return;
             };
             left -= 1;
-            while let Some(member) = oldest.first_member(bucket) {
+            while let Some(member) = self.table.first_member(bucket) {
                 left = left.saturating_sub(3);
                 member.relocate(newer, owner);
             }
         }
-        Progress::More
     }
 
-    fn begin_migration<'g>(
+    fn begin<E>(
         &self,
-        table: &'g Table<B>,
-        prepared: &mut Option<Box<Table<B>>>,
-        owner: &impl Owner<'g, B>,
-    ) -> Progress {
+        successor: impl FnOnce(usize) -> Result<Option<Box<Table<B>>>, E>,
+    ) -> Result<bool, E> {
         // Before the size is looked at: whoever wants another size afterwards sets the flag again.
-        self.resize.clear();
-        let wanted = owner.wanted_buckets();
-        if wanted == table.len() {
-            return Progress::Done;
+        self.raw.resize.clear();
+        let next = successor(self.table.len());
+        if !matches!(next, Ok(None)) {
+            self.raw.resize.request();
         }
-        self.resize.request();
-        // Tables that grow by a quarter or more each time are no more memory together than a few
-        // times the last one.
-        let grows_much = wanted >= table.len().saturating_add(table.len() / 4);
-        if !grows_much && owner.emptied_tables() >= EMPTIED_MAX {
-            return Progress::Held;
-        }
-        let ready = prepared.take().filter(|ready| ready.len() == wanted);
-        let Ok(next) = ready.map_or_else(|| Table::new(wanted), Ok) else {
-            return Progress::OutOfMemory;
-        };
-        table.link(next);
-        Progress::More
+        let next = next?;
+        let begins = next.is_some();
+        next.into_iter().for_each(|next| self.table.link(next));
+        Ok(begins)
     }
 }
 
@@ -339,7 +317,7 @@ mod tests {
 
     #[test]
     fn a_set_takes_as_many_as_it_has_slots() {
-        let Ok(table) = Table::new(5) else { panic!("five buckets are a valid size") };
+        let Some(table) = Table::new(5) else { panic!("five buckets are a valid size") };
         let shadow =
             Word::member(NonNull::from(&Block), Tag::of_hash(1), Stamp::of_tick(0)).to_shadow();
         for hash in [0, 1 << 63, 3 << 30] {
@@ -364,7 +342,7 @@ mod tests {
     /// already.
     #[test]
     fn nothing_moves_before_every_home_is_closed() {
-        let Ok(table) = Table::<Block>::new(5) else { panic!("five buckets are a valid size") };
+        let Some(table) = Table::<Block>::new(5) else { panic!("five buckets are a valid size") };
         let finish = |block| Word::member(block, Tag::of_hash(1), Stamp::of_tick(0));
         let is_open =
             |home: u64| table.settle(&table.probe((home << 32).div_ceil(5)), &finish).is_some();

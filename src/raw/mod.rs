@@ -24,7 +24,7 @@
 //! Readers see members only. The word that decides whether a claim becomes a member is the
 //! *publication word* of the key's home bucket: see [`publish`].
 
-mod bucket;
+mod ages;
 mod claimant;
 mod entry;
 mod group;
@@ -37,23 +37,14 @@ mod resize_lock;
 mod set;
 mod slot;
 mod table;
-mod tables;
 mod walk;
 mod word;
 
-pub(crate) use self::bucket::SLOTS;
-pub(crate) use self::claimant::Claimant;
-#[cfg(any(sessile_loom, sessile_shuttle))]
-pub(crate) use self::claimant::Claimants;
-pub(crate) use self::entry::{Entry, Vacant};
-pub(crate) use self::migrate::{Owner, Progress};
-pub(crate) use self::oldest::{OTHERS_MAX, OldestCandidate};
-pub(crate) use self::raw_table::{Emptied, RawTable};
-#[cfg(any(sessile_loom, sessile_shuttle))]
-pub(crate) use self::resize_lock::ResizeLock;
-pub(crate) use self::set::{Probe, SetRef};
-pub(crate) use self::slot::{Occupied, Place, Unlinked};
-pub(crate) use self::table::{Table, TableError};
-pub(crate) use self::tables::{FirstMatch, Tables};
-pub(crate) use self::walk::Cursor;
-pub(crate) use self::word::Stamp;
+// The door: the whole, one table of it, where a key is looked for, what is stored there or can be,
+// and who owns the blocks that move. States, stamps and the two protocols stay inside.
+pub(crate) use self::entry::{Entry, Place, Vacant};
+pub(crate) use self::migrate::Owner;
+pub(crate) use self::raw_table::RawTable;
+pub(crate) use self::set::Probe;
+pub(crate) use self::slot::{Occupied, Unlinked};
+pub(crate) use self::table::Table;

@@ -1,56 +1,84 @@
 //! The oldest member of some buckets, and the newest of a crowd.
 #![forbid(unsafe_code)]
 
-use super::bucket::SLOTS;
+use super::ages::is_about_to_wrap;
 use super::group::{Group, OldestSearch};
 use super::lanes::{Oldest, RANKED_MAX};
-use super::set::SetRef;
+use super::set::{Probe, SetRef};
 use super::slot::{Occupied, SlotIndex};
-use super::table::Table;
-use super::word::{Pattern, Tag};
-
-/// Buckets beside a set that can be ranked with it.
-pub(crate) const OTHERS_MAX: usize = RANKED_MAX - 2;
+use super::table::{SLOTS, Table};
+use super::word::{Pattern, Stamp};
 
 /// The oldest member of some buckets, as it was seen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct OldestCandidate {
-    pub(crate) position: SlotIndex,
+pub(super) struct OldestCandidate {
+    position: SlotIndex,
     /// In ticks.
-    pub(crate) age: usize,
+    pub(super) age: usize,
 }
 
-impl<'g, B> SetRef<'g, B> {
-    /// Whether a slot is in the set.
-    #[inline(always)]
-    pub(crate) fn covers(&self, position: SlotIndex) -> bool {
-        self.set.buckets.contains(&position.bucket)
-    }
+/// The oldest member has left or was used meanwhile, or the ticks went on: look again.
+pub(crate) struct Stale;
 
-    /// The member that was stored last of those with a tag in a full set, if they are more than
+impl<'g, B> SetRef<'g, B> {
+    /// The member that was stored last of those with the tag of a key, if they are more than
     /// chance brings together: one id in many contexts. It goes for the next of them, lest they
     /// push out all others.
     #[cold]
-    pub(crate) fn latest_of_crowd(&self, tag: Tag, tick: usize) -> Option<Occupied<'g, B>> {
-        let pattern = Pattern::member(tag);
+    pub(crate) fn latest_of_crowd(&self, probe: &Probe, tick: usize) -> Option<Occupied<'g, B>> {
+        let pattern = Pattern::member(probe.tag());
         let slots =
             (0..SLOTS).flat_map(|slot| self.set.buckets.map(|bucket| SlotIndex { bucket, slot }));
         let slots = slots.map(|position| self.table.at(position));
         let crowd = slots.filter(|slot| slot.word.fits(pattern)).map(Occupied);
         let mut size = 0;
         // Of several that seem to be the latest, the last: slots fill in this order.
-        let age = |one: &Occupied<'g, B>| one.stamp().age(tick);
+        let age = |one: &Occupied<'g, B>| one.age(tick);
         let later = |one, other| if age(&other) <= age(&one) { other } else { one };
         let latest = crowd.inspect(|_| size += 1).reduce(later);
         latest.filter(|_| size > SLOTS / 2)
     }
 
-    /// The oldest member of the set and of at most [`OTHERS_MAX`] buckets more.
+    /// Whether a member lies in the set.
     #[inline(always)]
-    pub(crate) fn oldest(&self, others: &[usize], tick: usize) -> Option<OldestCandidate> {
+    pub(crate) fn covers(&self, member: &Occupied<'g, B>) -> bool {
+        self.set.buckets.contains(&member.0.position.bucket)
+    }
+
+    /// The oldest member of the set and of at most [`OTHERS_MAX`](Table::OTHERS_MAX) buckets more;
+    /// `None` if they have no member. Lowers ages that are about to wrap.
+    #[inline(always)]
+    pub(crate) fn oldest(
+        &self,
+        others: &[usize],
+        clock: &impl Fn() -> usize,
+    ) -> Result<Option<Occupied<'g, B>>, Stale> {
+        let (table, tick) = (self.table, clock());
+        let Some(mut oldest) = self.search(others, tick) else { return Ok(None) };
+        // Lowers the ages in each of the buckets at most.
+        for _ in 0..2 + others.len() {
+            if !is_about_to_wrap(oldest.age) {
+                break;
+            }
+            table.rejuvenate(oldest.position.bucket, clock);
+            let Some(next) = self.search(others, tick) else { return Ok(None) };
+            oldest = next;
+        }
+        // Others may have stamped so far ahead of the tick that the youngest look old.
+        if clock().wrapping_sub(tick) > Stamp::AHEAD_MAX {
+            return Err(Stale);
+        }
+        table.still(oldest, tick).map(Some).ok_or(Stale)
+    }
+
+    #[inline(always)]
+    fn search(&self, others: &[usize], tick: usize) -> Option<OldestCandidate> {
         let mut search = OldestSearch::new(tick);
         self.groups().into_iter().for_each(|group| search.see(group));
-        others.iter().take(OTHERS_MAX).for_each(|&bucket| search.see(self.table.group(bucket)));
+        others
+            .iter()
+            .take(Table::<B>::OTHERS_MAX)
+            .for_each(|&bucket| search.see(self.table.group(bucket)));
         let oldest = search.oldest();
         let bucket = match oldest.nth() {
             nth @ 0..=1 => self.set.buckets[nth],
@@ -61,11 +89,6 @@ impl<'g, B> SetRef<'g, B> {
 }
 
 impl OldestCandidate {
-    /// The number of its bucket.
-    pub(crate) fn bucket(&self) -> usize {
-        self.position.bucket
-    }
-
     #[inline(always)]
     fn of(oldest: Oldest, bucket: usize) -> Option<Self> {
         let position = SlotIndex { bucket, slot: oldest.slot() };
@@ -79,9 +102,12 @@ impl<B> Table<B> {
         Group::load(self.bucket(bucket))
     }
 
+    /// Buckets beside a set that can be ranked with it.
+    pub(crate) const OTHERS_MAX: usize = RANKED_MAX - 2;
+
     /// The oldest member of one bucket.
     #[inline]
-    pub(crate) fn oldest_in(&self, bucket: usize, tick: usize) -> Option<OldestCandidate> {
+    pub(super) fn oldest_in(&self, bucket: usize, tick: usize) -> Option<OldestCandidate> {
         let mut search = OldestSearch::new(tick);
         search.see(self.group(bucket));
         OldestCandidate::of(search.oldest(), bucket)
@@ -89,15 +115,15 @@ impl<B> Table<B> {
 
     /// The member that was seen as the oldest, unless it has left or was used since.
     #[inline(always)]
-    pub(crate) fn still(&self, oldest: OldestCandidate, tick: usize) -> Option<Occupied<'_, B>> {
+    fn still(&self, oldest: OldestCandidate, tick: usize) -> Option<Occupied<'_, B>> {
         let member = Occupied::of(self.at(oldest.position))?;
-        (member.stamp().age(tick) == oldest.age).then_some(member)
+        (member.age(tick) == oldest.age).then_some(member)
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::word::{Stamp, Word};
+    use super::super::word::{Tag, Word};
     use super::*;
     use std::ptr::NonNull;
 
@@ -105,7 +131,7 @@ mod tests {
     struct Block;
 
     #[test]
-    fn names_the_oldest_and_the_empty() {
+    fn names_the_oldest() {
         let mut block = Block;
         let address = NonNull::from(&mut block);
         let member = |tick| Word::member(address, Tag::of_hash(77), Stamp::of_tick(tick));
@@ -120,14 +146,11 @@ mod tests {
         assert_eq!(oldest(30), Some((0, 34)));
         assert_eq!(oldest(58), Some((2, 53)));
         let set = table.set(&table.probe(0));
-        assert_eq!(set.oldest(&[1, 0], 58), table.oldest_in(0, 58), "the first that was seen");
+        assert_eq!(set.search(&[1, 0], 58), table.oldest_in(0, 58), "the first that was seen");
         let seen = table.oldest_in(0, 58).unwrap();
         assert!(table.still(seen, 58).is_some_and(|member| member.0.word == words[2]));
         table.bucket(0).exchange(2, words[2], words[2].touched(Stamp::of_tick(58)));
         assert!(table.still(seen, 58).is_none());
         assert_eq!(table.oldest_in(1, 9), None);
-        let free = |hash| table.set(&table.probe(hash)).free().map(|place| place.0.position);
-        assert_eq!(free(0), Some(SlotIndex { bucket: 1, slot: 0 }));
-        assert_eq!(free(1 << 31), Some(SlotIndex { bucket: 1, slot: 0 }), "whichever is the home");
     }
 }

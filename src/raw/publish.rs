@@ -59,7 +59,7 @@ const BUCKET_SHIFT: u32 = SLOT_SHIFT - BUCKET_BITS;
 const CLAIMANT_SHIFT: u32 = BUCKET_SHIFT - Nonce::CLAIMANT_BITS;
 const VERSION: u64 = (1 << CLAIMANT_SHIFT) - 1;
 
-const _: () = assert!(super::SLOTS <= 1 << (62 - SLOT_SHIFT));
+const _: () = assert!(super::table::SLOTS <= 1 << (62 - SLOT_SHIFT));
 const _: () = assert!(CLAIMANT_SHIFT > Nonce::VERSION_BITS);
 
 /// A home's publication word, settled: the licence to insert a key that is absent from the set
@@ -285,7 +285,7 @@ mod tests {
 
     impl Scene {
         fn new() -> Self {
-            let Ok(table) = Table::new(2) else { panic!("two buckets are a valid size") };
+            let Some(table) = Table::new(2) else { panic!("two buckets are a valid size") };
             let probe = table.probe(0);
             Self { table, probe, blocks: [Block, Block, Block] }
         }

@@ -5,7 +5,6 @@ use super::claimant::{Claimant, Claimants};
 use super::resize_lock::ResizeLock;
 use super::set::Probe;
 use super::table::Table;
-use super::tables::Tables;
 use super::word::Word;
 use crate::memory::{prefetch, prefetch_to_write};
 use crate::sync::untracked::{AtomicU64 as Untracked, Ordering as Order};
@@ -31,7 +30,7 @@ struct PrefetchHint {
 }
 
 /// An unlinked table on its way to its destruction, which touches no block.
-pub(crate) struct Emptied<B>(NonNull<Table<B>>);
+pub(super) struct Emptied<B>(NonNull<Table<B>>);
 
 // SAFETY: freeing a table frees atomics; the blocks it once named are not touched.
 unsafe impl<B> Send for Emptied<B> {}
@@ -41,7 +40,7 @@ impl<B> Emptied<B> {
     ///
     /// # Safety
     /// No guard is left that began before the table was unlinked.
-    pub(crate) unsafe fn free(self) {
+    pub(super) unsafe fn free(self) {
         // SAFETY: it came from a box, and left the chain of tables once; the rest is the caller's
         // promise.
         drop(unsafe { Box::from_raw(self.0.as_ptr()) });
@@ -67,7 +66,7 @@ impl PrefetchHint {
         let address = self.address.load(Order::Relaxed) as usize;
         let probe = Probe::new(hash, self.buckets.load(Order::Relaxed) as usize);
         let line = |bucket| {
-            ptr::without_provenance::<super::bucket::Bucket<B>>(address).wrapping_add(bucket)
+            ptr::without_provenance::<super::table::Bucket<B>>(address).wrapping_add(bucket)
         };
         let [home, other] = probe.set().buckets.map(line);
         if will_write {
@@ -111,29 +110,30 @@ impl<B> RawTable<B> {
         self.hint.probe::<B>(hash, true)
     }
 
-    /// The tables in force.
+    /// The oldest table in force, on which the others hang.
     ///
     /// # Safety
     /// 1. The caller is pinned for `'g` in the domain that retires the tables and the blocks, or
     ///    has them for itself. 2. What an [`Unlinked`](super::Unlinked) names is retired in that
-    ///    domain.
+    ///    domain. 3. So is what [`Owner::retire_table`](super::Owner::retire_table) is given.
     #[inline]
-    pub(crate) unsafe fn tables<'g>(&self) -> Tables<'g, B> {
+    pub(crate) unsafe fn oldest<'g>(&self) -> &'g Table<B> {
         // ORDERING: Acquire: sees the table as it was made; pairs with `unlink`. Model:
         // `migrate_and_get`.
         let oldest = self.oldest.load(Ordering::Acquire);
         // SAFETY: the root is never null, and a table that was reachable when the guard began is
         // not freed under it.
-        Tables { oldest: unsafe { &*oldest } }
+        unsafe { &*oldest }
     }
 
-    /// The oldest table, read once more under the guard of `tables`.
-    pub(super) fn oldest_again<'g>(&self, _tables: Tables<'g, B>) -> &'g Table<B> {
-        // SAFETY: whoever made the `Tables` has promised it for `'g`.
-        unsafe { self.tables() }.oldest
+    /// The oldest table, read once more under the guard of another.
+    pub(super) fn oldest_again<'g>(&self, _table: &'g Table<B>) -> &'g Table<B> {
+        // SAFETY: whoever has the other one has promised it for `'g`.
+        unsafe { self.oldest() }
     }
 
-    /// The number by which the thread with this index claims slots.
+    /// The number by which the thread with this index claims slots. A thread without one of its own
+    /// waits a bounded time for one to be lent.
     #[inline]
     pub(crate) fn claimant(&self, index: usize) -> Option<Claimant<'_>> {
         self.claimants.number(index)
@@ -151,7 +151,7 @@ impl<B> RawTable<B> {
     /// that made it.
     pub(crate) fn drain(&mut self, mut each: impl FnMut(NonNull<B>)) {
         // SAFETY: `&mut self`: the caller has the tables for itself.
-        for table in unsafe { self.tables() }.iter() {
+        for table in unsafe { self.oldest() }.chain() {
             let members = (0..table.len()).flat_map(|bucket| table.members(bucket));
             members.filter_map(|member| member.remove()).for_each(|one| each(one.address()));
         }
@@ -167,7 +167,7 @@ impl<B> RawTable<B> {
         if next.is_null() {
             return None;
         }
-        // ORDERING: Release so that whoever loads the root sees the new table, pairs with `tables`.
+        // ORDERING: Release so that whoever loads the root sees the new table, pairs with `oldest`.
         // Model: `migrate_and_get`.
         let old = self.oldest.swap(next, Ordering::Release);
         // SAFETY: the successor is alive as long as it is the oldest, and the mover alone changes

@@ -1,7 +1,6 @@
 //! Slots of a table, with the word that was seen in each.
 
-use super::bucket::SLOTS;
-use super::table::Table;
+use super::table::{SLOTS, Table};
 use super::word::{Stamp, Word};
 use std::hint::assert_unchecked;
 use std::marker::PhantomData;
@@ -23,9 +22,6 @@ pub(super) struct SlotRef<'g, B> {
 
 /// A member, as it was seen in its slot. Its block is alive for `'g`, the life of a guard.
 pub(crate) struct Occupied<'g, B>(pub(super) SlotRef<'g, B>);
-
-/// A slot that a claim may take: an empty one, or that of a member that is to be evicted.
-pub(crate) struct Place<'g, B>(pub(super) SlotRef<'g, B>);
 
 /// A block that was unlinked, with the reference that the table had to it.
 ///
@@ -128,7 +124,7 @@ impl<'g, B> Occupied<'g, B> {
     #[inline]
     pub(crate) fn block(&self) -> &'g B {
         // SAFETY: the word was a member when it was read under the guard of `'g` (see
-        // `RawTable::tables`), so the count that it stands for is given up after that guard
+        // `RawTable::oldest`), so the count that it stands for is given up after that guard
         // (INVARIANT TABLE-REF).
         unsafe { &*self.address().as_ptr() }
     }
@@ -144,9 +140,10 @@ impl<'g, B> Occupied<'g, B> {
         self.0.table
     }
 
+    /// Ticks since it was stored, or used last.
     #[inline]
-    pub(crate) fn stamp(&self) -> Stamp {
-        self.0.word.stamp()
+    pub(crate) fn age(&self, tick: usize) -> usize {
+        self.0.word.stamp().age(tick)
     }
 
     /// Whether it was used since it was stored.
@@ -155,10 +152,10 @@ impl<'g, B> Occupied<'g, B> {
         self.0.word.is_touched()
     }
 
-    /// Its slot.
+    /// Whether it was stamped in this tick.
     #[inline]
-    pub(crate) fn position(&self) -> SlotIndex {
-        self.0.position
+    pub(crate) fn is_of_tick(&self, tick: usize) -> bool {
+        self.0.word.stamp() == Stamp::of_tick(tick)
     }
 
     /// The number of its bucket.
@@ -189,34 +186,28 @@ impl<'g, B> Occupied<'g, B> {
     /// As [`remove`](Self::remove).
     #[inline]
     #[must_use = "the count that the table owned must be retired"]
-    pub(crate) fn replace(&self, by: NonNull<B>, stamp: Stamp) -> Option<Unlinked<'g, B>> {
+    pub(crate) fn replace(&self, by: NonNull<B>, tick: usize) -> Option<Unlinked<'g, B>> {
+        let stamp = Stamp::of_tick(tick);
         self.0.exchange(self.0.word.succeeded_by(by, stamp)).then(|| self.unlinked())
     }
 
     /// Notes a use. Does nothing if the word changed meanwhile: somebody else did, or it left.
     #[inline]
-    pub(crate) fn touch(&self, stamp: Stamp) {
+    pub(crate) fn touch(&self, tick: usize) {
         // LINEARIZE: nothing: only the age changes.
-        self.0.exchange(self.0.word.touched(stamp));
+        self.0.exchange(self.0.word.touched(Stamp::of_tick(tick)));
     }
 
     /// Changes the age, unless the word changed meanwhile.
     #[inline]
-    pub(crate) fn restamp(&self, stamp: Stamp) {
+    pub(super) fn restamp(&self, tick: usize) {
         // LINEARIZE: nothing: only the age changes.
-        self.0.exchange(self.0.word.restamped(stamp));
+        self.0.exchange(self.0.word.restamped(Stamp::of_tick(tick)));
     }
 
     #[inline]
     pub(super) fn unlinked(&self) -> Unlinked<'g, B> {
         Unlinked { address: self.address(), guard: PhantomData }
-    }
-}
-
-impl<'g, B> From<Occupied<'g, B>> for Place<'g, B> {
-    #[inline]
-    fn from(victim: Occupied<'g, B>) -> Self {
-        Self(victim.0)
     }
 }
 

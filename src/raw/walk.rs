@@ -2,7 +2,6 @@
 
 use super::slot::{Occupied, SlotRef};
 use super::table::Table;
-use super::tables::Tables;
 use super::word::State;
 
 /// Where a walk stands. Begins with the oldest table.
@@ -13,12 +12,17 @@ pub(crate) struct Cursor {
     bucket: usize,
 }
 
-impl<'g, B> Tables<'g, B> {
-    /// Shows the members of the next buckets to `visit`, and returns where to go on under another
-    /// guard; `None` at the end. A member that is stored during the whole walk is shown at least
-    /// once. `hash` gives the hash of a block.
-    pub(crate) fn walk(
-        &self,
+impl<B> Table<B> {
+    /// Where a walk begins.
+    pub(crate) fn walk_start() -> Option<Cursor> {
+        Some(Cursor::default())
+    }
+
+    /// Shows the members of the next buckets of this table or those behind it to `visit`, and
+    /// returns where to go on under another guard; `None` at the end. A member that is stored
+    /// during the whole walk is shown at least once. `hash` gives the hash of a block.
+    pub(crate) fn walk<'g>(
+        &'g self,
         from: Cursor,
         buckets: usize,
         hash: impl Fn(&B) -> u64,
@@ -26,11 +30,11 @@ impl<'g, B> Tables<'g, B> {
     ) -> Option<Cursor> {
         // A table that was emptied meanwhile is gone: what it held is in its successors, which come
         // next.
-        let known = self.iter().find(|table| table.number() == from.table);
-        let table = known.unwrap_or(self.oldest);
+        let known = self.chain().find(|table| table.number() == from.table);
+        let table = known.unwrap_or(self);
         let begin = if known.is_some() { from.bucket } else { 0 };
         let older =
-            self.iter().find(|older| older.next().is_some_and(|next| std::ptr::eq(next, table)));
+            self.chain().find(|older| older.next().is_some_and(|next| std::ptr::eq(next, table)));
         let end = table.len().min(begin + buckets);
         for slot in (begin..end).flat_map(|bucket| table.bucket_slots(bucket)) {
             match slot.word.state() {

@@ -2,7 +2,7 @@
 
 use super::collector::Collector;
 use super::guard::{Guard, ReadGuard};
-use super::local::{self, Entered, Local, LocalHandle};
+use super::local::{self, Local, LocalHandle, PinnedLocal};
 use super::registry::Registry;
 use super::shared::{Place, Shared, Tenure};
 use super::{Reclaim, Release, State};
@@ -26,12 +26,12 @@ const ROUNDS_WITHOUT_PROGRESS: u32 = 4;
 
 /// Bytes that a thread may retire before it adds them to the domain's total, where the limit is
 /// far.
-const UNTOLD_MAX: u64 = 64 << 10;
+const UNPUBLISHED_MAX: u64 = 64 << 10;
 
 /// The first record may hold back so much of the limit, the n-th a n-th of that. The sum grows like
 /// a logarithm: what 60 000 threads hold back is a quarter of the limit (twice the sum, see
 /// `Guard::retire`).
-const UNTOLD_SHARE: u64 = 96;
+const UNPUBLISHED_SHARE: u64 = 96;
 
 impl<B: Reclaim, L: State> Domain<B, L> {
     /// A domain whose garbage is compared with `garbage_limit`.
@@ -43,9 +43,9 @@ impl<B: Reclaim, L: State> Domain<B, L> {
             collector: Collector::new(),
             records: Registry::new(),
             heir: L::default(),
-            untold_first: garbage_limit / UNTOLD_SHARE,
+            unpublished_first: garbage_limit / UNPUBLISHED_SHARE,
             garbage_bytes: AtomicU64::new(0),
-            untold_bytes: AtomicU64::new(0),
+            unpublished_bytes: AtomicU64::new(0),
             deferred: Arc::new(AtomicU64::new(0)),
             endings: Arc::new(AtomicU64::new(0)),
             turn: AtomicUsize::new(0),
@@ -77,7 +77,7 @@ impl<B: Reclaim, L: State> Domain<B, L> {
     }
 
     #[inline]
-    fn enter(&self) -> Entered<'_, B, L> {
+    fn enter(&self) -> PinnedLocal<'_, B, L> {
         // SAFETY: the lease is from this very domain, which lives as long as `&self`.
         unsafe { local::enter(self.number, || self.lease()) }
     }
@@ -91,12 +91,13 @@ impl<B: Reclaim, L: State> Domain<B, L> {
     #[cold]
     fn lease(&self) -> LocalHandle {
         let shared = self.shared();
-        let untold_max = |index: usize| (shared.untold_first / (index as u64 + 1)).min(UNTOLD_MAX);
-        let record = shared.records.acquire(|index| Local::new(untold_max(index)));
+        let unpublished_max =
+            |index: usize| (shared.unpublished_first / (index as u64 + 1)).min(UNPUBLISHED_MAX);
+        let record = shared.records.acquire(|index| Local::new(unpublished_max(index)));
         // SAFETY: the record was just acquired.
         let handle = unsafe { record.value.register(&shared.collector) };
         // ORDERING: Relaxed: a statistic with a margin.
-        shared.untold_bytes.fetch_add(2 * record.value.untold_max, Ordering::Relaxed);
+        shared.unpublished_bytes.fetch_add(2 * record.value.unpublished_max, Ordering::Relaxed);
         let tenure: Weak<Tenure<B, L>> = Arc::downgrade(&self.tenure);
         // SAFETY: the record is from the registry of `shared` and was just acquired.
         unsafe { LocalHandle::new(self.number, (&raw const *record).cast(), handle, tenure) }
@@ -198,8 +199,8 @@ impl<B: Reclaim, L: State> Domain<B, L> {
         let shared = self.shared();
         // ORDERING: Relaxed: a statistic with a margin.
         let published = shared.garbage_bytes.load(Ordering::Relaxed);
-        let untold = shared.untold_bytes.load(Ordering::Relaxed);
-        published.saturating_add(untold) > limit.saturating_sub(bytes)
+        let unpublished = shared.unpublished_bytes.load(Ordering::Relaxed);
+        published.saturating_add(unpublished) > limit.saturating_sub(bytes)
     }
 
     /// Whether `bytes` more garbage would pass `limit`, by the exact sum over the threads if need
@@ -300,9 +301,9 @@ mod tests {
             // SAFETY: as in `retire_one`.
             unsafe { pin.retire(block, bytes) }
         };
-        retire(UNTOLD_MAX);
-        (1..BATCH - 1).for_each(|_| retire(UNTOLD_MAX / BATCH));
-        assert!(domain.garbage().1 > UNTOLD_MAX && domain.is_over(UNTOLD_MAX, 0));
+        retire(UNPUBLISHED_MAX);
+        (1..BATCH - 1).for_each(|_| retire(UNPUBLISHED_MAX / BATCH));
+        assert!(domain.garbage().1 > UNPUBLISHED_MAX && domain.is_over(UNPUBLISHED_MAX, 0));
     }
 
     /// Runs `f` on so many threads, all of which are there at the same time and gone afterwards.
@@ -345,14 +346,14 @@ mod tests {
     fn all_threads_together_hold_back_a_quarter_of_the_limit() {
         const LIMIT: u64 = 1 << 20;
         let domain: Domain<Heavy, ()> = Domain::new(LIMIT);
-        let untold = || domain.shared().untold_bytes.load(Ordering::Relaxed);
+        let unpublished = || domain.shared().unpublished_bytes.load(Ordering::Relaxed);
         let most = AtomicU64::new(0);
         on_threads(300, || {
             drop(domain.pin());
-            most.fetch_max(untold(), Ordering::Relaxed);
+            most.fetch_max(unpublished(), Ordering::Relaxed);
         });
         assert!((1..=LIMIT / 4).contains(&most.into_inner()));
-        assert_eq!(untold(), 0, "those of threads that are gone do not count");
+        assert_eq!(unpublished(), 0, "those of threads that are gone do not count");
     }
 
     /// Somebody is inside for a moment, as a collector is without a guard. True if all was freed.

@@ -2,7 +2,7 @@
 
 use super::collector::EpochGuard;
 use super::limbo::{BATCH, LimboLock};
-use super::local::{self, Entered, Local, LocalHandle};
+use super::local::{self, Local, LocalHandle, PinnedLocal};
 use super::registry::Record;
 use super::shared::Shared;
 use super::{Reclaim, State};
@@ -69,7 +69,7 @@ impl<'d, B: Reclaim, L: State> Deref for Guard<'d, B, L> {
 
 impl<'d, B: Reclaim, L: State> Guard<'d, B, L> {
     #[inline]
-    pub(super) fn new(entered: Entered<'d, B, L>, shared: &'d Shared<B, L>) -> Self {
+    pub(super) fn new(entered: PinnedLocal<'d, B, L>, shared: &'d Shared<B, L>) -> Self {
         entered.record.value.limbo.warm();
         Guard {
             reader: ManuallyDrop::new(ReadGuard::new(entered.guard, entered.record)),
@@ -94,11 +94,11 @@ impl<'d, B: Reclaim, L: State> Guard<'d, B, L> {
             self.guard.defer(move || unsafe { B::release(block.into_inner()) });
             return;
         }
-        let Local { limbo: own, untold_max, .. } = &self.record.value;
+        let Local { limbo: own, unpublished_max, .. } = &self.record.value;
         let occupied = own.retire(block, bytes);
         // A batch of small blocks is told when it is sealed.
-        let is_large = occupied.is_none() || bytes > untold_max / BATCH;
-        if is_large && own.is_unpublished_above(*untold_max) {
+        let is_large = occupied.is_none() || bytes > unpublished_max / BATCH;
+        if is_large && own.is_unpublished_above(*unpublished_max) {
             self.shared.publish(own);
         }
         let Some(mut limbo) = occupied else { return };

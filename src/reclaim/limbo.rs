@@ -12,10 +12,12 @@
 //! sentinel that covers it, so a reader of the block was pinned before the sentinel was deferred.
 
 use super::overflow::{OverflowStack, Retired};
-use super::published::Published;
+use super::published_bytes::PublishedBytes;
 use crate::memory::{LINE, prefetch};
 use crate::sync::untracked::AtomicU64 as Untracked;
-use crate::sync::{Arc, AtomicBool, AtomicU64, MODELLED, Ordering, Tally, UnsafeCell, yield_now};
+use crate::sync::{
+    Arc, AtomicBool, AtomicU64, MODELLED, Ordering, SingleWriterCounter, UnsafeCell, yield_now,
+};
 use std::collections::VecDeque;
 use std::ptr::{self, NonNull};
 
@@ -34,7 +36,7 @@ pub(crate) struct Limbo<B> {
     retired: Amount,
     released: Amount,
     /// The pending bytes as the domain's total last saw them.
-    published: Published,
+    published: PublishedBytes,
     /// The queue's `sealed`, to be seen from outside.
     sealed_end: Untracked,
     /// The address of a block to warm, of which nothing else is known; 0 for none.
@@ -44,8 +46,8 @@ pub(crate) struct Limbo<B> {
 /// Sessions and bytes.
 #[derive(Default)]
 struct Amount {
-    sessions: Tally,
-    bytes: Tally,
+    sessions: SingleWriterCounter,
+    bytes: SingleWriterCounter,
 }
 
 struct Queue<B> {
@@ -115,7 +117,7 @@ impl<B> Limbo<B> {
             ripe: Arc::new(AtomicU64::new(0)),
             retired: Amount::default(),
             released: Amount::default(),
-            published: Published::default(),
+            published: PublishedBytes::default(),
             sealed_end: Untracked::new(0),
             cold: Untracked::new(0),
         }
@@ -136,6 +138,7 @@ impl<B> Limbo<B> {
 
     /// Retires a block: into the queue if nobody is inside, else by the side entrance. Returns the
     /// queue if it is ours. Called by the owner.
+    #[inline]
     pub(crate) fn retire(&self, block: NonNull<B>, bytes: u64) -> Option<LimboLock<'_, B>> {
         self.retired.add(1, bytes);
         let retired = Retired { block, bytes };
@@ -195,7 +198,7 @@ impl<B> Limbo<B> {
 
     /// The change of the pending bytes since the last call by anybody, for the domain's total.
     pub(crate) fn unpublished_bytes(&self) -> i64 {
-        self.published.follow(|| self.pending().1)
+        self.published.publish(|| self.pending().1)
     }
 
     /// Enters the limbo, and waits a bounded time for whoever is in it.

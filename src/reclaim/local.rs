@@ -24,7 +24,7 @@ pub(crate) struct Local<B, L> {
     pub(crate) state: L,
     pub(crate) limbo: Limbo<B>,
     /// Bytes that its owner may retire before it adds them to the domain's total.
-    pub(crate) untold_max: u64,
+    pub(crate) unpublished_max: u64,
 }
 
 /// A domain as a lease sees it: without its types.
@@ -59,9 +59,9 @@ impl Current {
 }
 
 impl<B: super::Reclaim, L: Default> Local<B, L> {
-    pub(super) fn new(untold_max: u64) -> Self {
+    pub(super) fn new(unpublished_max: u64) -> Self {
         let handle = UnsafeCell::new(None);
-        Self { handle, state: L::default(), limbo: Limbo::new(), untold_max }
+        Self { handle, state: L::default(), limbo: Limbo::new(), unpublished_max }
     }
 }
 
@@ -139,7 +139,7 @@ pub(crate) fn may_release() -> bool {
 struct LocalHandles(Vec<LocalHandle>);
 
 /// A guard with the `Local` of its thread.
-pub(crate) struct Entered<'d, B, L> {
+pub(crate) struct PinnedLocal<'d, B, L> {
     pub(crate) guard: EpochGuard,
     pub(crate) record: &'d Record<Local<B, L>>,
     /// Set when thread-local storage is already gone: the lease must end after the guard.
@@ -172,10 +172,10 @@ pub(crate) unsafe fn enter_again<'d, B, L>(
 pub(crate) unsafe fn enter<'d, B, L>(
     domain: u64,
     lease: impl FnOnce() -> LocalHandle,
-) -> Entered<'d, B, L> {
+) -> PinnedLocal<'d, B, L> {
     // SAFETY: passed on.
     match unsafe { enter_again(domain) } {
-        Some((guard, record)) => Entered { guard, record, lease: None },
+        Some((guard, record)) => PinnedLocal { guard, record, lease: None },
         // SAFETY: passed on.
         None => unsafe { enter_slow(domain, lease) },
     }
@@ -185,7 +185,7 @@ pub(crate) unsafe fn enter<'d, B, L>(
 unsafe fn enter_slow<'d, B, L>(
     domain: u64,
     lease: impl FnOnce() -> LocalHandle,
-) -> Entered<'d, B, L> {
+) -> PinnedLocal<'d, B, L> {
     let mut lease = Some(lease);
     let known = LOCAL_HANDLES.try_with(|leases| {
         // A drop inside `select` could come back here only from user code, and it runs none.
@@ -196,7 +196,7 @@ unsafe fn enter_slow<'d, B, L>(
         CURRENT.with(|cell| cell.set(current));
         // SAFETY: `current` names a lease in `LOCAL_HANDLES`.
         let (guard, record) = unsafe { ((*current.handle).pin(), &*current.record.cast()) };
-        return Entered { guard, record, lease: None };
+        return PinnedLocal { guard, record, lease: None };
     }
     // The thread is being torn down: lease for this one operation. `lease` is unused, since
     // `select` did not run.
@@ -205,7 +205,7 @@ unsafe fn enter_slow<'d, B, L>(
     // SAFETY: the lease lives in the value that is returned, and what it names as long as the
     // domain.
     let (guard, record) = unsafe { ((*lease.handle).pin(), &*lease.record.cast()) };
-    Entered { guard, record, lease: Some(Box::new(lease)) }
+    PinnedLocal { guard, record, lease: Some(Box::new(lease)) }
 }
 
 impl LocalHandles {

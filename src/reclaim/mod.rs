@@ -26,7 +26,7 @@ mod guard;
 mod limbo;
 mod local;
 mod overflow;
-mod published;
+mod published_bytes;
 mod registry;
 mod shared;
 

@@ -25,11 +25,11 @@ pub(super) struct Shared<B, L> {
     /// What threads that exit leave to all.
     pub(super) heir: L,
     /// Bytes that the first record may hold back from the total.
-    pub(super) untold_first: u64,
+    pub(super) unpublished_first: u64,
     /// Bytes retired and not yet released, as far as the limbos have published them.
     pub(super) garbage_bytes: AtomicU64,
     /// The most that the threads together have retired and not published.
-    pub(super) untold_bytes: AtomicU64,
+    pub(super) unpublished_bytes: AtomicU64,
     /// Functions deferred and not yet run, sentinels apart.
     pub(super) deferred: Arc<AtomicU64>,
     /// Registrations that ended and may not be freed yet.
@@ -208,7 +208,7 @@ impl<B: Reclaim, L: State> DomainOps for Tenure<B, L> {
         handle.into_iter().for_each(|handle| handle.pin_seldom(&mut |guard| guard.flush()));
         shared.vacate(record);
         // ORDERING: Relaxed: a statistic with a margin.
-        shared.untold_bytes.fetch_sub(2 * record.value.untold_max, Ordering::Relaxed);
+        shared.unpublished_bytes.fetch_sub(2 * record.value.unpublished_max, Ordering::Relaxed);
         shared.records.release(record);
     }
 }

@@ -36,8 +36,8 @@ pub(crate) const MODELLED: bool = cfg!(any(sessile_loom, sessile_shuttle));
 #[cfg(any(sessile_loom, sessile_shuttle))]
 pub(crate) mod search;
 
-mod tally;
-pub(crate) use self::tally::Tally;
+mod single_writer;
+pub(crate) use self::single_writer::SingleWriterCounter;
 
 mod try_lock;
 pub(crate) use self::try_lock::TryLock;

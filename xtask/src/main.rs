@@ -83,21 +83,21 @@ enum Task {
     /// Seeds the bugs of `loom-tests/mutants.toml`; each one's test must fail.
     Mutants(verify::Filtered),
     /// Records histories of real threads; each must have an order.
-    Histories(verify::Extent),
+    Histories(verify::Limits),
     /// Runs the cache under schedules drawn by chance.
-    Schedules(verify::Extent),
+    Schedules(verify::Limits),
     /// Injects faults into a running cache.
-    Faults(verify::Extent),
+    Faults(verify::Limits),
     /// Churn under ThreadSanitizer.
-    Tsan(verify::Extent),
+    Tsan(verify::Limits),
     /// Churn under AddressSanitizer and LeakSanitizer.
-    Asan(verify::Extent),
+    Asan(verify::Limits),
     /// A short churn under valgrind.
-    Memcheck(verify::Extent),
+    Memcheck(verify::Limits),
     /// Runs the fuzz targets.
-    Fuzz(verify::Extent),
+    Fuzz(verify::Limits),
     /// The unit tests under Miri, where the component is installed.
-    Miri(verify::Extent),
+    Miri(verify::Limits),
 }
 
 fn main() -> ExitCode {
@@ -128,14 +128,14 @@ fn run(task: Task) -> Result<()> {
         Task::Verify(options) => verify::run(&options),
         Task::Orderings(filtered) => verify::run_filtered(Part::Orderings, &filtered),
         Task::Mutants(filtered) => verify::run_filtered(Part::Mutants, &filtered),
-        Task::Histories(extent) => verify::run_one(Part::Histories, &extent),
-        Task::Schedules(extent) => verify::run_one(Part::Schedules, &extent),
-        Task::Faults(extent) => verify::run_one(Part::Faults, &extent),
-        Task::Tsan(extent) => verify::run_one(Part::Tsan, &extent),
-        Task::Asan(extent) => verify::run_one(Part::Asan, &extent),
-        Task::Memcheck(extent) => verify::run_one(Part::Memcheck, &extent),
-        Task::Fuzz(extent) => verify::run_one(Part::Fuzz, &extent),
-        Task::Miri(extent) => verify::run_one(Part::Miri, &extent),
+        Task::Histories(limits) => verify::run_one(Part::Histories, &limits),
+        Task::Schedules(limits) => verify::run_one(Part::Schedules, &limits),
+        Task::Faults(limits) => verify::run_one(Part::Faults, &limits),
+        Task::Tsan(limits) => verify::run_one(Part::Tsan, &limits),
+        Task::Asan(limits) => verify::run_one(Part::Asan, &limits),
+        Task::Memcheck(limits) => verify::run_one(Part::Memcheck, &limits),
+        Task::Fuzz(limits) => verify::run_one(Part::Fuzz, &limits),
+        Task::Miri(limits) => verify::run_one(Part::Miri, &limits),
     }
 }
 

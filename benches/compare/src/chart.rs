@@ -1,8 +1,8 @@
 //! Bar charts. Times span powers of ten, so their axis is logarithmic: it says so, and shows each
 //! power.
 
+use crate::dyn_store::Role;
 use crate::figures::Table;
-use crate::stand::Role;
 use crate::traces::HitRatios;
 use anyhow::{Result, anyhow};
 use plotters::prelude::*;
@@ -53,19 +53,22 @@ pub(crate) fn times(path: &Path, tables: &[&Table]) -> Result<()> {
             table.placement().map_or(String::new(), |placement| format!(", {}", placement.name()));
         format!("{} thread(s){placement}", table.lanes)
     });
-    let groups =
-        first.records.iter().filter(|record| record.entrant.role != Role::Harness).map(|record| {
+    let groups = first.records.iter().filter(|record| record.candidate.role != Role::Harness).map(
+        |record| {
             let value = |table: &&Table| {
-                let same =
-                    table.records.iter().find(|other| other.entrant.name == record.entrant.name)?;
+                let same = table
+                    .records
+                    .iter()
+                    .find(|other| other.candidate.name == record.candidate.name)?;
                 Some(table.median_score(same)).filter(|nanos| nanos.is_finite())
             };
             Group {
-                name: record.entrant.name,
-                role: record.entrant.role,
+                name: record.candidate.name,
+                role: record.candidate.role,
                 values: tables.iter().map(value).collect(),
             }
-        });
+        },
+    );
     let chart = Chart {
         title: format!(
             "{}, {} sessions, peers keep {}: {} (shorter is better)",

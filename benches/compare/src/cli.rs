@@ -1,7 +1,7 @@
 //! The command line.
 
+use crate::dyn_store::{Candidate, Role};
 use crate::peers::Values;
-use crate::stand::{Entrant, Role};
 use crate::traces::Format;
 use anyhow::{Context, Result, bail};
 use clap::error::ErrorKind;
@@ -149,26 +149,26 @@ impl Options {
             || self.workload.iter().any(|selection| matches!(selection, Selection::Traces))
     }
 
-    /// Of all entrants, those asked for. The subject, the floors and the harness always take part.
-    pub(crate) fn entrants(&self, all: Vec<Entrant>) -> Result<Vec<Entrant>> {
+    /// Of all candidates, those asked for. The subject, the floors and the harness always take part.
+    pub(crate) fn candidates(&self, all: Vec<Candidate>) -> Result<Vec<Candidate>> {
         for name in self.peers.iter().filter(|name| *name != "none") {
-            if !all.iter().any(|entrant| is_named(entrant, name)) {
-                let peers = all.iter().filter(|entrant| entrant.role == Role::Peer);
-                let known: Vec<_> = peers.map(|entrant| entrant.name).collect();
+            if !all.iter().any(|candidate| is_named(candidate, name)) {
+                let peers = all.iter().filter(|candidate| candidate.role == Role::Peer);
+                let known: Vec<_> = peers.map(|candidate| candidate.name).collect();
                 bail!("no peer is named '{name}'; known are {}", known.join(", "));
             }
         }
-        let is_asked = |entrant: &Entrant| {
-            entrant.role != Role::Peer
+        let is_asked = |candidate: &Candidate| {
+            candidate.role != Role::Peer
                 || self.peers.is_empty()
-                || self.peers.iter().any(|name| is_named(entrant, name))
+                || self.peers.iter().any(|name| is_named(candidate, name))
         };
         Ok(all.into_iter().filter(is_asked).collect())
     }
 }
 
-fn is_named(entrant: &Entrant, name: &str) -> bool {
-    entrant.role == Role::Peer && !name.is_empty() && entrant.name.starts_with(name)
+fn is_named(candidate: &Candidate, name: &str) -> bool {
+    candidate.role == Role::Peer && !name.is_empty() && candidate.name.starts_with(name)
 }
 
 /// The message of an error without its hints and usage.

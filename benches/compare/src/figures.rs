@@ -1,7 +1,7 @@
 //! What was measured, and the medians, spreads and ratios that are made of it.
 
+use crate::dyn_store::{Candidate, Role};
 use crate::peers::Values;
-use crate::stand::{Entrant, Role};
 use stores::workloads::{Operation, Workload};
 
 /// A round trip below this is between neighbours that share a cache; above, between strangers.
@@ -29,7 +29,7 @@ pub(crate) struct Round {
 /// One store in one table.
 #[derive(Clone, Debug)]
 pub(crate) struct Record {
-    pub(crate) entrant: Entrant,
+    pub(crate) candidate: Candidate,
     pub(crate) rounds: Vec<Round>,
     pub(crate) lookups: u64,
     pub(crate) hits: u64,
@@ -94,8 +94,8 @@ impl Placement {
 }
 
 impl Record {
-    pub(crate) fn new(entrant: Entrant) -> Self {
-        Self { entrant, rounds: Vec::new(), lookups: 0, hits: 0, nanos: 0, delayed_nanos: 0 }
+    pub(crate) fn new(candidate: Candidate) -> Self {
+        Self { candidate, rounds: Vec::new(), lookups: 0, hits: 0, nanos: 0, delayed_nanos: 0 }
     }
 
     pub(crate) fn hit_ratio(&self) -> Option<f64> {
@@ -205,12 +205,13 @@ impl Table {
 
     /// The fastest real store.
     pub(crate) fn best_peer(&self) -> Option<&Record> {
-        self.fastest(|record| record.entrant.role == Role::Peer && self.does_the_work(record))
+        self.fastest(|record| record.candidate.role == Role::Peer && self.does_the_work(record))
     }
 
     /// The fastest one that makes room by itself.
     pub(crate) fn best_cache(&self) -> Option<&Record> {
-        let is_cache = |record: &Record| record.entrant.role == Role::Peer && record.entrant.evicts;
+        let is_cache =
+            |record: &Record| record.candidate.role == Role::Peer && record.candidate.evicts;
         self.fastest(|record| is_cache(record) && self.does_the_work(record))
     }
 
@@ -218,6 +219,6 @@ impl Table {
     pub(crate) fn best_floor(&self) -> Option<&Record> {
         let basis =
             if self.workload == Workload::HotRead { Role::UncountedFloor } else { Role::Floor };
-        self.fastest(|record| record.entrant.role == basis)
+        self.fastest(|record| record.candidate.role == basis)
     }
 }

@@ -1,14 +1,14 @@
 //! Sessile beside every cache it is measured against, in one process.
 //!
 //! The library `stores` has the stores and what is done to them, `peers` lists who takes part,
-//! `measure` runs them in interleaved rounds on the threads of `crew`, `figures` makes medians and
+//! `measure` runs them in interleaved rounds on the threads of `workers`, `figures` makes medians and
 //! ratios of it, `report` and `chart` write them down. `traces` compares hit ratios. `plan` is the
 //! order of it all, `cli` what one can ask for.
 
 mod allocator;
 mod chart;
 mod cli;
-mod crew;
+mod dyn_store;
 mod figures;
 mod host;
 mod machine;
@@ -19,11 +19,11 @@ mod memory;
 mod peers;
 mod plan;
 mod report;
-mod stand;
 mod stop;
 mod summary;
 mod table;
 mod traces;
+mod workers;
 
 use allocator::Scale;
 use anyhow::Result;

@@ -4,11 +4,11 @@
 //! rotates: whatever disturbs the machine disturbs all of them. Where stores are filled and
 //! emptied, a round is the whole life of one store after the other, interleaved in the same way.
 
-use crate::crew::Crew;
+use crate::dyn_store::{Candidate, DynStore, Start};
 use crate::figures::{Quantiles, Record, Round, Table};
 use crate::peers::Values;
-use crate::stand::{Entrant, Stand, Start};
 use crate::stop;
+use crate::workers::Workers;
 use std::sync::Arc;
 use std::time::Duration;
 use stores::pace::Pace;
@@ -28,14 +28,14 @@ pub(crate) struct Effort {
 
 /// Which workloads share the life of a store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Life {
+pub(crate) enum FillMode {
     /// Told its capacity; filled, then emptied one by one.
     Sized,
     /// Not told, where it need not be; filled with sessions of which half expire, then swept.
     Growing,
 }
 
-impl Life {
+impl FillMode {
     pub(crate) const ALL: [Self; 2] = [Self::Sized, Self::Growing];
 
     pub(crate) fn workloads(self) -> [Workload; 2] {
@@ -53,12 +53,12 @@ impl Life {
     }
 
     /// Whether a store can be emptied in this way, and within minutes.
-    fn can_end(self, entrant: &Entrant, entries: u64) -> bool {
+    fn can_end(self, candidate: &Candidate, entries: u64) -> bool {
         /// Entries above which a removal that searches takes milliseconds.
         const SEARCHABLE: u64 = 100_000;
         match self {
-            Self::Sized => !(entrant.searches && entries > SEARCHABLE),
-            Self::Growing => entrant.flushes,
+            Self::Sized => !(candidate.searches && entries > SEARCHABLE),
+            Self::Growing => candidate.flushes,
         }
     }
 }
@@ -67,30 +67,30 @@ impl Life {
 const QUIET_LOOKUPS: u64 = 100_000;
 
 /// A store that is alive, with what was done to it.
-struct Contestant {
-    entrant: Entrant,
-    stand: Arc<dyn Stand>,
+struct LiveStore {
+    candidate: Candidate,
+    store: Arc<dyn DynStore>,
     /// Sessions (pairs) that each lane has added.
     added: u64,
 }
 
 /// Stores of one size and who runs on them.
 pub(crate) struct Stage {
-    crew: Crew,
+    workers: Workers,
     values: Values,
     capacity: u64,
     popularity: Arc<[u32]>,
-    contestants: Vec<Contestant>,
+    live_stores: Vec<LiveStore>,
 }
 
 impl Stage {
     /// Nobody but the threads.
     pub(crate) fn new(values: Values, entries: u64, lanes: usize) -> Self {
-        let crew = Crew::new(lanes);
+        let workers = Workers::new(lanes);
         // Each lane has the same share.
-        let capacity = entries / crew.lanes() * crew.lanes();
-        let popularity = workloads::popularity(capacity, crew.lanes());
-        Self { crew, values, capacity, popularity, contestants: Vec::new() }
+        let capacity = entries / workers.lanes() * workers.lanes();
+        let popularity = workloads::popularity(capacity, workers.lanes());
+        Self { workers, values, capacity, popularity, live_stores: Vec::new() }
     }
 
     /// Sessions that a store holds.
@@ -99,80 +99,81 @@ impl Stage {
     }
 
     pub(crate) fn threads(&self) -> u64 {
-        self.crew.lanes()
+        self.workers.lanes()
     }
 
-    /// Builds and prepares a store of each entrant in place of those before; `tick` is called after
+    /// Builds and prepares a store of each candidate in place of those before; `tick` is called after
     /// each.
     pub(crate) fn prepare(
         &mut self,
-        entrants: &[Entrant],
+        candidates: &[Candidate],
         preparation: Preparation,
         tick: &dyn Fn(),
     ) {
-        self.contestants.clear();
-        for &entrant in entrants {
-            let mut contestant = self.build(entrant, Start::Sized);
-            self.prepare_one(&mut contestant, preparation);
-            self.contestants.push(contestant);
+        self.live_stores.clear();
+        for &candidate in candidates {
+            let mut live_store = self.build(candidate, Start::Sized);
+            self.prepare_one(&mut live_store, preparation);
+            self.live_stores.push(live_store);
             tick();
         }
     }
 
     /// Gives the memory of the stores back.
     pub(crate) fn clear(&mut self) {
-        self.contestants.clear();
+        self.live_stores.clear();
     }
 
     /// Whether somebody is missing.
-    pub(crate) fn is_without(&self, entrants: &[Entrant]) -> bool {
-        let is_there =
-            |entrant: &Entrant| self.contestants.iter().any(|one| one.entrant.name == entrant.name);
-        !entrants.iter().all(is_there)
+    pub(crate) fn is_without(&self, candidates: &[Candidate]) -> bool {
+        let is_there = |candidate: &Candidate| {
+            self.live_stores.iter().any(|one| one.candidate.name == candidate.name)
+        };
+        !candidates.iter().all(is_there)
     }
 
     /// How many sessions each store holds.
     #[cfg(test)]
-    pub(crate) fn stored(&self) -> impl Iterator<Item = (Entrant, Option<usize>)> {
-        self.contestants.iter().map(|one| (one.entrant, one.stand.stored()))
+    pub(crate) fn stored(&self) -> impl Iterator<Item = (Candidate, Option<usize>)> {
+        self.live_stores.iter().map(|one| (one.candidate, one.store.stored()))
     }
 
-    fn build(&self, entrant: Entrant, start: Start) -> Contestant {
-        Contestant { entrant, stand: entrant.build(self.capacity as usize, start), added: 0 }
+    fn build(&self, candidate: Candidate, start: Start) -> LiveStore {
+        LiveStore { candidate, store: candidate.build(self.capacity as usize, start), added: 0 }
     }
 
     fn share(&self) -> u64 {
-        self.capacity / self.crew.lanes()
+        self.capacity / self.workers.lanes()
     }
 
-    fn prepare_one(&self, contestant: &mut Contestant, preparation: Preparation) {
-        for (kernel, ops) in preparation.laps(contestant.entrant.searches, self.share()) {
-            self.lap(contestant, kernel, ops, 0);
+    fn prepare_one(&self, live_store: &mut LiveStore, preparation: Preparation) {
+        for (kernel, ops) in preparation.laps(live_store.candidate.searches, self.share()) {
+            self.lap(live_store, kernel, ops, 0);
         }
     }
 
-    fn lap(&self, contestant: &mut Contestant, kernel: Kernel, ops: u64, seed: u64) -> Vec<Lap> {
+    fn lap(&self, live_store: &mut LiveStore, kernel: Kernel, ops: u64, seed: u64) -> Vec<Lap> {
         let job = Job {
             kernel,
             capacity: self.capacity,
-            lanes: self.crew.lanes(),
-            first: contestant.added,
+            lanes: self.workers.lanes(),
+            first: live_store.added,
             ops,
             seed,
             popularity: Arc::clone(&self.popularity),
-            pace: Arc::new(Pace::new(self.crew.lanes())),
+            pace: Arc::new(Pace::new(self.workers.lanes())),
         };
-        contestant.added += kernel.advance(ops);
-        self.crew.run(&contestant.stand, job)
+        live_store.added += kernel.advance(ops);
+        self.workers.run(&live_store.store, job)
     }
 
     /// How many operations fill a lap.
-    fn calibrate(&self, contestant: &mut Contestant, kernel: Kernel, lap: Duration) -> u64 {
+    fn calibrate(&self, live_store: &mut LiveStore, kernel: Kernel, lap: Duration) -> u64 {
         const ENOUGH: Duration = Duration::from_millis(2);
         let grain = kernel.grain();
         let mut ops = grain;
         loop {
-            let nanos = nanos_per_op(&self.lap(contestant, kernel, ops, 1)) * ops as f64;
+            let nanos = nanos_per_op(&self.lap(live_store, kernel, ops, 1)) * ops as f64;
             if nanos >= ENOUGH.as_nanos() as f64 {
                 let wanted = ops as f64 * lap.as_nanos() as f64 / nanos;
                 return (wanted as u64).max(1).next_multiple_of(grain);
@@ -186,39 +187,40 @@ impl Stage {
     pub(crate) fn measure(
         &mut self,
         workload: Workload,
-        entrants: &[Entrant],
+        candidates: &[Candidate],
         effort: Effort,
         tick: &dyn Fn(),
     ) -> Option<Table> {
         let kernel = Kernel::Measured(workload);
-        let mut all = std::mem::take(&mut self.contestants);
-        let takes_part =
-            |one: &&mut Contestant| entrants.iter().any(|entrant| entrant.name == one.entrant.name);
-        let mut contestants: Vec<_> = all.iter_mut().filter(takes_part).collect();
+        let mut all = std::mem::take(&mut self.live_stores);
+        let takes_part = |one: &&mut LiveStore| {
+            candidates.iter().any(|candidate| candidate.name == one.candidate.name)
+        };
+        let mut live_stores: Vec<_> = all.iter_mut().filter(takes_part).collect();
         let ops: Vec<_> =
-            contestants.iter_mut().map(|one| self.calibrate(one, kernel, effort.lap)).collect();
-        let mut table = self.table(workload, entrants.iter().copied());
+            live_stores.iter_mut().map(|one| self.calibrate(one, kernel, effort.lap)).collect();
+        let mut table = self.table(workload, candidates.iter().copied());
         let mut whole = 0;
         while whole < effort.rounds && !stop::is_asked() {
             let round = whole;
-            table.round_trips.extend(self.crew.round_trip_nanos());
-            for turn in 0..contestants.len() {
-                let at = (round + turn) % contestants.len();
+            table.round_trips.extend(self.workers.round_trip_nanos());
+            for turn in 0..live_stores.len() {
+                let at = (round + turn) % live_stores.len();
                 let seed = 2 * round as u64;
                 // The other stores have pushed this one out of the caches.
                 self.lap(
-                    contestants[at],
+                    live_stores[at],
                     kernel,
                     (ops[at] / 3).next_multiple_of(kernel.grain()),
                     seed,
                 );
-                let laps = self.lap(contestants[at], kernel, ops[at], seed + 1);
+                let laps = self.lap(live_stores[at], kernel, ops[at], seed + 1);
                 table.records[at].note(Round::of(workload, &laps), &laps);
                 tick();
             }
             whole += 1;
         }
-        self.contestants = all;
+        self.live_stores = all;
         (whole > 0).then_some(table)
     }
 
@@ -226,31 +228,31 @@ impl Stage {
     /// rounds until somebody asks for the end; `None` if there are none.
     pub(crate) fn measure_lives(
         &self,
-        entrants: &[Entrant],
-        life: Life,
+        candidates: &[Candidate],
+        mode: FillMode,
         effort: Effort,
         tick: &dyn Fn(),
     ) -> Option<[Table; 2]> {
-        let [up, down] = life.workloads();
-        let can_end = |entrant: &Entrant| life.can_end(entrant, self.capacity);
-        let mut ups = self.table(up, entrants.iter().copied());
-        let mut downs = self.table(down, entrants.iter().copied().filter(can_end));
+        let [up, down] = mode.workloads();
+        let can_end = |candidate: &Candidate| mode.can_end(candidate, self.capacity);
+        let mut ups = self.table(up, candidates.iter().copied());
+        let mut downs = self.table(down, candidates.iter().copied().filter(can_end));
         let mut whole = 0;
         while whole < effort.lives && !stop::is_asked() {
             let round = whole;
-            let trip = self.crew.round_trip_nanos();
+            let trip = self.workers.round_trip_nanos();
             ups.round_trips.extend(trip);
             downs.round_trips.extend(trip);
-            for turn in 0..entrants.len() {
-                let at = (round + turn) % entrants.len();
-                let mut contestant = self.build(entrants[at], life.start());
-                ups.records[at].note_life(self.grow_up(&mut contestant, up));
+            for turn in 0..candidates.len() {
+                let at = (round + turn) % candidates.len();
+                let mut live_store = self.build(candidates[at], mode.start());
+                ups.records[at].note_life(self.fill(&mut live_store, up));
                 let record = downs
                     .records
                     .iter_mut()
-                    .find(|record| record.entrant.name == entrants[at].name);
+                    .find(|record| record.candidate.name == candidates[at].name);
                 if let Some(record) = record {
-                    record.note_life(self.pass_away(&mut contestant, down, round as u64));
+                    record.note_life(self.drain(&mut live_store, down, round as u64));
                 }
                 tick();
             }
@@ -260,35 +262,35 @@ impl Stage {
     }
 
     /// Fills a new store.
-    fn grow_up(&self, contestant: &mut Contestant, workload: Workload) -> (Round, Vec<Lap>) {
-        let laps = self.lap(contestant, Kernel::Measured(workload), self.share(), 0);
+    fn fill(&self, live_store: &mut LiveStore, workload: Workload) -> (Round, Vec<Lap>) {
+        let laps = self.lap(live_store, Kernel::Measured(workload), self.share(), 0);
         (Round::of(workload, &laps), laps)
     }
 
     /// Removes or sweeps what is in a full one.
-    fn pass_away(
+    fn drain(
         &self,
-        contestant: &mut Contestant,
+        live_store: &mut LiveStore,
         workload: Workload,
         seed: u64,
     ) -> (Round, Vec<Lap>) {
         let quiet_p99 = (workload == Workload::Flush)
-            .then(|| self.lap(contestant, Kernel::Quiet, QUIET_LOOKUPS, seed))
+            .then(|| self.lap(live_store, Kernel::Quiet, QUIET_LOOKUPS, seed))
             .and_then(|laps| Quantiles::of(&laps))
             .map(|quantiles| quantiles.p99);
-        let laps = self.lap(contestant, Kernel::Measured(workload), self.share(), seed);
+        let laps = self.lap(live_store, Kernel::Measured(workload), self.share(), seed);
         (Round { quiet_p99, ..Round::of(workload, &laps) }, laps)
     }
 
-    fn table(&self, workload: Workload, entrants: impl Iterator<Item = Entrant>) -> Table {
+    fn table(&self, workload: Workload, candidates: impl Iterator<Item = Candidate>) -> Table {
         Table {
             workload,
             values: self.values,
             entries: self.capacity,
-            lanes: self.crew.lanes(),
-            is_oversubscribed: self.crew.is_oversubscribed(),
+            lanes: self.workers.lanes(),
+            is_oversubscribed: self.workers.is_oversubscribed(),
             round_trips: Vec::new(),
-            records: entrants.map(Record::new).collect(),
+            records: candidates.map(Record::new).collect(),
         }
     }
 }

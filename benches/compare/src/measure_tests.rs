@@ -1,35 +1,35 @@
 //! What a stage prepares is what its workloads expect.
 
+use crate::dyn_store::{Candidate, Role};
 use crate::measure::{Effort, Stage};
 use crate::peers::Values;
-use crate::stand::{Entrant, Role};
 use std::time::Duration;
 use stores::workloads::{Preparation, Workload};
 
 const CAPACITY: u64 = 1 << 14;
 
-fn stores_of(values: Values, lanes: usize, preparation: Preparation) -> Vec<(Entrant, usize)> {
-    let is_exact = |entrant: &Entrant| {
-        matches!(entrant.role, Role::Subject | Role::Peer | Role::Floor)
-            && !entrant.name.starts_with("scc-cache")
+fn stores_of(values: Values, lanes: usize, preparation: Preparation) -> Vec<(Candidate, usize)> {
+    let is_exact = |candidate: &Candidate| {
+        matches!(candidate.role, Role::Subject | Role::Peer | Role::Floor)
+            && !candidate.name.starts_with("scc-cache")
     };
-    let entrants: Vec<_> = values.entrants().into_iter().filter(is_exact).collect();
+    let candidates: Vec<_> = values.candidates().into_iter().filter(is_exact).collect();
     let mut stage = Stage::new(values, CAPACITY, lanes);
-    stage.prepare(&entrants, preparation, &|| {});
-    stage.stored().filter_map(|(entrant, stored)| Some((entrant, stored?))).collect()
+    stage.prepare(&candidates, preparation, &|| {});
+    stage.stored().filter_map(|(candidate, stored)| Some((candidate, stored?))).collect()
 }
 
 #[test]
 fn every_store_is_full_and_no_fuller() {
     for (values, lanes) in [(Values::Session, 1), (Values::Arc, 2)] {
         for preparation in [Preparation::Filled, Preparation::Renewed, Preparation::ByItself] {
-            for (entrant, stored) in stores_of(values, lanes, preparation) {
+            for (candidate, stored) in stores_of(values, lanes, preparation) {
                 let stored = stored as f64 / CAPACITY as f64;
                 let is_full = (0.93..=1.05).contains(&stored);
                 assert!(
                     is_full,
                     "{} holds {stored} of its capacity: {preparation:?}, {lanes}",
-                    entrant.name
+                    candidate.name
                 );
             }
         }
@@ -39,10 +39,10 @@ fn every_store_is_full_and_no_fuller() {
 #[test]
 fn what_is_stored_is_found() {
     let values = Values::Arc;
-    let entrants: Vec<_> = values
-        .entrants()
+    let candidates: Vec<_> = values
+        .candidates()
         .into_iter()
-        .filter(|entrant| entrant.role == Role::Peer && !entrant.evicts)
+        .filter(|candidate| candidate.role == Role::Peer && !candidate.evicts)
         .collect();
     let effort = Effort { rounds: 1, lives: 1, lap: Duration::from_millis(1) };
     for (workload, expected) in [
@@ -56,14 +56,14 @@ fn what_is_stored_is_found() {
         (Workload::ColdMiss, 0.0),
     ] {
         let mut stage = Stage::new(values, CAPACITY, 1);
-        stage.prepare(&entrants, workload.preparation(), &|| {});
-        let table = stage.measure(workload, &entrants, effort, &|| {});
+        stage.prepare(&candidates, workload.preparation(), &|| {});
+        let table = stage.measure(workload, &candidates, effort, &|| {});
         for record in &table.expect("nobody asks for the end").records {
             assert_eq!(
                 record.hit_ratio(),
                 Some(expected),
                 "{} under {workload}",
-                record.entrant.name
+                record.candidate.name
             );
         }
     }

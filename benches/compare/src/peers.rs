@@ -1,6 +1,6 @@
 //! Everybody who takes part.
 
-use crate::stand::{Entrant, Role};
+use crate::dyn_store::{Candidate, Role};
 use clap::ValueEnum;
 use std::fmt;
 use stores::floors::{Direct, Lines, Nothing};
@@ -25,8 +25,8 @@ pub(crate) enum Values {
 }
 
 impl Values {
-    /// All entrants, in the order of the tables.
-    pub(crate) fn entrants(self) -> Vec<Entrant> {
+    /// All candidates, in the order of the tables.
+    pub(crate) fn candidates(self) -> Vec<Candidate> {
         match self {
             Self::Session => all::<Session>(),
             Self::Arc => all::<Own>(),
@@ -43,33 +43,33 @@ impl fmt::Display for Values {
     }
 }
 
-fn all<V: Held>() -> Vec<Entrant> {
+fn all<V: Held>() -> Vec<Candidate> {
     vec![
-        Entrant::new::<Sessile<false>>(SUBJECT, Role::Subject),
-        Entrant::new::<Sessile<true>>("sessile-protecting", Role::Variant),
-        Entrant::new::<DashMap<V>>("dashmap", Role::Peer),
-        Entrant::new::<Papaya<V>>("papaya", Role::Peer),
-        Entrant::new::<Map<V>>("scc-map", Role::Peer),
-        Entrant::new::<Index<V>>("scc-index", Role::Peer),
-        Entrant::new::<Cache<V>>("scc-cache", Role::Peer),
-        Entrant::new::<RwLockHashbrown<V>>("rwlock-hashbrown", Role::Peer),
-        Entrant::new::<MutexLru<V>>("mutex-lru", Role::Peer),
-        Entrant::new::<QuickCache<V>>("quick_cache", Role::Peer),
-        Entrant::new::<TinyLfu<V>>("moka", Role::Peer),
-        Entrant::new::<MokaLru<V>>("moka-lru", Role::Peer),
-        Entrant::new::<MiniMoka<V>>("mini-moka", Role::Peer),
-        Entrant::new::<S3Fifo<V>>("foyer-s3fifo", Role::Peer),
-        Entrant::new::<FoyerLru<V>>("foyer-lru", Role::Peer),
-        Entrant::new::<Memory>("rustls", Role::Peer),
-        Entrant::new::<Sharded>("rustls-sharded", Role::Peer),
-        Entrant::new::<ShardedLru>("rustls-g3", Role::Peer),
+        Candidate::new::<Sessile<false>>(SUBJECT, Role::Subject),
+        Candidate::new::<Sessile<true>>("sessile-protecting", Role::Variant),
+        Candidate::new::<DashMap<V>>("dashmap", Role::Peer),
+        Candidate::new::<Papaya<V>>("papaya", Role::Peer),
+        Candidate::new::<Map<V>>("scc-map", Role::Peer),
+        Candidate::new::<Index<V>>("scc-index", Role::Peer),
+        Candidate::new::<Cache<V>>("scc-cache", Role::Peer),
+        Candidate::new::<RwLockHashbrown<V>>("rwlock-hashbrown", Role::Peer),
+        Candidate::new::<MutexLru<V>>("mutex-lru", Role::Peer),
+        Candidate::new::<QuickCache<V>>("quick_cache", Role::Peer),
+        Candidate::new::<TinyLfu<V>>("moka", Role::Peer),
+        Candidate::new::<MokaLru<V>>("moka-lru", Role::Peer),
+        Candidate::new::<MiniMoka<V>>("mini-moka", Role::Peer),
+        Candidate::new::<S3Fifo<V>>("foyer-s3fifo", Role::Peer),
+        Candidate::new::<FoyerLru<V>>("foyer-lru", Role::Peer),
+        Candidate::new::<Memory>("rustls", Role::Peer),
+        Candidate::new::<Sharded>("rustls-sharded", Role::Peer),
+        Candidate::new::<ShardedLru>("rustls-g3", Role::Peer),
         #[cfg(feature = "openssl")]
-        Entrant::new::<OpenSsl>("openssl", Role::Peer),
-        Entrant::new::<Direct<false, true>>("floor-deferred", Role::Floor),
-        Entrant::new::<Direct<true, true>>("floor-batched", Role::Floor),
-        Entrant::new::<Direct<true, false>>("floor-uncounted", Role::UncountedFloor),
-        Entrant::new::<Lines>("floor-lines", Role::LookupFloor),
-        Entrant::new::<Nothing>("harness", Role::Harness),
+        Candidate::new::<OpenSsl>("openssl", Role::Peer),
+        Candidate::new::<Direct<false, true>>("floor-deferred", Role::Floor),
+        Candidate::new::<Direct<true, true>>("floor-batched", Role::Floor),
+        Candidate::new::<Direct<true, false>>("floor-uncounted", Role::UncountedFloor),
+        Candidate::new::<Lines>("floor-lines", Role::LookupFloor),
+        Candidate::new::<Nothing>("harness", Role::Harness),
     ]
 }
 

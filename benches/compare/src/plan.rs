@@ -1,13 +1,13 @@
 //! What is run, in which order, and how long it may take.
 
 use crate::cli::Options;
+use crate::dyn_store::{Candidate, Role};
 use crate::figures::Table;
 use crate::machine::{Machine, memory_available};
-use crate::measure::{Effort, Life, Stage};
+use crate::measure::{Effort, FillMode, Stage};
 use crate::memory;
 use crate::peers::Values;
 use crate::report::Results;
-use crate::stand::{Entrant, Role};
 use crate::stop;
 use crate::table::{text_of, text_of_trace};
 use crate::traces::{self, Event, Scenario};
@@ -21,9 +21,9 @@ use stores::workloads::{Preparation, Workload};
 /// A run.
 pub(crate) struct Plan {
     /// By what the peers keep.
-    entrants: Vec<(Values, Vec<Entrant>)>,
+    candidates: Vec<(Values, Vec<Candidate>)>,
     /// For the traces.
-    caches: Vec<Entrant>,
+    caches: Vec<Candidate>,
     workloads: Vec<Workload>,
     entries: Vec<u64>,
     threads: Vec<usize>,
@@ -62,11 +62,11 @@ impl Plan {
             let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned();
             traces.push((name, Source::File(traces::read(path, options.trace_format)?)));
         }
-        let entrants = |values: Values| options.entrants(values.entrants());
-        let of_kind = |&values: &Values| Ok((values, entrants(values)?));
+        let candidates = |values: Values| options.candidates(values.candidates());
+        let of_kind = |&values: &Values| Ok((values, candidates(values)?));
         let plan = Self {
-            entrants: options.values.iter().map(of_kind).collect::<Result<_>>()?,
-            caches: entrants(Values::Session)?,
+            candidates: options.values.iter().map(of_kind).collect::<Result<_>>()?,
+            caches: candidates(Values::Session)?,
             workloads: options.workloads(),
             entries: options.entries.clone(),
             threads: options.threads.clone(),
@@ -118,14 +118,14 @@ impl Plan {
             if stop::is_asked() {
                 break;
             }
-            for (values, entrants) in &self.entrants {
+            for (values, candidates) in &self.candidates {
                 self.bar.set_message(format!("weighing stores of {entries}"));
                 let tick = || self.tick(Self::build_millis(entries));
-                let bytes = memory::weigh(entrants, entries, &tick);
+                let bytes = memory::weigh(candidates, entries, &tick);
                 results.bytes.insert((*values, entries), bytes);
                 for &threads in &self.threads {
                     let mut stage = Stage::new(*values, entries, threads);
-                    self.run_leg(&mut stage, entrants, &mut results);
+                    self.run_leg(&mut stage, candidates, &mut results);
                 }
             }
         }
@@ -143,7 +143,7 @@ impl Plan {
         self.workloads.iter().copied().filter(is_run).collect()
     }
 
-    fn run_leg(&self, stage: &mut Stage, all: &[Entrant], results: &mut Results) {
+    fn run_leg(&self, stage: &mut Stage, all: &[Candidate], results: &mut Results) {
         let (entries, threads) = (stage.capacity(), stage.threads());
         let workloads = self.workloads_at(entries);
         let mut prepared = Preparation::Newborn;
@@ -152,36 +152,36 @@ impl Plan {
             if stop::is_asked() {
                 return;
             }
-            let entrants = entrants_of(all, workload);
+            let candidates = entrants_of(all, workload);
             let effort = self.effort(entries, workload);
             self.bar.set_message(format!("{workload}, {entries} sessions, {threads} thread(s)"));
-            if workload.preparation() != prepared || stage.is_without(&entrants) {
+            if workload.preparation() != prepared || stage.is_without(&candidates) {
                 prepared = workload.preparation();
-                stage.prepare(&entrants, prepared, &|| {
+                stage.prepare(&candidates, prepared, &|| {
                     self.tick(Self::prepare_millis(prepared, entries))
                 });
             }
             let tick = || self.tick(Self::lap_millis(effort));
-            if let Some(table) = stage.measure(workload, &entrants, effort, &tick) {
+            if let Some(table) = stage.measure(workload, &candidates, effort, &tick) {
                 self.publish(results, table);
             }
         }
         stage.clear();
-        for life in Life::ALL.into_iter().filter(|life| Self::is_lived(*life, &workloads)) {
-            let [up, down] = life.workloads();
+        for mode in FillMode::ALL.into_iter().filter(|mode| Self::is_lived(*mode, &workloads)) {
+            let [up, down] = mode.workloads();
             self.bar
                 .set_message(format!("{up} and {down}, {entries} sessions, {threads} thread(s)"));
             let tick = || self.tick(Self::life_millis(entries));
-            let (entrants, effort) = (entrants_of(all, up), self.effort(entries, up));
-            let tables = stage.measure_lives(&entrants, life, effort, &tick);
+            let (candidates, effort) = (entrants_of(all, up), self.effort(entries, up));
+            let tables = stage.measure_lives(&candidates, mode, effort, &tick);
             let wanted = |table: &Table| workloads.contains(&table.workload);
             let tables = tables.into_iter().flatten().filter(wanted);
             tables.for_each(|table| self.publish(results, table));
         }
     }
 
-    fn is_lived(life: Life, workloads: &[Workload]) -> bool {
-        life.workloads().iter().any(|workload| workloads.contains(workload))
+    fn is_lived(mode: FillMode, workloads: &[Workload]) -> bool {
+        mode.workloads().iter().any(|workload| workloads.contains(workload))
     }
 
     fn publish(&self, results: &mut Results, table: Table) {
@@ -269,10 +269,11 @@ impl Plan {
     fn total_millis(&self) -> u64 {
         let legs = self.entries.iter().map(|&entries| {
             let leg = self.leg_millis(entries) * self.threads.len() as u64;
-            let kinds = self.entrants.len() as u64;
+            let kinds = self.candidates.len() as u64;
             kinds * (leg + self.caches.len() as u64 * Self::build_millis(entries))
         });
-        let caches = self.caches.iter().filter(|entrant| traces::takes_part(entrant)).count() + 3;
+        let caches =
+            self.caches.iter().filter(|candidate| traces::takes_part(candidate)).count() + 3;
         legs.sum::<u64>() + (self.traces.len() * caches) as u64 * self.trace_millis()
     }
 
@@ -293,14 +294,15 @@ impl Plan {
                 prepared = preparation;
             }
         }
-        let kinds = Life::ALL.into_iter().filter(|life| Self::is_lived(*life, &workloads)).count();
+        let kinds =
+            FillMode::ALL.into_iter().filter(|mode| Self::is_lived(*mode, &workloads)).count();
         total + (kinds * lives * self.caches.len()) as u64 * Self::life_millis(entries)
     }
 }
 
 /// Who takes part in a workload.
-fn entrants_of(all: &[Entrant], workload: Workload) -> Vec<Entrant> {
-    let takes_part = |entrant: &&Entrant| match entrant.role {
+fn entrants_of(all: &[Candidate], workload: Workload) -> Vec<Candidate> {
+    let takes_part = |candidate: &&Candidate| match candidate.role {
         Role::Variant => false,
         Role::LookupFloor => matches!(workload, Workload::Hit | Workload::ColdGet),
         _ => true,

@@ -1,11 +1,11 @@
 //! Rows for machines, and the page for people.
 
 use crate::chart;
+use crate::dyn_store::Role;
 use crate::figures::{Record, Table, median};
 use crate::machine::Machine;
 use crate::memory::BytesPerEntry;
 use crate::peers::Values;
-use crate::stand::Role;
 use crate::summary::write_summary;
 use crate::table::or_dash;
 use crate::traces::{HitRatios, Outcome};
@@ -78,8 +78,8 @@ impl Results {
             values: table.values.to_string(),
             entries: table.entries,
             threads: table.lanes,
-            peer: record.entrant.name,
-            role: Some(record.entrant.role),
+            peer: record.candidate.name,
+            role: Some(record.candidate.role),
             ns_per_op: finite(table.nanos(record)),
             p50_ns: table.quantile(record, |quantiles| quantiles.p50),
             p99_ns: table.quantile(record, |quantiles| quantiles.p99),
@@ -88,7 +88,7 @@ impl Results {
             quiet_p99_ns: table.quiet_p99(record),
             spread: finite(table.spread(record)),
             hit_ratio: record.hit_ratio(),
-            bytes_per_entry: self.bytes_of(table.values, table.entries, record.entrant.name),
+            bytes_per_entry: self.bytes_of(table.values, table.entries, record.candidate.name),
             vs_best_peer: peer.and_then(|peer| finite(table.ratio(peer, record))),
             vs_best_cache: cache.and_then(|cache| finite(table.ratio(cache, record))),
             vs_floor: floor.and_then(|floor| finite(table.ratio(record, floor))),

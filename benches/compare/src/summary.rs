@@ -1,8 +1,8 @@
 //! All tables in one: where the subject stands in each.
 
+use crate::dyn_store::Role;
 use crate::figures::Table;
 use crate::report::{Results, Row};
-use crate::stand::Role;
 use anyhow::Result;
 use std::fmt::Write as _;
 
@@ -26,8 +26,9 @@ pub(crate) fn write_summary(page: &mut String, results: &Results) -> Result<()> 
 
 fn line_of(table: &Table, rows: &[Row]) -> Option<String> {
     let subject = rows.iter().find(|row| row.role == Some(Role::Subject))?;
-    let floor =
-        table.best_floor().and_then(|floor| rows.iter().find(|row| row.peer == floor.entrant.name));
+    let floor = table
+        .best_floor()
+        .and_then(|floor| rows.iter().find(|row| row.peer == floor.candidate.name));
     let ratio =
         |value: Option<f64>| value.map_or_else(|| "-".into(), |value| format!("{value:.2}"));
     let threads = match table.is_oversubscribed {
@@ -39,7 +40,7 @@ fn line_of(table: &Table, rows: &[Row]) -> Option<String> {
         table.workload,
         table.entries,
         table.values,
-        table.best_peer().map_or("-", |peer| peer.entrant.name),
+        table.best_peer().map_or("-", |peer| peer.candidate.name),
         ratio(subject.vs_best_peer),
         ratio(subject.vs_best_cache),
         ratio(subject.vs_floor),

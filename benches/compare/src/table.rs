@@ -126,8 +126,13 @@ mod tests {
     /// The lines of a trace of 400 events on ids that never return.
     fn scan(op: Op) -> Vec<String> {
         let trace: Vec<_> = (0..400).map(|id| Event { op, id }).collect();
-        let text =
-            text_of_trace(&compare("scan".into(), &trace, 32, &Values::Session.entrants(), &|| ()));
+        let text = text_of_trace(&compare(
+            "scan".into(),
+            &trace,
+            32,
+            &Values::Session.candidates(),
+            &|| (),
+        ));
         assert!(!text.contains("NaN") && !text.contains("inf"), "{text}");
         text.lines()
             .skip(2)

@@ -60,7 +60,7 @@ struct Line {
 /// Accesses of one kind at one place.
 #[derive(Serialize)]
 struct Access {
-    /// From the root of the workspace, as `src/raw/bucket.rs`.
+    /// From the root of the workspace, as `src/raw/table.rs`.
     file: &'static str,
     line: u32,
     kind: &'static str,

@@ -3,31 +3,31 @@
 //! Guards: the publication word (`raw::publish`), the claim and the opening exchange, the acquire
 //! of a slot's word.
 
-use loom_tests::{Model, Stage, replaced};
+use loom_tests::{Model, TestCache, replaced};
 use sessile::{Added, Rejected, Session};
 
 /// A lookup beside an insertion finds nothing or the whole session.
 #[test]
 fn add_and_get() {
     Model::new("add_and_get").check(|| {
-        let stage = Stage::new(4);
-        let adder = stage.beside(|stage| stage.insert(1, 7));
-        assert!([None, Some(7)].contains(&stage.get(1)));
+        let test = TestCache::new(4);
+        let adder = test.spawn(|test| test.insert(1, 7));
+        assert!([None, Some(7)].contains(&test.get(1)));
         adder.join().unwrap();
-        stage.assert_holds(&[7]);
-        stage.end();
+        test.assert_holds(&[7]);
+        test.end();
     });
 }
 
 /// Adders of one absent key: one inserts, the others replace, each one another's; the last one
 /// stays.
 fn add_same_key(adders: u64) {
-    let stage = Stage::new(4);
+    let test = TestCache::new(4);
     let others: Vec<_> =
-        (1..adders).map(|n| stage.beside(move |stage| replaced(stage.add(1, n)))).collect();
-    let mut left: Vec<_> = vec![replaced(stage.add(1, 0))];
+        (1..adders).map(|n| test.spawn(move |test| replaced(test.add(1, n)))).collect();
+    let mut left: Vec<_> = vec![replaced(test.add(1, 0))];
     left.extend(others.into_iter().map(|other| other.join().unwrap()));
-    let stays = stage.numbers();
+    let stays = test.numbers();
     assert_eq!(stays.len(), 1, "one key");
     assert_eq!(
         left.iter().filter(|old| old.is_none()).count(),
@@ -38,9 +38,9 @@ fn add_same_key(adders: u64) {
     ended.sort_unstable();
     assert_eq!(ended, (0..adders).collect::<Vec<_>>(), "each session is replaced once, or stays");
     // What was withdrawn left its slot: the set takes as many as it has slots.
-    (10..13).for_each(|key| stage.insert(key, u64::from(key)));
-    stage.assert_holds(&[stays[0], 10, 11, 12]);
-    stage.end();
+    (10..13).for_each(|key| test.insert(key, u64::from(key)));
+    test.assert_holds(&[stays[0], 10, 11, 12]);
+    test.end();
 }
 
 #[test]
@@ -50,7 +50,7 @@ fn add_and_add() {
 
 #[test]
 fn add_three() {
-    Model::new("add_three").preemptions(2).check(|| add_same_key(3));
+    Model::new("add_three").preemptions(1).at_night(2).check(|| add_same_key(3));
 }
 
 fn is_inserted<T>(added: &Result<Added<T>, Rejected<T>>) -> bool {
@@ -65,18 +65,18 @@ fn is_inserted<T>(added: &Result<Added<T>, Rejected<T>>) -> bool {
 #[test]
 fn add_same_object() {
     Model::new("add_same_object").check(|| {
-        let stage = Stage::new(4);
-        let session = stage.session(1, 1);
+        let test = TestCache::new(4);
+        let session = test.session(1, 1);
         let other = {
             let session = session.clone();
-            stage.beside(|stage| is_inserted(&stage.cache.add(session)))
+            test.spawn(|test| is_inserted(&test.cache.add(session)))
         };
-        let here = is_inserted(&stage.cache.add(session.clone()));
+        let here = is_inserted(&test.cache.add(session.clone()));
         assert!(
             here ^ other.join().unwrap(),
             "one add inserts, the other finds the identical object"
         );
-        stage.cache.collect();
+        test.cache.collect();
         assert_eq!(Session::handle_count(&session), 2);
     });
 }
@@ -85,11 +85,11 @@ fn add_same_object() {
 #[test]
 fn add_two_keys() {
     Model::new("add_two_keys").check(|| {
-        let stage = Stage::new(4);
-        let other = stage.beside(|stage| stage.insert(2, 2));
-        stage.insert(1, 1);
+        let test = TestCache::new(4);
+        let other = test.spawn(|test| test.insert(2, 2));
+        test.insert(1, 1);
         other.join().unwrap();
-        stage.assert_holds(&[1, 2]);
+        test.assert_holds(&[1, 2]);
     });
 }
 
@@ -98,16 +98,16 @@ fn add_two_keys() {
 #[test]
 fn add_stale_helper() {
     Model::new("add_stale_helper").preemptions(2).check(|| {
-        let stage = Stage::new(4);
-        let session = stage.session(1, 1);
-        let helper = stage.beside(|stage| replaced(stage.add(1, 2)));
+        let test = TestCache::new(4);
+        let session = test.session(1, 1);
+        let helper = test.spawn(|test| replaced(test.add(1, 2)));
         let (mut taken, mut replacements) = (0, 0);
         for _ in 0..2 {
-            replacements += usize::from(replaced(stage.cache.add(session.clone())).is_some());
-            taken += usize::from(stage.take(1).is_some());
+            replacements += usize::from(replaced(test.cache.add(session.clone())).is_some());
+            taken += usize::from(test.take(1).is_some());
         }
         replacements += usize::from(helper.join().unwrap().is_some());
-        let left = stage.numbers().len();
+        let left = test.numbers().len();
         assert!(left <= 1, "one key, {left} members");
         assert_eq!(3, taken + replacements + left, "three stays, each ended once or lasting");
     });

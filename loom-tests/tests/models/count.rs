@@ -3,7 +3,7 @@
 //!
 //! Guards: the relaxed raise under a guard, the release of the last decrement, `retire`.
 
-use loom_tests::{Model, REGISTRY, Stage, id, replaced, thread};
+use loom_tests::{Model, REGISTRY, TestCache, id, replaced, thread};
 use sessile::Session;
 use testkit::Ledger;
 
@@ -27,27 +27,27 @@ fn count_last_drop() {
 #[test]
 fn count_of_a_table() {
     Model::new("count_of_a_table").check(|| {
-        let stage = Stage::stored();
-        let held = stage.cache.get(&id(1)).unwrap();
+        let test = TestCache::stored();
+        let held = test.cache.get(&id(1)).unwrap();
         let holder = thread::spawn(move || assert_eq!(held.number(), 1));
-        assert!(stage.cache.remove_id(&id(1)));
-        stage.cache.collect();
+        assert!(test.cache.remove_id(&id(1)));
+        test.cache.collect();
         holder.join().unwrap();
-        stage.assert_holds(&[]);
-        stage.end();
+        test.assert_holds(&[]);
+        test.end();
     });
 }
 
 fn replace_beside_get() {
-    let stage = Stage::stored();
-    let reader = stage.beside(|stage| {
-        let seen = stage.get(1).expect("a replacement leaves no gap");
+    let test = TestCache::stored();
+    let reader = test.spawn(|test| {
+        let seen = test.get(1).expect("a replacement leaves no gap");
         assert!([1, 2].contains(&seen));
     });
-    assert_eq!(replaced(stage.add(1, 2)), Some(1));
+    assert_eq!(replaced(test.add(1, 2)), Some(1));
     reader.join().unwrap();
-    stage.assert_stored(&[2]);
-    stage.end();
+    test.assert_stored(&[2]);
+    test.end();
 }
 
 /// A reader beside a replacement gets the old or the new session, and what it got is alive.
@@ -61,7 +61,7 @@ fn replace_and_get() {
 #[test]
 fn replace_and_get_epoch() {
     Model::new("replace_and_get_epoch")
-        .sees(&[REGISTRY])
+        .tracks(&[REGISTRY])
         .real_epoch()
         .preemptions(2)
         .check(replace_beside_get);
@@ -71,34 +71,31 @@ fn replace_and_get_epoch() {
 #[test]
 fn replace_and_read() {
     Model::new("replace_and_read").check(|| {
-        let stage = Stage::stored();
-        let reader = stage.beside(|stage| {
-            stage
-                .cache
-                .read(&id(1), |session| assert!([1, 2].contains(&session.number())))
-                .unwrap();
+        let test = TestCache::stored();
+        let reader = test.spawn(|test| {
+            test.cache.read(&id(1), |session| assert!([1, 2].contains(&session.number()))).unwrap();
         });
-        assert_eq!(replaced(stage.add(1, 2)), Some(1));
+        assert_eq!(replaced(test.add(1, 2)), Some(1));
         reader.join().unwrap();
-        stage.assert_holds(&[2]);
+        test.assert_holds(&[2]);
     });
 }
 
 /// A reader that got a handle holds it across everything that can end the stay.
 #[test]
 fn get_and_last_drop() {
-    Model::new("get_and_last_drop").sees(&[REGISTRY]).check(|| {
-        let stage = Stage::stored();
-        let holder = stage.beside(|stage| {
-            let held = stage.cache.get(&id(1));
-            drop(stage);
+    Model::new("get_and_last_drop").tracks(&[REGISTRY]).check(|| {
+        let test = TestCache::stored();
+        let holder = test.spawn(|test| {
+            let held = test.cache.get(&id(1));
+            drop(test);
             held.map(|session| session.number())
         });
-        assert_eq!(stage.take(1), Some(1));
-        stage.cache.collect();
+        assert_eq!(test.take(1), Some(1));
+        test.cache.collect();
         assert!([None, Some(1)].contains(&holder.join().unwrap()));
-        stage.assert_holds(&[]);
-        stage.end();
+        test.assert_holds(&[]);
+        test.end();
     });
 }
 
@@ -106,21 +103,21 @@ fn get_and_last_drop() {
 /// collected: it reads what it found, alive, to the end.
 #[test]
 fn stalled_reader() {
-    Model::new("stalled_reader").sees(&[REGISTRY]).check(|| {
-        let stage = Stage::stored();
-        let reader = stage.beside(|stage| {
-            stage.cache.read(&id(1), |session| {
+    Model::new("stalled_reader").tracks(&[REGISTRY]).check(|| {
+        let test = TestCache::stored();
+        let reader = test.spawn(|test| {
+            test.cache.read(&id(1), |session| {
                 let first = session.number();
                 loom_tests::thread::yield_now();
                 assert_eq!(session.number(), first);
             });
         });
-        assert_eq!(replaced(stage.add(1, 2)), Some(1));
-        assert_eq!(stage.take(1), Some(2));
-        stage.insert(1, 3);
-        stage.cache.collect();
+        assert_eq!(replaced(test.add(1, 2)), Some(1));
+        assert_eq!(test.take(1), Some(2));
+        test.insert(1, 3);
+        test.cache.collect();
         reader.join().unwrap();
-        stage.assert_holds(&[3]);
+        test.assert_holds(&[3]);
     });
 }
 
@@ -128,15 +125,15 @@ fn stalled_reader() {
 #[test]
 fn drop_and_handle() {
     Model::new("drop_and_handle").check(|| {
-        let stage = Stage::stored();
-        let holder = stage.beside(|stage| {
-            let session = stage.cache.get(&id(1));
-            drop(stage);
+        let test = TestCache::stored();
+        let holder = test.spawn(|test| {
+            let session = test.cache.get(&id(1));
+            drop(test);
             session.map(|session| session.number())
         });
-        let other = stage.cache.take(&id(1));
+        let other = test.cache.take(&id(1));
         let seen = {
-            drop(stage);
+            drop(test);
             holder.join().unwrap()
         };
         assert!(seen.is_none() || seen == Some(1));

@@ -4,20 +4,20 @@
 //! Guards: the exchange that puts a claim in a member's place, the withdrawal of a claim, the
 //! permit that passes on.
 
-use loom_tests::{Model, PERMITS, REGISTRY, Stage, TALLY, replaced};
+use loom_tests::{COUNTERS, Model, PERMITS, REGISTRY, TestCache, replaced};
 use sessile::{Mode, SessionCache};
 use std::sync::Arc;
 
 fn evict_beside_get() {
-    let stage = Stage::new(1);
-    stage.insert(1, 1);
-    let reader = stage.beside(|stage| assert!([None, Some(1)].contains(&stage.get(1))));
-    stage.insert(2, 2);
-    assert!(stage.cache.len() <= 1);
+    let test = TestCache::new(1);
+    test.insert(1, 1);
+    let reader = test.spawn(|test| assert!([None, Some(1)].contains(&test.get(1))));
+    test.insert(2, 2);
+    assert!(test.cache.len() <= 1);
     reader.join().unwrap();
-    assert_eq!(stage.get(1), None);
-    stage.assert_stored(&[2]);
-    stage.end();
+    assert_eq!(test.get(1), None);
+    test.assert_stored(&[2]);
+    test.end();
 }
 
 /// A reader beside an eviction gets the victim, alive, or nothing.
@@ -31,9 +31,9 @@ fn evict_and_get() {
 #[test]
 fn evict_and_get_epoch() {
     Model::new("evict_and_get_epoch")
-        .sees(&[REGISTRY])
+        .tracks(&[REGISTRY])
         .real_epoch()
-        .preemptions(2)
+        .preemptions(1)
         .check(evict_beside_get);
 }
 
@@ -41,15 +41,15 @@ fn evict_and_get_epoch() {
 #[test]
 fn evict_and_replace() {
     Model::new("evict_and_replace").check(|| {
-        let stage = Stage::new(1);
-        stage.insert(1, 1);
-        let adder = stage.beside(|stage| stage.insert(2, 2));
-        let old = replaced(stage.add(1, 3));
+        let test = TestCache::new(1);
+        test.insert(1, 1);
+        let adder = test.spawn(|test| test.insert(2, 2));
+        let old = replaced(test.add(1, 3));
         adder.join().unwrap();
         assert!(old.is_none_or(|old| old == 1));
-        let stays = stage.numbers();
+        let stays = test.numbers();
         assert!(stays == [2] || stays == [3], "{stays:?}");
-        stage.assert_holds(&stays);
+        test.assert_holds(&stays);
     });
 }
 
@@ -57,14 +57,14 @@ fn evict_and_replace() {
 #[test]
 fn evict_and_take() {
     Model::new("evict_and_take").check(|| {
-        let stage = Stage::new(1);
-        stage.insert(1, 1);
-        let taker = stage.beside(|stage| stage.take(1));
-        stage.insert(2, 2);
+        let test = TestCache::new(1);
+        test.insert(1, 1);
+        let taker = test.spawn(|test| test.take(1));
+        test.insert(2, 2);
         let taken = taker.join().unwrap();
-        let stats = stage.cache.stats();
+        let stats = test.cache.stats();
         assert_eq!((stats.taken, stats.evicted), if taken.is_some() { (1, 0) } else { (0, 1) });
-        stage.assert_holds(&[2]);
+        test.assert_holds(&[2]);
     });
 }
 
@@ -75,13 +75,13 @@ fn evict_by_weight_and_take() {
     Model::new("evict_by_weight_and_take").check(|| {
         let mode = Mode { auto_flush: false, ..Mode::default() };
         let builder = SessionCache::builder().capacity(4).mode(mode).weigher(|_| 1).max_weight(1);
-        let stage = Stage::with_cache(Arc::new(builder.build().unwrap()));
-        stage.insert(1, 1);
-        let taker = stage.beside(|stage| stage.take(1));
-        stage.insert(2, 2);
+        let test = TestCache::with_cache(Arc::new(builder.build().unwrap()));
+        test.insert(1, 1);
+        let taker = test.spawn(|test| test.take(1));
+        test.insert(2, 2);
         let taken = taker.join().unwrap();
-        assert_eq!(stage.cache.stats().evicted, u64::from(taken.is_none()));
-        stage.assert_holds(&[2]);
+        assert_eq!(test.cache.stats().evicted, u64::from(taken.is_none()));
+        test.assert_holds(&[2]);
     });
 }
 
@@ -90,50 +90,50 @@ fn evict_by_weight_and_take() {
 #[test]
 fn evict_and_withdraw() {
     Model::new("evict_and_withdraw").check(|| {
-        let stage = Stage::new(2);
-        stage.insert(1, 1);
-        stage.insert(2, 2);
-        let other = stage.beside(|stage| replaced(stage.add(3, 3)));
-        let here = replaced(stage.add(3, 4));
+        let test = TestCache::new(2);
+        test.insert(1, 1);
+        test.insert(2, 2);
+        let other = test.spawn(|test| replaced(test.add(3, 3)));
+        let here = replaced(test.add(3, 4));
         let there = other.join().unwrap();
         assert!(here.is_none() ^ there.is_none(), "one inserts, the other replaces it");
         let stays = if here.is_none() { 3 } else { 4 };
-        assert_eq!(stage.get(3), Some(stays));
-        assert!((1..=2).contains(&stage.cache.len()));
-        stage.insert(5, 5);
-        stage.insert(6, 6);
-        stage.assert_holds(&[5, 6]);
+        assert_eq!(test.get(3), Some(stays));
+        assert!((1..=2).contains(&test.cache.len()));
+        test.insert(5, 5);
+        test.insert(6, 6);
+        test.assert_holds(&[5, 6]);
     });
 }
 
 /// A full cache of several sets, where the oldest of the newcomer's buckets and of some more goes,
 /// whichever set it is in.
-fn full_of_five() -> Stage {
+fn full_of_five() -> TestCache {
     let mode = Mode { auto_flush: false, ..Mode::default() };
-    let stage = Stage::with_cache(Arc::new(
+    let test = TestCache::with_cache(Arc::new(
         SessionCache::builder().capacity(5).mode(mode).build().unwrap(),
     ));
-    (1..=5).for_each(|n| stage.insert(n, n.into()));
-    stage
+    (1..=5).for_each(|n| test.insert(n, n.into()));
+    test
 }
 
 /// The oldest is taken beside a search for a victim: it leaves once, and no permit is lost.
 #[test]
 fn evict_by_age_and_take() {
     Model::new("evict_by_age_and_take").check(|| {
-        let stage = full_of_five();
-        let taker = stage.beside(|stage| stage.take(1));
-        stage.insert(6, 6);
-        assert!(stage.cache.len() <= 5);
+        let test = full_of_five();
+        let taker = test.spawn(|test| test.take(1));
+        test.insert(6, 6);
+        assert!(test.cache.len() <= 5);
         let taken = taker.join().unwrap();
-        let stats = stage.cache.stats();
+        let stats = test.cache.stats();
         assert_eq!(stats.taken, u64::from(taken.is_some()));
         assert!(stats.taken + stats.evicted <= 2 && stats.evicted <= 1);
-        assert_eq!(stage.get(6), Some(6));
-        stage.insert(7, 7);
-        let stays = stage.numbers();
+        assert_eq!(test.get(6), Some(6));
+        test.insert(7, 7);
+        let stays = test.numbers();
         assert!(stays.len() >= 4 && !stays.contains(&1), "{stays:?}");
-        stage.assert_holds(&stays);
+        test.assert_holds(&stays);
     });
 }
 
@@ -141,14 +141,14 @@ fn evict_by_age_and_take() {
 #[test]
 fn evict_by_age_and_replace() {
     Model::new("evict_by_age_and_replace").check(|| {
-        let stage = full_of_five();
-        let adder = stage.beside(|stage| replaced(stage.add(1, 11)));
-        stage.insert(6, 6);
+        let test = full_of_five();
+        let adder = test.spawn(|test| replaced(test.add(1, 11)));
+        test.insert(6, 6);
         let old = adder.join().unwrap();
         assert!(old.is_none_or(|old| old == 1));
-        let stays = stage.numbers();
+        let stays = test.numbers();
         assert!(stays.contains(&6) && !stays.contains(&1) && stays.len() <= 5, "{stays:?}");
-        stage.assert_holds(&stays);
+        test.assert_holds(&stays);
     });
 }
 
@@ -156,14 +156,13 @@ fn evict_by_age_and_replace() {
 #[test]
 fn capacity_bound() {
     Model::new("capacity_bound").check(|| {
-        let stage = Stage::new(1);
-        let adders =
-            [1, 2].map(|n| stage.beside(move |stage| replaced(stage.add(n, u64::from(n)))));
-        assert!(stage.cache.len() <= 1);
+        let test = TestCache::new(1);
+        let adders = [1, 2].map(|n| test.spawn(move |test| replaced(test.add(n, u64::from(n)))));
+        assert!(test.cache.len() <= 1);
         adders.into_iter().for_each(|adder| assert_eq!(adder.join().unwrap(), None));
-        let stays = stage.numbers();
+        let stays = test.numbers();
         assert_eq!(stays.len(), 1);
-        stage.assert_holds(&stays);
+        test.assert_holds(&stays);
     });
 }
 
@@ -171,30 +170,32 @@ fn capacity_bound() {
 /// while somebody counts.
 #[test]
 fn capacity_newcomer() {
-    Model::new("capacity_newcomer").sees(&[REGISTRY, TALLY, PERMITS]).preemptions(2).check(|| {
-        let stage = Stage::new(1);
-        stage.insert(1, 1);
-        let onlooker = stage.beside(|stage| assert!(stage.cache.len() <= 1));
-        let newcomer = stage.beside(|stage| stage.take(1));
-        stage.insert(2, 2);
-        onlooker.join().unwrap();
-        newcomer.join().unwrap();
-        assert_eq!(stage.numbers(), [2]);
-    });
+    Model::new("capacity_newcomer").tracks(&[REGISTRY, COUNTERS, PERMITS]).preemptions(2).check(
+        || {
+            let test = TestCache::new(1);
+            test.insert(1, 1);
+            let onlooker = test.spawn(|test| assert!(test.cache.len() <= 1));
+            let newcomer = test.spawn(|test| test.take(1));
+            test.insert(2, 2);
+            onlooker.join().unwrap();
+            newcomer.join().unwrap();
+            assert_eq!(test.numbers(), [2]);
+        },
+    );
 }
 
 /// The capacity is lowered while an add is under way: the excess goes, by the one or the other.
 #[test]
 fn capacity_lowered() {
     Model::new("capacity_lowered").check(|| {
-        let stage = Stage::new(2);
-        stage.insert(1, 1);
-        let adder = stage.beside(|stage| stage.insert(2, 2));
-        stage.cache.set_capacity(1).unwrap();
+        let test = TestCache::new(2);
+        test.insert(1, 1);
+        let adder = test.spawn(|test| test.insert(2, 2));
+        test.cache.set_capacity(1).unwrap();
         adder.join().unwrap();
-        assert_eq!(stage.cache.capacity(), 1);
-        let stays = stage.numbers();
+        assert_eq!(test.cache.capacity(), 1);
+        let stays = test.numbers();
         assert_eq!(stays.len(), 1);
-        stage.assert_holds(&stays);
+        test.assert_holds(&stays);
     });
 }

@@ -4,7 +4,7 @@
 //! Guards: the look for a newer table after a glance that found nothing, the guard of a reader, the
 //! word that decides an identical add.
 
-use loom_tests::{Model, REGISTRY, Stage, id, replaced};
+use loom_tests::{Model, REGISTRY, TestCache, id, replaced};
 use sessile::{Added, Session};
 
 /// More sessions than one set has slots.
@@ -14,12 +14,12 @@ const LARGE: usize = 6;
 #[test]
 fn glance_beside_growth() {
     Model::new("glance_beside_growth").check(|| {
-        let stage = Stage::stored();
-        let grower = stage.beside(|stage| stage.cache.set_capacity(LARGE).unwrap());
-        assert_eq!(stage.get(1), Some(1));
+        let test = TestCache::stored();
+        let grower = test.spawn(|test| test.cache.set_capacity(LARGE).unwrap());
+        assert_eq!(test.get(1), Some(1));
         grower.join().unwrap();
-        stage.assert_holds(&[1]);
-        stage.end();
+        test.assert_holds(&[1]);
+        test.end();
     });
 }
 
@@ -27,52 +27,53 @@ fn glance_beside_growth() {
 #[test]
 fn glance_beside_replacement() {
     Model::new("glance_beside_replacement").check(|| {
-        let stage = Stage::stored();
-        let adder = stage.beside(|stage| replaced(stage.add(1, 2)));
-        let seen = [stage.get(1), stage.get(1)];
+        let test = TestCache::stored();
+        let adder = test.spawn(|test| replaced(test.add(1, 2)));
+        let seen = [test.get(1), test.get(1)];
         assert!([[1, 1], [1, 2], [2, 2]].map(|seen| seen.map(Some)).contains(&seen), "{seen:?}");
         assert_eq!(adder.join().unwrap(), Some(1));
-        stage.assert_holds(&[2]);
-        stage.end();
+        test.assert_holds(&[2]);
+        test.end();
     });
 }
 
 /// What was moved, taken and let go is not met again, and what a reader holds is alive.
 #[test]
 fn glance_beside_growth_and_take() {
-    Model::new("glance_beside_growth_and_take").sees(&[REGISTRY]).preemptions(2).check(|| {
-        let stage = Stage::stored();
-        let taker = stage.beside(|stage| {
-            let taken = stage.take(1);
-            stage.cache.collect();
+    let model = Model::new("glance_beside_growth_and_take").tracks(&[REGISTRY]);
+    model.preemptions(1).at_night(2).check(|| {
+        let test = TestCache::stored();
+        let taker = test.spawn(|test| {
+            let taken = test.take(1);
+            test.cache.collect();
             taken
         });
-        let grower = stage.beside(|stage| stage.cache.set_capacity(LARGE).unwrap());
-        let look = || stage.cache.read(&id(1), |session| session.number());
+        let grower = test.spawn(|test| test.cache.set_capacity(LARGE).unwrap());
+        let look = || test.cache.read(&id(1), |session| session.number());
         let seen = [look(), look()];
         assert!([[Some(1), Some(1)], [Some(1), None], [None, None]].contains(&seen), "{seen:?}");
         assert_eq!(taker.join().unwrap(), Some(1));
         grower.join().unwrap();
-        stage.assert_holds(&[]);
+        test.assert_holds(&[]);
     });
 }
 
 /// What a reader at a glance is lent stays alive while others take it and collect.
 #[test]
 fn glance_lends_what_is_alive() {
-    Model::new("glance_lends_what_is_alive").sees(&[REGISTRY]).check(|| {
-        let stage = Stage::stored();
-        let taker = stage.beside(|stage| {
-            let taken = stage.take(1);
-            stage.cache.collect();
+    Model::new("glance_lends_what_is_alive").tracks(&[REGISTRY]).check(|| {
+        let test = TestCache::stored();
+        let taker = test.spawn(|test| {
+            let taken = test.take(1);
+            test.cache.collect();
             taken
         });
-        let kept = stage.cache.read(&id(1), Session::clone);
+        let kept = test.cache.read(&id(1), Session::clone);
         assert_eq!(taker.join().unwrap(), Some(1));
         // The taker's own met the guard of the lookup, perhaps.
-        stage.cache.collect();
+        test.cache.collect();
         assert!(kept.is_none_or(|kept| kept.number() == 1 && Session::handle_count(&kept) == 1));
-        stage.assert_holds(&[]);
+        test.assert_holds(&[]);
     });
 }
 
@@ -80,19 +81,19 @@ fn glance_lends_what_is_alive() {
 #[test]
 fn glance_identical_beside_take() {
     Model::new("glance_identical_beside_take").check(|| {
-        let stage = Stage::new(4);
-        let session = stage.session(1, 1);
-        assert!(stage.cache.add(session.clone()).is_ok_and(|added| added.changed()));
-        let taker = stage.beside(|stage| stage.take(1));
-        let added = stage.cache.add(session.clone());
+        let test = TestCache::new(4);
+        let session = test.session(1, 1);
+        assert!(test.cache.add(session.clone()).is_ok_and(|added| added.changed()));
+        let taker = test.spawn(|test| test.take(1));
+        let added = test.cache.add(session.clone());
         assert_eq!(taker.join().unwrap(), Some(1));
         let is_stored = match added {
             Ok(Added::Identical) => false,
             Ok(Added::Inserted) => true,
             other => panic!("{other:?}"),
         };
-        stage.assert_stored(if is_stored { &[1] } else { &[] });
-        stage.cache.collect();
+        test.assert_stored(if is_stored { &[1] } else { &[] });
+        test.cache.collect();
         assert_eq!(Session::handle_count(&session), 1 + usize::from(is_stored));
     });
 }
@@ -101,18 +102,18 @@ fn glance_identical_beside_take() {
 #[test]
 fn glance_identical_beside_replacement() {
     Model::new("glance_identical_beside_replacement").check(|| {
-        let stage = Stage::new(4);
-        let session = stage.session(1, 1);
-        assert!(stage.cache.add(session.clone()).is_ok_and(|added| added.changed()));
-        let adder = stage.beside(|stage| replaced(stage.add(1, 2)));
-        let stays = match stage.cache.add(session.clone()) {
+        let test = TestCache::new(4);
+        let session = test.session(1, 1);
+        assert!(test.cache.add(session.clone()).is_ok_and(|added| added.changed()));
+        let adder = test.spawn(|test| replaced(test.add(1, 2)));
+        let stays = match test.cache.add(session.clone()) {
             Ok(Added::Identical) => 2,
             Ok(Added::Replaced(old)) if old.number() == 2 => 1,
             other => panic!("{other:?}"),
         };
         assert_eq!(adder.join().unwrap(), Some(1));
-        stage.assert_stored(&[stays]);
-        stage.cache.collect();
+        test.assert_stored(&[stays]);
+        test.cache.collect();
         assert_eq!(Session::handle_count(&session), if stays == 1 { 2 } else { 1 });
     });
 }
@@ -121,14 +122,14 @@ fn glance_identical_beside_replacement() {
 #[test]
 fn glance_identical_beside_growth() {
     Model::new("glance_identical_beside_growth").check(|| {
-        let stage = Stage::new(4);
-        let session = stage.session(1, 1);
-        assert!(stage.cache.add(session.clone()).is_ok_and(|added| added.changed()));
-        let grower = stage.beside(|stage| stage.cache.set_capacity(LARGE).unwrap());
-        assert!(matches!(stage.cache.add(session.clone()), Ok(Added::Identical)));
+        let test = TestCache::new(4);
+        let session = test.session(1, 1);
+        assert!(test.cache.add(session.clone()).is_ok_and(|added| added.changed()));
+        let grower = test.spawn(|test| test.cache.set_capacity(LARGE).unwrap());
+        assert!(matches!(test.cache.add(session.clone()), Ok(Added::Identical)));
         grower.join().unwrap();
-        stage.assert_stored(&[1]);
-        stage.cache.collect();
+        test.assert_stored(&[1]);
+        test.cache.collect();
         assert_eq!(Session::handle_count(&session), 2);
     });
 }

@@ -4,7 +4,7 @@
 //! Guards: the order of guard and hooks in `announce`, which drops the one before it calls the
 //! others, and the words of `settings.rs` that say which hooks and which mode are set.
 
-use loom_tests::{Model, REGISTRY, SETTINGS, id, thread};
+use loom_tests::{Model, REGISTRY, SETTINGS, id, spawn_with};
 use sessile::{Context, Hooks, Mode, RemovalCause, Session, SessionCache};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -29,23 +29,20 @@ fn returning(ledger: &Arc<Ledger>) -> Arc<SessionCache<Payload>> {
     own.is(SessionCache::builder().capacity(4).mode(mode).on_removed(hook).build().unwrap())
 }
 
-/// A removal whose hook adds, beside a reader of both keys.
+/// A removal whose hook adds, spawn_with a reader of both keys.
 #[test]
 fn hook_reenters() {
-    Model::new("hook_reenters").sees(&[REGISTRY]).check(|| {
+    Model::new("hook_reenters").tracks(&[REGISTRY]).check(|| {
         let ledger = Ledger::new();
         let cache = returning(&ledger);
         assert!(
             cache.add(Session::new(id(1), ledger.payload(1))).is_ok_and(|added| added.changed())
         );
-        let reader = {
-            let cache = Arc::clone(&cache);
-            thread::spawn(move || {
-                let second = cache.get(&id(2)).map(|session| session.number());
-                let first = cache.get(&id(1)).map(|session| session.number());
-                assert!(second.is_none() || first.is_none(), "the hook runs after the removal");
-            })
-        };
+        let reader = spawn_with(&cache, |cache| {
+            let second = cache.get(&id(2)).map(|session| session.number());
+            let first = cache.get(&id(1)).map(|session| session.number());
+            assert!(second.is_none() || first.is_none(), "the hook runs after the removal");
+        });
         assert_eq!(cache.take(&id(1)).map(|session| session.number()), Some(1));
         reader.join().unwrap();
         assert_eq!(cache.get(&id(2)).map(|session| session.number()), Some(11));
@@ -59,15 +56,12 @@ fn hook_reenters() {
 /// Hooks of one kind set beside hooks of another: whichever stay, they are called.
 #[test]
 fn hooks_of_two_threads() {
-    Model::new("hooks_of_two_threads").sees(&[SETTINGS]).check(|| {
+    Model::new("hooks_of_two_threads").tracks(&[SETTINGS]).check(|| {
         let cache = loom_tests::cache(4);
         let calls = Arc::new(AtomicU64::new(0));
         let (on_added, on_removed) = (Arc::clone(&calls), Arc::clone(&calls));
-        let setter = {
-            let cache = Arc::clone(&cache);
-            let hook = move |_: &Session<u64>| _ = on_added.fetch_add(1, Ordering::Relaxed);
-            thread::spawn(move || cache.set_hooks(Hooks::new().on_added(hook)))
-        };
+        let hook = move |_: &Session<u64>| _ = on_added.fetch_add(1, Ordering::Relaxed);
+        let setter = spawn_with(&cache, move |cache| cache.set_hooks(Hooks::new().on_added(hook)));
         let hook = move |_: &Session<u64>, _| _ = on_removed.fetch_add(1, Ordering::Relaxed);
         cache.set_hooks(Hooks::new().on_removed(hook));
         setter.join().unwrap();
@@ -79,14 +73,11 @@ fn hooks_of_two_threads() {
 /// A mode set beside a revocation: both are in force.
 #[test]
 fn mode_beside_revocation() {
-    Model::new("mode_beside_revocation").sees(&[SETTINGS]).check(|| {
+    Model::new("mode_beside_revocation").tracks(&[SETTINGS]).check(|| {
         let cache = loom_tests::cache(4);
         let mode = Mode { update_time: true, ..cache.mode() };
         assert!(cache.add(Session::new(id(1), 1)).is_ok());
-        let setter = {
-            let cache = Arc::clone(&cache);
-            thread::spawn(move || cache.set_mode(mode))
-        };
+        let setter = spawn_with(&cache, move |cache| cache.set_mode(mode));
         cache.revoke(Context::NONE);
         setter.join().unwrap();
         assert!(cache.get(&id(1)).is_none(), "the session is of a context that was revoked");

@@ -6,7 +6,7 @@
 
 #[cfg(sessile_loom)]
 use loom_tests::id;
-use loom_tests::{Model, Stage, replaced};
+use loom_tests::{Model, TestCache, replaced};
 
 /// One set, and six buckets.
 const SMALL: usize = 4;
@@ -29,8 +29,8 @@ const SETS: [(u8, [usize; 2], [usize; 2]); 4] = [
 #[test]
 fn sets_are_as_said() {
     Model::new("sets_are_as_said").single_schedule("one thread looks up hashes").check(|| {
-        let (small, large) = (Stage::new(SMALL), Stage::new(LARGE));
-        let set = |stage: &Stage, key| sessile::internals::buckets_of(&stage.cache, &id(key)).0;
+        let (small, large) = (TestCache::new(SMALL), TestCache::new(LARGE));
+        let set = |test: &TestCache, key| sessile::internals::buckets_of(&test.cache, &id(key)).0;
         for (key, in_small, in_large) in SETS {
             assert_eq!((set(&small, key), set(&large, key)), (in_small, in_large), "key {key}");
         }
@@ -39,35 +39,35 @@ fn sets_are_as_said() {
 
 /// Demands that the session under a key lies in the other bucket of its set. Plain threads have
 /// another hash.
-fn assert_is_displaced(stage: &Stage, key: u8) {
+fn assert_is_displaced(test: &TestCache, key: u8) {
     #[cfg(sessile_loom)]
     {
-        let ([_, other], bucket) = sessile::internals::buckets_of(&stage.cache, &id(key));
+        let ([_, other], bucket) = sessile::internals::buckets_of(&test.cache, &id(key));
         assert_eq!(bucket, Some(other), "session {key} lies in its home");
     }
     #[cfg(not(sessile_loom))]
-    let _ = (stage, key);
+    let _ = (test, key);
 }
 
 /// A cache in which session 1 lies under `key` in the bucket that is not its home, and nothing else
 /// is stored. `filler` is a key of the same home.
-fn displaced(capacity: usize, key: u8, filler: u8) -> Stage {
-    let stage = Stage::new(capacity);
-    stage.insert(filler, 9);
-    stage.insert(key, 1);
-    assert_eq!(stage.take(filler), Some(9));
-    assert_is_displaced(&stage, key);
-    stage
+fn displaced(capacity: usize, key: u8, filler: u8) -> TestCache {
+    let test = TestCache::new(capacity);
+    test.insert(filler, 9);
+    test.insert(key, 1);
+    assert_eq!(test.take(filler), Some(9));
+    assert_is_displaced(&test, key);
+    test
 }
 
 /// The cache is resized while another thread does `f`.
 fn beside_resize<R: Send + 'static>(
-    stage: &Stage,
+    test: &TestCache,
     capacity: usize,
-    f: impl FnOnce(Stage) -> R + Send + 'static,
+    f: impl FnOnce(TestCache) -> R + Send + 'static,
 ) -> R {
-    let other = stage.beside(f);
-    stage.cache.set_capacity(capacity).unwrap();
+    let other = test.spawn(f);
+    test.cache.set_capacity(capacity).unwrap();
     other.join().unwrap()
 }
 
@@ -75,31 +75,31 @@ fn beside_resize<R: Send + 'static>(
 #[test]
 fn displaced_and_get() {
     Model::new("displaced_and_get").preemptions(2).check(|| {
-        let stage = displaced(SMALL, HIGH, HIGH_TOO);
-        let seen = beside_resize(&stage, LARGE, |stage| [stage.get(HIGH), stage.get(HIGH)]);
+        let test = displaced(SMALL, HIGH, HIGH_TOO);
+        let seen = beside_resize(&test, LARGE, |test| [test.get(HIGH), test.get(HIGH)]);
         assert_eq!(seen, [Some(1); 2], "a session that only moves is always found");
-        stage.assert_holds(&[1]);
-        stage.end();
+        test.assert_holds(&[1]);
+        test.end();
     });
 }
 
 #[test]
 fn displaced_and_take() {
     Model::new("displaced_and_take").preemptions(2).check(|| {
-        let stage = displaced(SMALL, LOW, LOW_TOO);
-        let seen = beside_resize(&stage, LARGE, |stage| [stage.take(LOW), stage.get(LOW)]);
+        let test = displaced(SMALL, LOW, LOW_TOO);
+        let seen = beside_resize(&test, LARGE, |test| [test.take(LOW), test.get(LOW)]);
         assert_eq!(seen, [Some(1), None], "a taken session came back");
-        stage.assert_holds(&[]);
+        test.assert_holds(&[]);
     });
 }
 
 #[test]
 fn displaced_and_replace() {
     Model::new("displaced_and_replace").preemptions(2).check(|| {
-        let stage = displaced(SMALL, HIGH, HIGH_TOO);
-        assert_eq!(beside_resize(&stage, LARGE, |stage| replaced(stage.add(HIGH, 2))), Some(1));
-        stage.assert_holds(&[2]);
-        assert_eq!(stage.get(HIGH), Some(2));
+        let test = displaced(SMALL, HIGH, HIGH_TOO);
+        assert_eq!(beside_resize(&test, LARGE, |test| replaced(test.add(HIGH, 2))), Some(1));
+        test.assert_holds(&[2]);
+        assert_eq!(test.get(HIGH), Some(2));
     });
 }
 
@@ -108,25 +108,25 @@ fn displaced_and_replace() {
 #[test]
 fn both_and_snapshot() {
     Model::new("both_and_snapshot").preemptions(2).check(|| {
-        let stage = Stage::new(SMALL);
-        stage.insert(LOW_TOO, 1);
-        stage.insert(LOW, 2);
-        assert_is_displaced(&stage, LOW);
-        assert_eq!(beside_resize(&stage, LARGE, |stage| stage.numbers()), [1, 2]);
-        stage.assert_holds(&[1, 2]);
-        assert_eq!([stage.get(LOW_TOO), stage.get(LOW)], [Some(1), Some(2)]);
+        let test = TestCache::new(SMALL);
+        test.insert(LOW_TOO, 1);
+        test.insert(LOW, 2);
+        assert_is_displaced(&test, LOW);
+        assert_eq!(beside_resize(&test, LARGE, |test| test.numbers()), [1, 2]);
+        test.assert_holds(&[1, 2]);
+        assert_eq!([test.get(LOW_TOO), test.get(LOW)], [Some(1), Some(2)]);
     });
 }
 
 #[test]
 fn both_and_flush() {
     Model::new("both_and_flush").preemptions(2).check(|| {
-        let stage = Stage::new(SMALL);
-        stage.insert(LOW_TOO, 1);
-        stage.insert(LOW, 2);
-        assert_is_displaced(&stage, LOW);
-        assert_eq!(beside_resize(&stage, LARGE, |stage| stage.cache.clear()), 2);
-        stage.assert_holds(&[]);
+        let test = TestCache::new(SMALL);
+        test.insert(LOW_TOO, 1);
+        test.insert(LOW, 2);
+        assert_is_displaced(&test, LOW);
+        assert_eq!(beside_resize(&test, LARGE, |test| test.cache.clear()), 2);
+        test.assert_holds(&[]);
     });
 }
 
@@ -135,15 +135,15 @@ fn both_and_flush() {
 #[test]
 fn second_home_and_add() {
     Model::new("second_home_and_add").preemptions(2).check(|| {
-        let stage = Stage::new(SMALL);
-        let seen = beside_resize(&stage, LARGE, |stage| {
-            stage.insert(HIGH, 2);
-            stage.get(HIGH)
+        let test = TestCache::new(SMALL);
+        let seen = beside_resize(&test, LARGE, |test| {
+            test.insert(HIGH, 2);
+            test.get(HIGH)
         });
         assert_eq!(seen, Some(2));
-        assert_eq!(stage.get(HIGH), Some(2), "what was added is where nobody looks");
-        stage.assert_holds(&[2]);
-        stage.end();
+        assert_eq!(test.get(HIGH), Some(2), "what was added is where nobody looks");
+        test.assert_holds(&[2]);
+        test.end();
     });
 }
 
@@ -152,14 +152,14 @@ fn second_home_and_add() {
 #[test]
 fn displaced_and_add_twice() {
     Model::new("displaced_and_add_twice").preemptions(1).check(|| {
-        let stage = Stage::new(SMALL);
-        stage.insert(HIGH_TOO, 3);
-        let other = stage.beside(|stage| replaced(stage.add(HIGH, 2)));
-        stage.cache.set_capacity(LARGE).unwrap();
-        let here = replaced(stage.add(HIGH, 1));
+        let test = TestCache::new(SMALL);
+        test.insert(HIGH_TOO, 3);
+        let other = test.spawn(|test| replaced(test.add(HIGH, 2)));
+        test.cache.set_capacity(LARGE).unwrap();
+        let here = replaced(test.add(HIGH, 1));
         let there = other.join().unwrap();
         assert!(here.is_none() ^ there.is_none(), "{here:?} and {there:?}");
-        stage.assert_holds(&[if here.is_none() { 2 } else { 1 }, 3]);
+        test.assert_holds(&[if here.is_none() { 2 } else { 1 }, 3]);
     });
 }
 
@@ -168,14 +168,14 @@ fn displaced_and_add_twice() {
 #[test]
 fn displaced_and_renew() {
     Model::new("displaced_and_renew").preemptions(1).check(|| {
-        let stage = displaced(SMALL, HIGH, HIGH_TOO);
-        beside_resize(&stage, LARGE, |stage| {
-            assert_eq!(stage.take(HIGH), Some(1));
-            stage.cache.collect();
-            stage.insert(HIGH, 2);
+        let test = displaced(SMALL, HIGH, HIGH_TOO);
+        beside_resize(&test, LARGE, |test| {
+            assert_eq!(test.take(HIGH), Some(1));
+            test.cache.collect();
+            test.insert(HIGH, 2);
         });
-        assert_eq!(stage.take(HIGH), Some(2));
-        stage.assert_holds(&[]);
+        assert_eq!(test.take(HIGH), Some(2));
+        test.assert_holds(&[]);
     });
 }
 
@@ -184,15 +184,15 @@ fn displaced_and_renew() {
 #[test]
 fn displaced_and_shrink() {
     Model::new("displaced_and_shrink").preemptions(1).check(|| {
-        let stage = displaced(LARGE, HIGH_TOO, HIGH);
-        let seen = beside_resize(&stage, SMALL, |stage| {
-            let seen = stage.get(HIGH_TOO);
-            stage.insert(LOW, 2);
+        let test = displaced(LARGE, HIGH_TOO, HIGH);
+        let seen = beside_resize(&test, SMALL, |test| {
+            let seen = test.get(HIGH_TOO);
+            test.insert(LOW, 2);
             seen
         });
         assert_eq!(seen, Some(1));
-        assert_eq!([stage.get(HIGH_TOO), stage.get(LOW)], [Some(1), Some(2)]);
-        stage.assert_holds(&[1, 2]);
-        stage.end();
+        assert_eq!([test.get(HIGH_TOO), test.get(LOW)], [Some(1), Some(2)]);
+        test.assert_holds(&[1, 2]);
+        test.end();
     });
 }

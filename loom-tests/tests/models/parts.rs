@@ -8,10 +8,8 @@
 #![cfg(sessile_loom)]
 
 use loom::cell::UnsafeCell;
-use loom_tests::{Model, PERMITS, PUBLISHED, REGISTRY, TALLY, WEIGHTS, thread};
-use sessile::internals::{
-    BareBudget, BareBytes, BareClaimants, BareLimbo, BareRegistry, BareResizeLock,
-};
+use loom_tests::{COUNTERS, Model, PERMITS, PUBLISHED, REGISTRY, WEIGHTS, spawn_with, thread};
+use sessile::internals::{BareBudget, BareBytes, BareLimbo, BareRegistry, BareTable};
 use std::sync::Arc;
 
 /// A reader that ends before its guard does, which a sentinel on its thread waited for; another
@@ -37,10 +35,7 @@ fn limbo_sentinel() {
 fn limbo_side_entrance() {
     Model::new("limbo_side_entrance").check(|| {
         let limbo = Arc::new(BareLimbo::new());
-        let owner = {
-            let limbo = Arc::clone(&limbo);
-            thread::spawn(move || drop(limbo.retire()))
-        };
+        let owner = spawn_with(&limbo, |limbo| drop(limbo.retire()));
         let release_all = || {
             limbo.seal().into_iter().for_each(|sentinel| sentinel.run());
             usize::from(limbo.release())
@@ -57,12 +52,9 @@ fn limbo_side_entrance() {
 /// taken back.
 #[test]
 fn limbo_published() {
-    Model::new("limbo_published").sees(&[PUBLISHED, TALLY]).check(|| {
+    Model::new("limbo_published").tracks(&[PUBLISHED, COUNTERS]).check(|| {
         let limbo = Arc::new(BareLimbo::new());
-        let collector = {
-            let limbo = Arc::clone(&limbo);
-            thread::spawn(move || limbo.publish())
-        };
+        let collector = spawn_with(&limbo, |limbo| limbo.publish());
         drop(limbo.retire());
         let told = limbo.publish();
         assert_eq!(told + collector.join().unwrap(), 1);
@@ -75,15 +67,12 @@ fn limbo_published() {
 /// least.
 #[test]
 fn limbo_pending() {
-    Model::new("limbo_pending").sees(&[TALLY]).check(|| {
+    Model::new("limbo_pending").tracks(&[COUNTERS]).check(|| {
         let limbo = Arc::new(BareLimbo::new());
         drop(limbo.retire());
-        let onlooker = {
-            let limbo = Arc::clone(&limbo);
-            thread::spawn(move || {
-                assert!((1..=2).contains(&limbo.pending()), "{} pending", limbo.pending())
-            })
-        };
+        let onlooker = spawn_with(&limbo, |limbo| {
+            assert!((1..=2).contains(&limbo.pending()), "{} pending", limbo.pending())
+        });
         drop(limbo.retire());
         limbo.seal().into_iter().for_each(|sentinel| sentinel.run());
         assert!(limbo.release());
@@ -95,12 +84,9 @@ fn limbo_pending() {
 /// Threads that come, count and exit, one with another's part: no count is lost.
 #[test]
 fn registry_hands_over() {
-    Model::new("registry_hands_over").sees(&[REGISTRY, TALLY]).check(|| {
+    Model::new("registry_hands_over").tracks(&[REGISTRY, COUNTERS]).check(|| {
         let registry = Arc::new(BareRegistry::new());
-        let other = {
-            let registry = Arc::clone(&registry);
-            thread::spawn(move || registry.count())
-        };
+        let other = spawn_with(&registry, |registry| registry.count());
         registry.count();
         registry.count();
         other.join().unwrap();
@@ -111,12 +97,9 @@ fn registry_hands_over() {
 /// Whoever comes to a segment of records that another thread has made sees it whole.
 #[test]
 fn registry_is_walked() {
-    Model::new("registry_is_walked").sees(&[REGISTRY, TALLY]).check(|| {
+    Model::new("registry_is_walked").tracks(&[REGISTRY, COUNTERS]).check(|| {
         let registry = Arc::new(BareRegistry::new());
-        let others = [(); 2].map(|()| {
-            let registry = Arc::clone(&registry);
-            thread::spawn(move || registry.count())
-        });
+        let others = [(); 2].map(|()| spawn_with(&registry, |registry| registry.count()));
         assert!(registry.sum() <= 2);
         others.into_iter().for_each(|other| other.join().unwrap());
         assert_eq!(registry.sum(), 2);
@@ -126,14 +109,11 @@ fn registry_is_walked() {
 /// Whoever walks over the records of others sees them whole.
 #[test]
 fn records_are_walked() {
-    Model::new("records_are_walked").sees(&[REGISTRY, TALLY]).check(|| {
+    Model::new("records_are_walked").tracks(&[REGISTRY, COUNTERS]).check(|| {
         let registry = Arc::new(BareRegistry::new());
         // A segment is there: else the walk would end before it touched a word that is seen.
         registry.count();
-        let others = [(); 2].map(|()| {
-            let registry = Arc::clone(&registry);
-            thread::spawn(move || registry.count())
-        });
+        let others = [(); 2].map(|()| spawn_with(&registry, |registry| registry.count()));
         assert!(registry.sum() <= 3);
         others.into_iter().for_each(|other| other.join().unwrap());
         assert_eq!(registry.sum(), 3);
@@ -143,13 +123,10 @@ fn records_are_walked() {
 /// A record is tidied after its owner while another thread comes: what it leaves is found, once.
 #[test]
 fn registry_is_tidied() {
-    Model::new("registry_is_tidied").sees(&[REGISTRY]).check(|| {
+    Model::new("registry_is_tidied").tracks(&[REGISTRY]).check(|| {
         let registry = Arc::new(BareRegistry::new());
         registry.leave();
-        let other = {
-            let registry = Arc::clone(&registry);
-            thread::spawn(move || registry.leave())
-        };
+        let other = spawn_with(&registry, |registry| registry.leave());
         let tidied = registry.tidy();
         other.join().unwrap();
         assert_eq!(tidied + registry.tidy(), 2);
@@ -161,9 +138,9 @@ fn registry_is_tidied() {
 #[test]
 fn claimants_lend() {
     Model::new("claimants_lend").check(|| {
-        let claimants = Arc::new(BareClaimants::new());
+        let claimants = Arc::new(BareTable::new());
         let uses: Arc<[UnsafeCell<u32>; 2]> = Arc::new([UnsafeCell::new(0), UnsafeCell::new(0)]);
-        let borrow = |claimants: Arc<BareClaimants>, uses: Arc<[UnsafeCell<u32>; 2]>| {
+        let borrow = |claimants: Arc<BareTable>, uses: Arc<[UnsafeCell<u32>; 2]>| {
             let lent = claimants.with_lent(|number| uses[number % 2].with_mut(|_| ()));
             assert!(lent.is_some());
         };
@@ -186,20 +163,14 @@ fn full(limit: usize, spare_shift: u32) -> Arc<BareBudget> {
 /// One thread removes, another inserts with the permit it got back, a third one counts.
 #[test]
 fn capacity_counted() {
-    Model::new("capacity_counted").sees(&[PERMITS, TALLY]).check(|| {
+    Model::new("capacity_counted").tracks(&[PERMITS, COUNTERS]).check(|| {
         let budget = full(1, 1);
-        let adder = {
-            let budget = Arc::clone(&budget);
-            thread::spawn(move || {
-                let inserted = budget.insert(1);
-                assert!(budget.len() <= 1);
-                inserted
-            })
-        };
-        let onlooker = {
-            let budget = Arc::clone(&budget);
-            thread::spawn(move || assert!(budget.len() <= 1))
-        };
+        let adder = spawn_with(&budget, |budget| {
+            let inserted = budget.insert(1);
+            assert!(budget.len() <= 1);
+            inserted
+        });
+        let onlooker = spawn_with(&budget, |budget| assert!(budget.len() <= 1));
         budget.remove(0);
         let inserted = adder.join().unwrap();
         onlooker.join().unwrap();
@@ -210,12 +181,9 @@ fn capacity_counted() {
 /// Two threads want the last permit: one gets it.
 #[test]
 fn capacity_last_permit() {
-    Model::new("capacity_last_permit").sees(&[PERMITS, TALLY]).check(|| {
+    Model::new("capacity_last_permit").tracks(&[PERMITS, COUNTERS]).check(|| {
         let budget = Arc::new(BareBudget::new(1, 32));
-        let other = {
-            let budget = Arc::clone(&budget);
-            thread::spawn(move || budget.insert(1))
-        };
+        let other = spawn_with(&budget, |budget| budget.insert(1));
         let inserted = budget.insert(0);
         assert!(budget.len() <= 1);
         assert!(inserted ^ other.join().unwrap());
@@ -226,17 +194,14 @@ fn capacity_last_permit() {
 /// The permit stays with the thread that removed, as a spare, until another thread asks for it.
 #[test]
 fn capacity_spares() {
-    Model::new("capacity_spares").sees(&[PERMITS, TALLY]).check(|| {
+    Model::new("capacity_spares").tracks(&[PERMITS, COUNTERS]).check(|| {
         let budget = full(2, 1);
-        let adder = {
-            let budget = Arc::clone(&budget);
-            thread::spawn(move || {
-                budget.reclaim(0);
-                let inserted = budget.insert(1);
-                assert!(budget.len() <= 2);
-                inserted
-            })
-        };
+        let adder = spawn_with(&budget, |budget| {
+            budget.reclaim(0);
+            let inserted = budget.insert(1);
+            assert!(budget.len() <= 2);
+            inserted
+        });
         budget.remove(0);
         let inserted = adder.join().unwrap();
         assert_eq!(budget.len(), 1 + usize::from(inserted));
@@ -248,12 +213,9 @@ fn capacity_spares() {
 /// Two replacements for each of which the limit has room, and not for both.
 #[test]
 fn weight_announced() {
-    Model::new("weight_announced").sees(&[WEIGHTS, TALLY]).check(|| {
+    Model::new("weight_announced").tracks(&[WEIGHTS, COUNTERS]).check(|| {
         let bytes = Arc::new(BareBytes::new(0));
-        let other = {
-            let bytes = Arc::clone(&bytes);
-            thread::spawn(move || bytes.replace(1, 1, 1))
-        };
+        let other = spawn_with(&bytes, |bytes| bytes.replace(1, 1, 1));
         let here = bytes.replace(0, 1, 1);
         let there = other.join().unwrap();
         assert!(!(here && there), "together they pass the limit");
@@ -264,12 +226,9 @@ fn weight_announced() {
 /// What is evicted while somebody adds up is counted as used or as garbage.
 #[test]
 fn weight_to_garbage() {
-    Model::new("weight_to_garbage").sees(&[WEIGHTS, TALLY]).check(|| {
+    Model::new("weight_to_garbage").tracks(&[WEIGHTS, COUNTERS]).check(|| {
         let bytes = Arc::new(BareBytes::new(1));
-        let other = {
-            let bytes = Arc::clone(&bytes);
-            thread::spawn(move || bytes.evict(1, 1))
-        };
+        let other = spawn_with(&bytes, |bytes| bytes.evict(1, 1));
         assert!(bytes.sum() >= 1, "it is in nobody's sum");
         other.join().unwrap();
         assert_eq!(bytes.sum(), 1);
@@ -280,11 +239,8 @@ fn weight_to_garbage() {
 #[test]
 fn mover_hands_over() {
     Model::new("mover_hands_over").check(|| {
-        let mover = Arc::new(BareResizeLock::new());
-        let other = {
-            let mover = Arc::clone(&mover);
-            thread::spawn(move || mover.resize())
-        };
+        let mover = Arc::new(BareTable::new());
+        let other = spawn_with(&mover, |mover| mover.resize());
         mover.resize();
         other.join().unwrap();
         assert!(mover.is_settled(), "a resize was lost");

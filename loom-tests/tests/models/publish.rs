@@ -7,7 +7,7 @@
 #![cfg(sessile_loom)]
 
 use loom::cell::UnsafeCell;
-use loom_tests::{Model, thread};
+use loom_tests::{Model, spawn_with, thread};
 use sessile::internals::{BareTable, Mark};
 use std::sync::Arc;
 
@@ -27,10 +27,7 @@ const OTHER_HOME: u64 = 1 << 31;
 
 fn add_all(marks: &'static [usize]) -> Arc<BareTable> {
     let table = Arc::new(BareTable::new());
-    let spawn = |&n: &usize| {
-        let table = Arc::clone(&table);
-        thread::spawn(move || table.add(0, &MARKS[n], n))
-    };
+    let spawn = |&n: &usize| spawn_with(&table, move |table| table.add(0, &MARKS[n], n));
     let threads: Vec<_> = marks[1..].iter().map(spawn).collect();
     let here = table.add(0, &MARKS[marks[0]], marks[0]);
     let inserted = threads
@@ -54,10 +51,7 @@ fn publish_two() {
 fn grown_by_two() {
     Model::new("grown_by_two").check(|| {
         let table = Arc::new(BareTable::new());
-        let other = {
-            let table = Arc::clone(&table);
-            thread::spawn(move || table.grow(4))
-        };
+        let other = spawn_with(&table, |table| table.grow(4));
         let larger = table.grow(4);
         assert!(larger.is_some());
         assert_eq!(other.join().unwrap(), larger);
@@ -70,10 +64,7 @@ fn grown_by_two() {
 fn publish_and_replace() {
     Model::new("publish_and_replace").check(|| {
         let table = Arc::new(BareTable::new());
-        let other = {
-            let table = Arc::clone(&table);
-            thread::spawn(move || table.add(0, &MARKS[1], 1))
-        };
+        let other = spawn_with(&table, |table| table.add(0, &MARKS[1], 1));
         let is_first = table.add(0, &MARKS[0], 0);
         assert!(is_first ^ other.join().unwrap());
         assert_eq!(table.members(), [u8::from(is_first)], "a replacement was undone");
@@ -108,10 +99,7 @@ fn half_full() -> Arc<BareTable> {
 fn publish_in_the_other_bucket() {
     Model::new("publish_in_the_other_bucket").check(|| {
         let table = half_full();
-        let other = {
-            let table = Arc::clone(&table);
-            thread::spawn(move || table.add(OTHER_HOME, &MARKS[3], 3))
-        };
+        let other = spawn_with(&table, |table| table.add(OTHER_HOME, &MARKS[3], 3));
         let here = table.add(OTHER_HOME, &MARKS[4], 4);
         assert!(here ^ other.join().unwrap(), "the key is inserted once");
         assert_eq!(table.members().len(), 3);
@@ -142,14 +130,11 @@ fn overtaken(
 /// claimant claims the same slot for `second`, which a `rival` overtakes.
 fn stale_helper(hash: u64, second: usize, rival: usize) {
     let table = half_full();
-    let claimant = {
-        let table = Arc::clone(&table);
-        thread::spawn(move || {
-            assert!(table.add(0, &MARKS[0], 0));
-            assert_eq!(table.take(0, 1), Some(0));
-            overtaken(&table, hash, second, rival, 0, thread::yield_now);
-        })
-    };
+    let claimant = spawn_with(&table, move |table| {
+        assert!(table.add(0, &MARKS[0], 0));
+        assert_eq!(table.take(0, 1), Some(0));
+        overtaken(&table, hash, second, rival, 0, thread::yield_now);
+    });
     table.help(0);
     claimant.join().unwrap();
     assert_eq!(table.members().len(), 3);
@@ -174,10 +159,7 @@ fn publish_second_attempt() {
 fn publish_claim_of_another() {
     Model::new("publish_claim_of_another").preemptions(2).check(|| {
         let table = half_full();
-        let first = {
-            let table = Arc::clone(&table);
-            thread::spawn(move || assert!(table.add(0, &MARKS[0], 0)))
-        };
+        let first = spawn_with(&table, |table| assert!(table.add(0, &MARKS[0], 0)));
         if table.take(0, 1).is_some() {
             overtaken(&table, OTHER_HOME, 3, 4, 1, || table.help(0));
             assert_eq!(table.members().len(), 3);

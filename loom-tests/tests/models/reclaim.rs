@@ -3,34 +3,34 @@
 //! Guards: the occupation of a limbo, and what `parts.rs` shows of it alone. On real
 //! crossbeam-epoch: the contract reclaimer has no limbo.
 
-use loom_tests::{Model, REGISTRY, Stage, id};
+use loom_tests::{Model, REGISTRY, TestCache, id};
 
-/// A reader that helps to collect, beside a retirement and a collection: the sentinel may run on
+/// A reader that helps to collect, spawn_with a retirement and a collection: the sentinel may run on
 /// either thread, and the release comes after the reader.
 #[test]
 fn limbo_ripens() {
-    Model::new("limbo_ripens").real_epoch().sees(&[REGISTRY]).preemptions(2).check(|| {
-        let stage = Stage::stored();
-        let reader = stage.beside(|stage| {
-            let seen = stage.cache.read(&id(1), |session| session.number());
+    Model::new("limbo_ripens").real_epoch().tracks(&[REGISTRY]).preemptions(2).check(|| {
+        let test = TestCache::stored();
+        let reader = test.spawn(|test| {
+            let seen = test.cache.read(&id(1), |session| session.number());
             assert!([None, Some(1)].contains(&seen));
         });
-        assert!(stage.cache.remove_id(&id(1)));
-        stage.cache.collect();
+        assert!(test.cache.remove_id(&id(1)));
+        test.cache.collect();
         reader.join().unwrap();
-        stage.end();
+        test.end();
     });
 }
 
 /// A retirement beside a collector that is inside the same limbo.
 #[test]
 fn limbo_occupied() {
-    Model::new("limbo_occupied").real_epoch().sees(&[REGISTRY]).preemptions(2).check(|| {
-        let stage = Stage::stored();
-        let collector = stage.beside(|stage| stage.cache.collect());
-        assert!(stage.cache.remove_id(&id(1)));
+    Model::new("limbo_occupied").real_epoch().tracks(&[REGISTRY]).preemptions(2).check(|| {
+        let test = TestCache::stored();
+        let collector = test.spawn(|test| test.cache.collect());
+        assert!(test.cache.remove_id(&id(1)));
         collector.join().unwrap();
-        stage.end();
+        test.end();
     });
 }
 
@@ -38,11 +38,11 @@ fn limbo_occupied() {
 /// cache.
 #[test]
 fn limbo_adopted() {
-    Model::new("limbo_adopted").real_epoch().sees(&[REGISTRY]).preemptions(2).check(|| {
-        let stage = Stage::stored();
-        let leaver = stage.beside(|stage| assert!(stage.cache.remove_id(&id(1))));
-        stage.cache.collect();
+    Model::new("limbo_adopted").real_epoch().tracks(&[REGISTRY]).preemptions(2).check(|| {
+        let test = TestCache::stored();
+        let leaver = test.spawn(|test| assert!(test.cache.remove_id(&id(1))));
+        test.cache.collect();
         leaver.join().unwrap();
-        stage.end();
+        test.end();
     });
 }

@@ -3,22 +3,22 @@
 //! Under the model only: plain threads have no switches.
 #![cfg(sessile_loom)]
 
-use loom_tests::{Model, REGISTRY, Stage, TALLY, cache, thread};
+use loom_tests::{COUNTERS, Model, REGISTRY, TestCache, cache, thread};
 use sessile::{Clock, CoarseClock};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Barrier};
 use std::time::Duration;
 
 fn take_beside_take() {
-    let stage = Stage::stored();
-    let other = stage.beside(|stage| stage.take(1));
-    assert!(stage.cache.stats().taken <= 1);
-    assert!(stage.take(1).is_some() ^ other.join().unwrap().is_some());
+    let test = TestCache::stored();
+    let other = test.spawn(|test| test.take(1));
+    assert!(test.cache.stats().taken <= 1);
+    assert!(test.take(1).is_some() ^ other.join().unwrap().is_some());
 }
 
 /// Models of one scenario that differ in their switches.
 fn models(name: &'static str) -> [Model; 3] {
-    let seeing = Model::new(name).sees(&[REGISTRY, TALLY]).preemptions(1);
+    let seeing = Model::new(name).tracks(&[REGISTRY, COUNTERS]).preemptions(1);
     [Model::new(name).preemptions(1), seeing, seeing.real_epoch()]
 }
 
@@ -64,9 +64,9 @@ fn a_failed_search_ends_alone() {
 /// Fails while another thread of the model and the thread-local storage of both use the cache.
 fn assert_fails(model: Model) {
     let failing = || {
-        let stage = Stage::stored();
-        let other = stage.beside(|stage| stage.take(1));
-        assert_eq!(stage.get(1), Some(1), "as meant");
+        let test = TestCache::stored();
+        let other = test.spawn(|test| test.take(1));
+        assert_eq!(test.get(1), Some(1), "as meant");
         assert_eq!(other.join().unwrap(), Some(1));
     };
     let failed = std::thread::spawn(move || model.search(failing).schedules).join();

@@ -68,7 +68,7 @@ fn slab_returned() {
     });
 }
 
-/// Two blocks that find their magazine in use, beside a third thread that has it.
+/// Two blocks that find their magazine in use, spawn_with a third thread that has it.
 #[test]
 fn slab_returned_by_two() {
     Model::new("slab_returned_by_two").preemptions(2).check(|| {
@@ -99,7 +99,7 @@ fn slab_trim() {
     });
 }
 
-/// A thread that gives back more than its magazine holds, beside one that takes.
+/// A thread that gives back more than its magazine holds, spawn_with one that takes.
 #[test]
 fn slab_full_magazine() {
     Model::new("slab_full_magazine").preemptions(2).check(|| {

@@ -3,18 +3,18 @@
 //!
 //! Guards: the one exchange that ends a stay, and the retirement of its count.
 
-use loom_tests::{Model, REGISTRY, Stage, id, replaced};
+use loom_tests::{Model, REGISTRY, TestCache, id, replaced};
 use sessile::{Added, Session};
 
 fn take_beside_take() {
-    let stage = Stage::stored();
-    let other = stage.beside(|stage| stage.take(1));
-    let here = stage.take(1);
+    let test = TestCache::stored();
+    let other = test.spawn(|test| test.take(1));
+    let here = test.take(1);
     let there = other.join().unwrap();
     assert_eq!(here.or(there), Some(1));
     assert!(here.is_none() || there.is_none(), "taken twice");
-    stage.assert_stored(&[]);
-    stage.end();
+    test.assert_stored(&[]);
+    test.end();
 }
 
 #[test]
@@ -26,7 +26,7 @@ fn take_and_take() {
 #[test]
 fn take_and_take_epoch() {
     Model::new("take_and_take_epoch")
-        .sees(&[REGISTRY])
+        .tracks(&[REGISTRY])
         .real_epoch()
         .preemptions(2)
         .check(take_beside_take);
@@ -36,12 +36,12 @@ fn take_and_take_epoch() {
 #[test]
 fn take_three() {
     Model::new("take_three").check(|| {
-        let stage = Stage::stored();
-        let others = [(); 2].map(|()| stage.beside(|stage| stage.take(1)));
-        let here = stage.take(1);
+        let test = TestCache::stored();
+        let others = [(); 2].map(|()| test.spawn(|test| test.take(1)));
+        let here = test.take(1);
         let there = others.into_iter().map(|other| other.join().unwrap());
         assert_eq!(there.chain([here]).flatten().collect::<Vec<_>>(), [1]);
-        stage.assert_holds(&[]);
+        test.assert_holds(&[]);
     });
 }
 
@@ -50,12 +50,12 @@ fn take_three() {
 #[test]
 fn take_and_replace() {
     Model::new("take_and_replace").check(|| {
-        let stage = Stage::stored();
-        let adder = stage.beside(|stage| replaced(stage.add(1, 2)));
-        let taken = stage.take(1);
+        let test = TestCache::stored();
+        let adder = test.spawn(|test| replaced(test.add(1, 2)));
+        let taken = test.take(1);
         match (taken, adder.join().unwrap()) {
-            (Some(1), None) => stage.assert_holds(&[2]),
-            (Some(2), Some(1)) => stage.assert_holds(&[]),
+            (Some(1), None) => test.assert_holds(&[2]),
+            (Some(2), Some(1)) => test.assert_holds(&[]),
             other => panic!("{other:?}"),
         }
     });
@@ -65,10 +65,10 @@ fn take_and_replace() {
 #[test]
 fn take_and_get() {
     Model::new("take_and_get").check(|| {
-        let stage = Stage::stored();
-        let reader = stage.beside(|stage| [stage.get(1), stage.get(1)]);
-        assert_eq!(stage.take(1), Some(1));
-        stage.insert(1, 2);
+        let test = TestCache::stored();
+        let reader = test.spawn(|test| [test.get(1), test.get(1)]);
+        assert_eq!(test.take(1), Some(1));
+        test.insert(1, 2);
         let seen = reader.join().unwrap();
         let orders = [
             [Some(1), Some(1)],
@@ -79,7 +79,7 @@ fn take_and_get() {
             [Some(2), Some(2)],
         ];
         assert!(orders.contains(&seen), "{seen:?}");
-        stage.assert_holds(&[2]);
+        test.assert_holds(&[2]);
     });
 }
 
@@ -87,19 +87,19 @@ fn take_and_get() {
 #[test]
 fn identical_and_take() {
     Model::new("identical_and_take").check(|| {
-        let stage = Stage::new(4);
-        let session = stage.session(1, 1);
-        assert!(stage.cache.add(session.clone()).is_ok_and(|added| added.changed()));
-        let taker = stage.beside(|stage| stage.take(1).is_some());
-        let added = stage.cache.add(session.clone());
+        let test = TestCache::new(4);
+        let session = test.session(1, 1);
+        assert!(test.cache.add(session.clone()).is_ok_and(|added| added.changed()));
+        let taker = test.spawn(|test| test.take(1).is_some());
+        let added = test.cache.add(session.clone());
         assert!(taker.join().unwrap());
-        let left = stage.numbers().len();
+        let left = test.numbers().len();
         match added {
             Ok(Added::Identical) => assert_eq!(left, 0),
             Ok(Added::Inserted) => assert_eq!(left, 1),
             other => panic!("{other:?}"),
         }
-        stage.cache.collect();
+        test.cache.collect();
         assert_eq!(Session::handle_count(&session), 1 + left);
     });
 }
@@ -108,18 +108,18 @@ fn identical_and_take() {
 #[test]
 fn remove_and_replace() {
     Model::new("remove_and_replace").check(|| {
-        let stage = Stage::new(4);
-        let session = stage.session(1, 1);
-        assert!(stage.cache.add(session.clone()).is_ok_and(|added| added.changed()));
-        let adder = stage.beside(|stage| replaced(stage.add(1, 2)).is_none());
-        let removed = stage.cache.remove(&session);
+        let test = TestCache::new(4);
+        let session = test.session(1, 1);
+        assert!(test.cache.add(session.clone()).is_ok_and(|added| added.changed()));
+        let adder = test.spawn(|test| replaced(test.add(1, 2)).is_none());
+        let removed = test.cache.remove(&session);
         let inserted = adder.join().unwrap();
         assert_eq!(
             removed, inserted,
             "removed and then inserted, or replaced and then not removed"
         );
         drop(session);
-        stage.assert_holds(&[2]);
+        test.assert_holds(&[2]);
     });
 }
 
@@ -128,20 +128,20 @@ fn remove_and_replace() {
 #[test]
 fn remove_and_add() {
     Model::new("remove_and_add").check(|| {
-        let stage = Stage::new(4);
-        let session = stage.session(1, 1);
+        let test = TestCache::new(4);
+        let session = test.session(1, 1);
         let adder = {
             let session = session.clone();
-            stage.beside(|stage| stage.cache.add(session).is_ok_and(|added| added.changed()))
+            test.spawn(|test| test.cache.add(session).is_ok_and(|added| added.changed()))
         };
-        let removed = stage.cache.remove(&session);
+        let removed = test.cache.remove(&session);
         let added = adder.join().unwrap();
         assert!(added || !removed, "what was never stored was removed");
         // Marked before the search: if it is stored still, no lookup will find it.
-        assert_eq!(stage.get(1), None);
-        stage.cache.collect();
+        assert_eq!(test.get(1), None);
+        test.cache.collect();
         assert_eq!(Session::handle_count(&session), 1);
-        assert!(stage.cache.is_empty());
+        assert!(test.cache.is_empty());
     });
 }
 
@@ -150,14 +150,14 @@ fn remove_and_add() {
 #[test]
 fn remove_and_take() {
     Model::new("remove_and_take").check(|| {
-        let stage = Stage::new(4);
-        let session = stage.session(1, 1);
-        assert!(stage.cache.add(session.clone()).is_ok_and(|added| added.changed()));
-        let taker = stage.beside(|stage| stage.take(1).is_some());
-        let removed = stage.cache.remove(&session);
+        let test = TestCache::new(4);
+        let session = test.session(1, 1);
+        assert!(test.cache.add(session.clone()).is_ok_and(|added| added.changed()));
+        let taker = test.spawn(|test| test.take(1).is_some());
+        let removed = test.cache.remove(&session);
         assert!(removed ^ taker.join().unwrap());
         drop(session);
-        stage.assert_holds(&[]);
+        test.assert_holds(&[]);
     });
 }
 
@@ -165,14 +165,14 @@ fn remove_and_take() {
 #[test]
 fn remove_and_get() {
     Model::new("remove_and_get").check(|| {
-        let stage = Stage::new(4);
-        let session = stage.session(1, 1);
-        assert!(stage.cache.add(session.clone()).is_ok_and(|added| added.changed()));
-        let reader = stage.beside(|stage| assert!([None, Some(1)].contains(&stage.get(1))));
-        assert!(stage.cache.remove(&session));
+        let test = TestCache::new(4);
+        let session = test.session(1, 1);
+        assert!(test.cache.add(session.clone()).is_ok_and(|added| added.changed()));
+        let reader = test.spawn(|test| assert!([None, Some(1)].contains(&test.get(1))));
+        assert!(test.cache.remove(&session));
         reader.join().unwrap();
         drop(session);
-        stage.assert_holds(&[]);
+        test.assert_holds(&[]);
     });
 }
 
@@ -180,11 +180,11 @@ fn remove_and_get() {
 #[test]
 fn remove_id_and_take() {
     Model::new("remove_id_and_take").check(|| {
-        let stage = Stage::stored();
-        let taker = stage.beside(|stage| stage.take(1).is_some());
-        let removed = stage.cache.remove_id(&id(1));
+        let test = TestCache::stored();
+        let taker = test.spawn(|test| test.take(1).is_some());
+        let removed = test.cache.remove_id(&id(1));
         assert!(removed ^ taker.join().unwrap());
-        stage.assert_holds(&[]);
+        test.assert_holds(&[]);
     });
 }
 
@@ -192,18 +192,18 @@ fn remove_id_and_take() {
 #[test]
 fn add_again_and_take() {
     Model::new("add_again_and_take").check(|| {
-        let stage = Stage::new(4);
-        let session = stage.session(1, 1);
-        assert!(stage.cache.add(session.clone()).is_ok_and(|added| added.changed()));
-        let taker = stage.beside(|stage| usize::from(stage.take(1).is_some()));
-        let first = usize::from(stage.take(1).is_some());
+        let test = TestCache::new(4);
+        let session = test.session(1, 1);
+        assert!(test.cache.add(session.clone()).is_ok_and(|added| added.changed()));
+        let taker = test.spawn(|test| usize::from(test.take(1).is_some()));
+        let first = usize::from(test.take(1).is_some());
         let stays =
-            1 + usize::from(stage.cache.add(session.clone()).is_ok_and(|added| added.changed()));
-        let second = usize::from(stage.take(1).is_some());
+            1 + usize::from(test.cache.add(session.clone()).is_ok_and(|added| added.changed()));
+        let second = usize::from(test.take(1).is_some());
         let taken = first + second + taker.join().unwrap();
-        let left = stage.numbers().len();
+        let left = test.numbers().len();
         assert_eq!(stays, taken + left);
-        stage.cache.collect();
+        test.cache.collect();
         assert_eq!(Session::handle_count(&session), 1 + left);
     });
 }

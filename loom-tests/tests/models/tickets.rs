@@ -2,7 +2,7 @@
 //!
 //! Guards: the exchanges of the ring's word, by which a cell and what is in it change hands.
 
-use loom_tests::{Model, thread};
+use loom_tests::{Model, spawn_with};
 use sessile::TicketRing;
 use std::sync::Arc;
 
@@ -12,13 +12,10 @@ fn tickets_change_hands() {
     Model::new("tickets_change_hands").check(|| {
         let ring = Arc::new(TicketRing::new(100));
         assert!(ring.put(Box::new(1), 1));
-        let other = {
-            let ring = Arc::clone(&ring);
-            thread::spawn(move || {
-                assert!(ring.put(Box::new(2), 1));
-                ring.take().map_or(0, |ticket| *ticket)
-            })
-        };
+        let other = spawn_with(&ring, |ring| {
+            assert!(ring.put(Box::new(2), 1));
+            ring.take().map_or(0, |ticket| *ticket)
+        });
         let mut taken = vec![ring.take().map_or(0, |ticket| *ticket)];
         assert!(ring.put(Box::new(3), 1));
         taken.push(other.join().unwrap());
@@ -35,10 +32,7 @@ fn tickets_replace_tickets() {
     Model::new("tickets_replace_tickets").check(|| {
         let ring = Arc::new(TicketRing::new(100));
         (0..TicketRing::<u32>::CAPACITY as u32).for_each(|ticket| assert!(ring.put(ticket, 1)));
-        let other = {
-            let ring = Arc::clone(&ring);
-            thread::spawn(move || ring.put(20, 1))
-        };
+        let other = spawn_with(&ring, |ring| ring.put(20, 1));
         assert!(ring.put(21, 1) && other.join().unwrap());
         let mut rest: Vec<_> = std::iter::from_fn(|| ring.take()).collect();
         rest.sort_unstable();

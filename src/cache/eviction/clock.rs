@@ -1,7 +1,6 @@
 //! The logical clock by which members are stamped.
 #![forbid(unsafe_code)]
 
-use crate::raw::Stamp;
 use crate::sync::untracked::{AtomicU64, AtomicUsize, Ordering};
 use crossbeam_utils::CachePadded;
 
@@ -31,11 +30,6 @@ const TICKS_PER_CAPACITY: usize = 32;
 /// What counts as the capacity of a cache without one, in sessions.
 const UNBOUNDED: usize = 1 << 16;
 
-/// Ages above this are lowered when a victim is looked for, before they wrap and look young.
-pub(crate) const AGE_MAX: usize = 48;
-
-const _: () = assert!(AGE_MAX < Stamp::PERIOD - 8);
-
 // ORDERING: Relaxed throughout: hints.
 
 impl LogicalClock {
@@ -57,17 +51,6 @@ impl LogicalClock {
     #[inline]
     pub(crate) fn tick(&self) -> usize {
         self.tick.load(Ordering::Relaxed)
-    }
-
-    /// Whether there have been so many ticks that a stamp can be about to wrap.
-    #[inline]
-    pub(crate) fn ages_may_wrap(&self) -> bool {
-        self.tick() > AGE_MAX
-    }
-
-    #[inline]
-    pub(crate) fn stamp(&self) -> Stamp {
-        Stamp::of_tick(self.tick())
     }
 
     /// Records an insertion by this thread, and ticks if that completes a tick. `stored` is the
@@ -186,14 +169,5 @@ mod tests {
         assert_eq!(clock.tick(), 5);
         insert(1, 64);
         assert_eq!(clock.tick(), 6);
-    }
-
-    #[test]
-    fn ages_may_wrap_from_the_first_time_on() {
-        let clock = LogicalClock::new(64);
-        for tick in 1..4 * Stamp::PERIOD {
-            assert_eq!(clock.advance(), tick);
-            assert_eq!(clock.ages_may_wrap(), tick > AGE_MAX);
-        }
     }
 }

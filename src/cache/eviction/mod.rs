@@ -5,13 +5,11 @@ mod clock;
 mod sweep;
 mod victim;
 
-#[cfg(test)]
-pub(super) use self::clock::AGE_MAX;
 use self::clock::LogicalClock;
 pub(super) use self::clock::TickCounter;
 pub(super) use self::sweep::{SweepEffort, Sweeper};
 pub(super) use self::victim::{
-    GOLDEN_RATIO_64, SAMPLES_MAX, SampleCursor, samples_for, samples_for_weight,
+    GOLDEN_RATIO_64, OTHERS_MAX, SAMPLES_MAX, SampleCursor, samples_for, samples_for_weight,
 };
 
 use crate::policy::Policy;

@@ -2,9 +2,8 @@
 #![forbid(unsafe_code)]
 
 use super::Eviction;
-use super::clock::AGE_MAX;
 use crate::policy::{VictimSearch, rank_of_age};
-use crate::raw::{OTHERS_MAX, Occupied, OldestCandidate, SLOTS, SetRef, Stamp, Table};
+use crate::raw::{Occupied, Table};
 use crate::session::Block;
 use crate::sync::untracked::{AtomicUsize, Ordering};
 use std::ptr::NonNull;
@@ -64,51 +63,12 @@ pub(in crate::cache) fn samples_for_weight(buckets: usize, sessions: usize) -> u
 
 pub(in crate::cache) const SAMPLES_MAX: usize = 4;
 
+/// The most buckets that a search by age alone looks at beside a set.
+pub(in crate::cache) const OTHERS_MAX: usize = Table::<Block<()>>::OTHERS_MAX;
+
 const _: () = assert!(SAMPLES_MAX <= OTHERS_MAX);
 
 impl Eviction {
-    /// The oldest of some buckets, with ages lowered that are about to wrap.
-    #[inline(always)]
-    pub(in crate::cache) fn oldest<B>(
-        &self,
-        table: &Table<B>,
-        set: &SetRef<'_, B>,
-        others: &[usize],
-        tick: usize,
-    ) -> Option<OldestCandidate> {
-        let mut oldest = set.oldest(others, tick)?;
-        // Lowers the ages in each of the buckets at most.
-        for _ in 0..2 + others.len() {
-            if oldest.age <= AGE_MAX {
-                break;
-            }
-            self.rejuvenate(table, oldest.bucket());
-            oldest = set.oldest(others, tick)?;
-        }
-        Some(oldest)
-    }
-
-    /// Lowers the ages in a bucket if one is about to wrap.
-    #[inline]
-    pub(in crate::cache) fn lower_ages<B>(&self, table: &Table<B>, bucket: usize) {
-        let oldest = table.oldest_in(bucket, self.clock.tick());
-        if oldest.is_some_and(|oldest| oldest.age > AGE_MAX) {
-            self.rejuvenate(table, bucket);
-        }
-    }
-
-    /// Lowers the ages that are about to wrap. The words change.
-    #[cold]
-    fn rejuvenate<B>(&self, table: &Table<B>, bucket: usize) {
-        for member in table.members(bucket) {
-            // After the word: a stamp newer than the tick would look old.
-            let tick = self.clock.tick();
-            if member.stamp().age(tick) > AGE_MAX {
-                member.restamp(Stamp::of_tick(tick.wrapping_sub(AGE_MAX - 8)));
-            }
-        }
-    }
-
     /// The first to go of a bucket by date, age and use, but not `keep`.
     pub(in crate::cache) fn first_to_go<'g, T>(
         &self,
@@ -131,7 +91,7 @@ impl Eviction {
         let mut search = VictimSearch::new(self.protect_reused);
         for (table, bucket) in buckets {
             search.enter_bucket();
-            self.lower_ages(table, bucket);
+            table.lower_ages(bucket, &|| self.clock.tick());
             for member in table.members(bucket) {
                 if keep.is_some_and(|keep| member.holds(keep)) {
                     continue;
@@ -154,35 +114,9 @@ impl Eviction {
         tick: usize,
         now: u64,
     ) -> u64 {
-        let age = member.stamp().age(tick);
+        let age = member.age(tick);
         let by_date = self.policy.rank_of_date(member.block().expires(), now);
         by_date | rank_of_age(age, member.is_touched())
-    }
-
-    /// Renumbers a table of one set before ages wrap. There every placement and use has a tick of
-    /// its own, so the order is exact. `tick` is the one just used, and its member is stamped
-    /// already.
-    #[inline]
-    pub(in crate::cache) fn renumber_if_due<B>(&self, table: &Table<B>, tick: usize) {
-        if tick % (Stamp::PERIOD / 4) == 0 {
-            self.renumber(table, tick);
-        }
-    }
-
-    /// Gives the members of a one-set table the ages 1, 2, 3 … in their order, so that no age ever
-    /// wraps.
-    #[cold]
-    fn renumber<B>(&self, table: &Table<B>, tick: usize) {
-        let mut members = [None; 2 * SLOTS];
-        let stored = (0..table.len()).flat_map(|bucket| table.members(bucket));
-        for (place, member) in members.iter_mut().zip(stored) {
-            *place = Some(member);
-        }
-        let order = |member: &Occupied<'_, B>| (member.stamp().age(tick), !member.is_touched());
-        members.sort_unstable_by_key(|member| member.as_ref().map(order));
-        for (rank, member) in members.iter().flatten().enumerate() {
-            member.restamp(Stamp::of_tick(tick.wrapping_sub(rank + 1)));
-        }
     }
 }
 

@@ -1,8 +1,8 @@
 //! One slot after another.
 #![forbid(unsafe_code)]
 
-use crate::raw::bucket::{Bucket, SLOTS};
 use crate::raw::lanes::{AGE_SHIFT, LANE_BITS, LANES, Oldest, RANKED_MAX};
+use crate::raw::table::{Bucket, SLOTS};
 use crate::raw::word::{Pattern, Word};
 use std::array;
 

@@ -1,7 +1,7 @@
 //! All slots at once, in the vector registers that every x86-64 processor has.
 
-use crate::raw::bucket::Bucket;
 use crate::raw::lanes::{AGE_SHIFT, LANE_BITS, LANES, Oldest, RANKED_MAX};
+use crate::raw::table::Bucket;
 use crate::raw::word::{Pattern, STAMP_SHIFT, STATE, STATE_MEMBER, Stamp, TAG_SHIFT, Tag};
 use std::arch::asm;
 use std::arch::x86_64::{

@@ -1,7 +1,7 @@
 //! Weakening the ordering of one operation, to see a model fail.
 //!
 //! An operation is named by its place: file, line and column of the method's name. The environment
-//! variable `SESSILE_WEAKEN`, `src/raw/bucket.rs:44:28/0=Acquire`, replaces its first ordering
+//! variable `SESSILE_WEAKEN`, `src/raw/table.rs:44:28/0=Acquire`, replaces its first ordering
 //! (`/1`: the ordering of failure) by another; with `SESSILE_SITES` set,
 //! [`sites`](search::Search::sites) lists the places that were executed.
 

@@ -1,13 +1,13 @@
 //! Threads that a panic ends in mid-operation, at each point at which user code runs, while other
 //! threads churn.
 //!
-//! The panic is lit for the victim's thread alone and burns at its `k`th pass of the point, for k =
+//! The panic is armed for the victim's thread alone and burns at its `k`th pass of the point, for k =
 //! 0, 1, 2. The thread dies of it. Afterwards table, counts and payloads must be whole, and the
 //! cache must work on.
 #![forbid(unsafe_code)]
 
 use super::outcome::{Figures, Outcome};
-use super::support::{Fuse, Injected, Point, fused_ledger, repeat};
+use super::support::{Injected, PanicTrigger, Point, ledger_with_trigger, repeat};
 use anyhow::{Result, ensure};
 use sessile::{Clock, Session, SessionCache, Timestamp};
 use std::collections::BTreeMap;
@@ -29,7 +29,7 @@ struct Restless(AtomicU64);
 
 impl Clock for Restless {
     fn now(&self) -> Timestamp {
-        Fuse::pass(Point::Clock);
+        PanicTrigger::pass(Point::Clock);
         Timestamp::from(START + self.0.fetch_add(1, Ordering::Relaxed) / 16)
     }
 }
@@ -59,7 +59,7 @@ const OPERATIONS: [Operation; 16] = [
         run: |cache, ledger, key| {
             drop(cache.add(ledger.session(key)));
             let read = |session: &Session<Payload>| {
-                Fuse::pass(Point::Reader);
+                PanicTrigger::pass(Point::Reader);
                 session.number()
             };
             // Whether it is still there is a matter of chance.
@@ -128,7 +128,7 @@ const OPERATIONS: [Operation; 16] = [
 pub(crate) fn run(time: Duration, figures: &mut Figures) -> Result<()> {
     let mut outcome = Outcome::new("panics: a thread dies of one");
     let mut burnt = BTreeMap::new();
-    let (cache, ledger) = fused()?;
+    let (cache, ledger) = with_trigger()?;
     let churn = |random: &mut fastrand::Rng| churn(&cache, &ledger, random);
     repeat(time, |round| {
         for operation in &OPERATIONS {
@@ -164,23 +164,23 @@ pub(crate) fn run(time: Duration, figures: &mut Figures) -> Result<()> {
     Ok(())
 }
 
-/// A cache all of whose user code passes the fuse.
-fn fused() -> Result<(Cache, Arc<Ledger>)> {
-    let ledger = fused_ledger();
+/// A cache all of whose user code may trigger a panic.
+fn with_trigger() -> Result<(Cache, Arc<Ledger>)> {
+    let ledger = ledger_with_trigger();
     let second_tier = Arc::clone(&ledger);
     let cache = SessionCache::builder()
         .capacity(CAPACITY)
         .timeout(Duration::from_secs(40))
         .clock(Restless(AtomicU64::new(0)))
         .weigher(|_: &Session<Payload>| {
-            Fuse::pass(Point::Weigher);
+            PanicTrigger::pass(Point::Weigher);
             10
         })
         .max_weight(10 * CAPACITY)
-        .on_added(|_| Fuse::pass(Point::OnAdded))
-        .on_removed(|_, _| Fuse::pass(Point::OnRemoved))
+        .on_added(|_| PanicTrigger::pass(Point::OnAdded))
+        .on_removed(|_, _| PanicTrigger::pass(Point::OnRemoved))
         .on_miss(move |asked, _| {
-            Fuse::pass(Point::OnMiss);
+            PanicTrigger::pass(Point::OnMiss);
             let supplied = asked.as_bytes()[0] & 1 == 0;
             supplied.then(|| Session::new(*asked, second_tier.payload(0)))
         })
@@ -211,12 +211,12 @@ fn die(
     passes: u32,
 ) -> Result<bool> {
     let (died, has_burnt) = thread::scope(|scope| {
-        let (lit, is_lit) = std::sync::mpsc::channel();
+        let (armed, is_lit) = std::sync::mpsc::channel();
         let victim = scope.spawn(move || {
-            // Tells whether the fuse burnt when the thread unwinds, too: a deferred drop's panic
+            // Tells whether the panic was triggered when the thread unwinds, too: a deferred drop's panic
             // goes no further.
-            let _teller = Teller(lit);
-            Fuse::light(point, passes);
+            let _teller = Teller(armed);
+            PanicTrigger::arm(point, passes);
             (operation.run)(cache, ledger, key);
         });
         (victim.join(), is_lit.recv())
@@ -236,7 +236,7 @@ struct Teller(std::sync::mpsc::Sender<bool>);
 impl Drop for Teller {
     fn drop(&mut self) {
         // The other end waits for it.
-        let _ = self.0.send(Fuse::put_out());
+        let _ = self.0.send(PanicTrigger::disarm());
     }
 }
 

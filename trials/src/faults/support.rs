@@ -35,31 +35,31 @@ impl Point {
 }
 
 /// Makes this thread panic when it comes to a point for the `passes + 1`st time.
-pub(crate) struct Fuse;
+pub(crate) struct PanicTrigger;
 
 thread_local! {
-    static FUSE: Cell<Option<(Point, u32)>> = const { Cell::new(None) };
+    static TRIGGER: Cell<Option<(Point, u32)>> = const { Cell::new(None) };
 }
 
 /// What an injected panic carries.
 pub(crate) struct Injected;
 
-impl Fuse {
-    pub(crate) fn light(point: Point, passes: u32) {
-        FUSE.set(Some((point, passes)));
+impl PanicTrigger {
+    pub(crate) fn arm(point: Point, passes: u32) {
+        TRIGGER.set(Some((point, passes)));
     }
 
-    /// Puts the fuse out; true if it has burnt down.
-    pub(crate) fn put_out() -> bool {
-        FUSE.take().is_none()
+    /// Disarms it; true if it has fired.
+    pub(crate) fn disarm() -> bool {
+        TRIGGER.take().is_none()
     }
 
     /// Called by user code at each point. Unwinds without the panic message, which would only be
     /// noise.
     pub(crate) fn pass(point: Point) {
-        let Ok(Some((lit, passes))) = FUSE.try_with(Cell::get) else { return };
-        if lit == point && !thread::panicking() {
-            FUSE.set(passes.checked_sub(1).map(|passes| (lit, passes)));
+        let Ok(Some((armed, passes))) = TRIGGER.try_with(Cell::get) else { return };
+        if armed == point && !thread::panicking() {
+            TRIGGER.set(passes.checked_sub(1).map(|passes| (armed, passes)));
             if passes == 0 {
                 resume_unwind(Box::new(Injected));
             }
@@ -67,9 +67,9 @@ impl Fuse {
     }
 }
 
-/// A ledger whose payloads pass the fuse when they are dropped.
-pub(crate) fn fused_ledger() -> Arc<Ledger> {
-    Ledger::with_drop_hook(|| Fuse::pass(Point::Drop))
+/// A ledger whose payloads may trigger a panic when they are dropped.
+pub(crate) fn ledger_with_trigger() -> Arc<Ledger> {
+    Ledger::with_drop_hook(|| PanicTrigger::pass(Point::Drop))
 }
 
 /// Runs `f` on a thread of its own; an error when it is not done in time, and the thread is then
@@ -110,20 +110,20 @@ pub(crate) fn median(mut values: Vec<f64>) -> f64 {
 
 #[cfg(test)]
 mod tests {
-    use super::{Fuse, Point, median, within};
+    use super::{PanicTrigger, Point, median, within};
     use std::panic::catch_unwind;
     use std::time::Duration;
 
     #[test]
-    fn a_fuse_burns_once_at_its_point() {
-        Fuse::light(Point::Clock, 1);
-        Fuse::pass(Point::Weigher);
-        Fuse::pass(Point::Clock);
-        assert!(catch_unwind(|| Fuse::pass(Point::Clock)).is_err());
-        Fuse::pass(Point::Clock);
-        assert!(Fuse::put_out());
-        Fuse::light(Point::Clock, 0);
-        assert!(!Fuse::put_out());
+    fn the_trigger_fires_once_at_its_point() {
+        PanicTrigger::arm(Point::Clock, 1);
+        PanicTrigger::pass(Point::Weigher);
+        PanicTrigger::pass(Point::Clock);
+        assert!(catch_unwind(|| PanicTrigger::pass(Point::Clock)).is_err());
+        PanicTrigger::pass(Point::Clock);
+        assert!(PanicTrigger::disarm());
+        PanicTrigger::arm(Point::Clock, 0);
+        assert!(!PanicTrigger::disarm());
     }
 
     #[test]

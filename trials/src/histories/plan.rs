@@ -83,7 +83,7 @@ impl Plan {
         self.fill_percent == 0 && needed <= smallest.min(SET)
     }
 
-    pub(super) fn builder(&self, clock: &Arc<Pendulum>) -> SessionCacheBuilder<Object> {
+    pub(super) fn builder(&self, clock: &Arc<SuspendingClock>) -> SessionCacheBuilder<Object> {
         SessionCache::builder()
             .capacity(self.capacity.map_or(Capacity::Unbounded, Capacity::Sessions))
             .policy(self.policy)
@@ -119,9 +119,9 @@ impl Plan {
 /// A clock that threads advance, and that suspends now and then the one who reads it: an operation
 /// then goes on with a time that is past.
 #[derive(Debug)]
-pub(super) struct Pendulum(ManualClock);
+pub(super) struct SuspendingClock(ManualClock);
 
-impl Pendulum {
+impl SuspendingClock {
     pub(super) fn new() -> Self {
         Self(ManualClock::new(START))
     }
@@ -136,7 +136,7 @@ impl Pendulum {
     }
 }
 
-impl Clock for Pendulum {
+impl Clock for SuspendingClock {
     fn now(&self) -> Timestamp {
         let now = self.0.now();
         suspend_sometimes();

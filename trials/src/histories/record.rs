@@ -5,7 +5,7 @@
 //! history begins and ends at rest; what is stored then is its first and its last state.
 
 use super::history::{History, Log, Object, Rest, Stored};
-use super::plan::{KEYS_MAX, Pendulum, Plan, START};
+use super::plan::{KEYS_MAX, Plan, START, SuspendingClock};
 use super::script::{self, Actor, LONG};
 use super::stamp::Stopwatch;
 use anyhow::{Result, anyhow};
@@ -32,7 +32,7 @@ pub(super) fn record(
     watch: Stopwatch,
 ) -> Result<Vec<History>> {
     let plan = Arc::new(plan);
-    let clock = Arc::new(Pendulum::new());
+    let clock = Arc::new(SuspendingClock::new());
     let cache = plan.builder(&clock).on_removed(script::hook(watch)).build()?;
     let shared: Vec<_> = (0..count).map(|nth| shared_sessions(&plan, nth)).collect();
     let batch =
@@ -55,7 +55,7 @@ pub(super) fn record(
 
 struct Batch<'c> {
     plan: &'c Plan,
-    clock: &'c Pendulum,
+    clock: &'c SuspendingClock,
     cache: &'c SessionCache<Object>,
     shared: &'c [Vec<Session<Object>>],
     seed: u64,

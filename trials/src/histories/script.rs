@@ -1,7 +1,7 @@
 //! What one thread does: calls by chance, each recorded with its answer.
 
 use super::history::{Answer, Call, Departure, Event, Log, Object};
-use super::plan::{Pendulum, Plan, suspend_sometimes};
+use super::plan::{Plan, SuspendingClock, suspend_sometimes};
 use super::stamp::Stopwatch;
 use sessile::{Added, Context, Rejected, RemovalCause, Session, SessionCache, SessionId};
 use std::cell::RefCell;
@@ -29,7 +29,7 @@ pub(super) fn hook(watch: Stopwatch) -> impl Fn(&Session<Object>, RemovalCause) 
 pub(super) struct Actor<'c> {
     pub(super) cache: &'c SessionCache<Object>,
     pub(super) plan: &'c Plan,
-    pub(super) clock: &'c Pendulum,
+    pub(super) clock: &'c SuspendingClock,
     pub(super) watch: Stopwatch,
     pub(super) random: fastrand::Rng,
     /// One session a key that all threads of the history know.
@@ -44,7 +44,7 @@ impl<'c> Actor<'c> {
     pub(super) fn new(
         cache: &'c SessionCache<Object>,
         plan: &'c Plan,
-        clock: &'c Pendulum,
+        clock: &'c SuspendingClock,
         watch: Stopwatch,
         seed: u64,
         shared: &'c [Session<Object>],

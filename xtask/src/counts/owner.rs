@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 
 /// The types whose words are a thread's own.
 const OF_THREAD: [(&str, &str); 7] = [
-    ("src/sync/tally.rs", "Tally"),
+    ("src/sync/single_writer.rs", "SingleWriterCounter"),
     ("src/cache/budget/permits.rs", "Spare"),
     ("src/cache/eviction/victim.rs", "SampleCursor"),
     ("src/cache/eviction/clock.rs", "TickCounter"),

@@ -1,7 +1,7 @@
 //! Injected faults: panics, refused memory, stalled readers and the rest, with the garbage and the
 //! wiping they lead to.
 
-use super::report::{FaultsFigures, Finding, Report};
+use super::report::{FaultsFigures, PartResult, Report};
 use super::stage::Stage;
 use super::trials;
 use anyhow::Result;
@@ -16,7 +16,7 @@ const LIMIT: Duration = Duration::from_secs(600);
 const NIGHT_LIMIT: Duration = Duration::from_secs(2 * 3600);
 
 /// Runs the trial of faults.
-pub(crate) fn run(stage: &Stage, report: &mut Report) -> Result<Finding> {
+pub(crate) fn run(stage: &Stage, report: &mut Report) -> Result<PartResult> {
     let mut command = Command::new(trials::build(stage)?);
     let (seconds, limit) = if stage.long { (NIGHT_SECONDS, NIGHT_LIMIT) } else { (SECONDS, LIMIT) };
     stage.progress.say("injecting faults");
@@ -38,7 +38,7 @@ pub(crate) fn run(stage: &Stage, report: &mut Report) -> Result<Finding> {
         summary += &format!("; wiped after {:.1} ms, 99 % within {:.1} ms", wipe.p50, wipe.p99);
     }
     report.faults = Some(figures);
-    Ok(Finding::Checked { summary, faults })
+    Ok(PartResult::Checked { summary, faults })
 }
 
 fn totals(figures: &FaultsFigures) -> (u64, u64) {

@@ -2,7 +2,7 @@
 //! `target`.
 
 use super::child::{self, Ended};
-use super::report::{Finding, FuzzFigures, FuzzTargetFigures, Report};
+use super::report::{FuzzFigures, FuzzTargetFigures, PartResult, Report};
 use super::stage::Stage;
 use super::{tools, workers};
 use crate::command::{TARGET, nightly, root};
@@ -42,12 +42,12 @@ struct Target {
 }
 
 /// Runs every target.
-pub(crate) fn run(stage: &Stage, report: &mut Report) -> Result<Finding> {
+pub(crate) fn run(stage: &Stage, report: &mut Report) -> Result<PartResult> {
     if !tools::has_nightly() {
-        return Ok(Finding::Skipped { missing: "a nightly compiler" });
+        return Ok(PartResult::Skipped { missing: "a nightly compiler" });
     }
     if !tools::has_cargo_fuzz() {
-        return Ok(Finding::Skipped { missing: "cargo-fuzz" });
+        return Ok(PartResult::Skipped { missing: "cargo-fuzz" });
     }
     stage.progress.say("building the targets");
     let mut targets = Vec::new();
@@ -74,7 +74,7 @@ pub(crate) fn run(stage: &Stage, report: &mut Report) -> Result<Finding> {
         figures.crashes
     );
     report.fuzz = Some(figures);
-    Ok(Finding::Checked { summary, faults })
+    Ok(PartResult::Checked { summary, faults })
 }
 
 fn sum(runs: Vec<(String, Ended, Option<u64>)>) -> (FuzzFigures, Vec<String>) {

@@ -1,6 +1,6 @@
 //! Recorded histories: threads on the real cache, and an order must explain what they saw.
 
-use super::report::{Finding, HistoriesFigures, Report};
+use super::report::{HistoriesFigures, PartResult, Report};
 use super::stage::Stage;
 use super::trials;
 use anyhow::Result;
@@ -15,7 +15,7 @@ const LIMIT: Duration = Duration::from_secs(900);
 const NIGHT_LIMIT: Duration = Duration::from_secs(4 * 3600);
 
 /// Checks the histories, and that the checker finds those with an injected fault.
-pub(crate) fn run(stage: &Stage, report: &mut Report) -> Result<Finding> {
+pub(crate) fn run(stage: &Stage, report: &mut Report) -> Result<PartResult> {
     let (wanted, limit) =
         if stage.long { (NIGHT_HISTORIES, NIGHT_LIMIT) } else { (HISTORIES, LIMIT) };
     let mut command = Command::new(trials::build(stage)?);
@@ -32,7 +32,7 @@ pub(crate) fn run(stage: &Stage, report: &mut Report) -> Result<Finding> {
         figures.checked, figures.violations, figures.injected_found, figures.injected
     );
     report.histories = Some(figures);
-    Ok(Finding::Checked { summary, faults })
+    Ok(PartResult::Checked { summary, faults })
 }
 
 fn faults(figures: &HistoriesFigures, wanted: u64) -> Vec<String> {

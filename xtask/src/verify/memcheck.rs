@@ -1,7 +1,7 @@
 //! A short churn under valgrind, which watches uninstrumented code too: the standard library's
 //! included.
 
-use super::report::{Finding, Report, SanitizerFigures};
+use super::report::{PartResult, Report, SanitizerFigures};
 use super::sanitizers::{Churned, churn_arguments};
 use super::stage::Stage;
 use super::{seeded, tools, trials, workers};
@@ -24,9 +24,9 @@ const NIGHT_LIMIT: Duration = Duration::from_secs(3 * 3600);
 const SEEDED: [seeded::Program; 2] = ["use_after_free", "leak"];
 
 /// Shows valgrind its seeded bugs, then the churn.
-pub(crate) fn run(stage: &Stage, report: &mut Report) -> Result<Finding> {
+pub(crate) fn run(stage: &Stage, report: &mut Report) -> Result<PartResult> {
     if !tools::has_valgrind() {
-        return Ok(Finding::Skipped { missing: "valgrind" });
+        return Ok(PartResult::Skipped { missing: "valgrind" });
     }
     let rustc = || Command::new(std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into()));
     let missed =
@@ -70,7 +70,7 @@ pub(crate) fn run(stage: &Stage, report: &mut Report) -> Result<Finding> {
         figures.operations, figures.reports, figures.seeded_found, figures.seeded
     );
     report.memcheck = Some(figures);
-    Ok(Finding::Checked { summary, faults })
+    Ok(PartResult::Checked { summary, faults })
 }
 
 fn valgrind(binary: &Path) -> Command {

@@ -4,7 +4,7 @@
 //! counts as a leak.
 
 use super::child;
-use super::report::{Finding, MiriFigures, Report};
+use super::report::{MiriFigures, PartResult, Report};
 use super::stage::Stage;
 use super::tools;
 use crate::command::nightly;
@@ -17,9 +17,9 @@ const FLAGS: &str =
 const LIMIT: Duration = Duration::from_secs(3600);
 
 /// Runs them.
-pub(crate) fn run(stage: &Stage, report: &mut Report) -> Result<Finding> {
+pub(crate) fn run(stage: &Stage, report: &mut Report) -> Result<PartResult> {
     if !tools::has_miri() {
-        return Ok(Finding::Skipped { missing: "the Miri component" });
+        return Ok(PartResult::Skipped { missing: "the Miri component" });
     }
     let mut miri = nightly("cargo");
     miri.args(["miri", "test", "--package", "sessile", "--lib"]).env("MIRIFLAGS", FLAGS);
@@ -31,7 +31,7 @@ pub(crate) fn run(stage: &Stage, report: &mut Report) -> Result<Finding> {
         faults.push(ended.tail());
     }
     report.miri = Some(MiriFigures { tests });
-    Ok(Finding::Checked { summary: format!("{tests} unit tests passed"), faults })
+    Ok(PartResult::Checked { summary: format!("{tests} unit tests passed"), faults })
 }
 
 /// The number in `test result: ok. 7 passed; …`.

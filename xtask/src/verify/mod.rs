@@ -1,6 +1,6 @@
 //! `cargo xtask verify`: what is checked of the cache's races, in one table.
 //!
-//! Each part is a file here. A part runs what it runs to its end and returns a [`Finding`] with
+//! Each part is a file here. A part runs what it runs to its end and returns a [`PartResult`] with
 //! figures counted from the output of its children; what these print goes to
 //! `target/verify/<part>.log`. A part passes only if everything in it ended and nothing was found.
 //! The order is that in which a failure is cheapest.
@@ -33,7 +33,7 @@ pub(crate) use sanitizers::{ADDRESS, Sanitizer, THREAD};
 
 use anyhow::{Context, Result, bail};
 use clap::{Args, ValueEnum};
-use report::{Finding, Report};
+use report::{PartResult, Report};
 use serde::Serialize;
 use stage::Stage;
 use std::path::PathBuf;
@@ -93,7 +93,7 @@ pub(crate) struct Options {
     #[arg(long, value_enum, value_delimiter = ',', value_name = "PART,PART")]
     only: Vec<Part>,
     #[command(flatten)]
-    extent: Extent,
+    limits: Limits,
     /// Counts a part whose tool is missing as failed.
     #[arg(long)]
     deny_skips: bool,
@@ -112,7 +112,7 @@ pub(crate) struct Options {
 
 /// How long, and where the figures go.
 #[derive(Args, Clone, Debug, Default)]
-pub(crate) struct Extent {
+pub(crate) struct Limits {
     /// Writes the figures to this file as JSON.
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
@@ -121,7 +121,7 @@ pub(crate) struct Extent {
     long: bool,
 }
 
-/// An extent, and what of a part is wanted.
+/// The limits, and what of a part is wanted.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct Filtered {
     /// Only what contains this: a file or file:line of an ordering, the name of a mutant. The
@@ -129,7 +129,7 @@ pub(crate) struct Filtered {
     #[arg(conflicts_with = "json")]
     filter: Option<String>,
     #[command(flatten)]
-    extent: Extent,
+    limits: Limits,
 }
 
 /// Runs the parts that are asked for.
@@ -140,39 +140,39 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         .filter(|part| options.only.is_empty() || options.only.contains(part))
         .collect();
     let denied = |part: Part| options.deny_skips && !options.may_skip.contains(&part);
-    run_parts(&wanted, &options.extent, None, denied)
+    run_parts(&wanted, &options.limits, None, denied)
 }
 
 /// Runs one part.
-pub(crate) fn run_one(part: Part, extent: &Extent) -> Result<()> {
-    run_parts(&[part], extent, None, |_| false)
+pub(crate) fn run_one(part: Part, limits: &Limits) -> Result<()> {
+    run_parts(&[part], limits, None, |_| false)
 }
 
 /// Runs one part on what its filter lets through.
 pub(crate) fn run_filtered(part: Part, filtered: &Filtered) -> Result<()> {
-    run_parts(&[part], &filtered.extent, filtered.filter.as_deref(), |_| false)
+    run_parts(&[part], &filtered.limits, filtered.filter.as_deref(), |_| false)
 }
 
 fn run_parts(
     parts: &[Part],
-    extent: &Extent,
+    limits: &Limits,
     filter: Option<&str>,
     denied: impl Fn(Part) -> bool,
 ) -> Result<()> {
-    if let Some(path) = extent.json.as_deref().filter(|path| path.exists()) {
+    if let Some(path) = limits.json.as_deref().filter(|path| path.exists()) {
         // Figures of an earlier run must not outlive an interrupted one.
         std::fs::remove_file(path).with_context(|| format!("cannot replace {}", path.display()))?;
     }
-    let mut report = Report::begin(extent.long);
+    let mut report = Report::begin(limits.long);
     let mut searches = None;
     for &part in parts {
         let start = Instant::now();
-        let result = Stage::new(part.name(), extent.long, filter)
+        let result = Stage::new(part.name(), limits.long, filter)
             .and_then(|stage| run_part(part, &stage, &mut report, &mut searches));
         report.enter(part, result, denied(part), start.elapsed().as_secs_f64());
     }
     println!("\n{}", report.table());
-    if let Some(path) = &extent.json {
+    if let Some(path) = &limits.json {
         report.write(path)?;
     }
     let failed = report.failed();
@@ -188,7 +188,7 @@ fn run_part(
     stage: &Stage,
     report: &mut Report,
     searches: &mut Option<Vec<models::Search>>,
-) -> Result<Finding> {
+) -> Result<PartResult> {
     match part {
         Part::Faults => faults::run(stage, report),
         Part::Histories => histories::run(stage, report),

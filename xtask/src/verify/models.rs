@@ -8,7 +8,7 @@ use super::build;
 use super::child;
 use super::judge::{Judgement, judge};
 use super::libtest::{self, Test};
-use super::report::{Finding, ModelFigures, Report};
+use super::report::{ModelFigures, PartResult, Report};
 use super::site::Site;
 use super::stage::Stage;
 use super::workers;
@@ -55,7 +55,7 @@ pub(crate) fn tests(stage: &Stage) -> Result<Vec<Test>> {
 }
 
 /// Runs all models and reports each; the searches are returned for the orderings.
-pub(crate) fn run(stage: &Stage, report: &mut Report) -> Result<(Finding, Vec<Search>)> {
+pub(crate) fn run(stage: &Stage, report: &mut Report) -> Result<(PartResult, Vec<Search>)> {
     let (searches, mut faults) = search_all(stage, tests(stage)?)?;
     let mut models: Vec<_> = searches.iter().flat_map(|search| search.models.clone()).collect();
     if stage.long {
@@ -81,7 +81,7 @@ pub(crate) fn run(stage: &Stage, report: &mut Report) -> Result<(Finding, Vec<Se
     );
     report.models = Some(models);
     report.interleavings = Some(interleavings);
-    Ok((Finding::Checked { summary, faults }, searches))
+    Ok((PartResult::Checked { summary, faults }, searches))
 }
 
 /// Runs all tests by [`COMMAND`]. Returns what each came to, and the faults.
@@ -95,6 +95,9 @@ fn search_all(stage: &Stage, tests: Vec<Test>) -> Result<(Vec<Search>, Vec<Strin
     let mut command = shell(COMMAND);
     as_models(&mut command);
     command.env("SESSILE_SITES", "1").env("SESSILE_REPORT", &path).env("RUST_BACKTRACE", "0");
+    if stage.long {
+        command.env("SESSILE_NIGHT", "1");
+    }
     let limit = if stage.long { NIGHT_LIMIT } else { LIMIT_OF_ALL };
     let ended = child::run(&mut command, Some(limit), &stage.log)?;
     let report = fs::read_to_string(&path).context("no model reported")?;
@@ -229,7 +232,7 @@ mod tests {
     fn the_line_of_a_model_is_read_even_behind_that_of_the_test() {
         let stdout = "\nrunning 1 test\n\
             test add_and_get ... model add_and_get reclaimer=epoch bound=2 complete=true iterations=90 seconds=0.25\n\
-            site src/raw/bucket.rs:32:40 load Acquire\nok\n";
+            site src/raw/table.rs:32:40 load Acquire\nok\n";
         let (models, sites) = read(stdout).unwrap();
         assert_eq!((models.len(), sites.len()), (1, 1));
         assert_eq!(

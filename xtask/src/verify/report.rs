@@ -14,7 +14,7 @@ const TABLE_WIDTH: u16 = 110;
 
 /// What a part came to.
 #[derive(Debug)]
-pub(crate) enum Finding {
+pub(crate) enum PartResult {
     /// It ran to its end. It passed if there are no faults.
     Checked { summary: String, faults: Vec<String> },
     /// A tool is missing.
@@ -220,19 +220,19 @@ impl Report {
     pub(crate) fn enter(
         &mut self,
         part: Part,
-        result: Result<Finding>,
+        result: Result<PartResult>,
         deny_skip: bool,
         seconds: f64,
     ) {
         let (verdict, figures) = match result {
-            Ok(Finding::Checked { summary, faults }) if faults.is_empty() => {
+            Ok(PartResult::Checked { summary, faults }) if faults.is_empty() => {
                 (Verdict::Passed, summary)
             }
-            Ok(Finding::Checked { summary, faults }) => {
+            Ok(PartResult::Checked { summary, faults }) => {
                 complain(part, &faults);
                 (Verdict::Failed, summary)
             }
-            Ok(Finding::Skipped { missing }) => {
+            Ok(PartResult::Skipped { missing }) => {
                 self.skipped.push(part);
                 let verdict = if deny_skip { Verdict::Failed } else { Verdict::Skipped };
                 (verdict, format!("not run: {missing} is missing"))
@@ -315,9 +315,9 @@ fn machine() -> String {
 mod tests {
     use super::*;
 
-    fn checked(faults: &[&str]) -> Result<Finding> {
+    fn checked(faults: &[&str]) -> Result<PartResult> {
         let faults = faults.iter().map(|&fault| fault.to_owned()).collect();
-        Ok(Finding::Checked { summary: "7 of 7".into(), faults })
+        Ok(PartResult::Checked { summary: "7 of 7".into(), faults })
     }
 
     #[test]
@@ -326,8 +326,8 @@ mod tests {
         report.enter(Part::Models, checked(&[]), true, 1.0);
         report.enter(Part::Asan, checked(&["a leak"]), true, 1.0);
         report.enter(Part::Tsan, Err(anyhow::anyhow!("no build")), true, 1.0);
-        report.enter(Part::Fuzz, Ok(Finding::Skipped { missing: "cargo-fuzz" }), true, 1.0);
-        report.enter(Part::Miri, Ok(Finding::Skipped { missing: "Miri" }), false, 1.0);
+        report.enter(Part::Fuzz, Ok(PartResult::Skipped { missing: "cargo-fuzz" }), true, 1.0);
+        report.enter(Part::Miri, Ok(PartResult::Skipped { missing: "Miri" }), false, 1.0);
         assert_eq!(report.failed(), [Part::Asan, Part::Tsan, Part::Fuzz]);
         assert_eq!(report.skipped, [Part::Fuzz, Part::Miri]);
         let table = report.table().to_string();

@@ -4,7 +4,7 @@
 //! The standard library is not instrumented; the crossbeam cfgs put plain loads where a sanitizer
 //! understands no fence.
 
-use super::report::{Finding, Report, SanitizerFigures};
+use super::report::{PartResult, Report, SanitizerFigures};
 use super::stage::Stage;
 use super::{seeded, tools, trials};
 use crate::command::{TARGET, nightly, root};
@@ -70,9 +70,9 @@ pub(crate) struct Churned {
 }
 
 /// Shows the sanitizer its seeded bugs, then the churn.
-pub(crate) fn run(sanitizer: &Sanitizer, stage: &Stage, report: &mut Report) -> Result<Finding> {
+pub(crate) fn run(sanitizer: &Sanitizer, stage: &Stage, report: &mut Report) -> Result<PartResult> {
     if !tools::has_nightly() {
-        return Ok(Finding::Skipped { missing: "a nightly compiler" });
+        return Ok(PartResult::Skipped { missing: "a nightly compiler" });
     }
     let missed = seeded::missed(
         stage,
@@ -104,7 +104,7 @@ pub(crate) fn run(sanitizer: &Sanitizer, stage: &Stage, report: &mut Report) -> 
         None => report.tsan = Some(figures),
         Some(_) => report.asan = Some(figures),
     }
-    Ok(Finding::Checked { summary, faults })
+    Ok(PartResult::Checked { summary, faults })
 }
 
 fn churn(

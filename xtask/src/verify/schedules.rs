@@ -3,7 +3,7 @@
 
 use super::build;
 use super::child::{self, Ended};
-use super::report::{Finding, Report, SchedulesFigures};
+use super::report::{PartResult, Report, SchedulesFigures};
 use super::stage::Stage;
 use super::workers;
 use crate::command::{cargo, root};
@@ -19,7 +19,7 @@ const LIMIT: Duration = Duration::from_secs(600);
 const NIGHT_LIMIT: Duration = Duration::from_secs(4 * 3600);
 
 /// Builds the schedules' own workspace, whose configuration file sets its cfg, and runs its trials.
-pub(crate) fn run(stage: &Stage, report: &mut Report) -> Result<Finding> {
+pub(crate) fn run(stage: &Stage, report: &mut Report) -> Result<PartResult> {
     let folder = root().join("fuzz/schedules");
     let mut build = cargo(&["build", "--release", "--bin", "schedules"]);
     build.current_dir(&folder).env_remove("RUSTFLAGS").env_remove("CARGO_TARGET_DIR");
@@ -42,7 +42,7 @@ pub(crate) fn run(stage: &Stage, report: &mut Report) -> Result<Finding> {
         ended.iter().filter(|run| !run.is_success()).map(Ended::tail).collect();
     if !faults.is_empty() {
         let summary = "a schedule breaks a promise, or did not end".into();
-        return Ok(Finding::Checked { summary, faults });
+        return Ok(PartResult::Checked { summary, faults });
     }
     let mut figures = SchedulesFigures::default();
     for run in &ended {
@@ -53,7 +53,7 @@ pub(crate) fn run(stage: &Stage, report: &mut Report) -> Result<Finding> {
     }
     let summary = format!("{} schedules of {} scenarios", figures.schedules, figures.scenarios);
     report.schedules = Some(figures);
-    Ok(Finding::Checked { summary, faults })
+    Ok(PartResult::Checked { summary, faults })
 }
 
 /// The line `schedules scenarios=9 random=8 pct=7 … violations=0 …`.

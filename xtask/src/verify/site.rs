@@ -1,5 +1,5 @@
 //! An atomic operation that a model executed, as the models' shim prints it:
-//! `site src/raw/bucket.rs:44:28 compare_exchange AcqRel,Acquire`.
+//! `site src/raw/table.rs:44:28 compare_exchange AcqRel,Acquire`.
 
 use std::str::FromStr;
 
@@ -55,11 +55,11 @@ mod tests {
     #[test]
     fn a_site_is_read_and_anything_else_refused() {
         let site: Site =
-            "site src/raw/bucket.rs:44:28 compare_exchange AcqRel,Acquire".parse().unwrap();
-        assert_eq!(site.place(), "src/raw/bucket.rs:44:28");
+            "site src/raw/table.rs:44:28 compare_exchange AcqRel,Acquire".parse().unwrap();
+        assert_eq!(site.place(), "src/raw/table.rs:44:28");
         assert_eq!(site.operation, "compare_exchange");
         assert_eq!(site.orderings, ["AcqRel", "Acquire"]);
-        assert!("site src/raw/bucket.rs:x:28 load Acquire".parse::<Site>().is_err());
-        assert!("site src/raw/bucket.rs:4:28 load".parse::<Site>().is_err());
+        assert!("site src/raw/table.rs:x:28 load Acquire".parse::<Site>().is_err());
+        assert!("site src/raw/table.rs:4:28 load".parse::<Site>().is_err());
     }
 }

@@ -5,7 +5,7 @@ use super::progress::Progress;
 use crate::command::root;
 use anyhow::Result;
 
-/// One part's log, progress and extent.
+/// One part's log, progress and limits.
 #[derive(Debug)]
 pub(crate) struct Stage<'a> {
     pub(crate) log: Log,

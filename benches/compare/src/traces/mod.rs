@@ -7,7 +7,7 @@ mod simulate;
 pub(crate) use generate::Scenario;
 pub(crate) use read::{Format, read};
 
-use crate::stand::{Entrant, Role, Start};
+use crate::dyn_store::{Candidate, Role, Start};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
@@ -36,12 +36,12 @@ pub(crate) struct Event {
 
 /// Lookups and hits after the warm-up.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Tally {
+pub(crate) struct HitCount {
     lookups: u64,
     hits: u64,
 }
 
-impl Tally {
+impl HitCount {
     /// `None` when nothing was looked up.
     pub(crate) fn ratio(self) -> Option<f64> {
         (self.lookups > 0).then(|| self.hits as f64 / self.lookups as f64)
@@ -54,20 +54,20 @@ fn warm_up(trace: &[Event]) -> usize {
 }
 
 /// Runs a trace through a policy given as a function, which says whether a lookup hit.
-fn run(trace: &[Event], mut request: impl FnMut(usize, Event) -> bool) -> Tally {
-    let mut tally = Tally::default();
+fn run(trace: &[Event], mut request: impl FnMut(usize, Event) -> bool) -> HitCount {
+    let mut hits = HitCount::default();
     for (at, &event) in trace.iter().enumerate() {
         let is_hit = request(at, event);
         if at >= warm_up(trace) && event.op != Op::Add {
-            tally.lookups += 1;
-            tally.hits += u64::from(is_hit);
+            hits.lookups += 1;
+            hits.hits += u64::from(is_hit);
         }
     }
-    tally
+    hits
 }
 
 /// Replays a trace to a store.
-pub(crate) fn replay<S: Store>(store: &S, trace: &[Event]) -> Tally {
+pub(crate) fn replay<S: Store>(store: &S, trace: &[Event]) -> HitCount {
     run(trace, |_, event| {
         let id = Id::of(u64::from(event.id));
         let add = || store.add(&id, S::Value::make(&id, Lifetime::Unset));
@@ -109,11 +109,11 @@ pub(crate) struct Outcome {
     pub(crate) holds: Option<usize>,
 }
 
-/// Whether a trace is replayed to an entrant.
-pub(crate) fn takes_part(entrant: &Entrant) -> bool {
+/// Whether a trace is replayed to a candidate.
+pub(crate) fn takes_part(candidate: &Candidate) -> bool {
     let is_cache =
-        matches!(entrant.role, Role::Subject | Role::Variant | Role::Peer) && entrant.evicts;
-    is_cache && !entrant.searches
+        matches!(candidate.role, Role::Subject | Role::Variant | Role::Peer) && candidate.evicts;
+    is_cache && !candidate.searches
 }
 
 /// Replays a trace to the simulated policies and to all caches, several at a time; `tick` is called
@@ -122,22 +122,22 @@ pub(crate) fn compare(
     name: String,
     trace: &[Event],
     capacity: u64,
-    entrants: &[Entrant],
+    candidates: &[Candidate],
     tick: &(dyn Fn() + Sync),
 ) -> HitRatios {
-    type Policy<'p> = Box<dyn Fn() -> (Tally, Option<usize>) + Send + Sync + 'p>;
+    type Policy<'p> = Box<dyn Fn() -> (HitCount, Option<usize>) + Send + Sync + 'p>;
     let size = capacity as usize;
     let mut policies: Vec<(&'static str, Policy<'_>)> = vec![
         ("Belady", Box::new(|| (simulate::belady(trace, size), None))),
         ("LRU", Box::new(|| (simulate::lru(trace, size), None))),
         ("FIFO", Box::new(|| (simulate::fifo(trace, size), None))),
     ];
-    for &entrant in entrants.iter().filter(|entrant| takes_part(entrant)) {
+    for &candidate in candidates.iter().filter(|candidate| takes_part(candidate)) {
         let replayed = move || {
-            let stand = entrant.build(size, Start::Sized);
-            (stand.replay(trace), stand.stored())
+            let store = candidate.build(size, Start::Sized);
+            (store.replay(trace), store.stored())
         };
-        policies.push((entrant.name, Box::new(replayed)));
+        policies.push((candidate.name, Box::new(replayed)));
     }
     let next = AtomicUsize::new(0);
     let outcomes = Mutex::new(vec![None; policies.len()]);
@@ -145,8 +145,8 @@ pub(crate) fn compare(
         // ORDERING: Relaxed: only uniqueness matters.
         let at = next.fetch_add(1, Ordering::Relaxed);
         let Some((name, policy)) = policies.get(at) else { break };
-        let (tally, holds) = policy();
-        let outcome = Outcome { name, hit_ratio: tally.ratio(), holds };
+        let (hits, holds) = policy();
+        let outcome = Outcome { name, hit_ratio: hits.ratio(), holds };
         outcomes.lock().expect("no panic inside")[at] = Some(outcome);
         tick();
     };
@@ -179,7 +179,7 @@ mod tests {
         // queue does not.
         let ids: Vec<u32> = (0..4000).map(|at| if at % 2 == 0 { 0 } else { at }).collect();
         let trace = events(&ids);
-        let ratio = |tally: Tally| (tally.ratio().unwrap() * 100.0).round();
+        let ratio = |hits: HitCount| (hits.ratio().unwrap() * 100.0).round();
         assert_eq!(ratio(simulate::lru(&trace, 2)), 50.0);
         assert_eq!(ratio(simulate::belady(&trace, 2)), 50.0);
         assert!(ratio(simulate::fifo(&trace, 2)) < 40.0);
@@ -194,7 +194,7 @@ mod tests {
         let traces = Scenario::ALL.map(|scenario| scenario.generate(CAPACITY as usize, 20_000));
         for trace in traces.into_iter().chain([events(&sawtooth)]) {
             let outcome =
-                compare("x".into(), &trace, CAPACITY, &Values::Session.entrants(), &|| ());
+                compare("x".into(), &trace, CAPACITY, &Values::Session.candidates(), &|| ());
             let (belady, others) = outcome.policies.split_first().unwrap();
             assert_eq!(belady.name, "Belady");
             for other in others

@@ -1,12 +1,12 @@
 //! The policies that the caches are measured by.
 
-use super::{Event, Op, Tally, run, warm_up};
+use super::{Event, HitCount, Op, run, warm_up};
 use lru::LruCache;
 use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 use std::num::NonZeroUsize;
 
 /// First in, first out: OpenSSL (equal timeouts) and rustls.
-pub(super) fn fifo(trace: &[Event], capacity: usize) -> Tally {
+pub(super) fn fifo(trace: &[Event], capacity: usize) -> HitCount {
     let mut present = HashSet::new();
     let mut queue = VecDeque::new();
     run(trace, |_, Event { op, id }| {
@@ -28,7 +28,7 @@ pub(super) fn fifo(trace: &[Event], capacity: usize) -> Tally {
 }
 
 /// Least recently used, over the whole cache.
-pub(super) fn lru(trace: &[Event], capacity: usize) -> Tally {
+pub(super) fn lru(trace: &[Event], capacity: usize) -> HitCount {
     let mut cache = LruCache::new(NonZeroUsize::new(capacity).expect("a cache for nothing"));
     run(trace, |_, Event { op, id }| match op {
         Op::Take => cache.pop(&id).is_some(),
@@ -45,7 +45,7 @@ pub(super) fn lru(trace: &[Event], capacity: usize) -> Tally {
 /// session that is added again, or looked up before rewards count, could be stored at that moment
 /// as well. So it may be here after a lookup that missed, which a cache cannot do; the figure is a
 /// bound.
-pub(super) fn belady(trace: &[Event], capacity: usize) -> Tally {
+pub(super) fn belady(trace: &[Event], capacity: usize) -> HitCount {
     let rewards = rewards(trace);
     let (mut live, mut due, mut order) = (HashSet::new(), HashMap::new(), BTreeSet::new());
     run(trace, |at, Event { op, id }| {

@@ -6,7 +6,7 @@
 //! grow.
 
 use super::latency::Stopwatch;
-use super::{CLIENT_BITS, Meter, Tally, Together, id_of};
+use super::{CLIENT_BITS, LapCounter, Meter, Together, id_of};
 use crate::ids::Id;
 use crate::lap::{Job, Lap};
 use crate::store::{Lifetime, Store, Value};
@@ -34,12 +34,12 @@ fn this_or_next(job: &Job, lane: u64, index: u64) -> u64 {
 
 /// Adds only.
 pub(super) fn renew<S: Store>(store: &S, job: &Job, lane: u64, meter: &mut impl Meter) -> Lap {
-    let mut tally = Tally::begin();
+    let mut counter = LapCounter::begin();
     for index in job.first..job.first + job.ops {
-        tally.keep_pace(job, lane, index - job.first);
+        counter.keep_pace(job, lane, index - job.first);
         meter.take(|| add_at_capacity(store, job, lane, index));
     }
-    tally.end(job.ops)
+    counter.end(job.ops)
 }
 
 /// Every client has one session at a time, which it renews once per window; lookups are of the
@@ -63,16 +63,16 @@ fn resume_and_renew<S: Store>(
     mut get: impl FnMut(&Id) -> bool,
 ) -> Lap {
     let mut clients = Clients::new(job, lane);
-    let mut tally = Tally::begin();
+    let mut counter = LapCounter::begin();
     for done in 0..job.ops / OPS_PER_ADD {
-        tally.keep_pace(job, lane, done);
+        counter.keep_pace(job, lane, done);
         for _ in 1..OPS_PER_ADD {
-            tally.count(get(&clients.next()));
+            counter.count(get(&clients.next()));
         }
         add_at_capacity(store, job, lane, clients.head);
         clients.renew_oldest();
     }
-    tally.end(job.ops)
+    counter.end(job.ops)
 }
 
 /// The clients of the zipf list and their newest sessions.
@@ -140,10 +140,10 @@ fn hand_out_and_take<S: Store>(
     let taken_after = job.capacity / 4 / job.lanes;
     let removed_after = job.capacity * 3 / 4 / job.lanes;
     let shuffled = Shuffled::new(taken_after / 2);
-    let mut tally = Tally::begin();
+    let mut counter = LapCounter::begin();
     for pair in job.first..job.first + job.ops {
-        tally.keep_pace(job, lane, pair - job.first);
-        tally.count(whole.take(|| {
+        counter.keep_pace(job, lane, pair - job.first);
+        counter.count(whole.take(|| {
             add_pair(store, job, lane, pair);
             let client = this_or_next(job, lane, pair);
             let old = ticket(job, client, shuffled.of(pair.wrapping_sub(taken_after)), 1);
@@ -155,17 +155,17 @@ fn hand_out_and_take<S: Store>(
             is_hit
         }));
     }
-    tally.end(job.ops)
+    counter.end(job.ops)
 }
 
 /// The adds of `tls13` alone.
 pub(super) fn add_pairs<S: Store>(store: &S, job: &Job, lane: u64) -> Lap {
-    let mut tally = Tally::begin();
+    let mut counter = LapCounter::begin();
     for pair in job.first..job.first + job.ops {
-        tally.keep_pace(job, lane, pair - job.first);
+        counter.keep_pace(job, lane, pair - job.first);
         add_pair(store, job, lane, pair);
     }
-    tally.end(job.ops)
+    counter.end(job.ops)
 }
 
 #[inline]

@@ -1,7 +1,7 @@
 //! Filling, emptying and sweeping a store of its own.
 
 use super::latency::Stopwatch;
-use super::{Tally, id_of, random, window_start};
+use super::{LapCounter, id_of, random, window_start};
 use crate::ids::Id;
 use crate::lap::{Job, Lap};
 use crate::store::{Lifetime, Store, Value};
@@ -37,11 +37,11 @@ fn add_all<S: Store>(store: &S, job: &Job, lane: u64, lifetime: impl Fn(u64) -> 
     };
     let sessions: Vec<_> = (0..job.ops).map(make).collect();
     let mut stopwatch = Stopwatch::new();
-    let tally = Tally::begin();
+    let counter = LapCounter::begin();
     for (id, session) in sessions {
         stopwatch.time(|| store.add(&id, session));
     }
-    let lap = tally.end(job.ops);
+    let lap = counter.end(job.ops);
     let nanos = lap.nanos.saturating_sub(stopwatch.own_nanos() * job.ops);
     Lap { nanos, latency: Some(stopwatch.finish()), ..lap }
 }
@@ -51,11 +51,11 @@ pub(super) fn remove<S: Store>(store: &S, job: &Job, lane: u64) -> Lap {
     // Prime to every capacity.
     const STRIDE: u64 = 0xffff_fffb;
     let first = lane * job.ops;
-    let mut tally = Tally::begin();
+    let mut counter = LapCounter::begin();
     for nth in first..first + job.ops {
-        tally.count(store.remove(&Id::of(nth * STRIDE % job.capacity)));
+        counter.count(store.remove(&Id::of(nth * STRIDE % job.capacity)));
     }
-    tally.end(job.ops)
+    counter.end(job.ops)
 }
 
 fn now() -> u64 {
@@ -79,9 +79,9 @@ pub(super) fn flush<S: Store>(store: &S, job: &Job, lane: u64) -> Lap {
     if lane > 0 {
         return look_up(store, job, lane, || !job.pace.is_over());
     }
-    let tally = Tally::begin();
+    let counter = LapCounter::begin();
     let flushed = store.flush(now() + SWEPT_AFTER_SECONDS);
-    let lap = tally.end(job.capacity);
+    let lap = counter.end(job.capacity);
     job.pace.end();
     assert!(flushed.is_some_and(|flushed| flushed > 0), "the sweep found nothing");
     lap
@@ -91,14 +91,14 @@ fn look_up<S: Store>(store: &S, job: &Job, lane: u64, mut goes_on: impl FnMut() 
     let start = window_start(job);
     let mut random = random(job, lane);
     let mut stopwatch = Stopwatch::new();
-    let tally = Tally::begin();
+    let counter = LapCounter::begin();
     let mut ops = 0;
     loop {
         let id = Id::of(start + u64::from(random.random_range(0..job.capacity as u32)));
         stopwatch.time(|| store.get(&id));
         ops += 1;
         if !goes_on() {
-            return Lap { latency: Some(stopwatch.finish()), ..tally.end(ops) };
+            return Lap { latency: Some(stopwatch.finish()), ..counter.end(ops) };
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Lookups in a store that stands still.
 
-use super::{Meter, Tally, random, window_start};
+use super::{LapCounter, Meter, random, window_start};
 use crate::ids::{Id, NEVER_STORED};
 use crate::lap::{Job, Lap};
 use crate::store::Store;
@@ -10,31 +10,31 @@ use rand::RngExt;
 pub(super) fn hit<S: Store>(store: &S, job: &Job, lane: u64, meter: &mut impl Meter) -> Lap {
     let start = window_start(job);
     let mut random = random(job, lane);
-    let mut tally = Tally::begin();
+    let mut counter = LapCounter::begin();
     for _ in 0..job.ops {
         let id = Id::of(start + u64::from(random.random_range(0..job.capacity as u32)));
-        tally.count(meter.take(|| store.get(&id)));
+        counter.count(meter.take(|| store.get(&id)));
     }
-    tally.end(job.ops)
+    counter.end(job.ops)
 }
 
 /// Ids that nobody stored.
 pub(super) fn miss<S: Store>(store: &S, job: &Job, lane: u64, meter: &mut impl Meter) -> Lap {
     let mut random = random(job, lane);
-    let mut tally = Tally::begin();
+    let mut counter = LapCounter::begin();
     for _ in 0..job.ops {
         let id = Id::of(NEVER_STORED + u64::from(random.random::<u32>()));
-        tally.count(meter.take(|| store.get(&id)));
+        counter.count(meter.take(|| store.get(&id)));
     }
-    tally.end(job.ops)
+    counter.end(job.ops)
 }
 
 /// One session, looked up by everybody.
 pub(super) fn hot(job: &Job, lookup: impl Fn(&Id) -> bool) -> Lap {
     let id = Id::of(window_start(job) + job.capacity / 2);
-    let mut tally = Tally::begin();
+    let mut counter = LapCounter::begin();
     for _ in 0..job.ops {
-        tally.count(lookup(std::hint::black_box(&id)));
+        counter.count(lookup(std::hint::black_box(&id)));
     }
-    tally.end(job.ops)
+    counter.end(job.ops)
 }

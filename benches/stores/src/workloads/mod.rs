@@ -217,8 +217,8 @@ pub fn fill<S: Store>(store: &S, capacity: u64) {
     }
 }
 
-/// The tally and the clock of a lap.
-struct Tally {
+/// The counter and the clock of a lap.
+struct LapCounter {
     start: Instant,
     /// Time that is not the store's.
     waited: Duration,
@@ -227,7 +227,7 @@ struct Tally {
     hits: u64,
 }
 
-impl Tally {
+impl LapCounter {
     fn begin() -> Self {
         let delayed = time_delayed();
         Self { start: Instant::now(), waited: Duration::ZERO, delayed, lookups: 0, hits: 0 }

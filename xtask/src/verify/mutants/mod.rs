@@ -12,7 +12,7 @@ mod shared;
 
 use super::judge::{Judgement, judge};
 use super::libtest::{self, Test};
-use super::report::{Finding, MutantsFigures, Report};
+use super::report::{MutantsFigures, PartResult, Report};
 use super::stage::Stage;
 use super::{build, workers};
 use crate::command::{cargo, loom_cargo, root};
@@ -32,7 +32,7 @@ const LIMIT_FACTOR: f64 = 3.0;
 const LIMIT_FLOOR: Duration = Duration::from_secs(60);
 
 /// Seeds every bug of the list.
-pub(crate) fn run(stage: &Stage, report: &mut Report) -> Result<Finding> {
+pub(crate) fn run(stage: &Stage, report: &mut Report) -> Result<PartResult> {
     let mut mutants = list::read(root())?;
     mutants.retain(|mutant| stage.wants(&mutant.name));
     ensure!(!mutants.is_empty(), "no mutant to seed");
@@ -70,7 +70,7 @@ pub(crate) fn run(stage: &Stage, report: &mut Report) -> Result<Finding> {
     faults.extend(run_alone(stage, report, &tree, alone)?);
     let caught = total - faults.len();
     report.mutants = Some(MutantsFigures { total, caught });
-    Ok(Finding::Checked { summary: format!("{caught} of {total} seeded bugs caught"), faults })
+    Ok(PartResult::Checked { summary: format!("{caught} of {total} seeded bugs caught"), faults })
 }
 
 /// Runs the tests of bugs that share a build: first all without a bug, then each with its own.

@@ -13,12 +13,12 @@ mod scan;
 
 use super::judge::Judgement;
 use super::models::{self, Search};
-use super::report::{Finding, OrderingsFigures, Report};
+use super::report::{OrderingsFigures, PartResult, Report};
 use super::stage::Stage;
 use crate::command::root;
 use anyhow::{Context, Result, bail};
 use plan::{Known, Plan};
-use run::{Fate, Runner};
+use run::{Runner, Verdict};
 use scan::Token;
 use std::collections::BTreeMap;
 use std::fs;
@@ -44,7 +44,7 @@ pub(crate) fn run(
     stage: &Stage,
     report: &mut Report,
     searches: Option<&[Search]>,
-) -> Result<Finding> {
+) -> Result<PartResult> {
     let mut tokens = scan_all(root())?;
     tokens.retain(|token| stage.wants(&format!("{}:{}", token.file, token.position.line)));
     if tokens.is_empty() {
@@ -76,24 +76,24 @@ fn try_all(
     tokens: &[Token],
     plan: Plan,
     runners: &BTreeMap<String, Runner>,
-) -> Result<Finding> {
+) -> Result<PartResult> {
     let mut faults = plan.errors;
     let mut figures = OrderingsFigures {
         sites: tokens.len(),
         invisible: plan.invisible,
         ..OrderingsFigures::default()
     };
-    for (weakening, fate, tried) in run::run(stage, plan.weakenings, runners)? {
+    for (weakening, verdict, tried) in run::run(stage, plan.weakenings, runners)? {
         figures.weakened += 1;
         figures.weakenings.push(tried);
         let models = weakening.models.join(", ");
-        match fate {
-            Fate::Caught { .. } => figures.caught += 1,
-            Fate::Survived => {
+        match verdict {
+            Verdict::Caught { .. } => figures.caught += 1,
+            Verdict::Survived => {
                 figures.survived += 1;
                 faults.push(format!("{} {} survived {models}", weakening.at, weakening.what));
             }
-            Fate::Inconclusive(why) => {
+            Verdict::Inconclusive(why) => {
                 figures.inconclusive += 1;
                 faults.push(format!("{} {} is inconclusive: {why}", weakening.at, weakening.what));
             }
@@ -104,7 +104,7 @@ fn try_all(
         figures.caught, figures.weakened, figures.sites, figures.survived, figures.invisible
     );
     report.orderings = Some(figures);
-    Ok(Finding::Checked { summary, faults })
+    Ok(PartResult::Checked { summary, faults })
 }
 
 /// The models that comments name, run to learn what they execute.
@@ -157,7 +157,7 @@ mod tests {
         assert!(
             tokens
                 .iter()
-                .any(|token| token.file == "src/raw/bucket.rs" && token.ordering == "AcqRel")
+                .any(|token| token.file == "src/raw/table.rs" && token.ordering == "AcqRel")
         );
     }
 }

@@ -17,9 +17,9 @@ pub(super) struct Known {
 /// One ordering of one operation made weaker.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Weakening {
-    /// `src/raw/bucket.rs:44:28/0=Acquire`, as the shim reads it.
+    /// `src/raw/table.rs:44:28/0=Acquire`, as the shim reads it.
     pub(super) order: String,
-    /// `src/raw/bucket.rs:44`, for people.
+    /// `src/raw/table.rs:44`, for people.
     pub(super) at: String,
     /// `compare_exchange AcqRel -> Acquire`.
     pub(super) what: String,

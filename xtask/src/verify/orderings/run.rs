@@ -21,7 +21,7 @@ pub(super) struct Runner {
 
 /// What became of one weakening.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) enum Fate {
+pub(super) enum Verdict {
     Caught {
         model: String,
     },
@@ -31,16 +31,16 @@ pub(super) enum Fate {
     Inconclusive(String),
 }
 
-/// Tries all weakenings and returns them in order, each with its fate and figures.
+/// Tries all weakenings and returns them in order, each with its verdict and figures.
 pub(super) fn run(
     stage: &Stage,
     weakenings: Vec<Weakening>,
     runners: &BTreeMap<String, Runner>,
-) -> Result<Vec<(Weakening, Fate, WeakeningFigures)>> {
+) -> Result<Vec<(Weakening, Verdict, WeakeningFigures)>> {
     stage.progress.expect(weakenings.len());
     workers::each(workers::cores(), weakenings, |_, weakening| {
         let start = Instant::now();
-        let fate = first_failure(&weakening.models, |name| {
+        let verdict = first_failure(&weakening.models, |name| {
             let runner =
                 runners.get(name).with_context(|| format!("there is no model `{name}`"))?;
             let order = [("SESSILE_WEAKEN", weakening.order.as_str())];
@@ -48,17 +48,17 @@ pub(super) fn run(
                 runner.test.run(&root().join("loom-tests"), &order, runner.limit, &stage.log)?;
             Ok(judge(&ended))
         })?;
-        let (caught_by, shown) = match &fate {
-            Fate::Caught { model } => (Some(model.clone()), format!("caught by {model}")),
-            Fate::Survived => (None, "SURVIVED".into()),
-            Fate::Inconclusive(why) => (None, format!("INCONCLUSIVE: {why}")),
+        let (caught_by, shown) = match &verdict {
+            Verdict::Caught { model } => (Some(model.clone()), format!("caught by {model}")),
+            Verdict::Survived => (None, "SURVIVED".into()),
+            Verdict::Inconclusive(why) => (None, format!("INCONCLUSIVE: {why}")),
         };
         let seconds = start.elapsed().as_secs_f64();
         let line = format!("{} {}: {shown}, {seconds:.1} s", weakening.at, weakening.what);
         stage.log.add(&format!("= {line} ({})\n", weakening.order))?;
         stage.progress.step(&line);
         let (at, what) = (weakening.at.clone(), weakening.what.clone());
-        Ok((weakening, fate, WeakeningFigures { at, weakening: what, caught_by, seconds }))
+        Ok((weakening, verdict, WeakeningFigures { at, weakening: what, caught_by, seconds }))
     })
 }
 
@@ -66,25 +66,29 @@ pub(super) fn run(
 fn first_failure(
     models: &[String],
     mut run: impl FnMut(&str) -> Result<Judgement>,
-) -> Result<Fate> {
+) -> Result<Verdict> {
     let mut unknown = Vec::new();
     for model in models {
         match run(model)? {
-            Judgement::Failed(_) => return Ok(Fate::Caught { model: model.clone() }),
+            Judgement::Failed(_) => return Ok(Verdict::Caught { model: model.clone() }),
             Judgement::Held => {}
             Judgement::Hung(why) | Judgement::Inconclusive(why) => {
                 unknown.push(format!("{model}: {why}"))
             }
         }
     }
-    Ok(if unknown.is_empty() { Fate::Survived } else { Fate::Inconclusive(unknown.join("; ")) })
+    Ok(if unknown.is_empty() {
+        Verdict::Survived
+    } else {
+        Verdict::Inconclusive(unknown.join("; "))
+    })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn fate(judgements: &[(&str, Judgement)]) -> Fate {
+    fn verdict(judgements: &[(&str, Judgement)]) -> Verdict {
         let models: Vec<_> = judgements.iter().map(|(model, _)| (*model).to_owned()).collect();
         let find =
             |name: &str| judgements.iter().find(|(model, _)| *model == name).unwrap().1.clone();
@@ -96,11 +100,14 @@ mod tests {
         let (held, failed) = (Judgement::Held, Judgement::Failed("race".into()));
         let hung = Judgement::Hung("cut off".into());
         assert_eq!(
-            fate(&[("a", held.clone()), ("b", failed.clone())]),
-            Fate::Caught { model: "b".into() }
+            verdict(&[("a", held.clone()), ("b", failed.clone())]),
+            Verdict::Caught { model: "b".into() }
         );
-        assert_eq!(fate(&[("a", hung.clone()), ("b", failed)]), Fate::Caught { model: "b".into() });
-        assert_eq!(fate(&[("a", held.clone()), ("b", held.clone())]), Fate::Survived);
-        assert!(matches!(fate(&[("a", hung), ("b", held)]), Fate::Inconclusive(_)));
+        assert_eq!(
+            verdict(&[("a", hung.clone()), ("b", failed)]),
+            Verdict::Caught { model: "b".into() }
+        );
+        assert_eq!(verdict(&[("a", held.clone()), ("b", held.clone())]), Verdict::Survived);
+        assert!(matches!(verdict(&[("a", hung), ("b", held)]), Verdict::Inconclusive(_)));
     }
 }

@@ -9,7 +9,7 @@ use testkit::{Ledger, Payload};
 
 /// A cache and the ledger of what is put into it, shared by the threads of a scenario.
 #[derive(Clone, Debug)]
-pub struct Stage {
+pub struct TestCache {
     /// Dropped before the rest: a search that fails leaves the cache as it is.
     _end: End,
     /// The cache.
@@ -17,7 +17,7 @@ pub struct Stage {
     ledger: Arc<Ledger>,
 }
 
-impl Stage {
+impl TestCache {
     /// An empty cache for so many sessions.
     pub fn new(capacity: usize) -> Self {
         Self::with_cache(cache(capacity))
@@ -30,9 +30,9 @@ impl Stage {
 
     /// A cache for four sessions, one set in a model, which holds session 1 under key 1.
     pub fn stored() -> Self {
-        let stage = Self::new(4);
-        stage.insert(1, 1);
-        stage
+        let test = Self::new(4);
+        test.insert(1, 1);
+        test
     }
 
     /// A new session under a key.
@@ -65,12 +65,12 @@ impl Stage {
     }
 
     /// Runs `f` on another thread.
-    pub fn beside<R: 'static + Send>(
+    pub fn spawn<R: 'static + Send>(
         &self,
         f: impl FnOnce(Self) -> R + Send + 'static,
     ) -> JoinHandle<R> {
-        let stage = self.clone();
-        thread::spawn(move || f(stage))
+        let test = self.clone();
+        thread::spawn(move || f(test))
     }
 
     /// The numbers of what is stored, in order.

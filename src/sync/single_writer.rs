@@ -9,9 +9,9 @@ use super::on_request::AtomicU64;
 /// writer. The count is exact because there is one writer at a time; ownership passes with the
 /// `Local` that holds it.
 #[derive(Debug, Default)]
-pub(crate) struct Tally(AtomicU64);
+pub(crate) struct SingleWriterCounter(AtomicU64);
 
-impl Tally {
+impl SingleWriterCounter {
     #[inline]
     pub(crate) fn add(&self, n: u64) -> u64 {
         // ORDERING: Relaxed load: one writer, which reads its own store. Release store: whoever

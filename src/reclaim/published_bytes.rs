@@ -7,22 +7,22 @@ use crate::sync::on_request::AtomicU64;
 /// Bytes, and in the upper bits how often they were changed: a number that comes back must not look
 /// unchanged.
 ///
-/// Anybody may tell the total what is pending. Who read it, slept, and told it then would take back
-/// what others have told.
+/// Anybody may publish what is pending. A thread that read it, slept, and published the old number
+/// would take back what others have published.
 #[derive(Debug, Default)]
-pub(super) struct Published(AtomicU64);
+pub(super) struct PublishedBytes(AtomicU64);
 
 const BYTES_BITS: u32 = 48;
 const BYTES: u64 = (1 << BYTES_BITS) - 1;
 
-impl Published {
+impl PublishedBytes {
     pub(super) fn bytes(&self) -> u64 {
         // ORDERING: Relaxed: a statistic.
         self.0.load(Ordering::Relaxed) & BYTES
     }
 
     /// Publishes what is pending, and returns the change. Each change is returned to one caller.
-    pub(super) fn follow(&self, pending: impl Fn() -> u64) -> i64 {
+    pub(super) fn publish(&self, pending: impl Fn() -> u64) -> i64 {
         // ORDERING: Acquire: what is pending is read after this; pairs with the exchange. Model:
         // `limbo_published`.
         let mut seen = self.0.load(Ordering::Acquire);

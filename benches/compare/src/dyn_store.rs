@@ -1,14 +1,14 @@
 //! A store without its type, and what is asked of it.
 
 use crate::allocator::bytes_kept;
-use crate::traces::{Event, Tally};
+use crate::traces::{Event, HitCount};
 use std::sync::Arc;
 use stores::ids::Id;
 use stores::store::{Lifetime, Store, Value};
 use stores::workloads;
 use stores::{Job, Lap};
 
-/// What an entrant is there for.
+/// What a candidate is there for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Role {
     /// Sessile as it comes.
@@ -39,7 +39,7 @@ pub(crate) enum Start {
 
 /// A store that takes part.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Entrant {
+pub(crate) struct Candidate {
     pub(crate) name: &'static str,
     pub(crate) role: Role,
     /// See [`Store::EVICTS`].
@@ -48,12 +48,12 @@ pub(crate) struct Entrant {
     pub(crate) searches: bool,
     /// Whether it can sweep.
     pub(crate) flushes: bool,
-    build: fn(usize, Start) -> Arc<dyn Stand>,
+    build: fn(usize, Start) -> Arc<dyn DynStore>,
 }
 
-impl Entrant {
+impl Candidate {
     pub(crate) fn new<S: Store>(name: &'static str, role: Role) -> Self {
-        let build = |capacity, start| -> Arc<dyn Stand> {
+        let build = |capacity, start| -> Arc<dyn DynStore> {
             match start {
                 Start::Sized => Arc::new(S::with_capacity(capacity)),
                 Start::Growing => Arc::new(S::growing(capacity)),
@@ -64,17 +64,17 @@ impl Entrant {
     }
 
     /// An empty store.
-    pub(crate) fn build(&self, capacity: usize, start: Start) -> Arc<dyn Stand> {
+    pub(crate) fn build(&self, capacity: usize, start: Start) -> Arc<dyn DynStore> {
         (self.build)(capacity, start)
     }
 }
 
 /// A store that laps are run on.
-pub(crate) trait Stand: Send + Sync {
+pub(crate) trait DynStore: Send + Sync {
     fn lap(&self, job: &Job, lane: u64) -> Lap;
 
     /// Replays a trace from one thread.
-    fn replay(&self, trace: &[Event]) -> Tally;
+    fn replay(&self, trace: &[Event]) -> HitCount;
 
     /// Adds the sessions with the numbers below `capacity`.
     fn fill(&self, capacity: u64);
@@ -85,12 +85,12 @@ pub(crate) trait Stand: Send + Sync {
     fn session_bytes(&self) -> i64;
 }
 
-impl<S: Store> Stand for S {
+impl<S: Store> DynStore for S {
     fn lap(&self, job: &Job, lane: u64) -> Lap {
         workloads::run(self, job, lane)
     }
 
-    fn replay(&self, trace: &[Event]) -> Tally {
+    fn replay(&self, trace: &[Event]) -> HitCount {
         crate::traces::replay(self, trace)
     }
 

@@ -1,6 +1,6 @@
 //! The threads that do the work, and the distance between them.
 
-use crate::stand::Stand;
+use crate::dyn_store::DynStore;
 use quanta::Instant;
 use std::hint::spin_loop;
 use std::sync::Arc;
@@ -12,18 +12,18 @@ use stores::{Job, Lap};
 type Task = Arc<dyn Fn(u64) -> Lap + Send + Sync>;
 
 /// Persistent threads, each on a processor of its own where there are enough.
-pub(crate) struct Crew {
+pub(crate) struct Workers {
     workers: Vec<Worker>,
 }
 
 struct Worker {
-    /// Taken when the crew is dismissed.
+    /// Taken when the workers are dismissed.
     tasks: Option<Sender<Task>>,
     laps: Receiver<Lap>,
     thread: Option<JoinHandle<()>>,
 }
 
-impl Crew {
+impl Workers {
     pub(crate) fn new(lanes: usize) -> Self {
         let processors = core_affinity::get_core_ids().unwrap_or_default();
         // One lane goes where the scheduler finds room; several must not share a processor.
@@ -46,9 +46,9 @@ impl Crew {
     }
 
     /// Runs a job on all lanes, started together.
-    pub(crate) fn run(&self, stand: &Arc<dyn Stand>, job: Job) -> Vec<Lap> {
-        let stand = Arc::clone(stand);
-        self.run_task(move |lane| stand.lap(&job, lane))
+    pub(crate) fn run(&self, store: &Arc<dyn DynStore>, job: Job) -> Vec<Lap> {
+        let store = Arc::clone(store);
+        self.run_task(move |lane| store.lap(&job, lane))
     }
 
     fn run_task(&self, work: impl Fn(u64) -> Lap + Send + Sync + 'static) -> Vec<Lap> {
@@ -66,7 +66,7 @@ impl Crew {
         });
         for worker in &self.workers {
             let sent = worker.tasks.as_ref().map(|tasks| tasks.send(Arc::clone(&task)));
-            assert!(matches!(sent, Some(Ok(()))), "the worker lives as long as the crew");
+            assert!(matches!(sent, Some(Ok(()))), "a worker lives as long as all");
         }
         self.workers.iter().map(|worker| worker.laps.recv().expect("no lap panics")).collect()
     }
