@@ -197,7 +197,7 @@ impl Time {
     }
 
     /// The time by a clock that the program supplied, which is not called under a guard. `None` for
-    /// the default clock, which may be read when it is known that the time is needed.
+    /// the default clock: it may be read under a guard, so it is read only if needed.
     #[inline(always)]
     pub(crate) fn before_guard(&self) -> Option<u64> {
         match self {

@@ -98,7 +98,7 @@ mod advice {
 
 pub(crate) use self::advice::{leave_out_of_dumps, lock, put_into_dumps, unlock, want_huge_pages};
 
-/// Bytes of a page, or of several: no system that this is for has larger ones.
+/// At least the size of a page: supported systems have pages of 4 to 64 KiB.
 pub(crate) const PAGE: usize = if cfg!(target_arch = "x86_64") { 4 << 10 } else { 64 << 10 };
 
 /// Bytes of a cache line, as far as anybody counts in them here.

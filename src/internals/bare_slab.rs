@@ -60,7 +60,7 @@ impl BareSlab {
 
     /// Gives free chunks back.
     pub fn trim(&self) {
-        self.pool.trim(usize::MAX);
+        self.pool.trim();
     }
 
     /// Whether all memory was given back.

@@ -71,8 +71,8 @@ impl<B, L> Local<B, L> {
     /// # Safety
     /// The caller owns the record.
     pub(super) unsafe fn register(&self, collector: &Collector) -> NonNull<ThreadHandle> {
-        // SAFETY: the field is the owner's, and what `handle` lent has ended or is not written to:
-        // only what is not there is.
+        // SAFETY: the field is the owner's. It is written only if it is `None`, and then no
+        // reference into it exists.
         let handle = unsafe { &mut *self.handle.get() };
         NonNull::from(handle.get_or_insert_with(|| collector.register()))
     }

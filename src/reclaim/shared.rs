@@ -20,8 +20,9 @@ pub(super) struct Tenure<B: Release, L: State>(Place<B, L>);
 pub(super) struct Place<B, L>(NonNull<Shared<B, L>>);
 
 pub(super) struct Shared<B, L> {
-    pub(super) collector: Collector,
+    /// Before the collector: the registrations in it end while the collector is there.
     pub(super) records: Registry<Local<B, L>>,
+    pub(super) collector: Collector,
     /// What threads that exit leave to all.
     pub(super) heir: L,
     /// Bytes that the first record may hold back from the total.

@@ -90,8 +90,8 @@ impl SessionBuilder {
         Session::from_draft(self.0, payload)
     }
 
-    /// Allocates a session whose payload is a copy of `bytes`, in one block with it where they are
-    /// few: up to 16 KiB. Aborts when memory is exhausted.
+    /// Allocates a session whose payload is a copy of `bytes`, in one block with it if both fit in
+    /// 16 KiB. Aborts when memory is exhausted.
     ///
     /// ```
     /// use sessile::{SessionBuilder, SessionId};

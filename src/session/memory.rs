@@ -1,12 +1,14 @@
 //! The memory that blocks lie in.
 
+use super::Secret;
 use super::block::Block;
 use crate::slab::{self, SizeClass};
 use std::alloc::{Layout, alloc, dealloc};
+use std::any::TypeId;
 use std::ptr::NonNull;
 
-/// The class of a block with so many bytes behind it. `None` if the global allocator has to supply
-/// it, which supplies no bytes behind one.
+/// The class of a block with so many bytes behind it. `None` if the global allocator supplies the
+/// block; then nothing may lie behind it.
 #[inline(always)]
 pub(super) const fn class_of<T>(behind: usize) -> Option<SizeClass> {
     // The slab's blocks begin at a multiple of half a line.
@@ -14,6 +16,17 @@ pub(super) const fn class_of<T>(behind: usize) -> Option<SizeClass> {
         return None;
     }
     SizeClass::of_size(size_of::<Block<T>>().saturating_add(behind))
+}
+
+/// Bytes that a block takes, with what is behind it. Only of secrets is the block read.
+#[inline(always)]
+pub(crate) fn size_of_whole_block<T: 'static>(block: &Block<T>) -> usize {
+    if TypeId::of::<T>() == TypeId::of::<Secret>() {
+        if let Some(class) = block.class {
+            return class.bytes();
+        }
+    }
+    size_of_block::<T>()
 }
 
 /// Bytes that a block takes, without what is behind it.

@@ -14,5 +14,5 @@ pub use self::builder::SessionBuilder;
 pub use self::context::{Context, Generation, Protocol};
 pub use self::handle::Session;
 pub use self::id::{InvalidSessionId, SessionId};
-pub(crate) use self::memory::size_of_block;
+pub(crate) use self::memory::{size_of_block, size_of_whole_block};
 pub use self::secret::Secret;

@@ -1,8 +1,9 @@
-//! Bytes that are wiped.
+//! Immutable bytes that are wiped: in a block of their own, in pages of their own, or behind a
+//! session's block.
 
-use super::{SizeClass, allocate, free, locks, wipe};
-use crate::memory::{PAGE, leave_out_of_dumps, lock, put_into_dumps, unlock};
-use std::alloc::{Layout, alloc, dealloc, handle_alloc_error};
+use super::{SizeClass, allocate, free, pages, wipe};
+use crate::memory::PAGE;
+use std::alloc::{Layout, handle_alloc_error};
 use std::ops::Deref;
 use std::ptr::NonNull;
 
@@ -19,7 +20,7 @@ enum Home {
     /// In a block of their own.
     Block(SizeClass),
     /// In pages of their own, from the global allocator: they are too many for a block.
-    Pages { is_locked: bool },
+    Pages,
     /// In a part of somebody's block.
     Part,
 }
@@ -41,7 +42,8 @@ impl Bytes {
         let (start, home) = match SizeClass::of_size(len) {
             _ if len == 0 => (Some(NonNull::dangling()), Home::Part),
             Some(class) => (allocate(class), Home::Block(class)),
-            None => Self::allocate_pages(len),
+            // SAFETY: the length is not zero.
+            None => (unsafe { pages::allocate(Self::pages(len)) }, Home::Pages),
         };
         let start = start?;
         // SAFETY: the memory is new and has room for them.
@@ -59,27 +61,12 @@ impl Bytes {
         Self { start, len: bytes.len(), home: Home::Part }
     }
 
-    fn allocate_pages(len: usize) -> (Option<NonNull<u8>>, Home) {
-        let (layout, is_locked) = (Self::pages(len), locks::are_wanted());
-        // SAFETY: the size is not zero.
-        let start = NonNull::new(unsafe { alloc(layout) });
-        let start = start.filter(|&start| {
-            let is_fit = !is_locked || lock(start, layout.size());
-            if !is_fit {
-                // SAFETY: it was just allocated with this layout.
-                unsafe { dealloc(start.as_ptr(), layout) };
-            }
-            is_fit
-        });
-        start.into_iter().for_each(|start| leave_out_of_dumps(start, layout.size()));
-        (start, Home::Pages { is_locked })
-    }
-
     /// Whole pages for so many bytes.
     fn pages(len: usize) -> Layout {
-        // The length is that of a slice, which is far from the largest number.
-        let layout = Layout::from_size_align(len.next_multiple_of(PAGE), PAGE);
-        layout.unwrap_or(Layout::new::<u8>())
+        match Layout::from_size_align(len.next_multiple_of(PAGE), PAGE) {
+            Ok(layout) => layout,
+            Err(_) => unreachable!("no slice is nearly as long as the address space"),
+        }
     }
 }
 
@@ -98,17 +85,11 @@ impl Drop for Bytes {
         match self.home {
             // SAFETY: it came from `allocate` of this class, and this is its end.
             Home::Block(class) => unsafe { free(class, self.start) },
-            Home::Pages { is_locked } => {
-                let layout = Self::pages(self.len);
-                // SAFETY: nobody reads the bytes any more.
-                unsafe { wipe(self.start, self.len) };
-                if is_locked {
-                    unlock(self.start, layout.size());
-                }
-                put_into_dumps(self.start, layout.size());
-                // SAFETY: it was allocated with this layout.
-                unsafe { dealloc(self.start.as_ptr(), layout) };
-            }
+            // SAFETY: 1. Nobody reads the bytes any more. 2. They were allocated with this layout.
+            Home::Pages => unsafe {
+                wipe(self.start, self.len);
+                pages::free(self.start, Self::pages(self.len));
+            },
             // Wiped with the block.
             Home::Part => {}
         }

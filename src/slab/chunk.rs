@@ -1,10 +1,10 @@
 //! Memory from the global allocator that is cut into blocks of one size.
 
-use super::locks;
+use super::pages;
 use super::size_class::BATCH_MAX;
 use super::stack::Stack;
-use crate::memory::{leave_out_of_dumps, lock, put_into_dumps, unlock, want_huge_pages};
-use std::alloc::{Layout, alloc, dealloc};
+use crate::memory::lock;
+use std::alloc::Layout;
 use std::ptr::NonNull;
 
 /// One chunk. Which of its blocks are free is in a bitmap beside it, so that a free block need not
@@ -18,7 +18,6 @@ pub(super) struct Chunk {
     bits: Vec<u64>,
     /// No word before this one has a bit.
     first: usize,
-    is_locked: bool,
 }
 
 // SAFETY: whoever has the chunk has the memory.
@@ -37,18 +36,13 @@ impl Chunk {
             *last = (1 << rest) - 1;
         }
         // SAFETY: the size is not zero.
-        let start = NonNull::new(unsafe { alloc(layout) })?;
-        want_huge_pages(start, size);
-        leave_out_of_dumps(start, size);
-        let mut chunk =
-            Self { start, layout, block_size, free: blocks, bits, first: 0, is_locked: false };
-        (!locks::are_wanted() || chunk.lock()).then_some(chunk)
+        let start = unsafe { pages::allocate(layout) }?;
+        Some(Self { start, layout, block_size, free: blocks, bits, first: 0 })
     }
 
     /// Locks the memory. Whether it is locked.
     pub(super) fn lock(&mut self) -> bool {
-        self.is_locked = self.is_locked || lock(self.start, self.layout.size());
-        self.is_locked
+        lock(self.start, self.layout.size())
     }
 
     /// The address behind the last byte: chunks are ordered by it.
@@ -92,24 +86,30 @@ impl Chunk {
         stack
     }
 
-    /// Takes a block back.
-    pub(super) fn put(&mut self, block: NonNull<u8>) {
+    /// Takes a block back, and returns its size.
+    pub(super) fn put(&mut self, block: NonNull<u8>) -> usize {
         let index = (block.addr().get() - self.start.addr().get()) / self.block_size;
         let (word, bit) = (index / 64, 1 << (index % 64));
         debug_assert_eq!(self.bits[word] & bit, 0, "a block is freed twice");
         self.bits[word] |= bit;
         self.first = self.first.min(word);
         self.free += 1;
+        self.block_size
+    }
+
+    /// Checks what the fields say of each other; returns the free blocks.
+    #[cfg(test)]
+    pub(super) fn check(&self) -> usize {
+        let bits: u32 = self.bits.iter().map(|word| word.count_ones()).sum();
+        assert_eq!(self.free, bits as usize);
+        assert!(self.bits.iter().take(self.first).all(|word| *word == 0));
+        self.free
     }
 }
 
 impl Drop for Chunk {
     fn drop(&mut self) {
-        if self.is_locked {
-            unlock(self.start, self.layout.size());
-        }
-        put_into_dumps(self.start, self.layout.size());
         // SAFETY: it was allocated with this layout. The owner drops it when no block is in use.
-        unsafe { dealloc(self.start.as_ptr(), self.layout) };
+        unsafe { pages::free(self.start, self.layout) };
     }
 }

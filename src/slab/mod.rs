@@ -6,15 +6,18 @@
 //! begin anywhere in a line, lie on pages of their own, and bring the allocator's own lines with
 //! them.
 //!
-//! No thread waits here for another one. A magazine and a depot are tried: who finds one in use
-//! takes the block from the global allocator, or puts it where the next one picks it up.
+//! No thread waits here for another one: magazines and depots are locks that are tried. A thread
+//! that finds its magazine in use tries the others, and at last takes pages from the global
+//! allocator. What it frees goes to the depot or, if that is in use, on a stack that the next
+//! thread in the depot empties.
 //!
-//! Blocks hold secrets. Chunks are kept out of core dumps and, where a program wants it, locked in
-//! memory. A block is wiped when it is freed.
+//! Blocks hold secrets. All their memory is kept out of core dumps and, where a program wants it,
+//! locked. A block is wiped when it is freed.
 //!
-//! What is not in use is bounded: two batches of up to 32 blocks or 16 KiB in each of a class's 16
-//! magazines, and one chunk, of 2 MiB at most. [`trim`] gives all of it back, but for chunks with a
-//! block in use.
+//! Each of a class's 16 magazines keeps up to two batches; a batch is 32 blocks, or fewer if they
+//! pass 16 KiB. The depot keeps one free chunk, of at most 2 MiB. A chunk with one block in use or
+//! in a magazine stays whole; while three quarters of a class are free, the magazines that are used
+//! keep nothing. [`trim`] empties the magazines that nobody is in.
 //!
 //! `INVARIANT(BLOCK-ORIGIN)`: a block of a class whose address is a multiple of a line is the
 //! slab's. One that the global allocator supplied in its place lies half a line further.
@@ -23,6 +26,7 @@ mod bytes;
 mod chunk;
 mod depot;
 mod locks;
+mod pages;
 mod pool;
 mod size_class;
 mod stack;
@@ -32,16 +36,16 @@ pub(crate) use self::locks::{NotLocked, lock};
 pub(crate) use self::pool::Pool;
 pub(crate) use self::size_class::SizeClass;
 
-use crate::memory::LINE;
+use crate::memory::{LINE, PAGE};
+use crate::sync::thread_local_value;
 use crate::sync::untracked::{AtomicUsize, Ordering};
-use crate::sync::{thread_local_value, yield_now};
 use pool::STRIPES;
-use std::alloc::{Layout, alloc, dealloc};
+use std::alloc::Layout;
 use std::cell::Cell;
 use std::ptr::NonNull;
 
-/// Whether blocks come from the global allocator alone: for what checks each block by itself, and
-/// for models, which have a pool of their own.
+/// Whether blocks come from the global allocator alone: under Miri, AddressSanitizer and valgrind,
+/// which check each allocation, and in models, which have a pool of their own.
 const IS_PLAIN: bool = cfg!(any(miri, sessile_plain_blocks, sessile_loom, sessile_shuttle))
     || cfg!(all(crossbeam_sanitize, not(crossbeam_sanitize_thread)));
 
@@ -52,9 +56,6 @@ static POOLS: [Pool; SizeClass::COUNT] = [const { Pool::new() }; SizeClass::COUN
 /// loom's words cannot be in a static.
 #[cfg(any(sessile_loom, sessile_shuttle))]
 static POOLS: [Pool; 0] = [];
-
-/// Attempts to get a block of the slab where none may come from elsewhere.
-const PATIENCE: u32 = 1000;
 
 /// Threads that allocated or freed so far.
 static THREADS: AtomicUsize = AtomicUsize::new(0);
@@ -67,7 +68,7 @@ thread_local_value! {
 /// Which magazine of a class this thread uses.
 #[inline(always)]
 fn stripe() -> usize {
-    STRIPE.with(Cell::get).checked_sub(1).unwrap_or_else(choose_stripe)
+    STRIPE.try_with(Cell::get).unwrap_or(0).checked_sub(1).unwrap_or_else(choose_stripe)
 }
 
 /// Deals the magazines out in turn.
@@ -75,7 +76,7 @@ fn stripe() -> usize {
 fn choose_stripe() -> usize {
     // ORDERING: Relaxed: a turn.
     let stripe = THREADS.fetch_add(1, Ordering::Relaxed) % STRIPES;
-    STRIPE.with(|own| own.set(stripe + 1));
+    let _ = STRIPE.try_with(|own| own.set(stripe + 1));
     stripe
 }
 
@@ -118,9 +119,7 @@ pub(crate) unsafe fn free(class: SizeClass, block: NonNull<u8>) {
 /// Gives free chunks back to the global allocator.
 #[cold]
 pub(crate) fn trim() {
-    // ORDERING: Relaxed: a thread that comes meanwhile has few blocks.
-    let stripes = THREADS.load(Ordering::Relaxed);
-    POOLS.iter().for_each(|pool| pool.trim(stripes));
+    POOLS.iter().for_each(Pool::trim);
 }
 
 /// Trims when it is dropped.
@@ -132,23 +131,16 @@ impl Drop for TrimOnDrop {
     }
 }
 
-/// The layout of a block from the global allocator in place of one of the slab's: half a line in
-/// front of it and behind.
+/// The layout of a block from the global allocator in place of one of the slab's: whole pages, with
+/// half a line in front of the block.
 fn layout_elsewhere(class: SizeClass) -> Option<Layout> {
-    Layout::from_size_align(class.bytes() + LINE, LINE).ok()
+    Layout::from_size_align((class.bytes() + LINE).next_multiple_of(PAGE), PAGE).ok()
 }
 
 #[cold]
 fn allocate_elsewhere(class: SizeClass) -> Option<NonNull<u8>> {
-    if locks::are_wanted() {
-        // What is from elsewhere is not locked.
-        return (0..PATIENCE).find_map(|_| {
-            yield_now();
-            class.pool().allocate(stripe(), class)
-        });
-    }
     // SAFETY: the size is not zero.
-    let memory = NonNull::new(unsafe { alloc(layout_elsewhere(class)?) })?;
+    let memory = unsafe { pages::allocate(layout_elsewhere(class)?) }?;
     // SAFETY: the layout is a line longer than a block.
     Some(unsafe { memory.add(LINE / 2) })
 }
@@ -160,7 +152,7 @@ unsafe fn free_elsewhere(class: SizeClass, block: NonNull<u8>) {
     let Some(layout) = layout_elsewhere(class) else { return };
     // SAFETY: 1. `allocate_elsewhere` went so far into what it was given. 2. It was allocated with
     // this layout.
-    unsafe { dealloc(block.sub(LINE / 2).as_ptr(), layout) };
+    unsafe { pages::free(block.sub(LINE / 2), layout) };
 }
 
 /// Overwrites memory with zeros, whether or not anybody reads it again.
@@ -171,11 +163,8 @@ unsafe fn free_elsewhere(class: SizeClass, block: NonNull<u8>) {
 pub(crate) unsafe fn wipe(memory: NonNull<u8>, size: usize) {
     // SAFETY: passed on.
     unsafe { memory.write_bytes(0, size) };
-    // SAFETY: no instruction. The compiler has to think that what was written is read.
-    #[cfg(not(miri))]
-    unsafe {
-        std::arch::asm!("/* {0} */", in(reg) memory.as_ptr(), options(nostack, preserves_flags));
-    }
+    // SAFETY: the bytes were just written.
+    zeroize::optimization_barrier(unsafe { NonNull::slice_from_raw_parts(memory, size).as_ref() });
 }
 
 #[cfg(all(test, not(any(sessile_loom, sessile_shuttle))))]
@@ -196,8 +185,52 @@ mod tests {
                 unsafe { pool.free(n / 7 % STRIPES, class, block) };
             }
             assert!(pool.bytes().unwrap() < 10 << 20, "one chunk and full magazines stay");
-            pool.trim(usize::MAX);
+            pool.trim();
             assert_eq!(pool.bytes(), Some(0));
         }
+    }
+
+    /// Random calls; then the depot says of itself what must be so.
+    #[test]
+    fn free_blocks_and_those_in_use_are_all_there_are() {
+        let mut random = fastrand::Rng::with_seed(1);
+        for bytes in [64, 250, 1100, 9000] {
+            let (class, pool, mut used) =
+                (SizeClass::for_size(bytes).unwrap(), Pool::new(), vec![]);
+            for round in 0..200 {
+                // Now it grows, now it shrinks, in an order that leaves holes.
+                let most = if round % 3 == 0 { 4000 } else { 300 };
+                for _ in 0..500 {
+                    let stripe = random.usize(..STRIPES);
+                    if random.usize(..most) >= used.len() {
+                        used.push(pool.allocate(stripe, class).unwrap());
+                    } else {
+                        let block = used.swap_remove(random.usize(..used.len()));
+                        // SAFETY: it is of this pool, and nobody uses it.
+                        unsafe { pool.free(stripe, class, block) };
+                    }
+                }
+                if round % 10 == 0 {
+                    pool.trim();
+                    assert_eq!(pool.blocks_in_magazines(), 0);
+                }
+                let free = pool.check(class) + pool.blocks_in_magazines();
+                assert_eq!(free + used.len(), pool.blocks(class));
+            }
+            // SAFETY: as above.
+            used.drain(..).for_each(|block| unsafe { pool.free(0, class, block) });
+            let kept = 2 * class.batch() * class.bytes() * STRIPES;
+            assert!(pool.bytes().unwrap() <= kept + (4 << 20), "{:?}", pool.bytes());
+        }
+    }
+
+    #[test]
+    fn chunks_go_whatever_the_order_in_which_their_blocks_do() {
+        let (class, pool) = (SizeClass::for_size(192).unwrap(), Pool::new());
+        let mut blocks: Vec<_> = (0..100_000).map(|_| pool.allocate(0, class).unwrap()).collect();
+        fastrand::Rng::with_seed(1).shuffle(&mut blocks);
+        // SAFETY: it is of this pool, and nobody uses it.
+        blocks.into_iter().for_each(|block| unsafe { pool.free(0, class, block) });
+        assert!(pool.bytes().unwrap() <= 2 << 20, "one chunk stays, not {:?}", pool.bytes());
     }
 }

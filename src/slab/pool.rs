@@ -11,16 +11,19 @@ use std::ptr::NonNull;
 /// has a magazine in its hands for some ten nanoseconds in an operation, so two seldom meet.
 pub(super) const STRIPES: usize = if MODELLED { 2 } else { 16 };
 
-/// Two stacks of up to a batch each: with one, a thread that frees and allocates by turns where it
-/// is full would go to the depot each time.
+/// Two stacks of up to a batch each. With one, a thread at its limit that frees and allocates by
+/// turns would go to the depot each time.
 struct Magazine {
     loaded: Stack,
     spare: Stack,
+    /// Blocks of one stack: a batch, or none while nearly all blocks of the class are free and go
+    /// to the depot at once, so that chunks become free.
+    limit: usize,
 }
 
 impl Magazine {
     const fn new() -> Self {
-        Self { loaded: Stack::new(), spare: Stack::new() }
+        Self { loaded: Stack::new(), spare: Stack::new(), limit: 0 }
     }
 
     #[inline]
@@ -36,9 +39,9 @@ impl Magazine {
     /// # Safety
     /// As for [`Stack::push`].
     #[inline]
-    unsafe fn push(&mut self, block: NonNull<u8>, batch: usize) -> bool {
-        if self.loaded.len() >= batch {
-            if self.spare.len() > 0 {
+    unsafe fn push(&mut self, block: NonNull<u8>) -> bool {
+        if self.loaded.len() >= self.limit {
+            if self.spare.len() > 0 || self.limit == 0 {
                 return false;
             }
             mem::swap(&mut self.loaded, &mut self.spare);
@@ -62,7 +65,7 @@ pub(crate) struct Pool {
 }
 
 impl Pool {
-    #[cfg(not(sessile_loom))]
+    #[cfg(not(any(sessile_loom, sessile_shuttle)))]
     pub(crate) const fn new() -> Self {
         Self {
             magazines: [const { Padded(TryLock::new(Magazine::new())) }; STRIPES],
@@ -71,8 +74,8 @@ impl Pool {
         }
     }
 
-    /// loom's words are no constants.
-    #[cfg(sessile_loom)]
+    /// A checker's words are no constants.
+    #[cfg(any(sessile_loom, sessile_shuttle))]
     pub(crate) fn new() -> Self {
         Self {
             magazines: std::array::from_fn(|_| Padded(TryLock::new(Magazine::new()))),
@@ -81,21 +84,28 @@ impl Pool {
         }
     }
 
-    /// A block of `class`, which is the pool's own. `None` when memory is exhausted, or the
-    /// magazine or the depot in use.
+    /// A block of `class`, which is the pool's own, through the magazine of a stripe or, if that
+    /// is in use, through another one. `None` if memory is exhausted, or if all magazines that have
+    /// blocks are in use, and the depot.
     #[inline(always)]
     pub(crate) fn allocate(&self, stripe: usize, class: SizeClass) -> Option<NonNull<u8>> {
-        let magazine = &self.magazines[stripe].0;
-        let block = magazine.with(|magazine| match magazine.pop() {
-            Some(block) => Some(block),
-            None => self.refill(magazine, class),
-        });
-        block.flatten()
+        let block = self.magazines[stripe].0.with(Magazine::pop);
+        block.flatten().or_else(|| self.allocate_slowly(stripe, class))
     }
 
     #[cold]
+    fn allocate_slowly(&self, stripe: usize, class: SizeClass) -> Option<NonNull<u8>> {
+        let (others, own) = self.magazines.split_at(stripe);
+        own.iter().chain(others).find_map(|magazine| {
+            let take =
+                |magazine: &mut Magazine| magazine.pop().or_else(|| self.refill(magazine, class));
+            magazine.0.with(take).flatten()
+        })
+    }
+
     fn refill(&self, magazine: &mut Magazine, class: SizeClass) -> Option<NonNull<u8>> {
         magazine.loaded = self.with_depot(|depot| depot.take(class)).flatten()?;
+        magazine.limit = class.batch();
         magazine.loaded.pop()
     }
 
@@ -105,29 +115,47 @@ impl Pool {
     /// The block came from [`allocate`](Self::allocate), and nobody uses it any more.
     #[inline(always)]
     pub(crate) unsafe fn free(&self, stripe: usize, class: SizeClass, block: NonNull<u8>) {
-        let magazine = &self.magazines[stripe].0;
         // SAFETY: 1. A block has at least a line. 2. By the caller's promise it is nobody's.
-        let push = |magazine: &mut Magazine| unsafe { magazine.push(block, class.batch()) };
-        let is_kept = magazine
-            .with(|magazine| push(magazine) || (self.make_room(magazine) && push(magazine)));
+        let is_kept = self.magazines[stripe].0.with(|magazine| unsafe { magazine.push(block) });
         if is_kept != Some(true) {
-            // SAFETY: as above.
+            // SAFETY: passed on.
+            unsafe { self.free_slowly(stripe, class, block) };
+        }
+    }
+
+    /// Gives a block to the depot, and what a full magazine should not keep. If the depot is in use
+    /// the block waits for the next one there.
+    ///
+    /// # Safety
+    /// As for [`free`](Self::free).
+    #[cold]
+    unsafe fn free_slowly(&self, stripe: usize, class: SizeClass, block: NonNull<u8>) {
+        let is_kept = self.with_depot(|depot| {
+            depot.put(block);
+            self.magazines[stripe].0.with(|magazine| {
+                depot.put_all(&mut magazine.spare);
+                magazine.limit = class.batch();
+                if depot.is_nearly_free() {
+                    depot.put_all(&mut magazine.loaded);
+                    magazine.limit = 0;
+                }
+            });
+        });
+        if is_kept.is_none() {
+            // SAFETY: passed on.
             unsafe { self.returned.push(block) };
         }
     }
 
-    /// Empties one of the two full stacks, unless the depot is in use.
+    /// Empties the magazines, but for those in use, and gives chunks without blocks in use back to
+    /// the global allocator.
     #[cold]
-    fn make_room(&self, magazine: &mut Magazine) -> bool {
-        self.with_depot(|depot| depot.put_all(&mut magazine.spare)).is_some()
-    }
-
-    /// Gives chunks without blocks in use back to the global allocator, once the first so many
-    /// magazines are empty. Blocks in a magazine that is in use are left there.
-    #[cold]
-    pub(crate) fn trim(&self, stripes: usize) {
-        for magazine in self.magazines.iter().take(stripes) {
-            magazine.0.with(|Magazine { loaded, spare }| {
+    pub(crate) fn trim(&self) {
+        if self.depot.with(|depot| depot.is_empty()) == Some(true) {
+            return;
+        }
+        for magazine in &self.magazines {
+            magazine.0.with(|Magazine { loaded, spare, .. }| {
                 self.with_depot(|depot| {
                     depot.put_all(loaded);
                     depot.put_all(spare);
@@ -147,6 +175,22 @@ impl Pool {
     #[cfg(any(test, sessile_loom, sessile_shuttle))]
     pub(crate) fn bytes(&self) -> Option<usize> {
         self.with_depot(|depot| depot.bytes())
+    }
+
+    #[cfg(test)]
+    pub(super) fn check(&self, class: SizeClass) -> usize {
+        self.with_depot(|depot| depot.check(class)).unwrap()
+    }
+
+    #[cfg(test)]
+    pub(super) fn blocks(&self, class: SizeClass) -> usize {
+        self.with_depot(|depot| depot.blocks(class)).unwrap()
+    }
+
+    #[cfg(test)]
+    pub(super) fn blocks_in_magazines(&self) -> usize {
+        let len = |magazine: &Padded| magazine.0.with(|one| one.loaded.len() + one.spare.len());
+        self.magazines.iter().filter_map(len).sum()
     }
 
     fn with_depot<R>(&self, f: impl FnOnce(&mut Depot) -> R) -> Option<R> {

@@ -58,13 +58,13 @@ pub(super) struct Returned {
 }
 
 impl Returned {
-    #[cfg(not(sessile_loom))]
+    #[cfg(not(any(sessile_loom, sessile_shuttle)))]
     pub(super) const fn new() -> Self {
         Self { head: AtomicPtr::new(ptr::null_mut()) }
     }
 
-    /// loom's words are no constants.
-    #[cfg(sessile_loom)]
+    /// A checker's words are no constants.
+    #[cfg(any(sessile_loom, sessile_shuttle))]
     pub(super) fn new() -> Self {
         Self { head: AtomicPtr::new(ptr::null_mut()) }
     }

@@ -23,13 +23,13 @@ impl Drop for Unlock<'_> {
 }
 
 impl<T> TryLock<T> {
-    #[cfg(not(sessile_loom))]
+    #[cfg(not(any(sessile_loom, sessile_shuttle)))]
     pub(crate) const fn new(value: T) -> Self {
         Self { is_held: AtomicBool::new(false), value: UnsafeCell::new(value) }
     }
 
-    /// loom's words are no constants.
-    #[cfg(sessile_loom)]
+    /// A checker's words are no constants.
+    #[cfg(any(sessile_loom, sessile_shuttle))]
     pub(crate) fn new(value: T) -> Self {
         Self { is_held: AtomicBool::new(false), value: UnsafeCell::new(value) }
     }

@@ -12,9 +12,9 @@ use testkit::{START, clocked, id, reclaim, store};
 /// What a secret consists of here; no other byte string of the test has eight of it in a row.
 const MARK: u8 = 0xB7;
 
-/// A length that nothing else has, and for which the slab has no block: each secret is in memory of
+/// A length that nothing else has, and for which the slab has no block: each secret is in pages of
 /// its own, which its end gives back.
-const LENGTH: usize = 20_011;
+const LENGTH: usize = 5 * 4096;
 
 /// The blocks with a mark, and those of the length of a secret, that `f` gives back.
 fn given_back<R>(f: impl FnOnce() -> R) -> (usize, usize) {

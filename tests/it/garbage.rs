@@ -1,6 +1,6 @@
 //! Garbage: what a stalled reader holds back is bounded, and everything but such adds goes on.
 
-use sessile::{Added, Garbage, Rejection, Session, SessionCache};
+use sessile::{Added, Garbage, Rejection, Secret, Session, SessionBuilder, SessionCache};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
@@ -294,4 +294,19 @@ fn the_weight_of_what_is_retired_counts() {
     }
     let garbage = cache.stats().garbage;
     assert!(garbage.bytes >= garbage.sessions * 100_000 && garbage.sessions > 0, "{garbage:?}");
+}
+
+#[test]
+fn what_lies_behind_a_session_is_garbage_too() {
+    let cache = SessionCache::<Secret>::new(10).unwrap();
+    for (n, length) in [(1, 10), (2, 1000), (3, 16_000), (4, 20_000)] {
+        let session = SessionBuilder::new(id(n)).build_bytes(&vec![7; length]);
+        store(&cache, session);
+    }
+    cache.collect();
+    let before = cache.stats().garbage.bytes;
+    assert_eq!(before, 0);
+    (1..=4).for_each(|n| assert!(cache.remove_id(&id(n))));
+    // A secret in pages of its own is not counted.
+    assert_eq!(cache.stats().garbage.bytes, 192 + 1280 + 16_384 + 192);
 }

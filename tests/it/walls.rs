@@ -42,7 +42,6 @@ fn each_foreign_name_has_one_home() {
         ("crossbeam_epoch", "reclaim/collector.rs"),
         ("ahash", "hash.rs"),
         ("sha2", "session/context.rs"),
-        ("zeroize", "session/secret.rs"),
         ("libc::", "wall.rs"),
         ("rustix::mm", "memory.rs"),
     ];

@@ -8,7 +8,7 @@ pub(crate) use self::bytes::Bytes;
 pub(crate) use self::permits::{Permits, Spare};
 
 use crate::error::Rejection;
-use crate::session::{Block, Session, size_of_block};
+use crate::session::{Block, Session, size_of_block, size_of_whole_block};
 
 /// The limits of a cache, and what is used of them.
 pub(super) struct Budget<T> {
@@ -157,10 +157,18 @@ impl<T> Budget<T> {
         if self.weighing.is_some() { block.weight() as usize } else { 0 }
     }
 
-    /// What a retired session holds back until it is freed, in bytes.
+    /// What a retired session holds back until it is freed, in bytes: its block, and its weight
+    /// where there is a weigher, which counts what is behind a secret's block already.
     #[inline]
-    pub(super) fn footprint(&self, block: &Block<T>) -> u64 {
-        (size_of_block::<T>() + self.weight_of(block)) as u64
+    pub(super) fn footprint(&self, block: &Block<T>) -> u64
+    where
+        T: 'static,
+    {
+        let bytes = match self.weighing {
+            Some(_) => size_of_block::<T>() + self.weight_of(block),
+            None => size_of_whole_block(block),
+        };
+        bytes as u64
     }
 
     /// Takes `bytes` of weight for a session, all or nothing.

@@ -17,10 +17,12 @@ use std::time::{Duration, Instant};
 use testkit::allocator::weigh;
 use testkit::{ensure_reclaimed, ensure_whole, id};
 
-const LIMIT: usize = 1 << 20;
+const LIMIT: usize = 16 << 20;
 
-/// A little over a kilobyte, of a size that nothing else in this program has.
-type Bulk = [u64; 133];
+/// A little over 16 KiB, of a size that nothing else in this program has, and for which the slab has
+/// no blocks: the allocator sees each of them.
+type Bulk = [u64; WORDS];
+const WORDS: usize = 2100;
 
 type Cache = SessionCache<Bulk>;
 
@@ -148,7 +150,7 @@ const WORKLOADS: [Workload; 7] = [
 ];
 
 fn bulk(number: u64) -> Session<Bulk> {
-    Session::new(id(number), [number; 133])
+    Session::new(id(number), [number; WORDS])
 }
 
 fn stalled_context() -> sessile::Context {
@@ -201,7 +203,7 @@ fn try_workload(
 ) -> Result<()> {
     let cache = SessionCache::builder().capacity(workload.capacity).garbage_limit(LIMIT).build()?;
     let held =
-        Session::<Bulk>::builder(id(STALLED)).context(stalled_context()).build([STALLED; 133]);
+        Session::<Bulk>::builder(id(STALLED)).context(stalled_context()).build([STALLED; WORDS]);
     // The cache's LRU must not evict it for good; the reader holds it by the guard, whatever
     // becomes of it.
     ensure!(cache.add(held).is_ok_and(|added| added.changed()));
