@@ -81,8 +81,10 @@ fn hardly_a_live_session_is_lost_while_one_in_ten_has_expired() {
 /// Where one in twenty has expired, an add that meets none in its own buckets looks further.
 #[test]
 fn few_adds_evict_a_live_session_while_one_in_twenty_has_expired() {
-    let (lost, left) = lost_and_left(clocked(20_000), [1_000, 19_000, 500]);
-    assert!(lost <= 60, "{lost} are lost by 500 adds, {left} expired are left");
+    // Few runs in a hundred lose more than fifty.
+    let mut lost = [(); 5].map(|()| lost_and_left(clocked(20_000), [1_000, 19_000, 500]).0);
+    lost.sort_unstable();
+    assert!(lost[2] <= 40, "{lost:?} are lost by 500 adds");
 }
 
 #[test]
