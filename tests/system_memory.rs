@@ -126,17 +126,17 @@ fn the_pages_of_a_session_are_marked() {
 /// The memory is the global allocator's again, which has other uses for it.
 #[test]
 fn what_was_given_back_is_dumped_again() {
-    // Of a size that nothing else here has, and blocks of the allocator's beside it.
+    // Of a size that nothing else here has.
     type Other = [AtomicU8; 900];
-    let other = || -> Other { std::array::from_fn(|_| AtomicU8::new(0)) };
-    let beside = vec![1_u8; 40_000];
-    let session = Session::new(id(1), other());
+    let session = Session::new(id(1), std::array::from_fn::<_, 900, _>(|_| AtomicU8::new(0)));
     let address = std::ptr::from_ref(Session::payload(&session)).addr();
     assert!(has(&flags_at(address).unwrap(), "dd"));
+    // Behind it, so that the allocator does not unmap it.
+    let behind: Vec<_> = (0..30).map(|n| black_box(vec![n; 60_000])).collect();
     drop(session);
     drop(SessionCache::<Other>::new(1).unwrap());
-    black_box(beside);
     assert!(flags_at(address).is_none_or(|flags| !has(&flags, "dd")), "still left out");
+    drop(behind);
 }
 
 /// Set for a process of its own: what is locked stays so.
