@@ -236,11 +236,14 @@ impl<T: Send + Sync + 'static> SessionCacheBuilder<T> {
     /// locked (`mlock(2)`) from the moment at which a cache is built so. False unless set.
     ///
     /// A session for which no memory can be locked later is not made:
-    /// [`SessionBuilder::try_build`](crate::SessionBuilder::try_build) returns its payload. The
-    /// limit, `RLIMIT_MEMLOCK` on Linux, should allow for all sessions and a quarter more.
+    /// [`SessionBuilder::try_build`](crate::SessionBuilder::try_build) returns its payload, and
+    /// what aborts when memory is exhausted, as [`Session::new`](crate::Session::new) and
+    /// [`Secret::from`](crate::Secret), aborts. The limit, `RLIMIT_MEMLOCK` on Linux, should allow
+    /// for twice the sessions.
     ///
-    /// What a payload has allocated by itself is not locked, but for [`Secret`](crate::Secret);
-    /// nor are payloads above 16 KiB, nor secrets above 16 KiB that were made before.
+    /// What a payload has allocated by itself is not locked, but for [`Secret`](crate::Secret); nor
+    /// are payloads above 16 KiB. Sessions that were made before may lie outside of what is locked:
+    /// build the cache first. A child that is forked locks nothing (`mlock(2)`).
     pub fn lock_memory(mut self, lock_memory: bool) -> Self {
         self.lock_memory = lock_memory;
         self

@@ -189,6 +189,7 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
                 return Err(Rejection::NotResumable);
             }
         }
+        self.budget.note_size(block);
         block.date(dates);
         if stores { Ok(()) } else { Err(Rejection::StoreDisabled) }
     }

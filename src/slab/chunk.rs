@@ -3,7 +3,7 @@
 use super::pages;
 use super::size_class::BATCH_MAX;
 use super::stack::Stack;
-use crate::memory::lock;
+use crate::memory::{lock, unlock};
 use std::alloc::Layout;
 use std::ptr::NonNull;
 
@@ -43,6 +43,10 @@ impl Chunk {
     /// Locks the memory. Whether it is locked.
     pub(super) fn lock(&mut self) -> bool {
         lock(self.start, self.layout.size())
+    }
+
+    pub(super) fn unlock(&mut self) {
+        unlock(self.start, self.layout.size());
     }
 
     /// The address behind the last byte: chunks are ordered by it.

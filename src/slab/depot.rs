@@ -9,7 +9,7 @@ use crate::sync::MODELLED;
 use std::ptr::NonNull;
 
 /// Bytes of the first chunk, and of the largest: a huge page. Between these a new chunk is a
-/// quarter of the class's bytes, rounded up to a power of two.
+/// quarter of the class's bytes, rounded down to a power of two.
 const CHUNK_MIN: usize = if MODELLED { 2 * LINE } else { 64 << 10 };
 const CHUNK_MAX: usize = if MODELLED { 2 * LINE } else { 2 << 20 };
 
@@ -49,9 +49,12 @@ impl Depot {
     /// Adds a chunk and returns its place.
     #[cold]
     fn grow(&mut self, class: SizeClass) -> Option<usize> {
-        let size = (self.bytes / 4).next_power_of_two().clamp(CHUNK_MIN, CHUNK_MAX);
+        let quarter = (self.bytes / 4).checked_ilog2().map_or(0, |power| 1 << power);
+        let size = quarter.clamp(CHUNK_MIN, CHUNK_MAX);
         self.chunks.try_reserve(1).ok()?;
-        let chunk = Chunk::new(size, class.bytes())?;
+        let chunk = Chunk::new(size, class.bytes());
+        let chunk = chunk.or_else(|| Chunk::new(CHUNK_MIN, class.bytes()))?;
+        let size = chunk.size();
         let place = self.chunks.partition_point(|other| other.end() < chunk.end());
         self.chunks.insert(place, chunk);
         self.bytes += size;
@@ -83,6 +86,11 @@ impl Depot {
     /// Whether it has no memory.
     pub(super) fn is_empty(&self) -> bool {
         self.chunks.is_empty()
+    }
+
+    /// Ends what `lock` does.
+    pub(super) fn unlock(&mut self) {
+        self.chunks.iter_mut().for_each(Chunk::unlock);
     }
 
     /// Whether three quarters of several chunks are free.

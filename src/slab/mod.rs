@@ -233,4 +233,27 @@ mod tests {
         blocks.into_iter().for_each(|block| unsafe { pool.free(0, class, block) });
         assert!(pool.bytes().unwrap() <= 2 << 20, "one chunk stays, not {:?}", pool.bytes());
     }
+
+    /// Many threads fill caches at once, while the depot maps chunk after chunk.
+    #[test]
+    fn few_blocks_are_from_elsewhere() {
+        const THREADS: usize = 8;
+        const BLOCKS: usize = 10_000;
+        let class = SizeClass::for_size(250).unwrap();
+        let elsewhere = AtomicUsize::new(0);
+        std::thread::scope(|scope| {
+            for _ in 0..THREADS {
+                scope.spawn(|| {
+                    let blocks: Vec<_> = (0..BLOCKS).map(|_| allocate(class).unwrap()).collect();
+                    let is_elsewhere = |block: &&NonNull<u8>| block.addr().get() % LINE != 0;
+                    let count = blocks.iter().filter(is_elsewhere).count();
+                    elsewhere.fetch_add(count, Ordering::Relaxed);
+                    // SAFETY: it is of this class, and nobody uses it.
+                    blocks.into_iter().for_each(|block| unsafe { free(class, block) });
+                });
+            }
+        });
+        let elsewhere = elsewhere.into_inner();
+        assert!(elsewhere <= THREADS * BLOCKS / 100, "{elsewhere} of {}", THREADS * BLOCKS);
+    }
 }

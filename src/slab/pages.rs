@@ -14,20 +14,20 @@ use std::ptr::NonNull;
 pub(super) unsafe fn allocate(layout: Layout) -> Option<NonNull<u8>> {
     // SAFETY: the caller's promise.
     let memory = NonNull::new(unsafe { alloc(layout) })?;
-    if locks::are_wanted() && !lock(memory, layout.size()) {
-        // SAFETY: it was just allocated with this layout.
-        unsafe { dealloc(memory.as_ptr(), layout) };
-        return None;
-    }
     want_huge_pages(memory, layout.size());
     leave_out_of_dumps(memory, layout.size());
+    if locks::are_wanted() && !lock(memory, layout.size()) {
+        // SAFETY: it was just allocated with this layout.
+        unsafe { free(memory, layout) };
+        return None;
+    }
     Some(memory)
 }
 
 /// # Safety
 /// The memory came from [`allocate`] with this layout, and nobody uses it any more.
 pub(super) unsafe fn free(memory: NonNull<u8>, layout: Layout) {
-    if locks::are_wanted() {
+    if locks::were_wanted() {
         unlock(memory, layout.size());
     }
     put_into_dumps(memory, layout.size());

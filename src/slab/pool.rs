@@ -3,7 +3,7 @@
 use super::depot::Depot;
 use super::size_class::SizeClass;
 use super::stack::{Returned, Stack};
-use crate::sync::{MODELLED, TryLock};
+use crate::sync::{MODELLED, TryLock, yield_now};
 use std::mem;
 use std::ptr::NonNull;
 
@@ -34,6 +34,13 @@ impl Magazine {
         self.loaded.pop()
     }
 
+    /// Gives everything to the depot, and keeps nothing until it is filled again.
+    fn empty_into(&mut self, depot: &mut Depot) {
+        depot.put_all(&mut self.loaded);
+        depot.put_all(&mut self.spare);
+        self.limit = 0;
+    }
+
     /// Whether a block was pushed: not when both stacks are full.
     ///
     /// # Safety
@@ -52,6 +59,16 @@ impl Magazine {
     }
 }
 
+/// How an empty magazine was filled.
+enum Refill {
+    Block(NonNull<u8>),
+    Exhausted,
+    DepotInUse,
+}
+
+/// Attempts of an allocation, between which others may run.
+const PATIENCE: u32 = if MODELLED { 1 } else { 256 };
+
 /// A magazine has a cache line of its own.
 #[repr(align(64))]
 struct Padded(TryLock<Magazine>);
@@ -60,7 +77,7 @@ struct Padded(TryLock<Magazine>);
 pub(crate) struct Pool {
     magazines: [Padded; STRIPES],
     depot: TryLock<Depot>,
-    /// Freed while a magazine or the depot was in use.
+    /// Freed while the depot was in use.
     returned: Returned,
 }
 
@@ -85,28 +102,46 @@ impl Pool {
     }
 
     /// A block of `class`, which is the pool's own, through the magazine of a stripe or, if that
-    /// is in use, through another one. `None` if memory is exhausted, or if all magazines that have
-    /// blocks are in use, and the depot.
+    /// is in use, through another one. `None` if memory is exhausted, or if for a while all
+    /// magazines that have blocks are in use, and the depot.
     #[inline(always)]
     pub(crate) fn allocate(&self, stripe: usize, class: SizeClass) -> Option<NonNull<u8>> {
         let block = self.magazines[stripe].0.with(Magazine::pop);
         block.flatten().or_else(|| self.allocate_slowly(stripe, class))
     }
 
+    /// Tries for a while: whoever is in the depot may be mapping a chunk, and a block from
+    /// elsewhere has a page of its own.
     #[cold]
     fn allocate_slowly(&self, stripe: usize, class: SizeClass) -> Option<NonNull<u8>> {
-        let (others, own) = self.magazines.split_at(stripe);
-        own.iter().chain(others).find_map(|magazine| {
-            let take =
-                |magazine: &mut Magazine| magazine.pop().or_else(|| self.refill(magazine, class));
-            magazine.0.with(take).flatten()
-        })
+        for attempt in 0..PATIENCE {
+            if attempt > 0 {
+                yield_now();
+            }
+            let (others, own) = self.magazines.split_at(stripe);
+            for magazine in own.iter().chain(others) {
+                let take = |magazine: &mut Magazine| match magazine.pop() {
+                    Some(block) => Refill::Block(block),
+                    None => self.refill(magazine, class),
+                };
+                match magazine.0.with(take) {
+                    Some(Refill::Block(block)) => return Some(block),
+                    Some(Refill::Exhausted) => return None,
+                    Some(Refill::DepotInUse) | None => {}
+                }
+            }
+        }
+        None
     }
 
-    fn refill(&self, magazine: &mut Magazine, class: SizeClass) -> Option<NonNull<u8>> {
-        magazine.loaded = self.with_depot(|depot| depot.take(class)).flatten()?;
+    fn refill(&self, magazine: &mut Magazine, class: SizeClass) -> Refill {
+        let Some(taken) = self.with_depot(|depot| depot.take(class)) else {
+            return Refill::DepotInUse;
+        };
+        let Some(stack) = taken else { return Refill::Exhausted };
+        magazine.loaded = stack;
         magazine.limit = class.batch();
-        magazine.loaded.pop()
+        magazine.loaded.pop().map_or(Refill::Exhausted, Refill::Block)
     }
 
     /// Takes a block back. Never waits.
@@ -132,14 +167,18 @@ impl Pool {
     unsafe fn free_slowly(&self, stripe: usize, class: SizeClass, block: NonNull<u8>) {
         let is_kept = self.with_depot(|depot| {
             depot.put(block);
-            self.magazines[stripe].0.with(|magazine| {
+            let is_nearly_free = depot.is_nearly_free();
+            let kept_before = self.magazines[stripe].0.with(|magazine| {
                 depot.put_all(&mut magazine.spare);
-                magazine.limit = class.batch();
-                if depot.is_nearly_free() {
-                    depot.put_all(&mut magazine.loaded);
-                    magazine.limit = 0;
-                }
+                let limit = if is_nearly_free { 0 } else { class.batch() };
+                mem::replace(&mut magazine.limit, limit) > 0
             });
+            if is_nearly_free && kept_before == Some(true) {
+                // What lies in any magazine keeps its chunk.
+                self.magazines.iter().for_each(|magazine| {
+                    magazine.0.with(|magazine| magazine.empty_into(depot));
+                });
+            }
         });
         if is_kept.is_none() {
             // SAFETY: passed on.
@@ -155,12 +194,7 @@ impl Pool {
             return;
         }
         for magazine in &self.magazines {
-            magazine.0.with(|Magazine { loaded, spare, .. }| {
-                self.with_depot(|depot| {
-                    depot.put_all(loaded);
-                    depot.put_all(spare);
-                })
-            });
+            magazine.0.with(|one| self.with_depot(|depot| one.empty_into(depot)));
         }
         self.with_depot(Depot::trim);
     }
@@ -169,6 +203,11 @@ impl Pool {
     /// use.
     pub(super) fn lock(&self) -> Option<bool> {
         self.with_depot(Depot::lock)
+    }
+
+    /// Ends what `lock` does, unless the depot is in use.
+    pub(super) fn unlock(&self) {
+        self.with_depot(Depot::unlock);
     }
 
     /// Bytes of its chunks; `None` while the depot is in use.

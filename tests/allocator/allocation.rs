@@ -11,6 +11,7 @@
 //! two seals.
 
 use sessile::{Added, BuildError, Capacity, Rejection, Session, SessionBuilder, SessionCache};
+use std::sync::{Mutex, PoisonError};
 use testkit::allocator::{allocations, refusing};
 use testkit::{Ledger, assert_whole, id, id_of, numbers, reclaim, session, store};
 
@@ -24,8 +25,12 @@ fn warm(capacity: usize) -> SessionCache<u64> {
     cache
 }
 
+/// Held by tests that need the slab to be without free blocks of one size.
+static EMPTY_SLAB: Mutex<()> = Mutex::new(());
+
 #[test]
 fn a_session_that_finds_no_memory_gives_the_payload_back() {
+    let _alone = EMPTY_SLAB.lock().unwrap_or_else(PoisonError::into_inner);
     let ledger = Ledger::new();
     let builder = Session::<testkit::Payload>::builder(id(1));
     // Until the slab has no free block that it could give.
@@ -165,6 +170,7 @@ fn adds_allocate_a_few_times_in_a_batch_and_lookups_never() {
 /// never made.
 #[test]
 fn whichever_allocation_fails_counts_stay_right() {
+    let _alone = EMPTY_SLAB.lock().unwrap_or_else(PoisonError::into_inner);
     let ledger = Ledger::new();
     let cache = SessionCache::new(8).unwrap();
     for n in 0..200 {

@@ -3,7 +3,6 @@
 
 mod allocation;
 mod payload_secrets;
-mod plain_secrets;
 
 #[global_allocator]
 static ALLOCATOR: testkit::allocator::Probe = testkit::allocator::Probe;

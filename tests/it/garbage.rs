@@ -310,3 +310,33 @@ fn what_lies_behind_a_session_is_garbage_too() {
     // A secret in pages of its own is not counted.
     assert_eq!(cache.stats().garbage.bytes, 192 + 1280 + 16_384 + 192);
 }
+
+/// What lies behind the blocks counts as stored, too: it is garbage when all are removed.
+#[test]
+fn secrets_of_any_length_keep_the_limit() {
+    let limit = 4 << 20;
+    let cache =
+        SessionCache::<Secret>::builder().capacity(400).garbage_limit(limit).build().unwrap();
+    let add = |n: u64| cache.add(SessionBuilder::new(id(n)).build_bytes(&[7; 8000]));
+    (0..250).for_each(|n| assert!(add(n).is_ok()));
+    cache.collect();
+    let (entered, is_inside) = mpsc::channel();
+    let (release, may_go) = mpsc::channel::<()>();
+    std::thread::scope(|scope| {
+        let cache = &cache;
+        scope.spawn(move || {
+            cache.read(&id(0), |_| {
+                entered.send(()).unwrap();
+                let _ = may_go.recv();
+            });
+        });
+        is_inside.recv().unwrap();
+        let replaced = (0..10_000).take_while(|n| add(1 + n % 200).is_ok()).count();
+        assert!((100..5_000).contains(&replaced), "{replaced} were replaced");
+        assert_eq!(cache.clear(), 250);
+        let garbage = cache.stats().garbage;
+        assert!(garbage.bytes <= limit as u64, "{garbage:?}");
+        drop(release);
+    });
+    assert_whole(&cache);
+}

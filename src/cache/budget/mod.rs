@@ -9,12 +9,15 @@ pub(crate) use self::permits::{Permits, Spare};
 
 use crate::error::Rejection;
 use crate::session::{Block, Session, size_of_block, size_of_whole_block};
+use crate::sync::untracked::{AtomicUsize, Ordering};
 
 /// The limits of a cache, and what is used of them.
 pub(super) struct Budget<T> {
     pub(super) permits: Permits,
     weighing: Option<Weighing<T>>,
     garbage_limit: u64,
+    /// Bytes of the largest block that was added, where blocks are of different sizes.
+    largest: AtomicUsize,
 }
 
 /// Weighs a session, in bytes.
@@ -99,7 +102,7 @@ impl<T> Budget<T> {
     pub(super) fn new(capacity: usize, weighing: Option<Weighing<T>>, garbage_limit: u64) -> Self {
         let is_weight_bound = weighing.as_ref().is_some_and(|weighing| weighing.bytes.is_limited());
         let permits = Permits::new(capacity, spare_shift(is_weight_bound));
-        Self { permits, weighing, garbage_limit }
+        Self { permits, weighing, garbage_limit, largest: AtomicUsize::new(0) }
     }
 
     pub(super) fn is_unbounded(&self) -> bool {
@@ -155,6 +158,20 @@ impl<T> Budget<T> {
     #[inline]
     pub(super) fn weight_of(&self, block: &Block<T>) -> usize {
         if self.weighing.is_some() { block.weight() as usize } else { 0 }
+    }
+
+    /// Notes the size of a session that is about to be added, where no weigher does.
+    #[inline]
+    pub(super) fn note_size(&self, block: &Block<T>)
+    where
+        T: 'static,
+    {
+        let size = size_of_whole_block(block);
+        // ORDERING: Relaxed twice: a maximum.
+        let is_larger = size > size_of_block::<T>() && self.weighing.is_none();
+        if is_larger && size > self.largest.load(Ordering::Relaxed) {
+            self.largest.fetch_max(size, Ordering::Relaxed);
+        }
     }
 
     /// What a retired session holds back until it is freed, in bytes: its block, and its weight
@@ -232,7 +249,8 @@ impl<T> Budget<T> {
         if is_enough(most) {
             return None;
         }
-        let head = size_of_block::<T>();
+        // ORDERING: Relaxed: whoever adds more has said so before.
+        let head = size_of_block::<T>().max(self.largest.load(Ordering::Relaxed));
         let in_hand = threads().saturating_mul(head).saturating_add(in_hand) as u64;
         let weight = self.weighing.as_ref().map_or(0, |weighing| weighing.bytes.used());
         let stored = self.permits.out().saturating_mul(head).saturating_add(weight) as u64;

@@ -1,13 +1,26 @@
-//! Payloads that do not wipe themselves lie in blocks that are wiped.
+//! Whatever lies in a block is wiped when the block is freed. The allocator of this test looks into
+//! each chunk that is given back. A binary of its own, one test at a time: each cache that goes
+//! gives back what chunks are free.
 
 use sessile::{Secret, Session, SessionBuilder, SessionCache};
 use std::hint::black_box;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use testkit::allocator::{GivenBack, given_back, refusing};
 use testkit::id;
 
 const MARK: u8 = 0xA9;
 
-/// Of sizes that nothing else here has, so that each has a size class to itself.
+#[global_allocator]
+static ALLOCATOR: testkit::allocator::Probe = testkit::allocator::Probe;
+
+static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+
+fn alone() -> MutexGuard<'static, ()> {
+    ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+const CHUNK: usize = 64 << 10;
+
 type Small = [u8; 700];
 type Smaller = [u8; 600];
 type Large = [u8; 20_000];
@@ -19,11 +32,12 @@ fn trim<T: Send + Sync + 'static>() {
 
 #[test]
 fn a_plain_payload_is_wiped_when_its_block_is_freed() {
-    let GivenBack { unwiped, .. } = given_back(&[MARK; 8], 0, || {
+    let _alone = alone();
+    let GivenBack { unwiped, of_length } = given_back(&[MARK; 8], CHUNK, || {
         drop(Session::new(id(1), black_box::<Small>([MARK; 700])));
         trim::<Small>();
     });
-    assert_eq!(unwiped, 0, "in the slab");
+    assert_eq!((unwiped, of_length), (0, 1), "in the slab");
     let GivenBack { unwiped, of_length } = given_back(&[MARK; 8], 20_128, || {
         drop(Session::new(id(1), black_box::<Large>([MARK; 20_000])));
     });
@@ -34,8 +48,9 @@ fn a_plain_payload_is_wiped_when_its_block_is_freed() {
 #[test]
 fn a_secret_is_wiped_wherever_it_lies() {
     static MARKS: [u8; 30_000] = [MARK; 30_000];
+    let _alone = alone();
     let unwiped = |bytes: &'static [u8]| {
-        let given_back = given_back(&[MARK; 8], 0, || {
+        let given_back = given_back(&[MARK; 8], CHUNK, || {
             let session = SessionBuilder::new(id(1)).build_bytes(bytes);
             let secret = Secret::from(bytes);
             let (kept, copy) = (session.clone(), Secret::clone(&session));
@@ -43,6 +58,7 @@ fn a_secret_is_wiped_wherever_it_lies() {
             drop((session, secret, kept, copy));
             trim::<Secret>();
         });
+        assert!(given_back.of_length > 0, "a chunk was given back");
         given_back.unwiped
     };
     for length in [1, 100, 800, 8000, 16_200, 30_000] {
@@ -55,8 +71,9 @@ fn a_secret_is_wiped_wherever_it_lies() {
 
 #[test]
 fn blocks_from_elsewhere_go_back_there() {
+    let _alone = alone();
     // No chunk can be had, a page can.
-    let page = 64 << 10;
+    let page = CHUNK;
     let GivenBack { unwiped, .. } = given_back(&[MARK; 8], 0, || {
         let session = refusing(page, 0, || Session::new(id(1), black_box::<Smaller>([MARK; 600])));
         assert_eq!(*session, [MARK; 600]);
