@@ -1,5 +1,5 @@
-//! What the system is told about the memory of sessions: it is kept out of core dumps, a real one of
-//! a real process here, and locked where a program wants it.
+//! What the system is told about the memory of sessions: it is kept out of core dumps, a real one
+//! of a real process here, and locked where a program wants it.
 #![cfg(target_os = "linux")]
 
 use sessile::{BuildError, Session, SessionBuilder, SessionCache};

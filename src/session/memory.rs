@@ -2,6 +2,7 @@
 
 use super::Secret;
 use super::block::Block;
+use crate::memory::LINE;
 use crate::slab::{self, SizeClass};
 use std::alloc::{Layout, alloc, dealloc};
 use std::any::TypeId;
@@ -12,7 +13,7 @@ use std::ptr::NonNull;
 #[inline(always)]
 pub(super) const fn class_of<T>(behind: usize) -> Option<SizeClass> {
     // The slab's blocks begin at a multiple of half a line.
-    if align_of::<Block<T>>() > 32 {
+    if align_of::<Block<T>>() > LINE / 2 {
         return None;
     }
     SizeClass::of_size(size_of::<Block<T>>().saturating_add(behind))

@@ -11,8 +11,8 @@ use std::process::{Command, Output};
 /// What the static library needs of the system.
 const NATIVE: [&str; 7] = ["-lssl", "-lcrypto", "-lgcc_s", "-lutil", "-lrt", "-ldl", "-lm"];
 
-/// A sanitizer, the compiler's name for it, the programs that must be clean, and one with a bug that
-/// it must see. ThreadSanitizer puts signals off until they interrupt nothing.
+/// A sanitizer, the compiler's name for it, the programs that must be clean, and one with a bug
+/// that it must see. ThreadSanitizer puts signals off until they interrupt nothing.
 const RUNS: [(&Sanitizer, &str, &[&str], [&str; 2]); 2] = [
     (&THREAD, "thread", &["functions", "threads"], ["threads", "race"]),
     (&ADDRESS, "address", &["functions", "threads", "interrupted"], ["functions", "leak"]),

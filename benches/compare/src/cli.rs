@@ -149,7 +149,8 @@ impl Options {
             || self.workload.iter().any(|selection| matches!(selection, Selection::Traces))
     }
 
-    /// Of all candidates, those asked for. The subject, the floors and the harness always take part.
+    /// Of all candidates, those asked for. The subject, the floors and the harness always take
+    /// part.
     pub(crate) fn candidates(&self, all: Vec<Candidate>) -> Result<Vec<Candidate>> {
         for name in self.peers.iter().filter(|name| *name != "none") {
             if !all.iter().any(|candidate| is_named(candidate, name)) {

@@ -1,9 +1,9 @@
 //! Sessile beside every cache it is measured against, in one process.
 //!
 //! The library `stores` has the stores and what is done to them, `peers` lists who takes part,
-//! `measure` runs them in interleaved rounds on the threads of `workers`, `figures` makes medians and
-//! ratios of it, `report` and `chart` write them down. `traces` compares hit ratios. `plan` is the
-//! order of it all, `cli` what one can ask for.
+//! `measure` runs them in interleaved rounds on the threads of `workers`, `figures` makes medians
+//! and ratios of it, `report` and `chart` write them down. `traces` compares hit ratios. `plan` is
+//! the order of it all, `cli` what one can ask for.
 
 mod allocator;
 mod chart;

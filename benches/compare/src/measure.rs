@@ -102,8 +102,8 @@ impl Stage {
         self.workers.lanes()
     }
 
-    /// Builds and prepares a store of each candidate in place of those before; `tick` is called after
-    /// each.
+    /// Builds and prepares a store of each candidate in place of those before; `tick` is called
+    /// after each.
     pub(crate) fn prepare(
         &mut self,
         candidates: &[Candidate],

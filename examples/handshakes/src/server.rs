@@ -23,8 +23,8 @@ use crate::timed::TimedAcceptor;
 /// Longest request that is read, in bytes.
 const MAX_REQUEST: u64 = 8 * 1024;
 
-/// How long a client may take over its handshake and request together. On a machine that others keep
-/// busy a client of ours may wait for a processor for many seconds.
+/// How long a client may take over its handshake and request together. On a machine that others
+/// keep busy a client of ours may wait for a processor for many seconds.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A protocol version.

@@ -73,7 +73,7 @@ fn dates_under_a_deadline() {
     });
 }
 
-/// An add that dates its session anew, of a moment ago, spawn_with a lookup that does of now.
+/// An add that dates its session anew, of a moment ago, beside a lookup that does of now.
 #[test]
 fn dates_of_an_add_yield() {
     Model::new("dates_of_an_add_yield").tracks(&["src/session/block.rs"]).check(|| {

@@ -29,7 +29,7 @@ fn returning(ledger: &Arc<Ledger>) -> Arc<SessionCache<Payload>> {
     own.is(SessionCache::builder().capacity(4).mode(mode).on_removed(hook).build().unwrap())
 }
 
-/// A removal whose hook adds, spawn_with a reader of both keys.
+/// A removal whose hook adds, beside a reader of both keys.
 #[test]
 fn hook_reenters() {
     Model::new("hook_reenters").tracks(&[REGISTRY]).check(|| {

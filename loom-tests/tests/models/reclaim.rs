@@ -5,7 +5,7 @@
 
 use loom_tests::{Model, REGISTRY, TestCache, id};
 
-/// A reader that helps to collect, spawn_with a retirement and a collection: the sentinel may run on
+/// A reader that helps to collect, beside a retirement and a collection: the sentinel may run on
 /// either thread, and the release comes after the reader.
 #[test]
 fn limbo_ripens() {

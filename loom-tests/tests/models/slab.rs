@@ -4,7 +4,7 @@
 //! in use, the chunk that is given back while others allocate.
 #![cfg(sessile_loom)]
 
-use loom_tests::{Model, thread};
+use loom_tests::{Model, spawn_with};
 use sessile::internals::BareSlab;
 use std::sync::Arc;
 
@@ -13,11 +13,6 @@ fn use_block(slab: &BareSlab, stripe: usize) {
     if let Some(block) = slab.allocate(stripe) {
         slab.free(stripe, block);
     }
-}
-
-fn use_block_beside(slab: &Arc<BareSlab>, stripe: usize) -> thread::JoinHandle<()> {
-    let slab = Arc::clone(slab);
-    thread::spawn(move || use_block(&slab, stripe))
 }
 
 /// Gives all memory back, of which nothing is in use.
@@ -31,7 +26,7 @@ fn end(slab: &BareSlab) {
 fn slab_two_threads() {
     Model::new("slab_two_threads").check(|| {
         let slab = Arc::new(BareSlab::new());
-        let other = use_block_beside(&slab, 0);
+        let other = spawn_with(&slab, |slab| use_block(&slab, 0));
         use_block(&slab, 0);
         other.join().unwrap();
         end(&slab);
@@ -43,7 +38,7 @@ fn slab_two_threads() {
 fn slab_two_stripes() {
     Model::new("slab_two_stripes").check(|| {
         let slab = Arc::new(BareSlab::new());
-        let other = use_block_beside(&slab, 1);
+        let other = spawn_with(&slab, |slab| use_block(&slab, 1));
         use_block(&slab, 0);
         other.join().unwrap();
         end(&slab);
@@ -56,10 +51,7 @@ fn slab_returned() {
     Model::new("slab_returned").check(|| {
         let slab = Arc::new(BareSlab::new());
         let block = slab.allocate(0).expect("nobody else is here");
-        let other = {
-            let slab = Arc::clone(&slab);
-            thread::spawn(move || slab.free(0, block))
-        };
+        let other = spawn_with(&slab, |slab| slab.free(0, block));
         // Both blocks of the chunk, if the other one is back.
         let taken = [slab.allocate(0), slab.allocate(1)];
         other.join().unwrap();
@@ -68,18 +60,15 @@ fn slab_returned() {
     });
 }
 
-/// Two blocks that find their magazine in use, spawn_with a third thread that has it.
+/// Two blocks that find their magazine in use, beside a third thread that has it.
 #[test]
 fn slab_returned_by_two() {
     Model::new("slab_returned_by_two").preemptions(2).check(|| {
         let slab = Arc::new(BareSlab::new());
         let blocks: Vec<_> = (0..2).filter_map(|_| slab.allocate(0)).collect();
         assert_eq!(blocks.len(), 2, "nobody else is here");
-        let others = blocks.into_iter().map(|block| {
-            let slab = Arc::clone(&slab);
-            thread::spawn(move || slab.free(0, block))
-        });
-        let others: Vec<_> = others.collect();
+        let free = |block| spawn_with(&slab, |slab| slab.free(0, block));
+        let others: Vec<_> = blocks.into_iter().map(free).collect();
         use_block(&slab, 0);
         others.into_iter().for_each(|other| other.join().unwrap());
         end(&slab);
@@ -92,21 +81,21 @@ fn slab_trim() {
     Model::new("slab_trim").check(|| {
         let slab = Arc::new(BareSlab::new());
         use_block(&slab, 0);
-        let other = use_block_beside(&slab, 0);
+        let other = spawn_with(&slab, |slab| use_block(&slab, 0));
         slab.trim();
         other.join().unwrap();
         end(&slab);
     });
 }
 
-/// A thread that gives back more than its magazine holds, spawn_with one that takes.
+/// A thread that gives back more than its magazine holds, beside one that takes.
 #[test]
 fn slab_full_magazine() {
     Model::new("slab_full_magazine").preemptions(2).check(|| {
         let slab = Arc::new(BareSlab::new());
         let blocks: Vec<_> = (0..3).filter_map(|_| slab.allocate(0)).collect();
         assert_eq!(blocks.len(), 3, "nobody else is here");
-        let other = use_block_beside(&slab, 1);
+        let other = spawn_with(&slab, |slab| use_block(&slab, 1));
         blocks.into_iter().for_each(|block| slab.free(0, block));
         other.join().unwrap();
         end(&slab);

@@ -1,9 +1,9 @@
 //! Threads that a panic ends in mid-operation, at each point at which user code runs, while other
 //! threads churn.
 //!
-//! The panic is armed for the victim's thread alone and burns at its `k`th pass of the point, for k =
-//! 0, 1, 2. The thread dies of it. Afterwards table, counts and payloads must be whole, and the
-//! cache must work on.
+//! The panic is armed for the victim's thread alone and is triggered at its `k`th pass of the point,
+//! for k = 0, 1, 2. The thread dies of it. Afterwards table, counts and payloads must be whole, and
+//! the cache must work on.
 #![forbid(unsafe_code)]
 
 use super::outcome::{Figures, Outcome};
@@ -213,8 +213,8 @@ fn die(
     let (died, has_burnt) = thread::scope(|scope| {
         let (armed, is_lit) = std::sync::mpsc::channel();
         let victim = scope.spawn(move || {
-            // Tells whether the panic was triggered when the thread unwinds, too: a deferred drop's panic
-            // goes no further.
+            // Tells whether the panic was triggered when the thread unwinds, too: a deferred drop's
+            // panic goes no further.
             let _teller = Teller(armed);
             PanicTrigger::arm(point, passes);
             (operation.run)(cache, ledger, key);

@@ -19,8 +19,8 @@ use testkit::{ensure_reclaimed, ensure_whole, id};
 
 const LIMIT: usize = 16 << 20;
 
-/// A little over 16 KiB, of a size that nothing else in this program has, and for which the slab has
-/// no blocks: the allocator sees each of them.
+/// A little over 16 KiB, of a size that nothing else in this program has, and for which the slab
+/// has no blocks: the allocator sees each of them.
 type Bulk = [u64; WORDS];
 const WORDS: usize = 2100;
 
