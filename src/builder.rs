@@ -76,6 +76,7 @@ pub struct SessionCacheBuilder<T> {
     mode: Mode,
     garbage_limit: usize,
     lock_memory: bool,
+    watch_removals: bool,
     hooks: Hooks<T>,
 }
 
@@ -99,6 +100,7 @@ impl<T: Send + Sync + 'static> SessionCacheBuilder<T> {
             mode: Mode::default(),
             garbage_limit: Self::GARBAGE_LIMIT,
             lock_memory: false,
+            watch_removals: false,
             hooks: Hooks::new(),
         }
     }
@@ -157,6 +159,14 @@ impl<T: Send + Sync + 'static> SessionCacheBuilder<T> {
     /// costs some hits when there is no flood. Off unless set.
     pub fn protect_reused(mut self, protect: bool) -> Self {
         self.protect_reused = protect;
+        self
+    }
+
+    /// Whether removals are told to sessions that are on their way to the cache
+    /// ([`SessionCache::add_unless_removed`]). Costs each removal two locked instructions. Off
+    /// unless set; always on where there is a miss hook.
+    pub fn watch_removals(mut self, watch: bool) -> Self {
+        self.watch_removals = watch;
         self
     }
 
@@ -275,6 +285,7 @@ impl<T: Send + Sync + 'static> SessionCacheBuilder<T> {
             time: self.time,
             mode: self.mode,
             garbage_limit: self.garbage_limit as u64,
+            watch_removals: self.watch_removals,
             hooks: self.hooks,
         })
     }

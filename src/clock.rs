@@ -1,6 +1,7 @@
 //! Time, in whole seconds.
 #![forbid(unsafe_code)]
 
+use crate::hint::likely;
 use crate::sync::MODELLED;
 use crate::sync::untracked::{AtomicU64, Ordering};
 use crate::timestamp::Timestamp;
@@ -65,7 +66,7 @@ impl CoarseClock {
         let second = wall::second();
         // ORDERING: Acquire: the reading is not older than the second that it belongs to; pairs
         // with the Release in `read`. Invisible: no model has clocks that go.
-        if second == Some(CACHED.at.load(Ordering::Acquire)) {
+        if likely(second == Some(CACHED.at.load(Ordering::Acquire))) {
             // ORDERING: Relaxed: one word, which publishes nothing.
             return CACHED.now.load(Ordering::Relaxed);
         }

@@ -144,7 +144,8 @@ pub enum Rejection {
     Expired,
     /// Its weight exceeds that of one session, or of all together.
     OverWeight,
-    /// It is marked non-resumable.
+    /// It is marked non-resumable, or was removed while it was on its way to the cache
+    /// ([`SessionCache::add_unless_removed`](crate::SessionCache::add_unless_removed)).
     NotResumable,
     /// A stalled reader keeps too many retired sessions from being freed: a closure in
     /// [`read`](crate::SessionCache::read), or another operation that made no progress for 100 ms.

@@ -10,6 +10,7 @@ mod cache;
 mod clock;
 mod error;
 mod hash;
+mod hint;
 mod histogram;
 mod memory;
 mod panics;
@@ -32,6 +33,7 @@ mod wall;
 
 pub use crate::builder::{Capacity, SessionCacheBuilder};
 pub use crate::cache::SessionCache;
+pub use crate::cache::removals::Watch;
 pub use crate::cache::tier::Source;
 pub use crate::cache::transfer::InvalidExport;
 pub use crate::cache::view::View;
@@ -46,7 +48,7 @@ pub use crate::session::{
 pub use crate::settings::{Hooks, Mode, Operation, Query};
 pub use crate::stats::{Garbage, Handshake, Rejections, Stats};
 pub use crate::status::{Metric, MetricKind, Status};
-pub use crate::tickets::TicketRing;
+pub use crate::tickets::{PutError, TicketRing};
 pub use crate::timestamp::Timestamp;
 
 #[cfg(doc)]

@@ -39,14 +39,13 @@ pub(crate) fn zeroed(layout: Layout) -> Option<NonNull<u8>> {
 /// Tells the system about memory that this crate has for itself.
 #[cfg(all(any(target_os = "linux", target_os = "android"), not(miri)))]
 mod advice {
+    use super::HUGE_PAGE;
     use rustix::mm::{Advice, madvise};
     use std::ptr::NonNull;
 
-    const HUGE: usize = 2 << 20;
-
     /// Asks for huge pages where a whole one fits.
     pub(crate) fn want_huge_pages(memory: NonNull<u8>, size: usize) {
-        advise(memory, size, HUGE, Advice::LinuxHugepage);
+        advise(memory, size, HUGE_PAGE, Advice::LinuxHugepage);
     }
 
     /// Leaves the memory out of core dumps.
@@ -100,6 +99,9 @@ pub(crate) use self::advice::{leave_out_of_dumps, lock, put_into_dumps, unlock, 
 
 /// At least the size of a page: supported systems have pages of 4 to 64 KiB.
 pub(crate) const PAGE: usize = if cfg!(target_arch = "x86_64") { 4 << 10 } else { 64 << 10 };
+
+/// Bytes of a huge page, where the system has them.
+pub(crate) const HUGE_PAGE: usize = 2 << 20;
 
 /// Bytes of a cache line, as far as anybody counts in them here.
 pub(crate) const LINE: usize = 64;

@@ -160,7 +160,8 @@ impl<T> Hooks<T> {
     /// revoked since it was authenticated. It should carry its own dates
     /// ([`SessionBuilder::created_at`](crate::SessionBuilder::created_at), `timeout`, `deadline`);
     /// what it does not carry, it is given anew. It is counted as a tier hit, and `get` and `read`
-    /// add it to the cache if [`Mode::keep_tier_hits`] is on.
+    /// add it to the cache if [`Mode::keep_tier_hits`] is on, unless it was removed since the hook
+    /// was asked. It replaces what is stored under its key by then.
     #[must_use]
     pub fn on_query(
         mut self,
@@ -235,6 +236,9 @@ const ON_ADDED: usize = 1;
 const ON_REMOVED: usize = 2;
 const ON_MISS: usize = 4;
 const ON_ABSENT: usize = 8;
+/// Beside the kinds of hooks: sessions on their way to the cache are told of removals. Never
+/// changed.
+const WATCHED: usize = 16;
 
 impl<T> Settings<T> {
     pub(crate) fn new(
@@ -242,9 +246,11 @@ impl<T> Settings<T> {
         timeout_seconds: u64,
         hooks: Hooks<T>,
         ages_by_use: bool,
+        watches_removals: bool,
     ) -> Self {
         let aging = if ages_by_use { AGES_BY_USE } else { 0 };
-        let present = AtomicUsize::new(Self::presence(&hooks));
+        let watched = if watches_removals { WATCHED } else { 0 };
+        let present = AtomicUsize::new(Self::presence(&hooks) | watched);
         let hooked = Self::hooked(&hooks);
         let hooks = ArcCell::new(hooks);
         Self {
@@ -377,6 +383,12 @@ impl<T> Settings<T> {
     #[inline]
     pub(crate) fn wants_miss(&self) -> bool {
         self.present.load(Ordering::Relaxed) & ON_MISS != 0
+    }
+
+    /// Whether sessions on their way to the cache are told of removals.
+    #[inline]
+    pub(crate) fn watches_removals(&self) -> bool {
+        self.present.load(Ordering::Relaxed) & (ON_MISS | WATCHED) != 0
     }
 
     #[inline]

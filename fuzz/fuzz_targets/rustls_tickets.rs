@@ -11,16 +11,15 @@
 mod support;
 
 use libfuzzer_sys::fuzz_target;
-use rustls::client::{ClientSessionStore, Tls12ClientSessionValue, Tls13ClientSessionValue};
+use rustls::NamedGroup;
+use rustls::client::{ClientSessionStore, Tls13ClientSessionValue};
 use rustls::pki_types::ServerName;
-use rustls::version::TLS13;
-use rustls::{HandshakeKind, NamedGroup};
 use sessile::Context;
-use sessile_rustls::{ClientContextStore, ClientStore, ServerStore};
+use sessile_rustls::{ClientContextStore, ClientStore};
 use std::cell::RefCell;
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex};
-use support::{Site, shake};
+use std::sync::Arc;
+use support::tickets;
 
 /// More operations than this in one input find nothing that fewer do not.
 const OPERATIONS_MAX: usize = 60;
@@ -34,46 +33,11 @@ thread_local! {
     static PURSE: RefCell<Vec<Tls13ClientSessionValue>> = const { RefCell::new(Vec::new()) };
 }
 
-/// Keeps the tickets that a handshake brings.
-#[derive(Debug, Default)]
-struct Collector(Mutex<Vec<Tls13ClientSessionValue>>);
-
-impl ClientSessionStore for Collector {
-    fn set_kx_hint(&self, _: ServerName<'static>, _: NamedGroup) {}
-    fn kx_hint(&self, _: &ServerName<'_>) -> Option<NamedGroup> {
-        None
-    }
-    fn set_tls12_session(&self, _: ServerName<'static>, _: Tls12ClientSessionValue) {}
-    fn tls12_session(&self, _: &ServerName<'_>) -> Option<Tls12ClientSessionValue> {
-        None
-    }
-    fn remove_tls12_session(&self, _: &ServerName<'static>) {}
-    fn insert_tls13_ticket(&self, _: ServerName<'static>, ticket: Tls13ClientSessionValue) {
-        self.0.lock().expect("nobody panics").push(ticket);
-    }
-    fn take_tls13_ticket(&self, _: &ServerName<'static>) -> Option<Tls13ClientSessionValue> {
-        None
-    }
-}
-
-fn earn() -> Vec<Tls13ClientSessionValue> {
-    let site = Site::new(&["localhost"]);
-    let sessions = ServerStore::new(1_000).expect("a valid capacity").for_context(Context::NONE);
-    let mut server = site.server(&TLS13, sessions);
-    server.send_tls13_tickets = TICKETS_PER_HANDSHAKE;
-    let collector = Arc::new(Collector::default());
-    let client = Arc::new(site.client_with(collector.clone()));
-    assert_eq!(shake(&client, &Arc::new(server)), HandshakeKind::Full);
-    let tickets = std::mem::take(&mut *collector.0.lock().expect("nobody panics"));
-    assert_eq!(tickets.len(), TICKETS_PER_HANDSHAKE);
-    tickets
-}
-
 /// A ticket with a number.
 fn ticket(number: u32) -> Tls13ClientSessionValue {
     let kept = PURSE.with(|purse| purse.borrow_mut().pop());
     let mut ticket = kept.unwrap_or_else(|| {
-        let mut tickets = earn();
+        let mut tickets = tickets(TICKETS_PER_HANDSHAKE);
         let last = tickets.pop().expect("a handshake brings tickets");
         PURSE.with(|purse| purse.borrow_mut().extend(tickets));
         last

@@ -16,13 +16,14 @@ mod search;
 mod test_cache;
 pub mod thread;
 
+pub use loom_tests_macros::model;
 pub use model::Model;
 pub use search::Searched;
 pub use test_cache::{TestCache, replaced};
 pub use testkit::id_of_byte as id;
 pub use thread::spawn_with;
 
-use sessile::{Mode, SessionCache};
+use sessile::{Mode, SessionCache, SessionCacheBuilder};
 use std::sync::Arc;
 
 /// The registry of threads. Tracked only by models in which one thread accesses another thread's
@@ -44,10 +45,12 @@ pub const WEIGHTS: &str = "src/cache/budget/bytes.rs";
 /// Mode and hooks, which only models are about that change them.
 pub const SETTINGS: &str = "src/settings.rs";
 
-/// A cache that does nothing on the side: a model's schedules are spent on what it is about.
+/// Builds a cache that does nothing on the side: a model's schedules are spent on what it is about.
+pub fn quiet<T: Send + Sync + 'static>() -> SessionCacheBuilder<T> {
+    SessionCache::builder().mode(Mode { auto_flush: false, ..Mode::default() })
+}
+
+/// A quiet cache for so many sessions.
 pub fn cache<T: Send + Sync + 'static>(capacity: usize) -> Arc<SessionCache<T>> {
-    let mode = Mode { auto_flush: false, ..Mode::default() };
-    Arc::new(
-        SessionCache::builder().capacity(capacity).mode(mode).build().expect("a valid capacity"),
-    )
+    Arc::new(quiet().capacity(capacity).build().expect("a valid capacity"))
 }

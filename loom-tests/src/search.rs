@@ -26,22 +26,6 @@ const SCHEDULES_MAX: usize = 20_000_000;
 #[cfg(not(sessile_loom))]
 const RUNS: usize = 2_000;
 
-/// How a scenario is searched.
-#[derive(Clone, Copy, Debug)]
-#[cfg_attr(not(sessile_loom), allow(dead_code, reason = "plain threads run what is there"))]
-pub(crate) struct Plan {
-    pub(crate) name: &'static str,
-    /// The preemption bound, unless `LOOM_MAX_PREEMPTIONS` sets another.
-    pub(crate) preemptions: usize,
-    /// The bound where `SESSILE_NIGHT` is set.
-    pub(crate) night: usize,
-    pub(crate) real_epoch: bool,
-    /// The files whose words on request are seen.
-    pub(crate) seen: &'static [&'static str],
-    /// Why there is but one schedule, if there is.
-    pub(crate) single: Option<&'static str>,
-}
-
 /// What a search came to that held in every schedule.
 #[derive(Debug)]
 pub struct Searched {
@@ -55,14 +39,6 @@ pub struct Searched {
     pub sites: Vec<String>,
 }
 
-impl Plan {
-    /// A contract reclaimer, and nothing seen on request.
-    pub(crate) const fn new(name: &'static str, preemptions: usize) -> Self {
-        let night = preemptions;
-        Self { name, preemptions, night, real_epoch: false, seen: &[], single: None }
-    }
-}
-
 impl Searched {
     /// The bound in words.
     pub(crate) fn bound(&self) -> String {
@@ -72,7 +48,8 @@ impl Searched {
 
 #[cfg(sessile_loom)]
 mod whole {
-    use super::{Plan, SCHEDULES_MAX, Searched};
+    use super::{SCHEDULES_MAX, Searched};
+    use crate::Model;
     use sessile::internals::{Search, Switches};
     use std::cell::RefCell;
     use std::io::Write;
@@ -90,18 +67,21 @@ mod whole {
     /// # Panics
     /// When one does not hold, with what it said, and when the search is incomplete or of a single
     /// schedule.
-    pub(crate) fn run(plan: Plan, scenario: impl Fn() + Send + Sync + 'static) -> Searched {
-        let searched = search(plan, scenario);
+    pub(crate) fn run(model: Model, scenario: impl Fn() + Send + Sync + 'static) -> Searched {
+        let searched = search(model, scenario);
         // The message is printed already.
         let searched = searched.unwrap_or_else(|message| panic::resume_unwind(Box::new(message)));
-        match (searched.schedules, plan.single) {
+        match (searched.schedules, model.single) {
             (0..=1, None) => {
-                panic!("{}: a single schedule: loom sees nothing that the threads share", plan.name)
+                panic!(
+                    "{}: a single schedule: loom sees nothing that the threads share",
+                    model.name
+                )
             }
             (2.., Some(reason)) => {
                 panic!(
                     "{}: {} schedules, not a single one because {reason}",
-                    plan.name, searched.schedules
+                    model.name, searched.schedules
                 )
             }
             _ => searched,
@@ -109,7 +89,10 @@ mod whole {
     }
 
     /// Searches on a thread of its own, on which loom runs all threads of the model.
-    fn search(plan: Plan, scenario: impl Fn() + Send + Sync + 'static) -> Result<Searched, String> {
+    fn search(
+        model: Model,
+        scenario: impl Fn() + Send + Sync + 'static,
+    ) -> Result<Searched, String> {
         static HOOK: Once = Once::new();
         HOOK.call_once(|| {
             let usual = panic::take_hook();
@@ -118,20 +101,20 @@ mod whole {
         let (failures, outcome) = channel();
         let search = move || {
             let held = failures.clone();
-            WATCH.set(Some(Watch { name: plan.name, failures, failure: None }));
+            WATCH.set(Some(Watch { name: model.name, failures, failure: None }));
             let _end = End;
             // Nobody waits for it if the test has ended.
-            let _ = held.send(Ok(explore(plan, scenario)));
+            let _ = held.send(Ok(explore(model, scenario)));
         };
-        thread::Builder::new().name(plan.name.into()).spawn(search).expect("a thread");
+        thread::Builder::new().name(model.name.into()).spawn(search).expect("a thread");
         outcome.recv().expect("an outcome of the search")
     }
 
-    fn explore(plan: Plan, scenario: impl Fn() + Send + Sync + 'static) -> Searched {
-        let search = Search::begin(Switches { real_epoch: plan.real_epoch, seen: plan.seen });
+    fn explore(model: Model, scenario: impl Fn() + Send + Sync + 'static) -> Searched {
+        let search = Search::begin(Switches { real_epoch: model.real_epoch, seen: model.seen });
         let mut builder = loom::model::Builder::new();
         let is_night = std::env::var_os("SESSILE_NIGHT").is_some();
-        let bound = if is_night { plan.night } else { plan.preemptions };
+        let bound = if is_night { model.night } else { model.preemptions };
         let bound = *builder.preemption_bound.get_or_insert(bound);
         builder.max_duration = None;
         builder.max_permutations = None;
@@ -207,14 +190,15 @@ mod whole {
 
 #[cfg(not(sessile_loom))]
 mod threads {
-    use super::{Plan, RUNS, Searched};
+    use super::{RUNS, Searched};
+    use crate::Model;
     use std::time::Instant;
 
     /// Threads that fail end by themselves.
     #[derive(Clone, Debug)]
     pub(crate) struct End;
 
-    pub(crate) fn run(_plan: Plan, scenario: impl Fn() + Send + Sync + 'static) -> Searched {
+    pub(crate) fn run(_model: Model, scenario: impl Fn() + Send + Sync + 'static) -> Searched {
         let start = Instant::now();
         (0..RUNS).for_each(|_| scenario());
         Searched {

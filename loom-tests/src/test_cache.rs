@@ -2,10 +2,10 @@
 
 use crate::search::End;
 use crate::thread::{self, JoinHandle};
-use crate::{cache, id};
-use sessile::{Added, Rejected, Session, SessionCache};
+use crate::{id, quiet};
+use sessile::{Added, Rejected, Session, SessionCache, SessionCacheBuilder};
 use std::sync::Arc;
-use testkit::{Ledger, Payload};
+use testkit::{Ledger, Payload, store};
 
 /// A cache and the ledger of what is put into it, shared by the threads of a scenario.
 #[derive(Clone, Debug)]
@@ -20,12 +20,18 @@ pub struct TestCache {
 impl TestCache {
     /// An empty cache for so many sessions.
     pub fn new(capacity: usize) -> Self {
-        Self::with_cache(cache(capacity))
+        Self::built(|builder| builder.capacity(capacity))
     }
 
-    /// The same around a cache that was built in another way.
-    pub fn with_cache(cache: Arc<SessionCache<Payload>>) -> Self {
-        Self { _end: End, cache, ledger: Ledger::new() }
+    /// The same of a cache that is built in another way.
+    ///
+    /// # Panics
+    /// When a setting is not valid.
+    pub fn built(
+        set: impl FnOnce(SessionCacheBuilder<Payload>) -> SessionCacheBuilder<Payload>,
+    ) -> Self {
+        let cache = set(quiet()).build().expect("valid settings");
+        Self { _end: End, cache: Arc::new(cache), ledger: Ledger::new() }
     }
 
     /// A cache for four sessions, one set in a model, which holds session 1 under key 1.
@@ -33,6 +39,27 @@ impl TestCache {
         let test = Self::new(4);
         test.insert(1, 1);
         test
+    }
+
+    /// A cache that is full of the sessions 1, 2 … under keys of the same numbers.
+    ///
+    /// # Panics
+    /// When one is refused.
+    pub fn full(capacity: u8) -> Self {
+        let test = Self::new(capacity.into());
+        (1..=capacity).for_each(|n| test.insert(n, n.into()));
+        test
+    }
+
+    /// As [`stored`](Self::stored), with a handle of the session.
+    ///
+    /// # Panics
+    /// When there is no room.
+    pub fn with_handle() -> (Self, Session<Payload>) {
+        let test = Self::new(4);
+        let session = test.session(1, 1);
+        store(&test.cache, session.clone());
+        (test, session)
     }
 
     /// A new session under a key.
@@ -64,6 +91,13 @@ impl TestCache {
         self.cache.take(&id(key)).map(|session| session.number())
     }
 
+    /// The same, and collects.
+    pub fn take_and_collect(&self, key: u8) -> Option<u64> {
+        let taken = self.take(key);
+        self.cache.collect();
+        taken
+    }
+
     /// Runs `f` on another thread.
     pub fn spawn<R: 'static + Send>(
         &self,
@@ -71,6 +105,34 @@ impl TestCache {
     ) -> JoinHandle<R> {
         let test = self.clone();
         thread::spawn(move || f(test))
+    }
+
+    /// Runs `f` on another thread while this one changes the capacity.
+    ///
+    /// # Panics
+    /// When `f` does, or the capacity is not valid.
+    pub fn beside_resize<R: 'static + Send>(
+        &self,
+        capacity: usize,
+        f: impl FnOnce(Self) -> R + Send + 'static,
+    ) -> R {
+        let other = self.spawn(f);
+        self.cache.set_capacity(capacity).expect("a valid capacity");
+        other.join().expect("the thread holds")
+    }
+
+    /// Adds sessions 1 and 2 under one absent key, on two threads of which this one changes the
+    /// capacity first: one inserts, the other replaces. The number of the one that stays.
+    ///
+    /// # Panics
+    /// When it is not so.
+    pub fn add_twice_beside_resize(&self, key: u8, capacity: usize) -> u64 {
+        let other = self.spawn(move |test| replaced(test.add(key, 2)));
+        self.cache.set_capacity(capacity).expect("a valid capacity");
+        let here = replaced(self.add(key, 1));
+        let there = other.join().expect("the thread holds");
+        assert!(here.is_none() ^ there.is_none(), "{here:?} and {there:?}");
+        if here.is_none() { 2 } else { 1 }
     }
 
     /// The numbers of what is stored, in order.

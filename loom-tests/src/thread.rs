@@ -1,9 +1,13 @@
-//! The threads of a scenario: loom's in a model.
+//! The threads of a scenario, and a word that they share: loom's in a model.
 
 use std::sync::Arc;
 
 #[cfg(sessile_loom)]
+pub use loom::sync::atomic::AtomicBool;
+#[cfg(sessile_loom)]
 pub use loom::thread::{JoinHandle, yield_now};
+#[cfg(not(sessile_loom))]
+pub use std::sync::atomic::AtomicBool;
 #[cfg(not(sessile_loom))]
 pub use std::thread::{JoinHandle, spawn, yield_now};
 

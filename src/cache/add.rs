@@ -5,10 +5,12 @@ use super::SessionCache;
 use super::notify::{Held, HookCalls, Notifications};
 use super::operation::Operation;
 use crate::error::{Added, Rejected, Rejection};
+use crate::hint::{likely, unlikely};
 use crate::raw::{Probe, RawTable};
-use crate::session::Session;
+use crate::session::{Block, Session};
 use crate::stats::Counter;
 use crate::sync::MODELLED;
+use std::mem::ManuallyDrop;
 use std::time::{Duration, Instant};
 
 /// How long an add waits for operations of other threads that hold back too much garbage.
@@ -74,7 +76,7 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
         let session = Held::new(self, session);
         let probe = self.probe_of(session.block());
         let now = self.time.now();
-        if Session::handle_count(&session) > 1 && self.is_stored(&session, &probe, now) {
+        if unlikely(Session::handle_count(&session) > 1) && self.is_stored(&session, &probe, now) {
             drop(session.into_session());
             return Ok(Added::Identical);
         }
@@ -91,18 +93,33 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
         let mut waits_since = None;
         let stored = loop {
             let stored = operation.insert(&session, &probe, now);
-            if !matches!(stored, Err(Rejection::Garbage)) || !self.may_wait(&mut waits_since) {
+            if likely(!matches!(stored, Err(Rejection::Garbage)))
+                || !self.may_wait(&mut waits_since)
+            {
                 break stored;
             }
             // Perhaps only a backlog: work it off, outside of the guard, and try once more.
             operation = operation.renewed(|| self.collect());
         };
-        let added = operation.settle_add(session, stored, old_date, now);
+        // Its count is the table's, if it was stored.
+        let session = ManuallyDrop::new(session);
+        operation.settle_add(session.block(), &stored, old_date, now);
         if let Some(shown) = shown {
-            match added.as_ref().is_ok_and(Added::changed) {
+            match stored.as_ref().is_ok_and(Added::changed) {
                 true => operation.notifications().added(shown),
                 false => self.drop_handle(shown),
             }
+        }
+        let added = match stored {
+            Ok(Added::Identical) => {
+                drop(ManuallyDrop::into_inner(session));
+                Ok(Added::Identical)
+            }
+            Ok(added) => Ok(added),
+            Err(rejection) => Err(Rejected::new(rejection, ManuallyDrop::into_inner(session))),
+        };
+        if likely(operation.is_silent()) {
+            return added;
         }
         operation.finish(added, |added| match added {
             Ok(Added::Replaced(old)) => Some(old),
@@ -173,10 +190,10 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
         let stores =
             self.settings.has_simple_adds_unhooked() || self.check_settings(session, is_shown)?;
         let block = session.block();
-        if !block.is_resumable() {
+        if unlikely(!block.is_resumable()) {
             return Err(Rejection::NotResumable);
         }
-        if !RawTable::can_hold(session.address()) {
+        if unlikely(!RawTable::can_hold(session.address())) {
             return Err(Rejection::Address);
         }
         let dating =
@@ -222,37 +239,25 @@ impl<T: Send + Sync + 'static> Operation<'_, T> {
     #[inline]
     fn settle_add(
         &self,
-        session: Session<T>,
-        stored: Result<Added<T>, Rejection>,
+        block: &Block<T>,
+        stored: &Result<Added<T>, Rejection>,
         old_date: Option<Option<u64>>,
         now: u64,
-    ) -> Result<Added<T>, Rejected<T>> {
-        let cache = self.cache();
-        let added = match stored {
-            Ok(added) => added,
-            Err(rejection) => {
-                self.thread().counters.count_rejection(rejection);
-                return Err(Rejected::new(rejection, session));
-            }
-        };
-        match added {
-            Added::Inserted => self.count(Counter::Added),
+    ) {
+        match stored {
+            Ok(Added::Inserted) => self.count(Counter::Added),
             // Counted as a removal of the old one.
-            Added::Replaced(_) => {}
-            Added::Identical => {
-                self.count(Counter::Identical);
-                return Ok(added);
-            }
+            Ok(Added::Replaced(_)) => {}
+            Ok(Added::Identical) => return self.count(Counter::Identical),
+            Err(rejection) => return self.thread().counters.count_rejection(*rejection),
         }
         if let Some(old_date) = old_date {
-            session.block().redate(old_date, now);
+            block.redate(old_date, now);
         }
-        cache.eviction.sweeper.note_expiry(session.block().expires());
-        // The table owns the count now.
-        let _ = session.into_address();
+        let cache = self.cache();
+        cache.eviction.sweeper.note_expiry(block.expires());
         if cache.settings.auto_flushes() {
             self.sweep_some(now);
         }
-        Ok(added)
     }
 }

@@ -74,10 +74,15 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
     /// Removes every session that is stored, and returns how many. Sessions added meanwhile may
     /// stay.
     pub fn clear(&self) -> usize {
-        self.flush(Scope::ALL, |_| true)
+        self.clear_in(Scope::ALL)
     }
 
-    pub(super) fn flush(&self, scope: Scope<'_>, is_due: impl Fn(&Block<T>) -> bool) -> usize {
+    pub(super) fn clear_in(&self, scope: Scope<'_>) -> usize {
+        let _removing = self.begin_removal_of_all();
+        self.flush(scope, |_| true)
+    }
+
+    fn flush(&self, scope: Scope<'_>, is_due: impl Fn(&Block<T>) -> bool) -> usize {
         let flushed = Cell::new(0);
         let visit = |operation: &Operation<'_, T>, member: Occupied<'_, Block<T>>| {
             // A touch or a replacement changes the word: look at the slot again until what is there

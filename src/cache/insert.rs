@@ -6,6 +6,7 @@ use super::budget::{Permit, Reservation};
 use super::operation::Operation;
 use super::reserve::{PendingInsert, Setback};
 use crate::error::{Added, Rejection, RemovalCause};
+use crate::hint::unlikely;
 use crate::raw::{Entry, Occupied, Probe, Table, Vacant};
 use crate::session::{Block, Session};
 
@@ -47,9 +48,34 @@ impl<T: Send + Sync + 'static> Operation<'_, T> {
     }
 
     fn attempt(&self, insert: &mut PendingInsert<'_, T>) -> Result<Added<T>, Setback> {
-        let key = Key::of_block(insert.session.block());
-        let is_key = |block: &Block<T>| key.is_of(block);
-        let entry = self.oldest_table().entry(insert.probe, &self.member_of_claim(), is_key);
+        let (table, key) = (self.oldest_table(), Key::of_block(insert.session.block()));
+        if unlikely(table.next().is_some()) {
+            return self.attempt_in_chain(table, key, insert);
+        }
+        let member = self.member_of_claim();
+        self.insert_at(table.entry(insert.probe, &member, |block| key.is_of(block)), insert)
+    }
+
+    /// [`attempt`](Self::attempt) during a migration.
+    #[cold]
+    #[inline(never)]
+    fn attempt_in_chain(
+        &self,
+        table: &Table<Block<T>>,
+        key: Key<'_>,
+        insert: &mut PendingInsert<'_, T>,
+    ) -> Result<Added<T>, Setback> {
+        let member = self.member_of_claim();
+        let entry = table.entry_in_chain(insert.probe, &member, |block| key.is_of(block));
+        self.insert_at(entry, insert)
+    }
+
+    #[inline(always)]
+    fn insert_at(
+        &self,
+        entry: Entry<'_, Block<T>>,
+        insert: &mut PendingInsert<'_, T>,
+    ) -> Result<Added<T>, Setback> {
         match entry {
             // LINEARIZE: the identical add, at the load of the word.
             Entry::Occupied(member) if member.holds(insert.address()) => Ok(Added::Identical),
@@ -59,7 +85,7 @@ impl<T: Send + Sync + 'static> Operation<'_, T> {
             }
             Entry::Vacant(vacant) => {
                 self.check_garbage(insert)?;
-                self.insert_into(&vacant, insert)
+                self.insert_into(vacant, insert)
             }
             Entry::Resized => Err(Setback::Retry),
         }
@@ -95,9 +121,10 @@ impl<T: Send + Sync + 'static> Operation<'_, T> {
         Ok(Added::Replaced(old))
     }
 
-    fn insert_into<'g>(
-        &'g self,
-        vacant: &Vacant<'g, Block<T>>,
+    #[inline(always)]
+    fn insert_into(
+        &self,
+        vacant: Vacant<'_, Block<T>>,
         insert: &mut PendingInsert<'_, T>,
     ) -> Result<Added<T>, Setback> {
         let table = vacant.table();
@@ -114,7 +141,7 @@ impl<T: Send + Sync + 'static> Operation<'_, T> {
             self.next_tick(table)
         });
         let Some(tick) = tick else { return Err(Setback::Retry) };
-        if table.is_one_set() {
+        if unlikely(table.is_one_set()) {
             table.renumber_if_due(tick);
         }
         insert.reservation.permit = false;
@@ -129,7 +156,7 @@ impl<T: Send + Sync + 'static> Operation<'_, T> {
     fn next_tick(&self, table: &Table<Block<T>>) -> usize {
         let cache = self.cache();
         let clock = &cache.eviction.clock;
-        if table.is_one_set() {
+        if unlikely(table.is_one_set()) {
             return clock.advance();
         }
         let thread = self.thread();
@@ -141,7 +168,7 @@ impl<T: Send + Sync + 'static> Operation<'_, T> {
     /// Evicts one session if the capacity was lowered while this add held a permit.
     #[inline]
     fn trim_excess(&self, insert: &mut PendingInsert<'_, T>) {
-        if self.cache().budget.permits.excess() > 0 {
+        if unlikely(self.cache().budget.permits.excess() > 0) {
             let keep = Some(insert.address());
             self.evict_elsewhere(insert, keep);
         }
@@ -167,7 +194,7 @@ mod tests {
             let Entry::Vacant(vacant) = entry else { panic!("nothing is stored") };
             assert!(table.succeeded_by(2 * table.len()).is_some());
             assert!(matches!(cache.add(newcomer), Ok(Added::Inserted)));
-            let free = vacant.set(&probe).free().expect("a set has slots");
+            let free = vacant.set().free().expect("a set has slots");
             let mut is_claimed = false;
             let inserted = vacant.insert(free, sleeper.address(), &probe, 100, |displaced| {
                 is_claimed = displaced.is_none();

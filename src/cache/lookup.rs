@@ -5,8 +5,9 @@ use super::operation::{Found, Operation};
 use super::{Key, PerThread, SessionCache};
 use crate::clock::Time;
 use crate::error::RemovalCause;
+use crate::hint::{likely, unlikely};
 use crate::memory::prefetch;
-use crate::raw::{Occupied, Probe};
+use crate::raw::{Occupied, Probe, Unlinked};
 use crate::session::{Block, Context, Protocol, Session, SessionId};
 use crate::stats::Counter;
 
@@ -136,7 +137,8 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
         let probe = self.probe(key);
         // A miss needs no time.
         let before = self.time.before_guard();
-        let reader = if self.settings.has_simple_lookups() { self.domain.reader() } else { None };
+        let is_simple = likely(self.settings.has_simple_lookups());
+        let reader = if is_simple { self.domain.reader() } else { None };
         let Some(reader) = reader else {
             let now = Time::under_guard(before);
             return self.lookup_slow(key.id, key.context, key.protocol, probe.hash(), now, lend);
@@ -145,7 +147,7 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
             Ok(Some(member)) => {
                 prefetch(member.block());
                 let now = Time::under_guard(before);
-                if member.block().is_hit(key.id, key.context, *key.protocol, now) {
+                if likely(member.block().is_hit(key.id, key.context, *key.protocol, now)) {
                     self.count(&reader, Counter::Hits);
                     self.use_member(&member, now);
                     return Some(lend(reader.state(), &member.session()));
@@ -223,16 +225,9 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
 
     #[inline]
     pub(super) fn validity(&self, block: &Block<T>, now: u64) -> Validity {
-        self.validity_if(false, block, now)
-    }
-
-    /// [`validity`](Self::validity), where it is known whether lookups are simple: then nothing is
-    /// revoked.
-    #[inline]
-    fn validity_if(&self, is_simple: bool, block: &Block<T>, now: u64) -> Validity {
         if block.is_expired(now) {
             Validity::Expired
-        } else if !block.is_resumable() || (!is_simple && self.is_revoked_block(block)) {
+        } else if !block.is_resumable() || self.is_revoked_block(block) {
             Validity::NotResumable
         } else if block.is_future(now) {
             Validity::NotYetValid
@@ -244,13 +239,14 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
     /// Makes the session younger, as far as mode and policy want it.
     #[inline]
     fn use_member(&self, member: &Occupied<'_, Block<T>>, now: u64) {
-        if self.settings.updates_time() {
+        if unlikely(self.settings.updates_time()) {
             member.block().renew(now);
         }
         if !self.settings.ages_by_use() {
             return;
         }
-        if !member.is_touched() || !member.is_of_tick(self.eviction.clock.tick()) {
+        let is_of_tick = || member.is_of_tick(self.eviction.clock.tick());
+        if unlikely(!member.is_touched() || !is_of_tick()) {
             self.touch(*member);
         }
     }
@@ -279,15 +275,52 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
         key: Key<'_>,
         accept: &impl Fn(&Session<T>) -> bool,
     ) -> Option<Session<T>> {
-        let is_simple = self.settings.has_simple_lookups();
-        if !is_simple && !self.settings.looks_up() {
+        if likely(self.settings.has_simple_lookups()) {
+            let (probe, now) = (self.probe(key), self.time.now());
+            let mut operation = Operation::begin(self);
+            match operation.oldest_table().first_match(&probe) {
+                Ok(Some(member))
+                    if likely(member.block().is_hit(key.id, key.context, *key.protocol, now)) =>
+                {
+                    if !accept(&member.session()) {
+                        operation.count(Counter::Misses);
+                        return None;
+                    }
+                    // LINEARIZE: the take, as in `Operation::take`.
+                    if let Some(unlinked) = member.remove() {
+                        let taken = operation.settle_take(unlinked);
+                        if likely(operation.is_silent()) {
+                            return Some(taken);
+                        }
+                        return operation.finish(Some(taken), |taken| taken);
+                    }
+                }
+                Ok(None) => {
+                    operation.count(Counter::Misses);
+                    return None;
+                }
+                _ => {}
+            }
+        }
+        self.take_slowly(key, accept)
+    }
+
+    /// A take that the first match could not end.
+    #[cold]
+    #[inline(never)]
+    fn take_slowly(
+        &self,
+        key: Key<'_>,
+        accept: &impl Fn(&Session<T>) -> bool,
+    ) -> Option<Session<T>> {
+        if !self.settings.looks_up() {
             self.count(&self.domain.pin(), Counter::Misses);
             return None;
         }
         let probe = self.probe(key);
         self.in_time(self.time.now(), |now, may_retry| {
             let operation = Operation::begin(self);
-            let taken = operation.take(is_simple, key, &probe, now, may_retry, accept);
+            let taken = operation.take(key, &probe, now, may_retry, accept);
             operation.finish(taken, Outcome::hit)
         })
     }
@@ -347,10 +380,8 @@ impl<T: Send + Sync + 'static> Operation<'_, T> {
         });
     }
 
-    #[inline]
     fn take(
         &self,
-        is_simple: bool,
         key: Key<'_>,
         probe: &Probe,
         now: u64,
@@ -359,9 +390,8 @@ impl<T: Send + Sync + 'static> Operation<'_, T> {
     ) -> Outcome<Session<T>> {
         loop {
             let found = self.find(key, probe);
-            let validity = found
-                .member
-                .map(|member| (member, self.cache().validity_if(is_simple, member.block(), now)));
+            let validity =
+                found.member.map(|member| (member, self.cache().validity(member.block(), now)));
             let member = match validity {
                 Some((member, Validity::Usable)) if accept(&member.session()) => member,
                 Some((_, Validity::NotYetValid)) if may_retry => return Outcome::TooEarly,
@@ -373,13 +403,19 @@ impl<T: Send + Sync + 'static> Operation<'_, T> {
             // LINEARIZE: the take, for the one whose exchange succeeds. A failure is somebody
             // else's progress.
             if let Some(unlinked) = member.remove() {
-                self.count(Counter::Hits);
-                // The clone is the caller's own count, the table's is retired.
-                let session = unlinked.session().clone();
-                self.retire(unlinked, RemovalCause::Taken, Permit::GivenBack);
-                return Outcome::Hit(session);
+                return Outcome::Hit(self.settle_take(unlinked));
             }
             crate::sync::relax();
         }
+    }
+
+    /// Counts a take, and retires what the table had.
+    #[inline]
+    fn settle_take(&self, unlinked: Unlinked<'_, Block<T>>) -> Session<T> {
+        self.count(Counter::Hits);
+        // The clone is the caller's own count, the table's is retired.
+        let session = unlinked.session().clone();
+        self.retire(unlinked, RemovalCause::Taken, Permit::GivenBack);
+        session
     }
 }

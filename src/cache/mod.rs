@@ -16,6 +16,7 @@ mod lookup;
 mod notify;
 mod operation;
 mod per_thread;
+pub(crate) mod removals;
 mod remove;
 mod reserve;
 mod resize;
@@ -32,7 +33,7 @@ mod whole;
 #[cfg(any(sessile_loom, sessile_shuttle))]
 pub(crate) use self::budget::{Bytes, Spare};
 pub(crate) use self::budget::{Permits, Weigher, Weighing};
-
+use self::removals::Removals;
 use crate::clock::Time;
 use crate::error::BuildError;
 use crate::hash::KeyedHash;
@@ -76,6 +77,7 @@ pub struct SessionCache<T> {
     settings: Settings<T>,
     budget: Budget<T>,
     eviction: Eviction,
+    removals: Removals,
     /// Dropped last: gives back what the others have freed.
     _blocks: TrimOnDrop,
 }
@@ -91,6 +93,7 @@ pub(crate) struct Config<T> {
     pub(crate) timeout: Duration,
     pub(crate) policy: Policy,
     pub(crate) protect_reused: bool,
+    pub(crate) watch_removals: bool,
     pub(crate) time: Time,
     pub(crate) mode: Mode,
     /// In bytes.
@@ -163,9 +166,11 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
                 timeout,
                 config.hooks,
                 config.policy.ages_by_use(),
+                config.watch_removals,
             ),
             budget,
             eviction: Eviction::new(config.policy, config.protect_reused, evicts_by_count_of),
+            removals: Removals::new().ok_or(BuildError::OutOfMemory)?,
             _blocks: TrimOnDrop,
         })
     }

@@ -66,6 +66,12 @@ impl<'c, T: Send + Sync + 'static> Notifications<'c, T> {
         self.cache
     }
 
+    /// Whether there is nothing that hooks must hear of.
+    #[inline]
+    pub(super) fn are_none(&mut self) -> bool {
+        self.pending.get_mut().is_none()
+    }
+
     fn change(&self, change: impl FnOnce(&mut Pending<T>)) {
         let none = || Box::new(Pending { first: None, others: Vec::new(), added: None });
         let mut pending = self.take().unwrap_or_else(none);
@@ -123,7 +129,7 @@ impl<'c, T: Send + Sync + 'static> Notifications<'c, T> {
 impl<T: Send + Sync + 'static> Drop for Notifications<'_, T> {
     #[inline]
     fn drop(&mut self) {
-        if self.pending.get_mut().is_some() {
+        if !self.are_none() {
             self.send_late();
         }
     }

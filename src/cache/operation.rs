@@ -4,6 +4,7 @@ use super::budget::Permit;
 use super::notify::Notifications;
 use super::{Guard, Key, PerThread, SessionCache};
 use crate::error::RemovalCause;
+use crate::hint::unlikely;
 use crate::raw::{Occupied, Probe, Table, Unlinked};
 use crate::session::{Block, KeyMatch, Session};
 use crate::stats::Counter;
@@ -89,6 +90,13 @@ impl<'c, T: Send + Sync + 'static> Operation<'c, T> {
         notifications.send(outcome, handle)
     }
 
+    /// Whether hooks must hear of nothing: then the operation may be dropped in place, where
+    /// [`finish`](Self::finish) would move it.
+    #[inline]
+    pub(super) fn is_silent(&mut self) -> bool {
+        self.notifications.are_none()
+    }
+
     #[inline]
     pub(super) fn cache(&self) -> &'c SessionCache<T> {
         self.notifications.cache()
@@ -156,7 +164,7 @@ impl<'c, T: Send + Sync + 'static> Operation<'c, T> {
     }
 
     /// Accounts for a session that was unlinked, and retires the table's reference to it.
-    #[inline]
+    #[inline(never)]
     pub(super) fn retire(
         &self,
         unlinked: Unlinked<'_, Block<T>>,
@@ -166,7 +174,7 @@ impl<'c, T: Send + Sync + 'static> Operation<'c, T> {
         let cache = self.cache();
         self.count(cause.into());
         let block = unlinked.block();
-        if cache.settings.wants_removed() {
+        if unlikely(cache.settings.wants_removed()) {
             self.notifications.removed(unlinked.session().clone(), cause);
         }
         self.retire_reference(unlinked);

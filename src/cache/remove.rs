@@ -35,8 +35,10 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
     /// If the removal hook panics.
     pub fn remove(&self, session: &Session<T>) -> bool {
         let probe = self.probe_of(session.block());
+        let _removing = self.begin_removal(probe.hash());
         let operation = Operation::begin(self);
-        let has_removed = operation.remove_what(|| operation.find_same(session, &probe));
+        let find = || operation.find_same(session, &probe);
+        let has_removed = operation.remove_what(find, RemovalCause::Removed);
         // Only after the exchange: a lookup that saw the mark first would remove the session
         // itself, and no caller would be told that it removed it.
         session.set_not_resumable();
@@ -55,17 +57,21 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
 
     pub(super) fn remove_key(&self, key: Key<'_>) -> bool {
         let probe = self.probe(key);
+        let _removing = self.begin_removal(probe.hash());
         let operation = Operation::begin(self);
-        let has_removed = operation.remove_what(|| operation.find(key, &probe).member);
+        let find = || operation.find(key, &probe).member;
+        let has_removed = operation.remove_what(find, RemovalCause::Removed);
         operation.finish((), |()| None);
         has_removed || self.removed_nothing(key)
     }
 
-    /// False. Tells the hook, unless another object is stored under the key. Must be called without
-    /// a guard.
+    /// False. Tells the hook, unless another object is stored under the key. One that a tier
+    /// supplied does not count: it may have come since, and will not stay. Must be called without a
+    /// guard.
     #[cold]
     fn removed_nothing(&self, key: Key<'_>) -> bool {
-        if self.settings.wants_absent() && self.peek_key(key).is_none() {
+        let is_elsewhere = || self.peek_key(key).is_none_or(|one| one.block().is_from_tier());
+        if self.settings.wants_absent() && is_elsewhere() {
             if let Some(hook) = &self.settings.hooks().on_absent {
                 hook(&key.query(Asked::Remove));
             }
@@ -77,11 +83,15 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
 impl<T: Send + Sync + 'static> Operation<'_, T> {
     /// Removes what `find` finds, until that succeeds or finds nothing.
     #[inline(always)]
-    fn remove_what<'g>(&self, find: impl Fn() -> Option<Occupied<'g, Block<T>>>) -> bool {
+    pub(super) fn remove_what<'g>(
+        &self,
+        find: impl Fn() -> Option<Occupied<'g, Block<T>>>,
+        cause: RemovalCause,
+    ) -> bool {
         while let Some(member) = find() {
             // LINEARIZE: the removal, for the one whose exchange succeeds.
             if let Some(unlinked) = member.remove() {
-                self.retire(unlinked, RemovalCause::Removed, Permit::GivenBack);
+                self.retire(unlinked, cause, Permit::GivenBack);
                 return true;
             }
             crate::sync::relax();

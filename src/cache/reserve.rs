@@ -6,6 +6,7 @@ use super::eviction::GOLDEN_RATIO_64;
 use super::operation::Operation;
 use super::victim::Victim;
 use crate::error::{Rejection, RemovalCause};
+use crate::hint::{likely, unlikely};
 use crate::raw::{Occupied, Place, Probe, Table, Unlinked, Vacant};
 use crate::session::{Block, Session};
 use std::ptr::NonNull;
@@ -60,7 +61,7 @@ impl<T: Send + Sync + 'static> Operation<'_, T> {
         let (budget, domain) = (&self.cache().budget, &self.cache().domain);
         let limit = budget.garbage_limit();
         // Of what is stored half of the limit counts at most: nearly always that is room enough.
-        if !budget.is_weighed() && !domain.may_be_over(limit, limit / 2) {
+        if likely(!budget.is_weighed() && !domain.may_be_over(limit, limit / 2)) {
             return Ok(());
         }
         self.check_garbage_exactly(&insert.reservation)
@@ -81,15 +82,43 @@ impl<T: Send + Sync + 'static> Operation<'_, T> {
     /// passes on.
     pub(super) fn choose_slot<'g>(
         &'g self,
-        vacant: &Vacant<'g, Block<T>>,
+        vacant: Vacant<'g, Block<T>>,
         insert: &mut PendingInsert<'_, T>,
     ) -> Result<Place<'g, Block<T>>, Setback> {
         if !insert.reservation.permit {
             insert.reservation.permit = self.take_permit();
         }
-        let victim = if insert.reservation.permit {
-            if let Some(free) = vacant.set(insert.probe).free() {
+        if insert.reservation.permit {
+            if let Some(free) = vacant.free() {
                 self.look_after_ages(vacant.table(), insert.probe.hash());
+                return Ok(free);
+            }
+        } else if likely(!self.cache().eviction.needs_expiry_scan(vacant.table(), insert.now)) {
+            if let Some(victim) = self.oldest_of_sample(vacant, insert.probe)? {
+                if vacant.set().covers(&victim) {
+                    return Ok(victim.into());
+                }
+                if let Some(free) = vacant.free() {
+                    return self.evict_sampled(victim, free, insert);
+                }
+            }
+        }
+        self.choose_slot_slowly(vacant, insert)
+    }
+
+    /// [`choose_slot`](Self::choose_slot) where the set was full or had no member, or more than age
+    /// decides.
+    #[cold]
+    #[inline(never)]
+    fn choose_slot_slowly<'g>(
+        &'g self,
+        vacant: Vacant<'g, Block<T>>,
+        insert: &mut PendingInsert<'_, T>,
+    ) -> Result<Place<'g, Block<T>>, Setback> {
+        let victim = if insert.reservation.permit {
+            // It was full when the key was looked for: before weight or a permit was taken, for
+            // which a member may have gone.
+            if let Some(free) = vacant.set().free() {
                 return Ok(free);
             }
             self.victim_of_full_set(vacant, insert)?
@@ -98,11 +127,7 @@ impl<T: Send + Sync + 'static> Operation<'_, T> {
         };
         match victim {
             Victim::InSet(victim) => return Ok(victim.into()),
-            Victim::Sampled(victim, free) => {
-                let evicted = self.evict(victim, insert.now, Permit::Kept);
-                insert.reservation.permit = evicted;
-                return if evicted { Ok(free) } else { Err(Setback::Retry) };
-            }
+            Victim::Sampled(victim, free) => return self.evict_sampled(victim, free, insert),
             Victim::Stale => return Err(Setback::Retry),
             Victim::None => {}
         }
@@ -114,6 +139,19 @@ impl<T: Send + Sync + 'static> Operation<'_, T> {
             self.cache().gather_spares();
         }
         Err(Self::back_off(insert))
+    }
+
+    /// Evicts a session of another bucket for a free slot, to which its permit passes.
+    #[inline]
+    fn evict_sampled<'g>(
+        &self,
+        victim: Occupied<'g, Block<T>>,
+        free: Place<'g, Block<T>>,
+        insert: &mut PendingInsert<'_, T>,
+    ) -> Result<Place<'g, Block<T>>, Setback> {
+        let evicted = self.evict(victim, insert.now, Permit::Kept);
+        insert.reservation.permit = evicted;
+        if evicted { Ok(free) } else { Err(Setback::Retry) }
     }
 
     /// Every slot or permit is in the hands of adds under way: lets them run, a bounded number of
@@ -134,7 +172,7 @@ impl<T: Send + Sync + 'static> Operation<'_, T> {
     #[inline(never)]
     fn victim_of_full_set<'g>(
         &'g self,
-        vacant: &Vacant<'g, Block<T>>,
+        vacant: Vacant<'g, Block<T>>,
         insert: &PendingInsert<'_, T>,
     ) -> Result<Victim<'g, T>, Rejection> {
         let cache = self.cache();
@@ -147,7 +185,7 @@ impl<T: Send + Sync + 'static> Operation<'_, T> {
                 grown?;
             }
         }
-        let set = vacant.set(insert.probe);
+        let set = vacant.set();
         let latest = set.latest_of_crowd(insert.probe, cache.eviction.clock.tick());
         let victim = || self.victim(vacant, insert.probe, true, insert.now);
         Ok(latest.map_or_else(victim, Victim::InSet))
@@ -184,7 +222,7 @@ impl<T: Send + Sync + 'static> Operation<'_, T> {
 
     /// Reads the victim, which may be cold, only if the search did too.
     fn cause_of(&self, block: &Block<T>, table: &Table<Block<T>>, now: u64) -> RemovalCause {
-        if self.cache().eviction.needs_expiry_scan(table, now) && block.is_expired(now) {
+        if unlikely(self.cache().eviction.needs_expiry_scan(table, now)) && block.is_expired(now) {
             RemovalCause::Expired
         } else {
             RemovalCause::Evicted

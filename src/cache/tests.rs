@@ -94,21 +94,27 @@ fn refused_after(cache: &SessionCache<u64>) -> Duration {
 /// What a caller's closure holds back is not waited for, whatever the operation.
 #[test]
 fn an_add_does_not_wait_for_a_closure() {
-    let cache = with_small_limit();
-    let waited = Cell::new(Duration::MAX);
-    let accept = |_: &Session<u64>| {
-        cache.clear();
-        waited.set(refused_after(&cache));
-        true
+    let inside = || {
+        let (cache, waited) = (with_small_limit(), Cell::new(Duration::MAX));
+        let accept = |_: &Session<u64>| {
+            cache.clear();
+            waited.set(refused_after(&cache));
+            true
+        };
+        assert!(cache.view(Context::NONE).get_if(&id(1), accept).is_some());
+        waited.get()
     };
-    assert!(cache.view(Context::NONE).get_if(&id(1), accept).is_some());
-    let cache = with_small_limit();
-    let beside = Cell::new(Duration::MAX);
-    beside_a_reader(&cache, 1, || {
-        cache.clear();
-        beside.set(refused_after(&cache));
-    });
-    assert!(waited.get().max(beside.get()) < Duration::from_millis(50));
+    let beside = || {
+        let (cache, waited) = (with_small_limit(), Cell::new(Duration::MAX));
+        beside_a_reader(&cache, 1, || {
+            cache.clear();
+            waited.set(refused_after(&cache));
+        });
+        waited.get()
+    };
+    // A busy machine prolongs some of them.
+    let least = |refused: &dyn Fn() -> Duration| (0..5).map(|_| refused()).min().unwrap();
+    assert!(least(&inside).max(least(&beside)) < Duration::from_millis(50));
 }
 
 /// Its drop adds, and counts the adds that waited.
@@ -130,9 +136,8 @@ impl Drop for Adding {
     }
 }
 
-/// Four deep in drops a thread frees nothing more: there it must not wait for what it holds itself.
-#[test]
-fn an_add_in_a_payloads_drop_does_not_wait() {
+/// How many adds waited, or were interrupted for as long, four deep in drops.
+fn waited_in_drops() -> u64 {
     let waited = Arc::new(AtomicU64::new(0));
     let builder = SessionCache::builder().capacity(2000).garbage_limit(64 << 10);
     let cache = Arc::new(builder.build().unwrap());
@@ -145,7 +150,18 @@ fn an_add_in_a_payloads_drop_does_not_wait() {
     beside_a_reader(&cache, 1, || _ = cache.clear());
     let last = Adding { cache: Weak::new(), number: 0, waited: Arc::clone(&waited) };
     drop(cache.add(Session::new(id(1 << 40), last)));
-    assert_eq!(waited.load(Ordering::Relaxed), 0);
+    waited.load(Ordering::Relaxed)
+}
+
+/// Four deep in drops a thread frees nothing more: there it must not wait for what it holds itself.
+#[test]
+fn an_add_in_a_payloads_drop_does_not_wait() {
+    // A busy machine interrupts some now and then. Where they wait, hundreds do.
+    let is_quiet = |waited: u64| {
+        assert!(waited < 10, "{waited} adds waited");
+        waited == 0
+    };
+    assert!((0..5).any(|_| is_quiet(waited_in_drops())));
 }
 
 /// An operation that is dropped without its proper end, as by a panic.

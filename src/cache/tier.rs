@@ -130,13 +130,14 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
         key: Key<'_>,
         accept: &impl Fn(&Session<T>) -> bool,
     ) -> Option<Session<T>> {
+        let watch = self.watch_hash(self.probe(key).hash());
         let session = Held::new(self, self.supplied(key, Asked::Get)?);
         if !accept(&session) {
             return None;
         }
         if self.settings.mode().keep_tier_hits {
             // A refusal must not break the resumption.
-            match self.add_from_tier(session.clone()) {
+            match self.add_from_tier_unless_removed(session.clone(), watch) {
                 Ok(Added::Replaced(kept)) => self.drop_handle(kept),
                 Ok(Added::Inserted | Added::Identical) => {}
                 Err(refused) => self.drop_handle(refused.into_session()),

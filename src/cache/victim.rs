@@ -3,6 +3,7 @@
 
 use super::eviction::{OTHERS_MAX, SAMPLES_MAX, samples_for, samples_for_weight};
 use super::operation::Operation;
+use super::reserve::Setback;
 use crate::raw::{Occupied, Place, Probe, Table, Vacant};
 use crate::session::Block;
 use std::ptr::NonNull;
@@ -14,45 +15,58 @@ pub(super) enum Victim<'g, T> {
     /// A session of another bucket, and the free slot that the new one takes.
     Sampled(Occupied<'g, Block<T>>, Place<'g, Block<T>>),
     None,
-    /// The one that was chosen has left or was used meanwhile, or the ticks went on, or an expired
-    /// one made room: look again.
+    /// The ticks went on, the table grew, or an expired one made room: look again.
     Stale,
 }
 
 impl<T: Send + Sync + 'static> Operation<'_, T> {
-    /// Who goes to make room for a key: the first in its set, or in a few buckets more if a permit
-    /// is needed.
+    /// The oldest of the set of a key and of a few buckets more.
     ///
     /// Fourteen slots, a quarter of them empty, are a small sample of a cache. More buckets bring
-    /// the order closer to that of one list. If the set is full, one of its own must go.
+    /// the order closer to that of one list.
+    #[inline(always)]
+    pub(super) fn oldest_of_sample<'g>(
+        &self,
+        vacant: Vacant<'g, Block<T>>,
+        probe: &Probe,
+    ) -> Result<Option<Occupied<'g, Block<T>>>, Setback> {
+        let mut places = [0; SAMPLES_MAX];
+        let others = self.sample(vacant.table(), probe, &mut places);
+        let oldest = vacant.oldest(others, &|| self.cache().eviction.clock.tick());
+        oldest.map_err(|_| Setback::Retry)
+    }
+
+    /// The buckets beside its set that are searched for a key, in a part of `places`.
+    #[inline(always)]
+    fn sample<'o>(
+        &self,
+        table: &Table<Block<T>>,
+        probe: &Probe,
+        places: &'o mut [usize; SAMPLES_MAX],
+    ) -> &'o [usize] {
+        let others = &mut places[..samples_for(table.len())];
+        let cursor = &self.thread().sample_cursor;
+        others.iter_mut().for_each(|other| *other = cursor.advance(table, probe.hash()));
+        others
+    }
+
+    /// Who goes to make room for a key where more than age decides, or from a full set: one of its
+    /// own must go then.
     pub(super) fn victim<'g>(
         &'g self,
-        vacant: &Vacant<'g, Block<T>>,
+        vacant: Vacant<'g, Block<T>>,
         probe: &Probe,
         has_permit: bool,
         now: u64,
     ) -> Victim<'g, T> {
         let table = vacant.table();
         let eviction = &self.cache().eviction;
-        let mut others = [0; SAMPLES_MAX];
-        let samples = if has_permit { 0 } else { samples_for(table.len()) };
-        let others = &mut others[..samples];
-        let cursor = &self.thread().sample_cursor;
-        others.iter_mut().for_each(|other| *other = cursor.advance(table, probe.hash()));
         if eviction.needs_expiry_scan(table, now) {
+            let mut places = [0; SAMPLES_MAX];
+            let others = if has_permit { &[] } else { self.sample(table, probe, &mut places) };
             return self.victim_by_date(vacant, probe, others, now);
         }
-        let clock = || eviction.clock.tick();
-        let set = vacant.set(probe);
-        let Ok(oldest) = set.oldest(others, &clock) else { return Victim::Stale };
-        let Some(victim) = oldest else { return Victim::None };
-        if set.covers(&victim) {
-            return Victim::InSet(victim);
-        }
-        if let Some(free) = set.free() {
-            return Victim::Sampled(victim, free);
-        }
-        match set.oldest(&[], &clock) {
+        match vacant.set().oldest(&[], &|| eviction.clock.tick()) {
             Ok(Some(victim)) => Victim::InSet(victim),
             // Claims alone, which only their claimants can finish.
             Ok(None) => Victim::None,
@@ -64,12 +78,12 @@ impl<T: Send + Sync + 'static> Operation<'_, T> {
     #[inline(never)]
     fn victim_by_date<'g>(
         &'g self,
-        vacant: &Vacant<'g, Block<T>>,
+        vacant: Vacant<'g, Block<T>>,
         probe: &Probe,
         others: &[usize],
         now: u64,
     ) -> Victim<'g, T> {
-        let (table, set) = (vacant.table(), vacant.set(probe));
+        let (table, set) = (vacant.table(), vacant.set());
         let free = set.free();
         let others = if free.is_some() { others } else { &[] };
         let own = table.buckets_of(probe).into_iter();
@@ -178,7 +192,7 @@ mod tests {
         let entry = table.entry(&probe, &operation.member_of_claim(), |_| false);
         let Entry::Vacant(vacant) = entry else { panic!("nothing is stored") };
         let mut claims = Vec::new();
-        while let Some(free) = vacant.set(&probe).free() {
+        while let Some(free) = vacant.set().free() {
             let n = claims.len();
             let claimed = session(n as u64);
             let claim = vacant.claim(free, claimed.address(), &probe, 100 + n);

@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 use super::flush::Scope;
+use super::removals::Watch;
 use super::tier::Source;
 use super::{Key, SessionCache};
 use crate::error::{Added, Rejected, Rejection};
@@ -130,6 +131,12 @@ impl<'c, T: Send + Sync + 'static> View<'c, T> {
         self.cache.get_key_if(self.key(id), accept)
     }
 
+    /// Notes which removals of a session were demanded so far, for
+    /// [`SessionCache::add_unless_removed`]. Call it before the session is taken, or asked for.
+    pub fn watch(&self, id: &SessionId) -> Watch {
+        self.cache.watch_hash(self.cache.probe(self.key(id)).hash())
+    }
+
     /// [`SessionCache::revoke`] of this context, whatever the protocol.
     pub fn revoke(&self) -> Generation {
         self.cache.revoke(self.context)
@@ -147,7 +154,7 @@ impl<'c, T: Send + Sync + 'static> View<'c, T> {
 
     /// [`SessionCache::clear`] for this context's sessions.
     pub fn clear(&self) -> usize {
-        self.cache.flush(self.scope(), |_| true)
+        self.cache.clear_in(self.scope())
     }
 
     /// The number of this context's sessions. Walks over the whole table, unlike

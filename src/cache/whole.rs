@@ -38,14 +38,17 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
     /// # Panics
     /// If the predicate or the removal hook panics. What was removed before stays removed.
     pub fn remove_if(&self, predicate: impl FnMut(&Session<T>) -> bool) -> usize {
-        self.remove_of(self.snapshot(), predicate)
+        self.remove_of(|| self.snapshot(), predicate)
     }
 
     fn remove_of(
         &self,
-        sessions: Vec<Session<T>>,
+        snapshot: impl FnOnce() -> Vec<Session<T>>,
         mut predicate: impl FnMut(&Session<T>) -> bool,
     ) -> usize {
+        // Before the snapshot: what comes after it is told.
+        let _removing = self.begin_removal_of_all();
+        let sessions = snapshot();
         // If the predicate or a hook panics, no payload is dropped by unwinding.
         let held = sessions.into_iter().map(|session| Held::new(self, session));
         let held: Vec<_> = held.collect();
@@ -61,7 +64,7 @@ impl<T: Send + Sync + 'static> View<'_, T> {
 
     /// [`SessionCache::remove_if`] of this context's sessions.
     pub fn remove_if(&self, predicate: impl FnMut(&Session<T>) -> bool) -> usize {
-        self.cache().remove_of(self.snapshot(), predicate)
+        self.cache().remove_of(|| self.snapshot(), predicate)
     }
 }
 

@@ -68,7 +68,7 @@ impl BareTable {
                     }
                 }
                 Entry::Vacant(vacant) => {
-                    let free = vacant.set(&probe).first_free();
+                    let free = vacant.set().first_free();
                     let insert =
                         |free| vacant.insert(free, block, &probe, claimant + 1, |_| claimed());
                     if free.and_then(insert).is_some() {

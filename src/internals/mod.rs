@@ -10,6 +10,7 @@ mod bare_budget;
 mod bare_bytes;
 mod bare_limbo;
 mod bare_registry;
+mod bare_removals;
 mod bare_slab;
 mod bare_table;
 
@@ -17,6 +18,7 @@ pub use self::bare_budget::BareBudget;
 pub use self::bare_bytes::BareBytes;
 pub use self::bare_limbo::{BareLimbo, Reader, Sentinel};
 pub use self::bare_registry::BareRegistry;
+pub use self::bare_removals::BareRemovals;
 pub use self::bare_slab::{BareBlock, BareSlab};
 pub use self::bare_table::{BareTable, Mark};
 #[cfg(sessile_loom)]

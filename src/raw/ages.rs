@@ -31,7 +31,7 @@ impl<B> Table<B> {
 
     /// Lowers the ages that are about to wrap. The words change.
     #[cold]
-    pub(super) fn rejuvenate(&self, bucket: usize, clock: &impl Fn() -> usize) {
+    pub(super) fn rejuvenate(&self, bucket: usize, clock: &dyn Fn() -> usize) {
         for member in self.members(bucket) {
             // After the word: a stamp newer than the tick would look old.
             let tick = clock();

@@ -3,6 +3,7 @@
 
 use super::group::Group;
 use super::lanes;
+use super::oldest::Stale;
 use super::publish::{Claim, Home};
 use super::set::{Probe, SetRef};
 use super::slot::{Occupied, SlotRef, Unlinked};
@@ -20,32 +21,53 @@ pub(crate) enum Entry<'g, B> {
 
 /// A key that was absent, and the licence to store it: used up by the first insertion of its home.
 pub(crate) struct Vacant<'g, B> {
-    table: &'g Table<B>,
-    home: Home,
+    set: SetRef<'g, B>,
+    /// What was in the set when the key was looked for.
+    groups: [Group; 2],
+    home: Home<'g>,
 }
 
 /// A slot in which a key may be stored: an empty one, or that of a member that is displaced.
 pub(crate) struct Place<'g, B>(SlotRef<'g, B>);
 
 impl<B> Table<B> {
-    /// The entry of a key in this table and those behind it. Opens what other threads have
-    /// published in its home, and closes its home in the tables that are emptied. `member` gives
-    /// the hash of a block that another thread inserts, and the tick.
-    #[inline]
+    /// The entry of a key in the oldest table, while it has no successor. Opens what other threads
+    /// have published in its home. `member` gives the hash of a block that another thread inserts,
+    /// and the tick.
+    #[inline(always)]
     pub(crate) fn entry<'g>(
         &'g self,
         probe: &Probe,
         member: &impl Fn(&B) -> (u64, usize),
         is_key: impl FnMut(&'g B) -> bool,
     ) -> Entry<'g, B> {
+        let set = self.set(probe);
+        let Some(home) = set.settle(&finisher(member)) else { return Entry::Resized };
+        let groups = set.groups();
+        match self.find_from(set, groups, probe, is_key) {
+            Some(member) => Entry::Occupied(member),
+            None => Entry::Vacant(Vacant { set, groups, home }),
+        }
+    }
+
+    /// [`entry`](Self::entry) in this table and those behind it, during a migration. Closes the
+    /// home of the key in the tables that are emptied.
+    #[cold]
+    pub(crate) fn entry_in_chain<'g>(
+        &'g self,
+        probe: &Probe,
+        member: &impl Fn(&B) -> (u64, usize),
+        is_key: impl FnMut(&'g B) -> bool,
+    ) -> Entry<'g, B> {
         let newest = self.newest();
-        let Some(home) = newest.settle(probe, &finisher(member)) else { return Entry::Resized };
+        let set = newest.set(probe);
+        let Some(home) = set.settle(&finisher(member)) else { return Entry::Resized };
         for older in self.chain().take_while(|table| !std::ptr::eq(*table, newest)) {
             older.close(probe, &finisher(member));
         }
         match self.find(probe, is_key) {
             Some(member) => Entry::Occupied(member),
-            None => Entry::Vacant(Vacant { table: newest, home }),
+            None => Entry::Vacant(Vacant { groups: set.groups(), set, home }),
         }
     }
 
@@ -53,7 +75,7 @@ impl<B> Table<B> {
     /// [`entry`](Self::entry) alone.
     #[cfg(any(sessile_loom, sessile_shuttle))]
     pub(crate) fn open_home(&self, probe: &Probe, member: &impl Fn(&B) -> (u64, usize)) {
-        self.newest().settle(probe, &finisher(member));
+        self.newest().set(probe).settle(&finisher(member));
     }
 }
 
@@ -70,17 +92,43 @@ pub(super) fn finisher<B>(
     }
 }
 
+impl<B> Clone for Vacant<'_, B> {
+    #[inline]
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<B> Copy for Vacant<'_, B> {}
+
 impl<'g, B> Vacant<'g, B> {
     /// The table in which the key is to be stored.
     #[inline]
-    pub(crate) fn table(&self) -> &'g Table<B> {
-        self.table
+    pub(crate) fn table(self) -> &'g Table<B> {
+        self.set.table
     }
 
     /// The set in which the key is to be stored.
+    #[inline]
+    pub(crate) fn set(self) -> SetRef<'g, B> {
+        self.set
+    }
+
+    /// A slot of the emptier bucket, of the home on a tie, that was empty when the key was looked
+    /// for.
     #[inline(always)]
-    pub(crate) fn set(&self, probe: &Probe) -> SetRef<'g, B> {
-        self.table.set(probe)
+    pub(crate) fn free(self) -> Option<Place<'g, B>> {
+        self.set.free_of(self.groups)
+    }
+
+    /// [`SetRef::oldest`], of the set as it was when the key was looked for.
+    #[inline(always)]
+    pub(crate) fn oldest(
+        self,
+        others: &[usize],
+        clock: &impl Fn() -> usize,
+    ) -> Result<Option<Occupied<'g, B>>, Stale> {
+        self.set.oldest_of(self.groups, others, clock)
     }
 
     /// Inserts a block: one of its counts passes to the table.
@@ -94,7 +142,7 @@ impl<'g, B> Vacant<'g, B> {
     /// empty again.
     #[inline(always)]
     pub(crate) fn insert(
-        &self,
+        self,
         place: Place<'g, B>,
         block: NonNull<B>,
         probe: &Probe,
@@ -109,7 +157,7 @@ impl<'g, B> Vacant<'g, B> {
     /// Claims a slot: the third step.
     #[inline]
     pub(crate) fn claim(
-        &self,
+        self,
         Place(slot): Place<'g, B>,
         block: NonNull<B>,
         probe: &Probe,
@@ -130,15 +178,20 @@ impl<'g, B> From<Occupied<'g, B>> for Place<'g, B> {
 
 impl<'g, B> SetRef<'g, B> {
     /// An empty slot of the emptier bucket, of the home on a tie.
+    #[inline]
+    pub(crate) fn free(self) -> Option<Place<'g, B>> {
+        self.free_of(self.groups())
+    }
+
     #[inline(always)]
-    pub(crate) fn free(&self) -> Option<Place<'g, B>> {
-        let (side, slot) = lanes::free_lane(Group::match_empty(self.groups()))?;
+    fn free_of(self, groups: [Group; 2]) -> Option<Place<'g, B>> {
+        let (side, slot) = lanes::free_lane(Group::match_empty(groups))?;
         Some(Place(self.table.slot(self.set.buckets[side], slot, Word::EMPTY)))
     }
 
     /// The first empty slot, home first: where a model wants it.
     #[cfg(any(sessile_loom, sessile_shuttle))]
-    pub(crate) fn first_free(&self) -> Option<Place<'g, B>> {
+    pub(crate) fn first_free(self) -> Option<Place<'g, B>> {
         let table = self.table;
         let mut slots = self.set.positions().map(|position| table.at(position));
         slots.find(|slot| slot.word.is_empty()).map(Place)

@@ -21,9 +21,9 @@ pub(super) fn slot_of(lane: usize) -> usize {
 /// Buckets that one ranking can tell apart.
 pub(super) const RANKED_MAX: usize = 8;
 
-/// The oldest member of some buckets, as it was seen. One number, of which a larger one is older:
-/// the age in ticks, then the bucket and the lane, counted from behind so that of several with one
-/// age the first counts. Zero for nobody.
+/// The oldest word of some buckets, as it was seen: a member's or, seldom, one whose age means
+/// nothing. One number, of which a larger one is older: the age in ticks, then the bucket and the
+/// lane, counted from behind so that of several with one age the first counts. Zero for nobody.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Oldest(pub(super) u32);
 

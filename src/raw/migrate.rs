@@ -345,7 +345,7 @@ mod tests {
         let Some(table) = Table::<Block>::new(5) else { panic!("five buckets are a valid size") };
         let finish = |block| Word::member(block, Tag::of_hash(1), Stamp::of_tick(0));
         let is_open =
-            |home: u64| table.settle(&table.probe((home << 32).div_ceil(5)), &finish).is_some();
+            |home: u64| table.set(&table.probe((home << 32).div_ceil(5))).settle(&finish).is_some();
         for home in 0..5 {
             assert!(is_open(home));
             assert_eq!(table.close_some(1, &finish), home == 4, "home {home}");

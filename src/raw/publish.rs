@@ -42,10 +42,11 @@
 //! multiple of that between its search and its publication, and then finds the same claimant and
 //! slot, would not notice.
 
-use super::set::Probe;
+use super::set::{Probe, SetRef};
 use super::slot::{SlotIndex, SlotRef};
 use super::table::{BUCKET_BITS, Table};
 use super::word::{Nonce, Stamp, Tag, Word};
+use crate::hint::{likely, unlikely};
 use crate::sync::{AtomicU64, Ordering};
 use std::ptr::NonNull;
 
@@ -65,8 +66,8 @@ const _: () = assert!(CLAIMANT_SHIFT > Nonce::VERSION_BITS);
 /// A home's publication word, settled: the licence to insert a key that is absent from the set
 /// *afterwards*.
 #[derive(Clone, Copy)]
-pub(super) struct Home {
-    bucket: usize,
+pub(super) struct Home<'t> {
+    word: &'t AtomicU64,
     publication: u64,
 }
 
@@ -76,7 +77,7 @@ pub(crate) struct Claim<'t, B> {
     block: NonNull<B>,
     tag: Tag,
     nonce: Nonce,
-    home: Home,
+    home: Home<'t>,
 }
 
 /// What a pending publication names.
@@ -121,17 +122,18 @@ impl<B, F: Fn(NonNull<B>) -> Word<B>> Finish<B> for F {
     }
 }
 
-impl<B> Table<B> {
-    /// Step 1 for a key with this hash. `None` when the home is closed: there is a newer table to
+impl<'g, B> SetRef<'g, B> {
+    /// Step 1 for a key of this set. `None` when the home is closed: there is a newer table to
     /// insert into.
-    pub(super) fn settle(&self, probe: &Probe, finish: &impl Finish<B>) -> Option<Home> {
-        let bucket = self.set_of(probe).buckets[0];
-        // SAFETY: the pair is of this table (INVARIANT IN-TABLE).
-        let home = unsafe { self.bucket_unchecked(bucket) };
-        let publication = self.settle_home(&home.publication, finish);
-        (publication & CLOSED == 0).then_some(Home { bucket, publication })
+    #[inline(always)]
+    pub(super) fn settle(self, finish: &impl Finish<B>) -> Option<Home<'g>> {
+        let word = &self.home().publication;
+        let publication = self.table.settle_home(word, finish);
+        likely(publication & CLOSED == 0).then_some(Home { word, publication })
     }
+}
 
+impl<B> Table<B> {
     /// Forbids every further publication in the home of this hash, and finishes the last one.
     pub(super) fn close(&self, probe: &Probe, finish: &impl Finish<B>) {
         self.close_bucket(self.set_of(probe).buckets[0], finish);
@@ -156,7 +158,7 @@ impl<B> Table<B> {
             // one of this home; pairs with the Release in `publish` and `mark_settled`. Model:
             // `publish_two`.
             let publication = word.load(Ordering::Acquire);
-            if publication & PENDING == 0 {
+            if likely(publication & PENDING == 0) {
                 return publication;
             }
             self.help(word, publication, finish);
@@ -186,6 +188,7 @@ impl<B> Table<B> {
 }
 
 /// Turns a pending word into a settled one unless somebody did.
+#[inline]
 fn mark_settled(word: &AtomicU64, publication: u64) {
     // A close may add its bit meanwhile; then the word is tried once more with it.
     for closed in [publication & CLOSED, CLOSED] {
@@ -214,7 +217,7 @@ impl<'t, B> SlotRef<'t, B> {
         block: NonNull<B>,
         tag: Tag,
         claimant: usize,
-        home: Home,
+        home: Home<'t>,
     ) -> Option<Claim<'t, B>> {
         let nonce = Nonce::new(claimant, (home.publication + 1) & VERSION);
         let word = Word::claim(block, nonce);
@@ -243,24 +246,23 @@ impl<B> Claim<'_, B> {
     #[inline]
     pub(crate) fn publish(self, stamp: Stamp) -> bool {
         let Self { spot, block, tag, nonce, home } = self;
-        let word = &spot.table.bucket(home.bucket).publication;
         let pending = Pending { position: spot.position, nonce };
         let publication = pending.encode((home.publication + 1) & VERSION);
         // ORDERING: Release publishes the claim; pairs with the Acquire in `settle_home`. Relaxed
         // on failure: the caller starts over. Model: `publish_two`, `add_and_add`.
-        let published = word.compare_exchange(
+        let published = home.word.compare_exchange(
             home.publication,
             publication,
             Ordering::Release,
             Ordering::Relaxed,
         );
-        if published.is_err() {
+        if unlikely(published.is_err()) {
             return !withdraw(&spot);
         }
         // LINEARIZE: the insertion. If a helper opened the claim first, it did this; somebody may
         // even have replaced or taken the session since.
         spot.exchange(Word::member(block, tag, stamp));
-        mark_settled(word, publication);
+        mark_settled(home.word, publication);
         true
     }
 }
@@ -299,8 +301,9 @@ mod tests {
         }
 
         fn claim(&self, claimant: usize, n: usize, slot: usize) -> Claim<'_, Block> {
-            let home = self.table.settle(&self.probe, &|block| self.member(block)).unwrap();
-            let spot = self.table.at(SlotIndex { bucket: home.bucket, slot });
+            let set = self.table.set(&self.probe);
+            let home = set.settle(&|block| self.member(block)).unwrap();
+            let spot = self.table.at(SlotIndex { bucket: self.probe.set().buckets[0], slot });
             assert!(spot.word.is_empty());
             spot.claim(self.block(n), self.probe.tag(), claimant, home).unwrap()
         }
@@ -320,7 +323,7 @@ mod tests {
         /// the claim, which was never published.
         fn helped_after(&self, publications: u64) -> Claim<'_, Block> {
             let first = self.claim(CLAIMANT, 0, 0);
-            let word = &self.table.bucket(first.home.bucket).publication;
+            let word = first.home.word;
             let pending = Pending { position: first.spot.position, nonce: first.nonce }
                 .encode((first.home.publication + 1) & VERSION);
             // ORDERING: Relaxed: one thread.

@@ -6,6 +6,7 @@ use super::lanes::{LANES, slot_of};
 use super::slot::{Occupied, SlotIndex, SlotRef};
 use super::table::{Bucket, SLOTS, Table};
 use super::word::{Pattern, Tag, Word};
+use crate::hint::likely;
 use std::ptr::NonNull;
 
 /// A hash, and the set it has in a table of some size: worked out once for an operation, before its
@@ -31,6 +32,15 @@ pub(crate) struct SetRef<'g, B> {
     pub(super) set: Pair,
     buckets: [&'g Bucket<B>; 2],
 }
+
+impl<B> Clone for SetRef<'_, B> {
+    #[inline]
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<B> Copy for SetRef<'_, B> {}
 
 impl Probe {
     /// The set among `buckets`, which a table may have.
@@ -89,7 +99,10 @@ impl<B> Table<B> {
     /// The set of a hash here. The probe has it already unless the table was resized meanwhile.
     #[inline(always)]
     pub(super) fn set_of(&self, probe: &Probe) -> Pair {
-        if probe.buckets == self.len() { probe.set } else { Pair::of_hash(probe.hash, self.len()) }
+        match likely(probe.buckets == self.len()) {
+            true => probe.set,
+            false => Pair::of_hash(probe.hash, self.len()),
+        }
     }
 
     /// The probe of a hash for this table.
@@ -114,15 +127,21 @@ impl<B> Table<B> {
 }
 
 impl<'g, B> SetRef<'g, B> {
+    /// The home bucket.
+    #[inline(always)]
+    pub(super) fn home(self) -> &'g Bucket<B> {
+        self.buckets[0]
+    }
+
     /// What is in the buckets, home first.
     #[inline(always)]
-    pub(super) fn groups(&self) -> [Group; 2] {
+    pub(super) fn groups(self) -> [Group; 2] {
         self.buckets.map(|bucket| Group::load(bucket))
     }
 
     /// The lanes whose word may fit, home first.
     #[inline(always)]
-    pub(super) fn candidates(&self, pattern: Pattern) -> u32 {
+    pub(super) fn candidates(self, pattern: Pattern) -> u32 {
         Group::match_pattern(self.groups(), pattern)
     }
 
@@ -131,7 +150,7 @@ impl<'g, B> SetRef<'g, B> {
     /// # Safety
     /// The mask has a bit, and none but those of lanes that are slots: as `candidates` makes it.
     #[inline(always)]
-    pub(super) unsafe fn first_of(&self, mask: u32) -> SlotRef<'g, B> {
+    pub(super) unsafe fn first_of(self, mask: u32) -> SlotRef<'g, B> {
         let nth = mask.trailing_zeros() as usize;
         let (side, slot) = (usize::from(nth >= LANES), slot_of(nth % LANES));
         // SAFETY: the caller's promise.
@@ -143,11 +162,22 @@ impl<'g, B> SetRef<'g, B> {
     /// Looks for a word that fits and whose block `is_wanted`.
     #[inline(always)]
     pub(super) fn find(
-        &self,
+        self,
         pattern: Pattern,
         is_wanted: &mut impl FnMut(NonNull<B>) -> bool,
     ) -> Option<SlotRef<'g, B>> {
-        let mut mask = self.candidates(pattern);
+        self.find_among(self.groups(), pattern, is_wanted)
+    }
+
+    /// [`find`](Self::find), with what was seen in the set.
+    #[inline(always)]
+    fn find_among(
+        self,
+        groups: [Group; 2],
+        pattern: Pattern,
+        is_wanted: &mut impl FnMut(NonNull<B>) -> bool,
+    ) -> Option<SlotRef<'g, B>> {
+        let mut mask = Group::match_pattern(groups, pattern);
         while mask != 0 {
             // SAFETY: the mask has a bit left of those that `candidates` gave.
             let slot = unsafe { self.first_of(mask) };
@@ -160,7 +190,7 @@ impl<'g, B> SetRef<'g, B> {
     }
 
     /// The members of the set, one after another, home first.
-    pub(super) fn members(&self) -> impl Iterator<Item = Occupied<'g, B>> + use<'g, B> {
+    pub(super) fn members(self) -> impl Iterator<Item = Occupied<'g, B>> + use<'g, B> {
         let table = self.table;
         self.set.positions().filter_map(move |position| Occupied::of(table.at(position)))
     }
@@ -182,11 +212,11 @@ impl<B> Table<B> {
         let pattern = Pattern::member(probe.tag());
         let mask = set.candidates(pattern);
         if mask == 0 {
-            return if self.next().is_none() { Ok(None) } else { Err(Uncertain) };
+            return if likely(self.next().is_none()) { Ok(None) } else { Err(Uncertain) };
         }
         // SAFETY: the mask is of `candidates`, and not 0.
         let slot = unsafe { set.first_of(mask) };
-        if slot.word.fits(pattern) { Ok(Some(Occupied(slot))) } else { Err(Uncertain) }
+        if likely(slot.word.fits(pattern)) { Ok(Some(Occupied(slot))) } else { Err(Uncertain) }
     }
 
     /// The member with this hash whose block `is_wanted`, in this table or one behind it.
@@ -197,12 +227,26 @@ impl<B> Table<B> {
     pub(crate) fn find<'g>(
         &'g self,
         probe: &Probe,
+        is_wanted: impl FnMut(&'g B) -> bool,
+    ) -> Option<Occupied<'g, B>> {
+        let set = self.set(probe);
+        self.find_from(set, set.groups(), probe, is_wanted)
+    }
+
+    /// [`find`](Self::find), with the set that the hash has here and what was seen in it.
+    #[inline(always)]
+    pub(super) fn find_from<'g>(
+        &'g self,
+        set: SetRef<'g, B>,
+        groups: [Group; 2],
+        probe: &Probe,
         mut is_wanted: impl FnMut(&'g B) -> bool,
     ) -> Option<Occupied<'g, B>> {
         // SAFETY: members and shadows own a count (INVARIANT TABLE-REF) and are seen under the
         // guard of `'g`, as in `Occupied::block`.
         let mut is_wanted = |block: NonNull<B>| is_wanted(unsafe { &*block.as_ptr() });
-        if let Some(slot) = self.set(probe).find(Pattern::member(probe.tag()), &mut is_wanted) {
+        let pattern = Pattern::member(probe.tag());
+        if let Some(slot) = set.find_among(groups, pattern, &mut is_wanted) {
             return Some(Occupied(slot));
         }
         self.find_newer(self.next()?, probe, &mut is_wanted).map(Occupied)

@@ -132,8 +132,8 @@ pub(crate) struct Word<B> {
     block: PhantomData<NonNull<B>>,
 }
 
-pub(super) const STATE: usize = 0b11;
-pub(super) const STATE_MEMBER: usize = 0b00;
+const STATE: usize = 0b11;
+const STATE_MEMBER: usize = 0b00;
 const STATE_CLAIM: usize = 0b01;
 const STATE_MOVED: usize = 0b10;
 const STATE_SHADOW: usize = 0b11;

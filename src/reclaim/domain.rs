@@ -93,7 +93,7 @@ impl<B: Reclaim, L: State> Domain<B, L> {
         let shared = self.shared();
         let unpublished_max =
             |index: usize| (shared.unpublished_first / (index as u64 + 1)).min(UNPUBLISHED_MAX);
-        let record = shared.records.acquire(|index| Local::new(unpublished_max(index)));
+        let record = shared.records.acquire(|index| Local::new(index, unpublished_max(index)));
         // SAFETY: the record was just acquired.
         let handle = unsafe { record.value.register(&shared.collector) };
         // ORDERING: Relaxed: a statistic with a margin.

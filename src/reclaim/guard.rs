@@ -26,15 +26,13 @@ pub(crate) struct ReadGuard<'d, B, L> {
 pub(crate) struct Guard<'d, B: Reclaim, L: State> {
     reader: ManuallyDrop<ReadGuard<'d, B, L>>,
     shared: &'d Shared<B, L>,
-    ripe: [Cell<Option<NonNull<B>>>; RIPE_MAX],
+    /// Ripe blocks that the retirements under this guard have taken out.
+    ripe: [Cell<Option<NonNull<B>>>; 2],
     /// Whose ripe blocks are looked after once the guard is gone.
     neighbour: Cell<Option<&'d Record<Local<B, L>>>>,
     /// Ends after the guard, as the field that is dropped last.
     _lease: Option<Box<LocalHandle>>,
 }
-
-/// Ripe blocks that the retirements under one guard take out.
-const RIPE_MAX: usize = 2;
 
 /// Ripe blocks of another thread that one sealing of a batch looks after.
 const ADOPTED_PER_BATCH: usize = 4;
@@ -54,7 +52,7 @@ impl<'d, B, L> ReadGuard<'d, B, L> {
     /// The index of this thread's record, unique among the threads that use the domain now.
     #[inline]
     pub(crate) fn index(&self) -> usize {
-        self.record.index
+        self.record.value.index
     }
 }
 
@@ -74,7 +72,7 @@ impl<'d, B: Reclaim, L: State> Guard<'d, B, L> {
         Guard {
             reader: ManuallyDrop::new(ReadGuard::new(entered.guard, entered.record)),
             shared,
-            ripe: [const { Cell::new(None) }; RIPE_MAX],
+            ripe: [const { Cell::new(None) }; 2],
             neighbour: Cell::new(None),
             _lease: entered.lease,
         }
@@ -86,6 +84,7 @@ impl<'d, B: Reclaim, L: State> Guard<'d, B, L> {
     /// # Safety
     /// The caller owns one count of `block`, no new reader can reach the block through what the
     /// count stood for, and this pin has existed since before the block was unlinked.
+    #[inline(always)]
     pub(crate) unsafe fn retire(&self, block: NonNull<B>, bytes: u64) {
         if !self.guard.is_lazy() {
             let block = SendBlock(block);
@@ -103,8 +102,16 @@ impl<'d, B: Reclaim, L: State> Guard<'d, B, L> {
         }
         let Some(mut limbo) = occupied else { return };
         if local::may_release() {
-            let free = self.ripe.iter().filter(|place| place.get().is_none());
-            free.take(limbo.quota()).for_each(|place| place.set(limbo.pop()));
+            let [first, second] = &self.ripe;
+            let place = if first.get().is_none() { first } else { second };
+            let block = if place.get().is_none() { limbo.pop() } else { None };
+            if let Some(block) = block {
+                place.set(Some(block));
+                // Behind a first one: the drop of this guard looks for no second without.
+                if limbo.has_backlog() && second.get().is_none() {
+                    self.take_second(&mut limbo);
+                }
+            }
         }
         if limbo.has_batch() {
             self.seal(&mut limbo);
@@ -112,6 +119,13 @@ impl<'d, B: Reclaim, L: State> Guard<'d, B, L> {
             self.shared.publish(own);
             self.adopt();
         }
+    }
+
+    /// Takes another ripe block out, to work a backlog off.
+    #[cold]
+    #[inline(never)]
+    fn take_second(&self, limbo: &mut LimboLock<'_, B>) {
+        self.ripe[1].set(limbo.pop());
     }
 
     /// Defers `f`, which must run no user code, until every guard that exists now is gone.

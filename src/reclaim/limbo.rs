@@ -90,8 +90,9 @@ const WARMED_AHEAD: usize = 2;
 /// Lines of a block that are asked for, at most.
 const WARMED_LINES: usize = 8;
 
-/// Above this many ripe blocks a retirement releases two instead of one, to work a backlog off.
-const BACKLOG: u64 = 256;
+/// While so many ripe blocks are left a retirement releases two instead of one, to work a backlog
+/// off.
+const BACKLOG: u64 = if MODELLED { 1 } else { 256 };
 
 impl Amount {
     #[inline]
@@ -215,6 +216,7 @@ impl<B> Limbo<B> {
 impl<B> LimboLock<'_, B> {
     /// Appends a retired block. Aborts when memory for its address is exhausted, as crossbeam-epoch
     /// does for its own.
+    #[inline]
     fn enqueue(&mut self, retired: Retired<B>) {
         // SAFETY: `LimboLock` is the only access to the queue.
         self.limbo.queue.with_mut(|queue| unsafe { (*queue).blocks.push_back(retired) });
@@ -228,6 +230,7 @@ impl<B> LimboLock<'_, B> {
     }
 
     /// Takes the oldest block if it is ripe.
+    #[inline]
     pub(crate) fn pop(&mut self) -> Option<NonNull<B>> {
         // ORDERING: Acquire: pairs with the Release in the sentinel. Model: `limbo_sentinel`.
         let ripe = self.limbo.ripe.load(Ordering::Acquire);
@@ -248,13 +251,14 @@ impl<B> LimboLock<'_, B> {
         Some(block)
     }
 
-    /// How many blocks one retirement should release: one, two with a backlog.
-    pub(crate) fn quota(&self) -> usize {
+    /// Whether one retirement should release two blocks.
+    #[inline]
+    pub(crate) fn has_backlog(&self) -> bool {
         // ORDERING: Relaxed: a hint.
         let ripe = self.limbo.ripe.load(Ordering::Relaxed);
         // SAFETY: `LimboLock` is the only access to the queue.
         let popped = self.limbo.queue.with_mut(|queue| unsafe { (*queue).popped });
-        if ripe.saturating_sub(popped) > BACKLOG { 2 } else { 1 }
+        ripe.saturating_sub(popped) >= BACKLOG
     }
 
     /// Empties the queue, ripe or not.
@@ -298,6 +302,7 @@ impl<B: 'static> LimboLock<'_, B> {
 }
 
 impl<B> Drop for LimboLock<'_, B> {
+    #[inline]
     fn drop(&mut self) {
         // ORDERING: Release: hands the queue over, pairs with `try_lock`. Model:
         // `limbo_occupied`.

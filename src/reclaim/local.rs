@@ -8,6 +8,7 @@
 use super::collector::{Collector, EpochGuard, ThreadHandle};
 use super::limbo::Limbo;
 use super::registry::Record;
+use crate::hint::unlikely;
 use crate::sync::thread_local_value;
 use std::cell::{Cell, RefCell, UnsafeCell};
 use std::ptr::{self, NonNull};
@@ -22,9 +23,11 @@ pub(crate) struct Local<B, L> {
     handle: UnsafeCell<Option<ThreadHandle>>,
     /// The cache's own part.
     pub(crate) state: L,
-    pub(crate) limbo: Limbo<B>,
+    /// That of its record, in a line that an add reads anyway.
+    pub(crate) index: usize,
     /// Bytes that its owner may retire before it adds them to the domain's total.
     pub(crate) unpublished_max: u64,
+    pub(crate) limbo: Limbo<B>,
 }
 
 /// A domain as a lease sees it: without its types.
@@ -59,9 +62,9 @@ impl Current {
 }
 
 impl<B: super::Reclaim, L: Default> Local<B, L> {
-    pub(super) fn new(unpublished_max: u64) -> Self {
+    pub(super) fn new(index: usize, unpublished_max: u64) -> Self {
         let handle = UnsafeCell::new(None);
-        Self { handle, state: L::default(), limbo: Limbo::new(), unpublished_max }
+        Self { handle, state: L::default(), index, unpublished_max, limbo: Limbo::new() }
     }
 }
 
@@ -155,7 +158,7 @@ pub(crate) unsafe fn enter_again<'d, B, L>(
     domain: u64,
 ) -> Option<(EpochGuard, &'d Record<Local<B, L>>)> {
     let current = CURRENT.with(Cell::get);
-    if current.domain != domain {
+    if unlikely(current.domain != domain) {
         return None;
     }
     // SAFETY: `CURRENT` names a lease of this thread that has not ended (`LocalHandle::drop` clears

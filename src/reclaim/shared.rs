@@ -9,6 +9,7 @@ use super::{Reclaim, Release, State};
 use crate::panics;
 use crate::sync::untracked::{AtomicU64, AtomicUsize, Ordering};
 use crate::sync::{Arc, MODELLED};
+use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr::NonNull;
 
@@ -93,15 +94,21 @@ impl<B: Release, L: State> Drop for Tenure<B, L> {
 impl<B: Release, L: State> Shared<B, L> {
     /// Gives a count back. A payload that panics in its drop harms nobody else: the panic is
     /// counted and ends here.
+    #[inline]
     pub(super) fn release(&self, block: NonNull<B>) {
         // SAFETY: whoever popped the block owns the count that was retired, and the grace period is
         // over.
         let released = catch_unwind(AssertUnwindSafe(|| unsafe { B::release(block) }));
         if let Err(payload) = released {
-            // ORDERING: Relaxed: a statistic.
-            self.drop_panics.fetch_add(1, Ordering::Relaxed);
-            panics::discard(payload);
+            self.count_drop_panic(payload);
         }
+    }
+
+    #[cold]
+    fn count_drop_panic(&self, payload: Box<dyn Any + Send>) {
+        // ORDERING: Relaxed: a statistic.
+        self.drop_panics.fetch_add(1, Ordering::Relaxed);
+        panics::discard(payload);
     }
 
     /// Releases everything, ripe or not. The domain is being dropped.

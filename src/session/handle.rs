@@ -199,7 +199,7 @@ impl<T> Session<T> {
     ///
     /// # Safety
     /// Nobody else holds or reaches the block, and this handle is not used again.
-    #[inline]
+    #[inline(always)]
     unsafe fn free(&self) {
         self.block().lifetime.end();
         let _memory = Memory { block: self.block, class: self.block().class };
@@ -237,7 +237,7 @@ struct Memory<T> {
 }
 
 impl<T> Drop for Memory<T> {
-    #[inline]
+    #[inline(always)]
     fn drop(&mut self) {
         // SAFETY: every block came from there (`from_draft`, `of_bytes`), and this is its end.
         unsafe { memory::free(self.block, self.class) };

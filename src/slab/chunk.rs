@@ -3,7 +3,7 @@
 use super::pages;
 use super::size_class::BATCH_MAX;
 use super::stack::Stack;
-use crate::memory::{lock, unlock};
+use crate::memory::{HUGE_PAGE, PAGE, lock, unlock};
 use std::alloc::Layout;
 use std::ptr::NonNull;
 
@@ -27,7 +27,7 @@ impl Chunk {
     /// A chunk of `size` bytes, which is a power of two. `None` when memory is exhausted, or cannot
     /// be locked where that is wanted.
     pub(super) fn new(size: usize, block_size: usize) -> Option<Self> {
-        let layout = Layout::from_size_align(size, size).ok()?;
+        let layout = Layout::from_size_align(size, Self::align(size)).ok()?;
         let blocks = size / block_size;
         let mut bits = Vec::new();
         bits.try_reserve_exact(blocks.div_ceil(64)).ok()?;
@@ -38,6 +38,12 @@ impl Chunk {
         // SAFETY: the size is not zero.
         let start = unsafe { pages::allocate(layout) }?;
         Some(Self { start, layout, block_size, free: blocks, bits, first: 0 })
+    }
+
+    /// A multiple of a line: of the page or, where the chunk is a huge page, of that. An allocator
+    /// may write to a page in front of what it aligns to more.
+    const fn align(size: usize) -> usize {
+        if size < HUGE_PAGE && size > PAGE { PAGE } else { size }
     }
 
     /// Locks the memory. Whether it is locked.

@@ -4,14 +4,14 @@
 use super::chunk::Chunk;
 use super::size_class::SizeClass;
 use super::stack::Stack;
-use crate::memory::LINE;
+use crate::memory::{HUGE_PAGE, LINE};
 use crate::sync::MODELLED;
 use std::ptr::NonNull;
 
 /// Bytes of the first chunk, and of the largest: a huge page. Between these a new chunk is a
 /// quarter of the class's bytes, rounded down to a power of two.
 const CHUNK_MIN: usize = if MODELLED { 2 * LINE } else { 64 << 10 };
-const CHUNK_MAX: usize = if MODELLED { 2 * LINE } else { 2 << 20 };
+const CHUNK_MAX: usize = if MODELLED { 2 * LINE } else { HUGE_PAGE };
 
 /// Every block of a class that is neither in use nor in a magazine.
 pub(super) struct Depot {
@@ -76,11 +76,9 @@ impl Depot {
         }
     }
 
-    /// Takes back what is on a stack.
-    pub(super) fn put_all(&mut self, stack: &mut Stack) {
-        while let Some(block) = stack.pop() {
-            self.put(block);
-        }
+    /// Takes so many blocks back from a stack, or all it has.
+    pub(super) fn put_up_to(&mut self, most: usize, stack: &mut Stack) {
+        (0..most).map_while(|_| stack.pop()).for_each(|block| self.put(block));
     }
 
     /// Whether it has no memory.

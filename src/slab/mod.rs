@@ -1,7 +1,7 @@
 //! Memory for sessions: blocks of whole cache lines, cut from chunks.
 //!
 //! A slab allocator with magazines, as Bonwick's (1994 and 2001). Each size class has a depot of
-//! chunks and, in front of it, magazines: two stacks of free blocks each, which threads share.
+//! chunks and, in front of it, magazines: stacks of free blocks, which threads share.
 //! Memory from a general allocator costs more where a server lives, with cold caches: its blocks
 //! begin anywhere in a line, lie on pages of their own, and bring the allocator's own lines with
 //! them.
@@ -14,10 +14,11 @@
 //! Blocks hold secrets. All their memory is kept out of core dumps and, where a program wants it,
 //! locked. A block is wiped when it is freed.
 //!
-//! Each of a class's 16 magazines keeps up to two batches; a batch is 32 blocks, or fewer if they
-//! pass 16 KiB. The depot keeps one free chunk, of at most 2 MiB. A chunk with one block in use or
-//! in a magazine stays whole; while three quarters of a class are free, the magazines that are used
-//! keep nothing. [`trim`] empties the magazines that nobody is in.
+//! Each of a class's 16 magazines keeps up to 64 blocks, or fewer if they pass 32 KiB, of which an
+//! eighth at a time comes from the depot or goes there. The depot keeps one free chunk, of at most
+//! 2 MiB. A chunk with one block in use or in a magazine stays whole; while three quarters of a
+//! class are free, the magazines that are used keep nothing. [`trim`] empties the magazines that
+//! nobody is in.
 //!
 //! `INVARIANT(BLOCK-ORIGIN)`: a block of a class whose address is a multiple of a line is the
 //! slab's. One that the global allocator supplied in its place lies half a line further.
@@ -222,6 +223,31 @@ mod tests {
             pool.trim();
             assert_eq!(pool.bytes(), Some(0));
         }
+    }
+
+    /// Whoever finds a magazine empty or full waits for a few blocks, not for all of it.
+    #[test]
+    fn a_small_part_of_a_magazine_comes_from_the_depot_and_goes_there() {
+        let (class, pool) = (SizeClass::for_size(192).unwrap(), Pool::new());
+        let most = class.magazine() / 8;
+        let mut blocks = vec![];
+        for _ in 0..2000 {
+            let before = pool.blocks_in_magazines();
+            blocks.push(pool.allocate(0, class).unwrap());
+            assert!(pool.blocks_in_magazines() < before + most);
+        }
+        // Until the class is nearly free.
+        for block in blocks.drain(1000..) {
+            let before = pool.blocks_in_magazines();
+            // SAFETY: it is of this pool, and nobody uses it.
+            unsafe { pool.free(0, class, block) };
+            assert!(before <= pool.blocks_in_magazines() + most);
+        }
+        assert!(pool.blocks_in_magazines() >= class.magazine() - most, "most of it stays");
+        // SAFETY: as above.
+        blocks.into_iter().for_each(|block| unsafe { pool.free(0, class, block) });
+        pool.trim();
+        assert_eq!(pool.bytes(), Some(0));
     }
 
     #[test]

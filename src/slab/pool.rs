@@ -11,50 +11,42 @@ use std::ptr::NonNull;
 /// has a magazine in its hands for some ten nanoseconds in an operation, so two seldom meet.
 pub(super) const STRIPES: usize = if MODELLED { 2 } else { 16 };
 
-/// Two stacks of up to a batch each. With one, a thread at its limit that frees and allocates by
-/// turns would go to the depot each time.
+/// Free blocks. A full magazine gives one batch of several to the depot, and an empty one gets one
+/// from there: a thread that frees and allocates by turns goes there seldom.
 struct Magazine {
-    loaded: Stack,
-    spare: Stack,
-    /// Blocks of one stack: a batch, or none while nearly all blocks of the class are free and go
-    /// to the depot at once, so that chunks become free.
+    blocks: Stack,
+    /// How many it keeps: none while nearly all blocks of the class are free and go to the depot at
+    /// once, so that chunks become free.
     limit: usize,
 }
 
 impl Magazine {
     const fn new() -> Self {
-        Self { loaded: Stack::new(), spare: Stack::new(), limit: 0 }
+        Self { blocks: Stack::new(), limit: 0 }
     }
 
     #[inline]
     fn pop(&mut self) -> Option<NonNull<u8>> {
-        if self.loaded.len() == 0 {
-            mem::swap(&mut self.loaded, &mut self.spare);
-        }
-        self.loaded.pop()
+        self.blocks.pop()
     }
 
     /// Gives everything to the depot, and keeps nothing until it is filled again.
     fn empty_into(&mut self, depot: &mut Depot) {
-        depot.put_all(&mut self.loaded);
-        depot.put_all(&mut self.spare);
+        depot.put_up_to(usize::MAX, &mut self.blocks);
         self.limit = 0;
     }
 
-    /// Whether a block was pushed: not when both stacks are full.
+    /// Whether a block was pushed: not when the magazine is full.
     ///
     /// # Safety
     /// As for [`Stack::push`].
     #[inline]
     unsafe fn push(&mut self, block: NonNull<u8>) -> bool {
-        if self.loaded.len() >= self.limit {
-            if self.spare.len() > 0 || self.limit == 0 {
-                return false;
-            }
-            mem::swap(&mut self.loaded, &mut self.spare);
+        if self.blocks.len() >= self.limit {
+            return false;
         }
         // SAFETY: passed on.
-        unsafe { self.loaded.push(block) };
+        unsafe { self.blocks.push(block) };
         true
     }
 }
@@ -139,9 +131,9 @@ impl Pool {
             return Refill::DepotInUse;
         };
         let Some(stack) = taken else { return Refill::Exhausted };
-        magazine.loaded = stack;
-        magazine.limit = class.batch();
-        magazine.loaded.pop().map_or(Refill::Exhausted, Refill::Block)
+        magazine.blocks = stack;
+        magazine.limit = class.magazine();
+        magazine.pop().map_or(Refill::Exhausted, Refill::Block)
     }
 
     /// Takes a block back. Never waits.
@@ -158,7 +150,7 @@ impl Pool {
         }
     }
 
-    /// Gives a block to the depot, and what a full magazine should not keep. If the depot is in use
+    /// Gives a block to the depot, and a batch of a full magazine. If the depot is in use
     /// the block waits for the next one there.
     ///
     /// # Safety
@@ -169,8 +161,8 @@ impl Pool {
             depot.put(block);
             let is_nearly_free = depot.is_nearly_free();
             let kept_before = self.magazines[stripe].0.with(|magazine| {
-                depot.put_all(&mut magazine.spare);
-                let limit = if is_nearly_free { 0 } else { class.batch() };
+                depot.put_up_to(class.batch(), &mut magazine.blocks);
+                let limit = if is_nearly_free { 0 } else { class.magazine() };
                 mem::replace(&mut magazine.limit, limit) > 0
             });
             if is_nearly_free && kept_before == Some(true) {
@@ -228,7 +220,7 @@ impl Pool {
 
     #[cfg(test)]
     pub(super) fn blocks_in_magazines(&self) -> usize {
-        let len = |magazine: &Padded| magazine.0.with(|one| one.loaded.len() + one.spare.len());
+        let len = |magazine: &Padded| magazine.0.with(|one| one.blocks.len());
         self.magazines.iter().filter_map(len).sum()
     }
 

@@ -15,10 +15,15 @@ const EACH: usize = 16;
 /// Lines of the largest class.
 const LINES_MAX: usize = 256;
 
-/// Blocks that go between a depot and a magazine together, at most.
-pub(super) const BATCH_MAX: usize = if MODELLED { 1 } else { 32 };
-/// Bytes of them, where it is more than one.
-const BATCH_BYTES: usize = 16 << 10;
+/// Blocks of a magazine, at most.
+const MAGAZINE_MAX: usize = if MODELLED { 2 } else { 64 };
+/// Bytes of them.
+const MAGAZINE_BYTES: usize = 32 << 10;
+/// One in so many blocks of a magazine goes to a depot or comes from there at a time. Each of these
+/// is read or written, and has left the processor's caches since it was freed.
+const BATCH_PART: usize = 8;
+/// Blocks of a batch, at most.
+pub(super) const BATCH_MAX: usize = MAGAZINE_MAX.div_ceil(BATCH_PART);
 
 impl SizeClass {
     /// How many there are.
@@ -60,11 +65,17 @@ impl SizeClass {
         ((5 + quarter) << (power - 2)) * LINE
     }
 
+    /// Blocks that a magazine keeps.
+    #[inline]
+    pub(super) const fn magazine(self) -> usize {
+        let count = MAGAZINE_BYTES / self.bytes();
+        if count < MAGAZINE_MAX { count } else { MAGAZINE_MAX }
+    }
+
     /// Blocks that go between a depot and a magazine together.
     #[inline]
     pub(super) const fn batch(self) -> usize {
-        let count = BATCH_BYTES / self.bytes();
-        if count < BATCH_MAX { count } else { BATCH_MAX }
+        self.magazine().div_ceil(BATCH_PART)
     }
 }
 
@@ -85,6 +96,7 @@ mod tests {
             // At most a quarter is wasted where the sizes are far apart.
             assert!(number <= EACH || (bytes - before) * 4 <= bytes);
             assert!((1..=BATCH_MAX).contains(&class.batch()));
+            assert!(class.magazine() > class.batch());
             assert_eq!(class.index(), number - 1);
             before = bytes;
         }

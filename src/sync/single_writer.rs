@@ -22,6 +22,7 @@ impl SingleWriterCounter {
         sum
     }
 
+    #[inline]
     pub(crate) fn get(&self) -> u64 {
         // ORDERING: Acquire: pairs with the Release in `add`. Model: `capacity_counted`.
         self.0.load(Ordering::Acquire)

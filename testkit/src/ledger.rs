@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 use crate::ids::id;
+use anyhow::{Result, ensure};
 use sessile::Session;
 use std::fmt;
 use std::sync::Arc;
@@ -78,6 +79,18 @@ impl Ledger {
         assert_eq!(self.wrong(), 0, "payloads freed twice or read after their drop");
         let freed = self.freed();
         self.made() - freed
+    }
+
+    /// Checks how many are alive, and that none was freed twice or read after its drop.
+    ///
+    /// # Errors
+    /// When it is not so.
+    pub fn ensure_alive(&self, expected: usize) -> Result<()> {
+        let (freed, wrong) = (self.freed(), self.wrong());
+        let alive = self.made() - freed;
+        ensure!(alive == expected, "{alive} payloads are alive, not {expected}");
+        ensure!(wrong == 0, "{wrong} payloads were freed twice or read after their drop");
+        Ok(())
     }
 
     /// How many payloads were freed twice, or read after their drop.

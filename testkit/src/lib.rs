@@ -7,6 +7,7 @@
 //! | `whole` | what must hold of a cache whenever no operation is under way |
 //! | `hooks` | what a removal hook was told, and a cache that its own hooks can name |
 //! | `threads` | threads that race, watch, disturb, and meet at a gate |
+//! | [`histories`] | what threads saw of a cache, and whether that can be |
 //! | [`linearizability`] | whether one order explains the history of a key |
 //! | [`model`] | the sequential reference model, and the cache beside it |
 //! | [`allocator`] | a global allocator that refuses, counts, weighs and searches freed blocks |
@@ -15,6 +16,7 @@
 //! counts is invisible to both.
 
 pub mod allocator;
+pub mod histories;
 mod hooks;
 mod ids;
 mod ledger;
@@ -28,4 +30,4 @@ pub use hooks::{Own, Removals};
 pub use ids::{START, at, clocked, id, id_of, id_of_byte, number_of, numbers, scaled, session};
 pub use ledger::{Ledger, Payload};
 pub use threads::{End, Gate, Member, disturbed, ended, race, spin_until, watched};
-pub use whole::{assert_whole, ensure_reclaimed, ensure_whole, reclaim, store};
+pub use whole::{assert_whole, ensure_accounted, ensure_reclaimed, ensure_whole, reclaim, store};

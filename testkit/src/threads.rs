@@ -94,22 +94,14 @@ impl Drop for Member<'_> {
 ///
 /// # Panics
 /// When one of the two does.
-pub fn watched<R>(look: impl Fn() + Send + Sync, work: impl FnOnce() -> R) -> R {
-    let done = AtomicBool::new(false);
-    thread::scope(|scope| {
-        let watcher = scope.spawn(|| {
-            let mut looks = 0u64;
-            while !done.load(Ordering::Acquire) || looks == 0 {
-                look();
-                looks += 1;
-            }
-        });
-        let end = End(&done);
-        let result = work();
-        drop(end);
-        ended(vec![watcher]);
-        result
-    })
+pub fn watched<R>(look: impl Fn() + Sync, work: impl FnOnce() -> R) -> R {
+    let watch = |_, done: &AtomicBool| {
+        look();
+        while !done.load(Ordering::Acquire) {
+            look();
+        }
+    };
+    beside(1, watch, work)
 }
 
 /// Runs `work` while other threads run `disturb` over and over, each with its own random numbers.
@@ -122,28 +114,32 @@ pub fn disturbed<R>(
     disturb: impl Fn(&mut fastrand::Rng) + Sync,
     work: impl FnOnce() -> R,
 ) -> R {
-    let done = AtomicBool::new(false);
     let begun = Barrier::new(threads as usize + 1);
-    thread::scope(|scope| {
-        let disturbing: Vec<_> = (0..threads)
-            .map(|seed| {
-                let (done, begun, disturb) = (&done, &begun, &disturb);
-                scope.spawn(move || {
-                    let mut random = fastrand::Rng::with_seed(seed);
-                    begun.wait();
-                    while !done.load(Ordering::Acquire) {
-                        (0..DISTURBANCES_PER_TURN).for_each(|_| disturb(&mut random));
-                        // Few processors: what is disturbed must get its turn, too.
-                        yield_now();
-                    }
-                })
-            })
-            .collect();
+    let run = |seed, done: &AtomicBool| {
+        let mut random = fastrand::Rng::with_seed(seed);
         begun.wait();
-        let end = End(&done);
+        while !done.load(Ordering::Acquire) {
+            (0..DISTURBANCES_PER_TURN).for_each(|_| disturb(&mut random));
+            // Few processors: what is disturbed must get its turn, too.
+            yield_now();
+        }
+    };
+    beside(threads, run, || {
+        begun.wait();
+        work()
+    })
+}
+
+/// Runs `work` while other threads run until they are told that it is done.
+fn beside<R>(threads: u64, run: impl Fn(u64, &AtomicBool) + Sync, work: impl FnOnce() -> R) -> R {
+    let done = AtomicBool::new(false);
+    thread::scope(|scope| {
+        let (done, run) = (&done, &run);
+        let others = (0..threads).map(|thread| scope.spawn(move || run(thread, done))).collect();
+        let end = End(done);
         let result = work();
         drop(end);
-        ended(disturbing);
+        ended(others);
         result
     })
 }

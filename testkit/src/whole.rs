@@ -1,6 +1,7 @@
 //! What must hold of a cache whenever no operation is under way.
 #![forbid(unsafe_code)]
 
+use crate::{Ledger, Payload};
 use anyhow::{Result, ensure};
 use sessile::{Session, SessionCache};
 use std::collections::HashSet;
@@ -64,4 +65,15 @@ pub fn ensure_reclaimed<T: Send + Sync + 'static>(cache: &SessionCache<T>) -> Re
     let garbage = cache.stats().garbage;
     ensure!(garbage.sessions == 0 && garbage.bytes == 0, "garbage is left: {garbage:?}");
     Ok(())
+}
+
+/// Checks that a cache is whole, and that its sessions are all that is alive once what it retired
+/// is freed.
+///
+/// # Errors
+/// With what does not hold.
+pub fn ensure_accounted(cache: &SessionCache<Payload>, ledger: &Ledger) -> Result<()> {
+    ensure_whole(cache)?;
+    ensure_reclaimed(cache)?;
+    ledger.ensure_alive(cache.len())
 }

@@ -23,6 +23,7 @@ mod glance;
 mod hooks;
 mod ids;
 mod iteration;
+mod late_sessions;
 mod modes;
 mod one_id;
 mod panics;

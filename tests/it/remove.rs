@@ -1,6 +1,7 @@
 //! Removing: by identity, by id, once.
 
-use sessile::{Added, Context, Protocol, RemovalCause, Session, SessionCache};
+use sessile::{Added, Context, Protocol, RemovalCause, Session, SessionCache, TicketRing};
+use std::cell::Cell;
 use testkit::{Removals, assert_whole, clocked, id, numbers, reclaim, session, store};
 
 #[test]
@@ -134,4 +135,38 @@ fn a_view_removes_in_its_own_context_only() {
     assert!(cache.view(web).get(&id(1)).is_some());
     assert!(cache.view(web).remove(&one));
     assert!(!cache.view(web).remove(&one));
+}
+
+/// Of three threads that meet one server, one holds what it moves while the others replace its
+/// entry and remove theirs.
+#[test]
+fn tickets_that_move_do_not_outlive_a_removal() {
+    type Entry = Session<TicketRing<u64>>;
+    let cache = SessionCache::builder().capacity(10).watch_removals(true).build().unwrap();
+    let made = || Session::new(id(1), TicketRing::new(100));
+    let replace = || -> (Entry, Entry) {
+        let entry = made();
+        let Ok(Added::Replaced(older)) = cache.add(entry.clone()) else { panic!("one is there") };
+        (entry, older)
+    };
+    let watch = cache.view(Context::NONE).watch(&id(1));
+    let first = made();
+    first.put(1, 10).unwrap();
+    cache.add(first).unwrap();
+    let calls = Cell::new(0);
+    let entry = || {
+        calls.set(calls.get() + 1);
+        if calls.get() == 1 {
+            let (own, older) = replace();
+            let (_, of_this_thread) = replace();
+            assert_eq!(of_this_thread.close(), []);
+            assert!(cache.remove_id(&id(1)));
+            return Some((own, Some(older)));
+        }
+        let own = made();
+        cache.add_unless_removed(own.clone(), watch).ok()?;
+        Some((own, None))
+    };
+    assert!(TicketRing::put_into_entry(vec![(2, 10)], entry, |entry| Some(&**entry)).is_none());
+    assert_eq!((calls.get(), cache.len()), (2, 0), "the first ticket was removed");
 }

@@ -5,6 +5,7 @@ use sessile::{
     Session, SessionCache, SessionCacheBuilder, SessionId, Source,
 };
 use std::collections::HashMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use testkit::{
@@ -386,4 +387,15 @@ fn what_is_added_as_a_tiers_is_no_news_and_is_told_apart() {
     assert_eq!(refused.reason(), Rejection::Revoked);
     clock.advance(1);
     cache.add_from_tier(from(4).build(4)).unwrap();
+}
+
+/// A hook that panics in a removal ends the removal all the same.
+#[test]
+fn a_removal_whose_hook_panics_is_over() {
+    let (tier, (builder, _clock)) = (Tier::default(), clocked(10));
+    let cache = tier.behind(builder).on_absent(|_| panic!("absent")).build().unwrap();
+    let removal = AssertUnwindSafe(|| cache.remove_id(&id(1)));
+    assert!(catch_unwind(removal).is_err());
+    tier.store(&session(1));
+    assert!(cache.get(&id(1)).is_some() && cache.peek(&id(1)).is_some());
 }

@@ -1,6 +1,8 @@
 //! Capacity in bytes: measured once, never exceeded, too heavy is refused.
 
-use sessile::{Added, ManualClock, Policy, Rejection, RemovalCause, Session, SessionCache};
+use sessile::{
+    Added, Capacity, Context, ManualClock, Policy, Rejection, RemovalCause, Session, SessionCache,
+};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -239,4 +241,20 @@ fn what_was_weighed_elsewhere_is_not_let_in_by_it() {
     let one = session(50);
     store(&lenient, one.clone());
     assert_eq!(strict.add(one).unwrap_err().reason(), Rejection::OverWeight);
+}
+
+/// Weight is taken before a slot is sought: who goes for it may leave the slot that is needed.
+#[test]
+fn what_goes_for_weight_makes_room_in_a_full_set() {
+    for capacity in [14.into(), 1000.into(), Capacity::Unbounded] {
+        let builder = SessionCache::builder().capacity(capacity);
+        let cache = builder.weigher(|_: &Session<u64>| 1).max_weight(14).build().unwrap();
+        for n in 0..60 {
+            // One id in many contexts: all of them in one set.
+            let context = Context::digest([format!("{n}")]);
+            store(&cache, Session::<u64>::builder(id(1)).context(context).build(n));
+            assert_eq!(cache.len() as u64, (n + 1).min(14), "{capacity:?}");
+        }
+        assert_eq!(cache.stats().evicted, 60 - 14);
+    }
 }

@@ -6,7 +6,7 @@ mod histories;
 
 use anyhow::{Context, Result};
 use clap::{Parser, Subcommand};
-use serde_json::Value;
+use serde::Serialize;
 use std::fs;
 use std::path::PathBuf;
 
@@ -31,25 +31,35 @@ enum Trial {
     Faults(faults::Options),
 }
 
+/// What a trial came to.
+trait Report: Serialize {
+    /// In a line.
+    fn summary(&self) -> String;
+
+    /// Fails when something did not hold.
+    fn verdict(&self) -> Result<()>;
+}
+
 fn main() -> Result<()> {
-    let arguments = Arguments::parse();
-    let (figures, verdict): (Value, Result<()>) = match arguments.trial {
-        Trial::Histories(options) => {
-            let figures = histories::run(&options)?;
-            (serde_json::to_value(&figures)?, figures.verdict())
-        }
-        Trial::Churn(options) => {
-            let figures = churn::run(&options)?;
-            (serde_json::to_value(&figures)?, figures.verdict())
-        }
-        Trial::Faults(options) => {
-            let figures = faults::run(&options)?;
-            (serde_json::to_value(&figures)?, figures.verdict())
-        }
-    };
-    if let Some(path) = arguments.json {
-        fs::write(&path, format!("{figures:#}\n"))
+    let Arguments { trial, json } = Arguments::parse();
+    match trial {
+        Trial::Histories(options) => finish(histories::run(&options)?, json),
+        Trial::Churn(options) => finish(churn::run(&options)?, json),
+        Trial::Faults(options) => match faults::run(&options)? {
+            Some(figures) => finish(figures, json),
+            None => Ok(()),
+        },
+    }
+}
+
+/// Shows what a trial came to, and writes it down whether it holds or not.
+fn finish(figures: impl Report, json: Option<PathBuf>) -> Result<()> {
+    println!("{}", figures.summary());
+    if let Some(path) = json {
+        let mut fields = serde_json::to_value(&figures)?;
+        fields["summary"] = figures.summary().into();
+        fs::write(&path, format!("{fields:#}\n"))
             .with_context(|| format!("cannot write {}", path.display()))?;
     }
-    verdict
+    figures.verdict()
 }

@@ -1,6 +1,6 @@
 //! Continuous integration: one list of commands.
 
-use crate::command::{self, cargo, shell};
+use crate::command::{self, shell};
 use anyhow::{Result, ensure};
 use std::time::Instant;
 
@@ -50,42 +50,27 @@ pub(crate) fn run(done: &[String]) -> Result<()> {
 }
 
 pub(crate) fn fmt() -> Result<()> {
-    command::run(&mut cargo(&["fmt", "--all", "--check"]))
+    command::run(&mut shell("cargo fmt --all --check"))
 }
 
 pub(crate) fn clippy() -> Result<()> {
-    command::run(&mut cargo(&[
-        "clippy",
-        "--workspace",
-        "--features",
-        FEATURES,
-        "--all-targets",
-        "--",
-        "--deny",
-        "warnings",
-    ]))
+    let over = format!("--workspace --features {FEATURES} --all-targets");
+    command::run(&mut shell(&format!("cargo clippy {over} -- --deny warnings")))
 }
 
 pub(crate) fn docs() -> Result<()> {
-    let mut doc = cargo(&[
-        "doc",
-        "--workspace",
-        "--features",
-        FEATURES,
-        "--no-deps",
-        "--document-private-items",
-    ]);
-    command::run(doc.env("RUSTDOCFLAGS", "--deny warnings"))
+    let over = format!("--workspace --features {FEATURES} --no-deps --document-private-items");
+    command::run(shell(&format!("cargo doc {over}")).env("RUSTDOCFLAGS", "--deny warnings"))
 }
 
 /// The command of the README.
 pub(crate) fn test() -> Result<()> {
-    command::run(&mut cargo(&["test", "--workspace"]))
+    command::run(&mut shell("cargo test --workspace"))
 }
 
 /// The state machine and the races, optimized: there they run their full length.
 pub(crate) fn stress() -> Result<()> {
-    command::run(&mut cargo(&["test", "--release", "--package", "sessile", "--test", "stress"]))
+    command::run(&mut shell("cargo test --release --package sessile --test stress"))
 }
 
 #[cfg(test)]

@@ -8,6 +8,8 @@ mod ci;
 mod command;
 mod counts;
 mod documents;
+#[path = "../../benches/compare/src/host.rs"]
+mod host;
 mod load;
 mod loom;
 mod stranger;

@@ -25,6 +25,8 @@ use crate::attachment::{Place, Slot};
 use crate::client_context::ClientContext;
 use crate::context_store::{self, ContextStore};
 use crate::ffi::{self, InfoCallback, Moment};
+use crate::kept::Ending;
+use crate::origin::Origin;
 use crate::progress::Progress;
 
 static SERVERS: Place<Attached> = Place::new();
@@ -42,7 +44,7 @@ pub(crate) fn install_server(
     store: ContextStore,
 ) -> Result<(), ErrorStack> {
     install_info(context)?;
-    ffi::prepare_origins();
+    Origin::prepare();
     SERVERS.fill(context, Attached::new(store))?;
     // SAFETY: the context is alive and not shared yet; the callbacks are functions of these types.
     unsafe {
@@ -61,9 +63,14 @@ pub(crate) fn install_client(
     store: ClientContext,
 ) -> Result<(), ErrorStack> {
     install_info(context)?;
+    Ending::prepare();
     CLIENTS.fill(context, store)?;
     // SAFETY: as above.
-    unsafe { sys::SSL_CTX_sess_set_new_cb(context.as_ptr(), Some(on_client_new)) };
+    unsafe {
+        let context = context.as_ptr();
+        sys::SSL_CTX_sess_set_new_cb(context, Some(on_client_new));
+        sys::SSL_CTX_sess_set_remove_cb(context, Some(on_remove));
+    }
     Ok(())
 }
 
@@ -146,6 +153,7 @@ unsafe extern "C" fn on_server_new(ssl: *mut sys::SSL, session: *mut sys::SSL_SE
     unsafe {
         let session = SslSession::from_ptr(session);
         with_context(ssl, |ssl, context| {
+            Origin::part(&session);
             with_server(context, |store| {
                 if let Some(store) = store {
                     store.keep(ssl, session);
@@ -182,12 +190,15 @@ unsafe extern "C" fn on_get(
     })
 }
 
-/// libssl wants a session forgotten.
+/// libssl wants a session forgotten, on either side.
 unsafe extern "C" fn on_remove(context: *mut sys::SSL_CTX, session: *mut sys::SSL_SESSION) {
     contained(|| {
         // SAFETY: libssl lends both for the call.
         let (context, session) =
             unsafe { (SslContextRef::from_ptr(context), SslSessionRef::from_ptr(session)) };
+        Ending::come(session);
+        // Also where the context has no store any more.
+        Origin::of(session).into_iter().for_each(Origin::end);
         with_server(context, |store| {
             if let Some(store) = store {
                 store.forget(session);

@@ -85,11 +85,13 @@ impl ClientStore {
         self
     }
 
-    /// Has a context's connections remembered: mode `CLIENT | NO_INTERNAL`, the new callback, the
-    /// info callback, which counts handshakes, keeps what a server renewed, and then calls the one
-    /// set before, and an id context.
+    /// Has a context's connections remembered: mode `CLIENT | NO_INTERNAL`, the new and the remove
+    /// callback, the info callback, which counts handshakes, keeps what a server renewed, and then
+    /// calls the one set before, and an id context. The program's own new and remove callbacks are
+    /// not called any more; one that it sets afterwards takes the place of the store's.
     ///
-    /// Contexts of one name offer each other's sessions. Let the name tell which authorities are
+    /// Contexts of one name offer each other's sessions, as copies; a TLS 1.2 session whose
+    /// connection broke in one of them is offered by none. Let the name tell which authorities are
     /// trusted, and which certificate the client shows.
     ///
     /// # Errors
@@ -230,6 +232,7 @@ impl ClientStoreBuilder {
     pub fn build(self) -> Result<ClientStore, BuildError> {
         let mode = Mode { update_time: true, ..Mode::default() };
         let builder = SessionCache::builder().capacity(self.capacity).mode(mode).clock(UnixClock);
+        let builder = builder.watch_removals(true);
         let cache = builder.timeout(self.timeout).build()?;
         Ok(ClientStore { cache: Arc::new(cache), max_age: MAX_AGE })
     }

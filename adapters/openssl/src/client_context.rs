@@ -18,7 +18,7 @@ use openssl::error::ErrorStack;
 use openssl::ssl::{SslRef, SslSession, SslSessionRef};
 use sessile::{
     Added, Clock, Context, Handshake, Protocol, Session, SessionCache, SessionId, TicketRing,
-    Timestamp, View,
+    Timestamp, View, Watch,
 };
 use sha2::{Digest, Sha256};
 
@@ -28,7 +28,7 @@ use crate::client::ClientStore;
 use crate::clock::UnixClock;
 use crate::domain::IdContext;
 use crate::ffi::{self, Moment};
-use crate::kept::{self, BYTES_PER_SERVER, Kept, Memory, Sessions};
+use crate::kept::{self, BYTES_PER_SERVER, Ending, Kept, Memory, Sessions};
 use crate::peer;
 
 static VISITS: Slot<Visit> = Slot::new();
@@ -97,43 +97,54 @@ impl ClientContext {
         let Some((authenticated, deadline)) = self.bounds(ssl, visit, &assurance) else { return };
         let id = self.id_of(&visit.server, &assurance);
         let bytes = kept::size_of(ssl, &session);
+        if bytes > BYTES_PER_SERVER {
+            // One full handshake more.
+            return;
+        }
         let kept = Kept { session, authenticated, deadline };
         match Protocol(ffi::session_version(&kept.session)) {
             Protocol::TLS1_3 => self.keep_ticket(id, visit.server, kept, bytes),
-            // What is too large is one full handshake more.
-            _ if bytes > BYTES_PER_SERVER => {}
             _ => self.keep_session(id, visit.server, kept),
         }
     }
 
     fn keep_ticket(&self, id: SessionId, server: [u8; 32], kept: Kept, bytes: usize) {
-        let view = self.view(Protocol::TLS1_3);
-        if let Some(found) = view.get(&id) {
-            if let Sessions::Tls13(tickets) = &found.sessions {
-                tickets.put(kept, bytes);
-            }
-            return;
-        }
-        let tickets = TicketRing::new(BYTES_PER_SERVER as u32);
-        if !tickets.put(kept, bytes) {
-            return;
+        // First: tickets that move from one entry to another do not outlive `forget`.
+        let watch = self.view(Protocol::TLS1_3).watch(&id);
+        let entry = || self.entry_with_tickets(id, server, watch);
+        // An entry that is refused costs the ticket, and those of an entry that it was to follow: a
+        // full handshake for each.
+        let _ = TicketRing::put_into_entry(vec![(kept, bytes)], entry, |entry| {
+            entry.sessions.tickets()
+        });
+    }
+
+    /// The entry of a server with its tickets, made where there is none, and the one that it has
+    /// replaced just now: another thread met the server at the same moment.
+    fn entry_with_tickets(
+        &self,
+        id: SessionId,
+        server: [u8; 32],
+        watch: Watch,
+    ) -> Option<(Session<Memory>, Option<Session<Memory>>)> {
+        if let Some(found) = self.view(Protocol::TLS1_3).get(&id) {
+            // An entry that came after a removal gets nothing from before it.
+            return (!self.cache().has_removed_since(watch)).then_some((found, None));
         }
         let builder =
             Session::<Memory>::builder(id).context(self.domain).protocol(Protocol::TLS1_3);
-        let sessions = Sessions::Tls13(tickets);
-        let Ok(entry) = builder.try_build(Memory { server, sessions }) else { return };
-        // An entry that is refused is one full handshake more.
-        if let Ok(Added::Replaced(older)) = self.cache().add(entry.clone()) {
-            // Another thread met the server at the same moment.
-            if let (Sessions::Tls13(tickets), Sessions::Tls13(older)) =
-                (&entry.sessions, &older.sessions)
-            {
-                tickets.inherit(older);
-            }
+        let sessions = Sessions::Tls13(TicketRing::new(BYTES_PER_SERVER as u32));
+        let made = builder.try_build(Memory { server, sessions }).ok()?;
+        match self.cache().add_unless_removed(made.clone(), watch).ok()? {
+            Added::Replaced(older) => Some((made, Some(older))),
+            _ => Some((made, None)),
         }
     }
 
     fn keep_session(&self, id: SessionId, server: [u8; 32], kept: Kept) {
+        if !Ending::expect(&kept.session) {
+            return;
+        }
         let (_, timeout) = ffi::dates(&kept.session);
         let builder = Session::<Memory>::builder(id).timeout(Duration::from_secs(timeout));
         // A use dates the entry anew, up to the session's own end.
@@ -167,11 +178,9 @@ impl ClientContext {
     /// The newest ticket that may be offered, else the session.
     fn recall(&self, id: &SessionId) -> Option<Kept> {
         let age = self.store.longest_age();
-        let ticket = self.view(Protocol::TLS1_3).read(id, |entry| match &entry.sessions {
-            Sessions::Tls13(tickets) => {
-                std::iter::from_fn(|| tickets.take()).find(|ticket| ticket.is_current(age))
-            }
-            Sessions::Tls12(_) => None,
+        let ticket = self.view(Protocol::TLS1_3).read(id, |entry| {
+            let tickets = entry.sessions.tickets()?;
+            std::iter::from_fn(|| tickets.take()).find(|ticket| ticket.is_current(age))
         });
         if let Some(ticket) = ticket.flatten() {
             return self.for_this_context(&ticket);
@@ -206,6 +215,8 @@ impl ClientContext {
         let is_fit = visit.offered.is_none() || visit.assurance == Assurance::demanded(ssl);
         match moment {
             Moment::Started if starts => {
+                // Another connection may have ended it since.
+                let is_fit = is_fit && visit.offered.as_ref().is_none_or(Kept::is_alive);
                 if !is_fit {
                     ffi::offer_nothing(ssl);
                 }
@@ -244,8 +255,8 @@ impl ClientContext {
     fn keep_renewed(&self, ssl: &SslRef) {
         let offered = VISITS.at(ssl).and_then(|visit| visit.offered.as_ref());
         let (Some(offered), Some(session)) = (offered, ssl.session()) else { return };
-        let is_renewed =
-            Protocol(ffi::connection_version(ssl)) != Protocol::TLS1_3 && !offered.is(session);
+        let is_renewed = Protocol(ffi::connection_version(ssl)) != Protocol::TLS1_3
+            && offered.is_parent_of(session);
         if is_renewed {
             self.keep(ssl, session.to_owned());
         }

@@ -81,10 +81,10 @@ impl ContextStore {
         };
         let Some(bounds) = bounds else { return };
         let host = match ssl.session_reused() {
-            true => ffi::origin(&session).and_then(Origin::host),
+            true => Origin::of(&session).and_then(Origin::host),
             false => Some(Host::new(ssl.servername_raw(NameType::HOST_NAME))),
         };
-        ffi::set_origin(&session, Arc::new(Origin::new(host, bounds.authentication)));
+        Origin::new(host, bounds.authentication).record(&session);
         let is_strange = made.domain() != self.domain;
         if is_strange && !ffi::set_id_context(&session, self.id_context.as_bytes()) {
             return;
@@ -179,6 +179,7 @@ impl ContextStore {
             let is_for_host = protocol == Protocol::TLS1_3 || host::fits(session, host);
             is_for_host && is_sound(session, &id, route.domain) && self.is_valid(session, &route)
         };
+        let watch = view.watch(&id);
         let (session, source) = match is_single_use {
             true => view.take_if(&id, accept),
             false => view.get_if(&id, accept),
@@ -208,7 +209,7 @@ impl ContextStore {
             is_resumed: false,
         });
         let created = session.created_at().unwrap_or_default();
-        progress.taken = is_only_copy.then_some(session);
+        progress.taken = is_only_copy.then_some((session, watch));
         Some((handed, created))
     }
 
@@ -219,7 +220,7 @@ impl ContextStore {
         UnixClock.now() <= time + longest_age
             && !self.cache().is_revoked(&route.domain, generation)
             // Without a record the date decides.
-            && (ffi::origin(session).is_some()
+            && (Origin::of(session).is_some()
                 || self.cache().revoked_at(&route.domain).is_none_or(|at| at < time))
     }
 
@@ -229,7 +230,11 @@ impl ContextStore {
         let progress = Progress::of(ssl)?;
         let parent = progress.parent.as_ref()?;
         let is_here = self.is_home_of(parent) || self.looked_for(parent);
-        let taken = progress.taken.as_ref().filter(|taken| taken.id() == *id && is_here)?;
+        let (taken, watch) =
+            progress.taken.as_ref().filter(|(taken, _)| taken.id() == *id && is_here)?;
+        if self.cache().has_removed_since(*watch) {
+            return None;
+        }
         self.hand_over(taken)
     }
 
@@ -246,7 +251,7 @@ impl ContextStore {
     pub(crate) fn allows_early_data(&self, ssl: &SslRef) -> bool {
         let parent = Progress::of(ssl).and_then(|progress| progress.parent.as_ref());
         let is_alone = parent.is_some_and(|parent| parent.is_only_copy);
-        let origin = ssl.session().and_then(ffi::origin);
+        let origin = ssl.session().and_then(Origin::of);
         is_alone
             && !self.store.is_reusable()
             && may_resume(ssl, Some(self))
@@ -281,7 +286,7 @@ impl ContextStore {
 /// Whether libssl would resume a session under this id: programs and second tiers can file one
 /// under a false id, which libssl did not notice before 3.6.3.
 fn is_sound(session: &SslSessionRef, id: &SessionId, domain: Context) -> bool {
-    ffi::is_resumable(session)
+    Origin::is_alive(session)
         && session.id() == id.as_bytes()
         && IdContext::of(session).is_some_and(|made| made.domain() == domain)
 }
@@ -365,17 +370,19 @@ pub(crate) fn settle(ssl: &mut SslRef) {
 /// Gives back what a connection took, whose handshake failed before libssl resumed it.
 pub(crate) fn give_back(ssl: &mut SslRef) {
     let Some(progress) = Progress::of_mut(ssl) else { return };
-    let taken = progress.taken.take().filter(|taken| ffi::is_resumable(taken));
+    let taken = progress.taken.take().filter(|(taken, _)| Origin::is_alive(taken));
     // A handle of its own: one that is added again counts as taken before.
-    let again = taken.and_then(|taken| {
+    let again = taken.and_then(|(taken, watch)| {
         let builder = Session::<SslSession>::builder(taken.id()).context(taken.context());
         let builder = builder.protocol(taken.protocol()).generation(taken.generation());
         let builder = builder.created_at(taken.created_at()?).timeout(taken.timeout()?);
         let deadline = taken.deadline().unwrap_or(Timestamp::MAX);
-        builder.deadline(deadline).resumable(taken.is_resumable()).try_build((*taken).clone()).ok()
+        let builder = builder.deadline(deadline).resumable(taken.is_resumable());
+        Some((builder.try_build((*taken).clone()).ok()?, watch))
     });
-    if let (Some(taken), Some(parent)) = (again, &progress.parent) {
-        // A session that the cache refuses is one full handshake more.
-        let _ = parent.store.cache.add(taken);
+    if let (Some((taken, watch)), Some(parent)) = (again, &progress.parent) {
+        // A session that was removed meanwhile, or that the cache refuses, is one full handshake
+        // more.
+        let _ = parent.store.cache.add_unless_removed(taken, watch);
     }
 }

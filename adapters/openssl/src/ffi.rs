@@ -3,15 +3,12 @@
 //! Everything unsafe of this crate is here, in `extra`, in `assurance` and in `callbacks`.
 
 use std::ffi::{CStr, c_char, c_int, c_long, c_uint, c_void};
-use std::sync::{Arc, OnceLock};
 use std::{ptr, slice};
 
 use foreign_types::{ForeignType, ForeignTypeRef};
 use openssl::error::ErrorStack;
 use openssl::ssl::{NameType, SslContextBuilder, SslContextRef, SslRef, SslSession, SslSessionRef};
 use openssl_sys as sys;
-
-use crate::origin::Origin;
 
 pub(crate) type InfoCallback = unsafe extern "C" fn(*const sys::SSL, c_int, c_int);
 pub(crate) type ExtraDup = unsafe extern "C" fn(
@@ -55,12 +52,15 @@ unsafe extern "C" {
     fn SSL_renegotiate_pending(ssl: *const sys::SSL) -> c_int;
     fn SSL_SESSION_dup(session: *const sys::SSL_SESSION) -> *mut sys::SSL_SESSION;
     fn SSL_SESSION_get0_hostname(session: *const sys::SSL_SESSION) -> *const c_char;
-    fn SSL_SESSION_set_ex_data(
+    pub(crate) fn SSL_SESSION_set_ex_data(
         session: *mut sys::SSL_SESSION,
         index: c_int,
         data: *mut c_void,
     ) -> c_int;
-    fn SSL_SESSION_get_ex_data(session: *const sys::SSL_SESSION, index: c_int) -> *mut c_void;
+    pub(crate) fn SSL_SESSION_get_ex_data(
+        session: *const sys::SSL_SESSION,
+        index: c_int,
+    ) -> *mut c_void;
     pub(crate) fn CRYPTO_get_ex_new_index(
         class: c_int,
         long: c_long,
@@ -293,81 +293,4 @@ pub(crate) fn session_host(session: &SslSessionRef) -> Option<&[u8]> {
         let name = SSL_SESSION_get0_hostname(session.as_ptr());
         (!name.is_null()).then(|| CStr::from_ptr(name).to_bytes())
     }
-}
-
-/// libssl copied a session: the record has one more holder.
-unsafe extern "C" fn share_origin(
-    _: *mut c_void,
-    _: *const c_void,
-    place: *mut *mut c_void,
-    _: c_int,
-    _: c_long,
-    _: *mut c_void,
-) -> c_int {
-    // SAFETY: libssl lends a pointer to what the original carries: null, or a record that
-    // `set_origin` gave it, and that the original keeps alive.
-    unsafe {
-        let origin = (*place).cast::<Origin>();
-        if !origin.is_null() {
-            Arc::increment_strong_count(origin.cast_const());
-        }
-    }
-    1
-}
-
-/// libssl frees a session: the record has one holder less.
-unsafe extern "C" fn leave_origin(
-    _: *mut c_void,
-    origin: *mut c_void,
-    _: *mut c_void,
-    _: c_int,
-    _: c_long,
-    _: *mut c_void,
-) {
-    if !origin.is_null() {
-        // SAFETY: the session had one count, which `set_origin` or `share_origin` gave it.
-        drop(unsafe { Arc::from_raw(origin.cast::<Origin>().cast_const()) });
-    }
-}
-
-/// The index of the records among the extra data of sessions; -1 without memory for it.
-fn origin_index() -> c_int {
-    const CLASS_SSL_SESSION: c_int = 2;
-    static INDEX: OnceLock<c_int> = OnceLock::new();
-    *INDEX.get_or_init(|| {
-        openssl::init();
-        // SAFETY: the functions are of these types, and keep the count of what lies at the index.
-        unsafe {
-            let (pointer, new) = (ptr::null_mut(), ptr::null());
-            CRYPTO_get_ex_new_index(CLASS_SSL_SESSION, 0, pointer, new, share_origin, leave_origin)
-        }
-    })
-}
-
-/// Looks for the index when a store is attached, so that no handshake has to.
-pub(crate) fn prepare_origins() {
-    let _ = origin_index();
-}
-
-/// Records the origin of a session that no other thread knows yet, in place of what it may have of
-/// the session that it is a copy of. Without memory for it, it has none.
-pub(crate) fn set_origin(session: &SslSessionRef, new: Arc<Origin>) {
-    let (index, new) = (origin_index(), Arc::into_raw(new));
-    // SAFETY: the session is alive and not shared. It takes over the count of the new record if the
-    // answer is 1, and then gives up that of the old one.
-    unsafe {
-        let old = SSL_SESSION_get_ex_data(session.as_ptr(), index).cast::<Origin>();
-        let is_set = SSL_SESSION_set_ex_data(session.as_ptr(), index, new.cast_mut().cast()) == 1;
-        let left = if is_set { old.cast_const() } else { new };
-        if !left.is_null() {
-            drop(Arc::from_raw(left));
-        }
-    }
-}
-
-/// The origin of a session; `None` if no connection of a store made it.
-pub(crate) fn origin(session: &SslSessionRef) -> Option<&Origin> {
-    // SAFETY: the session is alive and keeps the record alive, which is set only before the session
-    // is shared; an index that does not exist answers null.
-    unsafe { SSL_SESSION_get_ex_data(session.as_ptr(), origin_index()).cast::<Origin>().as_ref() }
 }

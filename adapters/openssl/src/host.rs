@@ -30,7 +30,7 @@ impl Host {
 /// is shown what the session was made for.
 pub(crate) fn fits(session: &SslSessionRef, name: Option<&[u8]>) -> bool {
     let Some(asked) = name else { return true };
-    match ffi::origin(session).and_then(Origin::host) {
+    match Origin::of(session).and_then(Origin::host) {
         None => ffi::session_host(session).is_none_or(|made| made.eq_ignore_ascii_case(asked)),
         Some(host) => host == Host::new(name),
     }

@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use openssl::ssl::{SslContextRef, SslRef, SslSession};
-use sessile::{Clock, Context, Generation, Protocol, Session, SessionId, Timestamp};
+use sessile::{Clock, Context, Generation, Protocol, Session, SessionId, Timestamp, Watch};
 
 use crate::attachment::Slot;
 use crate::clock::UnixClock;
@@ -23,9 +23,9 @@ pub(crate) struct Progress {
     pub(crate) time: Timestamp,
     /// That of the handshake's start: what is authenticated now is not older.
     pub(crate) generation: Generation,
-    /// What a single-use lookup took, until the handshake is over. A HelloRetryRequest has the
-    /// client offer it once more.
-    pub(crate) taken: Option<Session<SslSession>>,
+    /// What a single-use lookup took, until the handshake is over, and a watch from before that. A
+    /// HelloRetryRequest has the client offer it once more.
+    pub(crate) taken: Option<(Session<SslSession>, Watch)>,
     pub(crate) parent: Option<Parent>,
     /// The address of the context that the handshake started in, if a store was told of it.
     started_in: Option<usize>,

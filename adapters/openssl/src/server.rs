@@ -82,7 +82,7 @@ impl ServerStore {
     }
 
     /// A store on a cache with another timeout, policy, weigher or hooks. The clock becomes
-    /// [`UnixClock`], by which libssl dates sessions.
+    /// [`UnixClock`], by which libssl dates sessions, and the cache watches removals.
     ///
     /// # Errors
     ///
@@ -90,7 +90,7 @@ impl ServerStore {
     pub fn build(builder: SessionCacheBuilder<SslSession>) -> Result<Self, BuildError> {
         static NUMBERS: AtomicU64 = AtomicU64::new(1);
         let shared = Shared {
-            cache: Arc::new(builder.clock(UnixClock).build()?),
+            cache: Arc::new(builder.clock(UnixClock).watch_removals(true).build()?),
             routes: Routes::default(),
             // ORDERING: Relaxed: only that no two are the same.
             number: NUMBERS.fetch_add(1, Ordering::Relaxed),

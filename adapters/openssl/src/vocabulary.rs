@@ -10,6 +10,7 @@ use sessile::{Added, BuildError, Capacity, Rejection, Session, Timestamp};
 use crate::domain::Key;
 use crate::ffi;
 use crate::mode::{flags_of, mode_of};
+use crate::origin::Origin;
 use crate::server::ServerStore;
 
 impl ServerStore {
@@ -32,7 +33,7 @@ impl ServerStore {
         }
         let (_, timeout) = ffi::dates(session);
         let draft = Self::draft(session, Duration::from_secs(timeout))?;
-        let draft = match ffi::origin(session) {
+        let draft = match Origin::of(session) {
             Some(origin) => draft.generation(origin.authentication().generation),
             None => draft,
         };

@@ -16,9 +16,9 @@ use std::time::Duration;
 
 use futures_util::StreamExt;
 use redis::Client;
-use sessile::Session;
+use sessile::{Rejection, Session};
 
-use crate::desk::{Desk, quietly};
+use crate::desk::{Desk, Mark, quietly};
 use crate::keys::OVERHEAD;
 use crate::link::{Command, jittered};
 use crate::payload::Payload;
@@ -60,12 +60,20 @@ impl<T: Payload> Desk<T> {
     }
 
     fn receive(&self, key: &TierKey, sealed: &[u8]) -> Option<()> {
+        let cache = self.cache()?;
+        // First: a removal that is over by now has left its mark.
+        let watch = cache.view(key.place.context).protocol(key.place.protocol).watch(&key.place.id);
         if self.is_mine(&key.place) || self.holds(&key.place) {
             return None;
         }
-        let (session, cache) = (self.opened(key, sealed)?, self.cache()?);
+        let session = self.opened(key, sealed)?;
         // A session that the cache refuses is fetched when a client offers it.
-        quietly(key.place, || cache.add_from_tier(session)).ok()?;
+        let added = quietly(key.place, || cache.add_from_tier_unless_removed(session, watch));
+        if added.as_ref().is_err_and(|refused| refused.reason() == Rejection::NotResumable) {
+            // Removed meanwhile. The writer may have seen it stored for a moment.
+            self.mark(key.place, Mark::Changed);
+        }
+        added.ok()?;
         self.counters.count(Counter::Received);
         Some(())
     }

@@ -198,7 +198,7 @@ async fn a_hello_is_read_from_a_socket_and_stays_there() {
         }
         sender
     });
-    let offer = peek_offer(&stream, Duration::from_secs(5)).await;
+    let offer = peek_offer(&stream, Duration::from_secs(60)).await;
     assert_eq!(offer, Some(offered(&flight)));
     let _sender = sends.join().unwrap();
     let mut left = vec![0; flight.len() + 1];
@@ -206,7 +206,8 @@ async fn a_hello_is_read_from_a_socket_and_stays_there() {
     assert_eq!(left[..length], flight);
 }
 
-#[tokio::test]
+/// On a clock that goes on when there is nothing to do but to wait.
+#[tokio::test(start_paused = true)]
 async fn a_silent_client_and_one_that_leaves_cost_the_budget_at_most() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let sender = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
@@ -215,7 +216,7 @@ async fn a_silent_client_and_one_that_leaves_cost_the_budget_at_most() {
     sender.try_write(&[22, 3, 1, 0, 200, 1]).unwrap();
     assert_eq!(peek_offer(&stream, Duration::from_millis(20)).await, None);
     drop(sender);
-    let begun = std::time::Instant::now();
-    let _ = peek_offer(&stream, Duration::from_millis(100)).await;
-    assert!(begun.elapsed() < Duration::from_secs(1));
+    let (begun, budget) = (tokio::time::Instant::now(), Duration::from_millis(100));
+    let _ = peek_offer(&stream, budget).await;
+    assert!(begun.elapsed() <= budget + Duration::from_millis(1), "{:?}", begun.elapsed());
 }

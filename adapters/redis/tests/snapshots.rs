@@ -3,6 +3,8 @@
 use std::fs;
 use std::io::Read;
 use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use rand::rngs::StdRng;
@@ -11,7 +13,7 @@ use sessile::{
     Capacity, Context, ManualClock, Protocol, Secret, Session, SessionCache, SessionId, Source,
 };
 use sessile_redis::{
-    KeyRing, Restored, SealingKey, TierError, restore, restore_from_file, snapshot,
+    KeyRing, Payload, Restored, SealingKey, TierError, restore, restore_from_file, snapshot,
     snapshot_to_file,
 };
 
@@ -219,11 +221,40 @@ fn a_file_is_replaced_as_a_whole_and_is_its_owners() {
 /// Names the folder in the process that is killed.
 const FOLDER: &str = "SESSILE_TEST_SNAPSHOT_FOLDER";
 
+/// Set for a process that stops in the middle of its first snapshot.
+const STOPS: &str = "SESSILE_TEST_SNAPSHOT_STOPS";
+
+/// A payload whose writer stops when so many have been written.
+struct Stopping(Arc<AtomicU64>);
+
+impl Payload for Stopping {
+    fn encode(&self) -> Option<Secret> {
+        if self.0.fetch_sub(1, Ordering::Relaxed) == 0 {
+            println!("begun");
+            loop {
+                std::thread::park();
+            }
+        }
+        Some(Secret::from(vec![1; 200]))
+    }
+
+    fn decode(_: &[u8]) -> Option<Self> {
+        None
+    }
+}
+
 /// Not a test of its own: writes snapshots until it is killed.
 #[test]
 fn writes_until_it_is_killed() {
     let Some(folder) = std::env::var_os(FOLDER) else { return };
     let path = std::path::Path::new(&folder).join("sessions");
+    if std::env::var_os(STOPS).is_some() {
+        let (cache, left) = (SessionCache::new(1000).unwrap(), Arc::new(AtomicU64::new(500)));
+        for number in 0..1000 {
+            cache.add(Session::new(id(number), Stopping(Arc::clone(&left)))).unwrap();
+        }
+        snapshot_to_file(&cache, &ring(1), &path).unwrap();
+    }
     let cache = filled(20_000);
     println!("begun");
     loop {
@@ -238,14 +269,14 @@ fn a_process_that_is_killed_while_it_writes_leaves_the_last_snapshot() {
     let path = folder.path().join("sessions");
     let mut random = StdRng::seed_from_u64(1);
     snapshot_to_file(&filled(10), &ring(1), &path).unwrap();
-    let mut was_left = 0;
-    for _ in 0..5 {
-        let mut child = Command::new(std::env::current_exe().unwrap())
-            .args(["--exact", "writes_until_it_is_killed", "--nocapture"])
-            .env(FOLDER, folder.path())
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
+    for stops in [false, false, false, false, true] {
+        let mut command = Command::new(std::env::current_exe().unwrap());
+        command.args(["--exact", "writes_until_it_is_killed", "--nocapture"]);
+        command.env(FOLDER, folder.path()).stdout(Stdio::piped());
+        if stops {
+            command.env(STOPS, "1");
+        }
+        let mut child = command.spawn().unwrap();
         let mut output = child.stdout.take().unwrap();
         let mut seen = Vec::new();
         while !seen.windows(5).any(|part| part == b"begun") {
@@ -254,19 +285,22 @@ fn a_process_that_is_killed_while_it_writes_leaves_the_last_snapshot() {
             assert!(length > 0, "it ended by itself");
             seen.extend_from_slice(&buffer[..length]);
         }
-        std::thread::sleep(Duration::from_millis(random.random_range(0..1500)));
+        let pause = if stops { 0 } else { random.random_range(0..1500) };
+        std::thread::sleep(Duration::from_millis(pause));
         child.kill().unwrap();
         child.wait().unwrap();
         let restored = restore_from_file(&cache_at(1000), &ring(1), &path).unwrap();
         assert!(restored.is_complete);
         assert!([10, 20_000].contains(&restored.restored), "{restored:?}");
-        was_left += fs::read_dir(folder.path()).unwrap().count() - 1;
+        let mut left = Vec::new();
         for entry in fs::read_dir(folder.path()).unwrap() {
             let path = entry.unwrap().path();
             if path.file_name().is_some_and(|name| name != "sessions") {
+                left.push(fs::metadata(&path).unwrap().len());
                 fs::remove_file(path).unwrap();
             }
         }
+        let is_part = |left: &[u64]| matches!(left, [length] if *length > 0);
+        assert!(!stops || is_part(&left), "killed while it wrote: {left:?}");
     }
-    assert!(was_left > 0, "none was killed while it wrote");
 }

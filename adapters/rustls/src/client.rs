@@ -7,9 +7,9 @@
 //!   ticket costs one lookup and no allocation in the cache, and the cache evicts whole servers.
 //! - protocol tag TLS 1.2: the session. It does not change; a newer one replaces it in one step.
 //!
-//! A shelf can be evicted, or replaced by that of another thread which met the same server at the
-//! same moment, while a thread still puts a ticket on it. The ticket is lost then, which costs a
-//! full handshake and no more.
+//! A shelf can be evicted while a thread still puts a ticket on it. The ticket is lost then, which
+//! costs a full handshake and no more. Threads that meet one server at the same moment lose nothing
+//! to each other ([`TicketRing::put_into_entry`]), unless the cache refuses an entry meanwhile.
 
 use std::fmt;
 use std::sync::Arc;
@@ -19,12 +19,12 @@ use rustls::NamedGroup;
 use rustls::client::{ClientSessionStore, Tls12ClientSessionValue, Tls13ClientSessionValue};
 use rustls::pki_types::ServerName;
 use sessile::{Added, BuildError, Capacity, Context, Mode, Protocol, Session, SessionCache};
-use sessile::{SessionCacheBuilder, SessionId, Stats, Status, View};
+use sessile::{SessionCacheBuilder, SessionId, Stats, Status, TicketRing, View, Watch};
 use sha2::{Digest, Sha256};
 
 use crate::client_builder::ClientStoreBuilder;
 use crate::offers::{Counted, Offers};
-use crate::shelf::{self, Shelf};
+use crate::shelf::{self, Shelf, Ticket};
 use crate::window::{Bound, Windows};
 
 /// For how long a server is remembered after its last use, and the longest life of a ticket, RFC
@@ -106,7 +106,7 @@ impl ClientStore {
 
     pub(crate) fn from_builder(builder: SessionCacheBuilder<Memory>) -> Result<Self, BuildError> {
         let mode = Mode { update_time: true, ..Mode::default() };
-        let cache = Arc::new(builder.mode(mode).build()?);
+        let cache = Arc::new(builder.mode(mode).watch_removals(true).build()?);
         let offers = Arc::default();
         Ok(Self { cache, offers, windows: Windows::new(SEVEN_DAYS) })
     }
@@ -224,27 +224,53 @@ impl ClientContextStore {
         digest_of(self.context, server)
     }
 
-    /// Runs `edit` on the shelf of a server, which is made where there is none.
-    fn edit(&self, id: SessionId, edit: impl FnOnce(&Shelf)) {
+    /// The entry of a server with its shelf, made where there is none, with these tickets in it.
+    fn put(&self, id: SessionId, tickets: Vec<(Ticket, usize)>) -> Option<Session<Memory>> {
+        // First: tickets that move from one entry to another do not outlive `forget`.
+        let watch = self.view(Protocol::TLS1_3).watch(&id);
+        TicketRing::put_into_entry(
+            tickets,
+            || self.entry(id, watch),
+            |entry| entry.shelf().map(Shelf::tickets),
+        )
+    }
+
+    /// The entry of a server with its shelf, and the one that it has replaced just now.
+    fn entry(
+        &self,
+        id: SessionId,
+        watch: Watch,
+    ) -> Option<(Session<Memory>, Option<Session<Memory>>)> {
         let view = self.view(Protocol::TLS1_3);
         if let Some(found) = view.get(&id) {
-            found.shelf().map(edit);
-            return;
+            // An entry that came after a removal gets nothing from before it.
+            return (!self.cache.has_removed_since(watch)).then_some((found, None));
         }
         let builder =
             Session::<Memory>::builder(id).context(self.context).protocol(Protocol::TLS1_3);
-        let Ok(made) = builder.try_build(Memory::Tls13(Shelf::default())) else { return };
-        let Some(shelf) = made.shelf() else { return };
-        edit(shelf);
-        if let Ok(Added::Replaced(older)) = view.add(made.clone()) {
-            older.shelf().into_iter().for_each(|older| shelf.inherit(older));
+        let made = builder.try_build(Memory::Tls13(Shelf::default())).ok()?;
+        // An entry that is refused costs the ticket, and those of an entry that it was to follow: a
+        // full handshake for each.
+        let Added::Replaced(older) = self.cache.add_unless_removed(made.clone(), watch).ok()?
+        else {
+            return Some((made, None));
+        };
+        // Another thread met the server at the same moment.
+        if let (Some(shelf), Some(older)) = (made.shelf(), older.shelf()) {
+            shelf.inherit_group(older);
         }
+        Some((made, Some(older)))
     }
 }
 
 impl ClientSessionStore for ClientContextStore {
     fn set_kx_hint(&self, server_name: ServerName<'static>, group: NamedGroup) {
-        self.edit(self.digest_of(&server_name).into(), |shelf| shelf.set_group(group));
+        // In an entry that is replaced at this moment the group may be lost, which costs one hello
+        // more.
+        let entry = self.put(self.digest_of(&server_name).into(), Vec::new());
+        if let Some(shelf) = entry.as_deref().and_then(Memory::shelf) {
+            shelf.set_group(group);
+        }
     }
 
     fn kx_hint(&self, server_name: &ServerName<'_>) -> Option<NamedGroup> {
@@ -293,9 +319,13 @@ impl ClientSessionStore for ClientContextStore {
         value: Tls13ClientSessionValue,
     ) {
         let digest = self.digest_of(&server_name);
-        if let Some(last_second) = self.bound.last_second(self.now(), &digest) {
-            self.edit(digest.into(), |shelf| shelf.put(value, last_second));
-        }
+        // What is too large is not kept.
+        let (Some(last_second), Some(bytes)) =
+            (self.bound.last_second(self.now(), &digest), shelf::size_of(&value))
+        else {
+            return;
+        };
+        self.put(digest.into(), vec![(Ticket { value, last_second }, bytes)]);
     }
 
     fn take_tls13_ticket(

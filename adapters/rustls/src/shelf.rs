@@ -11,10 +11,10 @@ use sessile::TicketRing;
 /// certificates. A server chooses both; rustls allows 64 KiB of each.
 pub(crate) const BYTES_PER_SERVER: usize = 16 * 1024;
 
-struct Ticket {
-    value: Tls13ClientSessionValue,
+pub(crate) struct Ticket {
+    pub(crate) value: Tls13ClientSessionValue,
     /// The end of the window in which it was stored.
-    last_second: u64,
+    pub(crate) last_second: u64,
 }
 
 /// The key exchange group and the TLS 1.3 tickets of one server.
@@ -41,12 +41,8 @@ impl Shelf {
         Some(self.group.load(Ordering::Relaxed)).filter(|code| *code != 0).map(NamedGroup::from)
     }
 
-    /// Puts a ticket in; the oldest leave until all fit. One that is too large by itself is
-    /// dropped.
-    pub(crate) fn put(&self, value: Tls13ClientSessionValue, last_second: u64) {
-        if let Some(bytes) = size_of(&value) {
-            self.tickets.put(Ticket { value, last_second }, bytes);
-        }
+    pub(crate) fn tickets(&self) -> &TicketRing<Ticket> {
+        &self.tickets
     }
 
     /// The newest ticket of the window that ends in `last_second`. Others are dropped: they are of
@@ -60,13 +56,12 @@ impl Shelf {
         }
     }
 
-    /// Moves over what `older` holds.
-    pub(crate) fn inherit(&self, older: &Self) {
+    /// The group of a shelf that this one has replaced, unless this one has one of its own.
+    pub(crate) fn inherit_group(&self, older: &Self) {
         if let Some(group) = older.group() {
             let (group, relaxed) = (u16::from(group), Ordering::Relaxed);
             let _ = self.group.compare_exchange(0, group, relaxed, relaxed);
         }
-        self.tickets.inherit(&older.tickets);
     }
 }
 

@@ -22,8 +22,8 @@ pub(crate) const NAME: &str = if cfg!(feature = "mimalloc") {
     "system malloc"
 };
 
-/// Passes everything on; for a thread that weighs, it counts the bytes that are asked for. For all
-/// others it costs the load of a flag.
+/// Passes everything on; for a thread that weighs, it counts the bytes that are asked for, less the
+/// chunks of Sessile's sessions. For all others it costs the load of a flag.
 pub(crate) struct Scale(Inner);
 
 /// Whether any thread weighs: what everybody has to load.
@@ -34,10 +34,13 @@ thread_local! {
     static BYTES: Cell<Option<i64>> = const { Cell::new(None) };
 }
 
+/// Sessile cuts its sessions from chunks of whole pages. Nothing else is aligned to so much.
+const CHUNK_ALIGN: usize = 4 << 10;
+
 #[inline]
-fn weigh(bytes: i64) {
+fn weigh(layout: Layout, bytes: i64) {
     // ORDERING: Relaxed: a thread sees what it set itself.
-    if IS_WEIGHING.load(Ordering::Relaxed) {
+    if IS_WEIGHING.load(Ordering::Relaxed) && layout.align() < CHUNK_ALIGN {
         let _ = BYTES.try_with(|sum| sum.set(sum.get().map(|sum| sum + bytes)));
     }
 }
@@ -61,25 +64,25 @@ pub(crate) fn bytes_kept<R>(work: impl FnOnce() -> R) -> (R, i64) {
 // SAFETY: every call is passed on as it came.
 unsafe impl GlobalAlloc for Scale {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        weigh(layout.size() as i64);
+        weigh(layout, layout.size() as i64);
         // SAFETY: passed on.
         unsafe { self.0.alloc(layout) }
     }
 
     unsafe fn dealloc(&self, address: *mut u8, layout: Layout) {
-        weigh(-(layout.size() as i64));
+        weigh(layout, -(layout.size() as i64));
         // SAFETY: passed on.
         unsafe { self.0.dealloc(address, layout) }
     }
 
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
-        weigh(layout.size() as i64);
+        weigh(layout, layout.size() as i64);
         // SAFETY: passed on.
         unsafe { self.0.alloc_zeroed(layout) }
     }
 
     unsafe fn realloc(&self, address: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        weigh(size as i64 - layout.size() as i64);
+        weigh(layout, size as i64 - layout.size() as i64);
         // SAFETY: passed on.
         unsafe { self.0.realloc(address, layout, size) }
     }

@@ -51,7 +51,7 @@ pub(crate) fn times(path: &Path, tables: &[&Table]) -> Result<()> {
     let series = tables.iter().map(|table| {
         let placement =
             table.placement().map_or(String::new(), |placement| format!(", {}", placement.name()));
-        format!("{} thread(s){placement}", table.lanes)
+        format!("{} thread(s){placement}", table.threads)
     });
     let groups = first.records.iter().filter(|record| record.candidate.role != Role::Harness).map(
         |record| {

@@ -4,9 +4,11 @@ use crate::dyn_store::{Candidate, Role};
 use crate::peers::Values;
 use crate::traces::Format;
 use anyhow::{Context, Result, bail};
+use clap::builder::RangedU64ValueParser;
 use clap::error::ErrorKind;
-use clap::{Parser, ValueEnum};
+use clap::{Parser, ValueEnum, value_parser};
 use std::fs::{self, OpenOptions};
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::process::exit;
 use stores::workloads::Workload;
@@ -41,10 +43,10 @@ pub(crate) struct Options {
     )]
     pub(crate) values: Vec<Values>,
     /// Threads; more than there are processors is labelled
-    #[arg(long, value_name = "NUMBERS", value_delimiter = ',', default_value = "1,2", value_parser = parse_threads)]
+    #[arg(long, value_name = "NUMBERS", value_delimiter = ',', default_value = "1,2", value_parser = RangedU64ValueParser::<usize>::new().range(1..=THREADS_MAX))]
     pub(crate) threads: Vec<usize>,
     /// Sessions that the stores hold; the first is the capacity of the traces
-    #[arg(long, value_name = "NUMBERS", value_delimiter = ',', default_value = "20480,1048576", value_parser = parse_entries)]
+    #[arg(long, value_name = "NUMBERS", value_delimiter = ',', default_value = "20480,1048576", value_parser = value_parser!(u64).range(ENTRIES))]
     pub(crate) entries: Vec<u64>,
     /// Writes one row per store and workload
     #[arg(long, value_name = "FILE")]
@@ -59,6 +61,9 @@ pub(crate) struct Options {
     /// per line]
     #[arg(long, value_name = "FORMAT", value_enum)]
     pub(crate) trace_format: Option<Format>,
+    /// Print what the bytes of a store of this name come to, for the process that started this one
+    #[arg(long, value_name = "NAME", hide = true)]
+    pub(crate) weigh: Option<String>,
 }
 
 /// What `--workload` names.
@@ -68,10 +73,9 @@ pub(crate) enum Selection {
     Traces,
 }
 
-/// More lanes than this do not fit a popularity list.
-const THREADS_MAX: usize = 15;
-const ENTRIES_MIN: u64 = 1024;
-const ENTRIES_MAX: u64 = 1 << 26;
+/// More threads than this do not fit a popularity list.
+const THREADS_MAX: u64 = 15;
+const ENTRIES: RangeInclusive<u64> = 1024..=1 << 26;
 
 fn parse_selection(name: &str) -> Result<Selection, String> {
     match name {
@@ -93,16 +97,6 @@ fn parse_selection(name: &str) -> Result<Selection, String> {
 
 fn names(workloads: &[Workload]) -> String {
     workloads.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
-}
-
-fn parse_threads(text: &str) -> Result<usize, String> {
-    let threads = text.parse().ok().filter(|threads| (1..=THREADS_MAX).contains(threads));
-    threads.ok_or_else(|| format!("a number from 1 to {THREADS_MAX} is needed"))
-}
-
-fn parse_entries(text: &str) -> Result<u64, String> {
-    let entries = text.parse().ok().filter(|entries| (ENTRIES_MIN..=ENTRIES_MAX).contains(entries));
-    entries.ok_or_else(|| format!("a number from {ENTRIES_MIN} to {ENTRIES_MAX} is needed"))
 }
 
 impl Options {

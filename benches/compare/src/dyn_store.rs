@@ -6,7 +6,7 @@ use std::sync::Arc;
 use stores::ids::Id;
 use stores::store::{Lifetime, Store, Value};
 use stores::workloads;
-use stores::{Job, Lap};
+use stores::{Job, Sample};
 
 /// What a candidate is there for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,7 +47,7 @@ pub(crate) struct Candidate {
     /// See [`Store::SEARCHES`].
     pub(crate) searches: bool,
     /// Whether it can sweep.
-    pub(crate) flushes: bool,
+    pub(crate) flushes: fn() -> bool,
     build: fn(usize, Start) -> Arc<dyn DynStore>,
 }
 
@@ -59,7 +59,7 @@ impl Candidate {
                 Start::Growing => Arc::new(S::growing(capacity)),
             }
         };
-        let flushes = S::with_capacity(64).flush(0).is_some();
+        let flushes = || S::with_capacity(64).flush(0).is_some();
         Self { name, role, evicts: S::EVICTS, searches: S::SEARCHES, flushes, build }
     }
 
@@ -69,9 +69,9 @@ impl Candidate {
     }
 }
 
-/// A store that laps are run on.
+/// A store that runs are run on.
 pub(crate) trait DynStore: Send + Sync {
-    fn lap(&self, job: &Job, lane: u64) -> Lap;
+    fn run(&self, job: &Job, thread: u64) -> Sample;
 
     /// Replays a trace from one thread.
     fn replay(&self, trace: &[Event]) -> HitCount;
@@ -81,13 +81,13 @@ pub(crate) trait DynStore: Send + Sync {
 
     fn stored(&self) -> Option<usize>;
 
-    /// The bytes of a session of its kind.
+    /// The bytes that a session of its kind asks for; those of Sessile have theirs from chunks.
     fn session_bytes(&self) -> i64;
 }
 
 impl<S: Store> DynStore for S {
-    fn lap(&self, job: &Job, lane: u64) -> Lap {
-        workloads::run(self, job, lane)
+    fn run(&self, job: &Job, thread: u64) -> Sample {
+        workloads::run(self, job, thread)
     }
 
     fn replay(&self, trace: &[Event]) -> HitCount {

@@ -19,7 +19,7 @@ pub(crate) struct Quantiles {
 /// One store in one round.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Round {
-    /// Nanoseconds per operation and lane; the median where the time of each is taken.
+    /// Nanoseconds per operation and thread; the median where the time of each is taken.
     pub(crate) nanos: f64,
     pub(crate) quantiles: Option<Quantiles>,
     /// Of lookups while there is no sweep.
@@ -33,7 +33,7 @@ pub(crate) struct Record {
     pub(crate) rounds: Vec<Round>,
     pub(crate) lookups: u64,
     pub(crate) hits: u64,
-    /// Of all lanes: at work, and kept from it.
+    /// Of all threads: at work, and kept from it.
     pub(crate) nanos: u64,
     pub(crate) delayed_nanos: u64,
 }
@@ -45,9 +45,9 @@ pub(crate) struct Table {
     /// What the peers keep.
     pub(crate) values: Values,
     pub(crate) entries: u64,
-    pub(crate) lanes: u64,
+    pub(crate) threads: u64,
     pub(crate) is_oversubscribed: bool,
-    /// Line round trips between two lanes, by round.
+    /// Line round trips between two threads, by round.
     pub(crate) round_trips: Vec<f64>,
     pub(crate) records: Vec<Record>,
 }
@@ -73,7 +73,7 @@ pub(crate) fn spread(values: &[f64]) -> f64 {
     }
 }
 
-/// How far the two lanes were apart.
+/// How far the two threads were apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Placement {
     Near,
@@ -104,7 +104,7 @@ impl Record {
 }
 
 impl Table {
-    /// The placement of most rounds, if there are two lanes to be apart.
+    /// The placement of most rounds, if there are two threads to be apart.
     pub(crate) fn placement(&self) -> Option<Placement> {
         let near =
             self.round_trips.iter().filter(|&&trip| Placement::of(trip) == Placement::Near).count();

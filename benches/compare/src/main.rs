@@ -36,9 +36,7 @@ static ALLOCATOR: Scale = Scale::new();
 
 fn main() -> ExitCode {
     let options = Options::read();
-    let plan = Plan::new(&options).unwrap_or_else(|error| refuse(&format!("{error:#}")));
-    peers::missing().for_each(|missing| eprintln!("compare: {missing}"));
-    match run(&options, &plan) {
+    match options.weigh.as_deref().map_or_else(|| run(&options), |name| weigh(&options, name)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("compare: {error:#}");
@@ -47,7 +45,16 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(options: &Options, plan: &Plan) -> Result<()> {
+fn weigh(options: &Options, name: &str) -> Result<()> {
+    let (&[values], &[entries]) = (&options.values[..], &options.entries[..]) else {
+        refuse("--weigh takes one kind of values and one number of entries")
+    };
+    memory::weigh_here(name, values, entries)
+}
+
+fn run(options: &Options) -> Result<()> {
+    let plan = Plan::new(options).unwrap_or_else(|error| refuse(&format!("{error:#}")));
+    peers::missing().for_each(|missing| eprintln!("compare: {missing}"));
     options.check_outputs()?;
     stop::listen()?;
     let results = plan.run();

@@ -1,6 +1,6 @@
 //! Interleaved rounds.
 //!
-//! All stores of a table are alive together, and each round runs one lap of each, in an order that
+//! All stores of a table are alive together, and each round has one run of each, in an order that
 //! rotates: whatever disturbs the machine disturbs all of them. Where stores are filled and
 //! emptied, a round is the whole life of one store after the other, interleaved in the same way.
 
@@ -11,10 +11,10 @@ use crate::stop;
 use crate::workers::Workers;
 use std::sync::Arc;
 use std::time::Duration;
-use stores::pace::Pace;
+use stores::throttle::Throttle;
 use stores::workloads::latency::histogram;
 use stores::workloads::{self, Kernel, Preparation, Workload};
-use stores::{Job, Lap};
+use stores::{Job, Sample};
 
 /// How long to measure.
 #[derive(Clone, Copy, Debug)]
@@ -22,8 +22,8 @@ pub(crate) struct Effort {
     /// Rounds of a table.
     pub(crate) rounds: usize,
     /// Rounds of a table whose stores live for one round.
-    pub(crate) lives: usize,
-    pub(crate) lap: Duration,
+    pub(crate) fills: usize,
+    pub(crate) run_time: Duration,
 }
 
 /// Which workloads share the life of a store.
@@ -58,24 +58,24 @@ impl FillMode {
         const SEARCHABLE: u64 = 100_000;
         match self {
             Self::Sized => !(candidate.searches && entries > SEARCHABLE),
-            Self::Growing => candidate.flushes,
+            Self::Growing => (candidate.flushes)(),
         }
     }
 }
 
-/// Lookups of each lane beside no sweep.
+/// Lookups of each thread beside no sweep.
 const QUIET_LOOKUPS: u64 = 100_000;
 
 /// A store that is alive, with what was done to it.
 struct LiveStore {
     candidate: Candidate,
     store: Arc<dyn DynStore>,
-    /// Sessions (pairs) that each lane has added.
+    /// Sessions (pairs) that each thread has added.
     added: u64,
 }
 
 /// Stores of one size and who runs on them.
-pub(crate) struct Stage {
+pub(crate) struct TestBed {
     workers: Workers,
     values: Values,
     capacity: u64,
@@ -83,13 +83,13 @@ pub(crate) struct Stage {
     live_stores: Vec<LiveStore>,
 }
 
-impl Stage {
+impl TestBed {
     /// Nobody but the threads.
-    pub(crate) fn new(values: Values, entries: u64, lanes: usize) -> Self {
-        let workers = Workers::new(lanes);
-        // Each lane has the same share.
-        let capacity = entries / workers.lanes() * workers.lanes();
-        let popularity = workloads::popularity(capacity, workers.lanes());
+    pub(crate) fn new(values: Values, entries: u64, threads: usize) -> Self {
+        let workers = Workers::new(threads);
+        // Each thread has the same share.
+        let capacity = entries / workers.threads() * workers.threads();
+        let popularity = workloads::popularity(capacity, workers.threads());
         Self { workers, values, capacity, popularity, live_stores: Vec::new() }
     }
 
@@ -99,23 +99,16 @@ impl Stage {
     }
 
     pub(crate) fn threads(&self) -> u64 {
-        self.workers.lanes()
+        self.workers.threads()
     }
 
-    /// Builds and prepares a store of each candidate in place of those before; `tick` is called
-    /// after each.
-    pub(crate) fn prepare(
-        &mut self,
-        candidates: &[Candidate],
-        preparation: Preparation,
-        tick: &dyn Fn(),
-    ) {
+    /// Builds and prepares a store of each candidate in place of those before.
+    pub(crate) fn prepare(&mut self, candidates: &[Candidate], preparation: Preparation) {
         self.live_stores.clear();
         for &candidate in candidates {
             let mut live_store = self.build(candidate, Start::Sized);
             self.prepare_one(&mut live_store, preparation);
             self.live_stores.push(live_store);
-            tick();
         }
     }
 
@@ -143,53 +136,52 @@ impl Stage {
     }
 
     fn share(&self) -> u64 {
-        self.capacity / self.workers.lanes()
+        self.capacity / self.workers.threads()
     }
 
     fn prepare_one(&self, live_store: &mut LiveStore, preparation: Preparation) {
-        for (kernel, ops) in preparation.laps(live_store.candidate.searches, self.share()) {
-            self.lap(live_store, kernel, ops, 0);
+        for (kernel, ops) in preparation.runs(live_store.candidate.searches, self.share()) {
+            self.run(live_store, kernel, ops, 0);
         }
     }
 
-    fn lap(&self, live_store: &mut LiveStore, kernel: Kernel, ops: u64, seed: u64) -> Vec<Lap> {
+    fn run(&self, live_store: &mut LiveStore, kernel: Kernel, ops: u64, seed: u64) -> Vec<Sample> {
         let job = Job {
             kernel,
             capacity: self.capacity,
-            lanes: self.workers.lanes(),
+            threads: self.workers.threads(),
             first: live_store.added,
             ops,
             seed,
             popularity: Arc::clone(&self.popularity),
-            pace: Arc::new(Pace::new(self.workers.lanes())),
+            throttle: Arc::new(Throttle::new(self.workers.threads())),
         };
         live_store.added += kernel.advance(ops);
         self.workers.run(&live_store.store, job)
     }
 
-    /// How many operations fill a lap.
-    fn calibrate(&self, live_store: &mut LiveStore, kernel: Kernel, lap: Duration) -> u64 {
+    /// How many operations fill a run.
+    fn calibrate(&self, live_store: &mut LiveStore, kernel: Kernel, run_time: Duration) -> u64 {
         const ENOUGH: Duration = Duration::from_millis(2);
         let grain = kernel.grain();
         let mut ops = grain;
         loop {
-            let nanos = nanos_per_op(&self.lap(live_store, kernel, ops, 1)) * ops as f64;
+            let nanos = nanos_per_op(&self.run(live_store, kernel, ops, 1)) * ops as f64;
             if nanos >= ENOUGH.as_nanos() as f64 {
-                let wanted = ops as f64 * lap.as_nanos() as f64 / nanos;
+                let wanted = ops as f64 * run_time.as_nanos() as f64 / nanos;
                 return (wanted as u64).max(1).next_multiple_of(grain);
             }
             ops *= 2;
         }
     }
 
-    /// Measures a workload on the stores that are prepared, as far as they take part; `tick` is
-    /// called after each lap. The rounds until somebody asks for the end; `None` if there are none.
+    /// Measures a workload on the stores that are prepared, as far as they take part. The rounds
+    /// until somebody asks for the end; `None` if there are none.
     pub(crate) fn measure(
         &mut self,
         workload: Workload,
         candidates: &[Candidate],
         effort: Effort,
-        tick: &dyn Fn(),
     ) -> Option<Table> {
         let kernel = Kernel::Measured(workload);
         let mut all = std::mem::take(&mut self.live_stores);
@@ -197,8 +189,10 @@ impl Stage {
             candidates.iter().any(|candidate| candidate.name == one.candidate.name)
         };
         let mut live_stores: Vec<_> = all.iter_mut().filter(takes_part).collect();
-        let ops: Vec<_> =
-            live_stores.iter_mut().map(|one| self.calibrate(one, kernel, effort.lap)).collect();
+        let ops: Vec<_> = live_stores
+            .iter_mut()
+            .map(|one| self.calibrate(one, kernel, effort.run_time))
+            .collect();
         let mut table = self.table(workload, candidates.iter().copied());
         let mut whole = 0;
         while whole < effort.rounds && !stop::is_asked() {
@@ -208,15 +202,14 @@ impl Stage {
                 let at = (round + turn) % live_stores.len();
                 let seed = 2 * round as u64;
                 // The other stores have pushed this one out of the caches.
-                self.lap(
+                self.run(
                     live_stores[at],
                     kernel,
                     (ops[at] / 3).next_multiple_of(kernel.grain()),
                     seed,
                 );
-                let laps = self.lap(live_stores[at], kernel, ops[at], seed + 1);
-                table.records[at].note(Round::of(workload, &laps), &laps);
-                tick();
+                let samples = self.run(live_stores[at], kernel, ops[at], seed + 1);
+                table.records[at].note((Round::of(workload, &samples), samples));
             }
             whole += 1;
         }
@@ -224,21 +217,20 @@ impl Stage {
         (whole > 0).then_some(table)
     }
 
-    /// Measures the two workloads that share a store's life; `tick` is called after each life. The
-    /// rounds until somebody asks for the end; `None` if there are none.
-    pub(crate) fn measure_lives(
+    /// Measures the two workloads that share a store's life. The rounds until somebody asks for
+    /// the end; `None` if there are none.
+    pub(crate) fn measure_fills(
         &self,
         candidates: &[Candidate],
         mode: FillMode,
         effort: Effort,
-        tick: &dyn Fn(),
     ) -> Option<[Table; 2]> {
         let [up, down] = mode.workloads();
         let can_end = |candidate: &Candidate| mode.can_end(candidate, self.capacity);
         let mut ups = self.table(up, candidates.iter().copied());
         let mut downs = self.table(down, candidates.iter().copied().filter(can_end));
         let mut whole = 0;
-        while whole < effort.lives && !stop::is_asked() {
+        while whole < effort.fills && !stop::is_asked() {
             let round = whole;
             let trip = self.workers.round_trip_nanos();
             ups.round_trips.extend(trip);
@@ -246,15 +238,14 @@ impl Stage {
             for turn in 0..candidates.len() {
                 let at = (round + turn) % candidates.len();
                 let mut live_store = self.build(candidates[at], mode.start());
-                ups.records[at].note_life(self.fill(&mut live_store, up));
+                ups.records[at].note(self.fill(&mut live_store, up));
                 let record = downs
                     .records
                     .iter_mut()
                     .find(|record| record.candidate.name == candidates[at].name);
                 if let Some(record) = record {
-                    record.note_life(self.drain(&mut live_store, down, round as u64));
+                    record.note(self.drain(&mut live_store, down, round as u64));
                 }
-                tick();
             }
             whole += 1;
         }
@@ -262,9 +253,9 @@ impl Stage {
     }
 
     /// Fills a new store.
-    fn fill(&self, live_store: &mut LiveStore, workload: Workload) -> (Round, Vec<Lap>) {
-        let laps = self.lap(live_store, Kernel::Measured(workload), self.share(), 0);
-        (Round::of(workload, &laps), laps)
+    fn fill(&self, live_store: &mut LiveStore, workload: Workload) -> (Round, Vec<Sample>) {
+        let samples = self.run(live_store, Kernel::Measured(workload), self.share(), 0);
+        (Round::of(workload, &samples), samples)
     }
 
     /// Removes or sweeps what is in a full one.
@@ -273,13 +264,13 @@ impl Stage {
         live_store: &mut LiveStore,
         workload: Workload,
         seed: u64,
-    ) -> (Round, Vec<Lap>) {
+    ) -> (Round, Vec<Sample>) {
         let quiet_p99 = (workload == Workload::Flush)
-            .then(|| self.lap(live_store, Kernel::Quiet, QUIET_LOOKUPS, seed))
-            .and_then(|laps| Quantiles::of(&laps))
+            .then(|| self.run(live_store, Kernel::Quiet, QUIET_LOOKUPS, seed))
+            .and_then(|samples| Quantiles::of(&samples))
             .map(|quantiles| quantiles.p99);
-        let laps = self.lap(live_store, Kernel::Measured(workload), self.share(), seed);
-        (Round { quiet_p99, ..Round::of(workload, &laps) }, laps)
+        let samples = self.run(live_store, Kernel::Measured(workload), self.share(), seed);
+        (Round { quiet_p99, ..Round::of(workload, &samples) }, samples)
     }
 
     fn table(&self, workload: Workload, candidates: impl Iterator<Item = Candidate>) -> Table {
@@ -287,7 +278,7 @@ impl Stage {
             workload,
             values: self.values,
             entries: self.capacity,
-            lanes: self.workers.lanes(),
+            threads: self.workers.threads(),
             is_oversubscribed: self.workers.is_oversubscribed(),
             round_trips: Vec::new(),
             records: candidates.map(Record::new).collect(),
@@ -295,34 +286,34 @@ impl Stage {
     }
 }
 
-/// The mean over lanes of the time of one operation.
-fn nanos_per_op(laps: &[Lap]) -> f64 {
-    let sum: f64 = laps.iter().map(|lap| lap.nanos as f64 / lap.ops as f64).sum();
-    sum / laps.len() as f64
+/// The mean over threads of the time of one operation.
+fn nanos_per_op(samples: &[Sample]) -> f64 {
+    let sum: f64 = samples.iter().map(|sample| sample.nanos as f64 / sample.ops as f64).sum();
+    sum / samples.len() as f64
 }
 
 impl Round {
-    fn of(workload: Workload, laps: &[Lap]) -> Self {
-        let quantiles = Quantiles::of(laps);
+    fn of(workload: Workload, samples: &[Sample]) -> Self {
+        let quantiles = Quantiles::of(samples);
         let nanos = match (workload, quantiles) {
             (workload, Some(quantiles))
                 if workload == Workload::Tail || workload.cold().is_some() =>
             {
                 quantiles.p50
             }
-            // The first lane sweeps.
-            (Workload::Flush, _) => nanos_per_op(&laps[..1]),
-            _ => nanos_per_op(laps),
+            // The first thread sweeps.
+            (Workload::Flush, _) => nanos_per_op(&samples[..1]),
+            _ => nanos_per_op(samples),
         };
         Self { nanos, quantiles, quiet_p99: None }
     }
 }
 
 impl Quantiles {
-    /// Of the single operations of all lanes.
-    fn of(laps: &[Lap]) -> Option<Self> {
+    /// Of the single operations of all threads.
+    fn of(samples: &[Sample]) -> Option<Self> {
         let mut all = histogram();
-        for latency in laps.iter().filter_map(|lap| lap.latency.as_ref()) {
+        for latency in samples.iter().filter_map(|sample| sample.latency.as_ref()) {
             all.add(latency).expect("the bounds are the same");
         }
         let at = |quantile| all.value_at_quantile(quantile) as f64;
@@ -337,15 +328,11 @@ impl Quantiles {
 }
 
 impl Record {
-    fn note_life(&mut self, (round, laps): (Round, Vec<Lap>)) {
-        self.note(round, &laps);
-    }
-
-    fn note(&mut self, round: Round, laps: &[Lap]) {
+    fn note(&mut self, (round, samples): (Round, Vec<Sample>)) {
         self.rounds.push(round);
-        self.lookups += laps.iter().map(|lap| lap.lookups).sum::<u64>();
-        self.hits += laps.iter().map(|lap| lap.hits).sum::<u64>();
-        self.nanos += laps.iter().map(|lap| lap.nanos).sum::<u64>();
-        self.delayed_nanos += laps.iter().map(|lap| lap.delayed_nanos).sum::<u64>();
+        self.lookups += samples.iter().map(|sample| sample.lookups).sum::<u64>();
+        self.hits += samples.iter().map(|sample| sample.hits).sum::<u64>();
+        self.nanos += samples.iter().map(|sample| sample.nanos).sum::<u64>();
+        self.delayed_nanos += samples.iter().map(|sample| sample.delayed_nanos).sum::<u64>();
     }
 }

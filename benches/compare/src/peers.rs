@@ -7,8 +7,8 @@ use stores::floors::{Direct, Lines, Nothing};
 #[cfg(feature = "openssl")]
 use stores::peers::OpenSsl;
 use stores::peers::{
-    Cache, DashMap, FoyerLru, Index, Map, Memory, MiniMoka, MokaLru, MutexLru, Papaya, QuickCache,
-    RwLockHashbrown, S3Fifo, Sessile, Sharded, ShardedLru, TinyLfu,
+    Cache, DashMap, Foyer, Index, Map, Memory, MiniMoka, Moka, MutexLru, Papaya, QuickCache,
+    RwLockHashbrown, SHARDS, Sessile, ShardedLru,
 };
 use stores::store::{Held, Own, Session};
 
@@ -55,13 +55,13 @@ fn all<V: Held>() -> Vec<Candidate> {
         Candidate::new::<RwLockHashbrown<V>>("rwlock-hashbrown", Role::Peer),
         Candidate::new::<MutexLru<V>>("mutex-lru", Role::Peer),
         Candidate::new::<QuickCache<V>>("quick_cache", Role::Peer),
-        Candidate::new::<TinyLfu<V>>("moka", Role::Peer),
-        Candidate::new::<MokaLru<V>>("moka-lru", Role::Peer),
+        Candidate::new::<Moka<V, false>>("moka", Role::Peer),
+        Candidate::new::<Moka<V, true>>("moka-lru", Role::Peer),
         Candidate::new::<MiniMoka<V>>("mini-moka", Role::Peer),
-        Candidate::new::<S3Fifo<V>>("foyer-s3fifo", Role::Peer),
-        Candidate::new::<FoyerLru<V>>("foyer-lru", Role::Peer),
-        Candidate::new::<Memory>("rustls", Role::Peer),
-        Candidate::new::<Sharded>("rustls-sharded", Role::Peer),
+        Candidate::new::<Foyer<V, false>>("foyer-s3fifo", Role::Peer),
+        Candidate::new::<Foyer<V, true>>("foyer-lru", Role::Peer),
+        Candidate::new::<Memory<1>>("rustls", Role::Peer),
+        Candidate::new::<Memory<SHARDS>>("rustls-sharded", Role::Peer),
         Candidate::new::<ShardedLru>("rustls-g3", Role::Peer),
         #[cfg(feature = "openssl")]
         Candidate::new::<OpenSsl>("openssl", Role::Peer),

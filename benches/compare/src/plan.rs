@@ -4,7 +4,7 @@ use crate::cli::Options;
 use crate::dyn_store::{Candidate, Role};
 use crate::figures::Table;
 use crate::machine::{Machine, memory_available};
-use crate::measure::{Effort, FillMode, Stage};
+use crate::measure::{Effort, FillMode, TestBed};
 use crate::memory;
 use crate::peers::Values;
 use crate::report::Results;
@@ -41,12 +41,10 @@ enum Source {
     File(Vec<Event>),
 }
 
-/// Above this many sessions, building a store takes longer than a lap.
+/// Above this many sessions, building a store takes longer than a run.
 const LARGE: u64 = 100_000;
 /// Of a session with its part of the store, roughly, for the estimate of memory.
 const BYTES_PER_SESSION: u64 = 480;
-/// A request of a trace, in nanoseconds, for the progress bar.
-const NANOS_PER_EVENT: usize = 400;
 
 impl Plan {
     /// Checks what was asked for.
@@ -104,7 +102,7 @@ impl Plan {
             control: is_cold.then(Control::measure),
             tables: Vec::new(),
             traces: Vec::new(),
-            bytes: HashMap::new(),
+            weights: HashMap::new(),
         };
         println!("{}\n", results.machine);
         if let Some(control) = &results.control {
@@ -120,12 +118,11 @@ impl Plan {
             }
             for (values, candidates) in &self.candidates {
                 self.bar.set_message(format!("weighing stores of {entries}"));
-                let tick = || self.tick(Self::build_millis(entries));
-                let bytes = memory::weigh(candidates, entries, &tick);
-                results.bytes.insert((*values, entries), bytes);
+                let weights = memory::weigh(candidates, *values, entries);
+                results.weights.insert((*values, entries), weights);
                 for &threads in &self.threads {
-                    let mut stage = Stage::new(*values, entries, threads);
-                    self.run_leg(&mut stage, candidates, &mut results);
+                    let mut bed = TestBed::new(*values, entries, threads);
+                    self.run_leg(&mut bed, candidates, &mut results);
                 }
             }
         }
@@ -143,8 +140,8 @@ impl Plan {
         self.workloads.iter().copied().filter(is_run).collect()
     }
 
-    fn run_leg(&self, stage: &mut Stage, all: &[Candidate], results: &mut Results) {
-        let (entries, threads) = (stage.capacity(), stage.threads());
+    fn run_leg(&self, bed: &mut TestBed, all: &[Candidate], results: &mut Results) {
+        let (entries, threads) = (bed.capacity(), bed.threads());
         let workloads = self.workloads_at(entries);
         let mut prepared = Preparation::Newborn;
         let is_lasting = |workload: &&Workload| workload.preparation() != Preparation::Newborn;
@@ -155,37 +152,33 @@ impl Plan {
             let candidates = entrants_of(all, workload);
             let effort = self.effort(entries, workload);
             self.bar.set_message(format!("{workload}, {entries} sessions, {threads} thread(s)"));
-            if workload.preparation() != prepared || stage.is_without(&candidates) {
+            if workload.preparation() != prepared || bed.is_without(&candidates) {
                 prepared = workload.preparation();
-                stage.prepare(&candidates, prepared, &|| {
-                    self.tick(Self::prepare_millis(prepared, entries))
-                });
+                bed.prepare(&candidates, prepared);
             }
-            let tick = || self.tick(Self::lap_millis(effort));
-            if let Some(table) = stage.measure(workload, &candidates, effort, &tick) {
+            if let Some(table) = bed.measure(workload, &candidates, effort) {
                 self.publish(results, table);
             }
         }
-        stage.clear();
-        for mode in FillMode::ALL.into_iter().filter(|mode| Self::is_lived(*mode, &workloads)) {
+        bed.clear();
+        for mode in FillMode::ALL {
             let [up, down] = mode.workloads();
+            if !workloads.contains(&up) && !workloads.contains(&down) {
+                continue;
+            }
             self.bar
                 .set_message(format!("{up} and {down}, {entries} sessions, {threads} thread(s)"));
-            let tick = || self.tick(Self::life_millis(entries));
             let (candidates, effort) = (entrants_of(all, up), self.effort(entries, up));
-            let tables = stage.measure_lives(&candidates, mode, effort, &tick);
+            let tables = bed.measure_fills(&candidates, mode, effort);
             let wanted = |table: &Table| workloads.contains(&table.workload);
             let tables = tables.into_iter().flatten().filter(wanted);
             tables.for_each(|table| self.publish(results, table));
         }
     }
 
-    fn is_lived(mode: FillMode, workloads: &[Workload]) -> bool {
-        mode.workloads().iter().any(|workload| workloads.contains(workload))
-    }
-
     fn publish(&self, results: &mut Results, table: Table) {
         self.bar.suspend(|| println!("{}", text_of(results, &table)));
+        self.bar.inc(1);
         results.tables.push(table);
     }
 
@@ -204,99 +197,39 @@ impl Plan {
                     &generated
                 }
             };
-            let tick = || self.tick(self.trace_millis());
-            let ratios = traces::compare(name.clone(), trace, capacity, &self.caches, &tick);
+            let ratios = traces::compare(name.clone(), trace, capacity, &self.caches);
             self.bar.suspend(|| println!("{}", text_of_trace(&ratios)));
+            self.bar.inc(1);
             results.traces.push(ratios);
         }
     }
 
     fn effort(&self, entries: u64, workload: Workload) -> Effort {
         let rounds = if self.is_quick { 5 } else { 9 };
-        let lap = match (workload.cold(), self.is_quick) {
+        let sample = match (workload.cold(), self.is_quick) {
             (None, true) => 10,
             (None, false) => 20,
             // Nearly all of it is walks.
             (Some(_), true) => 40,
             (Some(_), false) => 80,
         };
-        let lives = match (self.is_quick, entries > LARGE) {
+        let fills = match (self.is_quick, entries > LARGE) {
             (true, true) => 1,
             (false, true) => 2,
             (true, false) => 5,
             (false, false) => 9,
         };
-        Effort { rounds, lives, lap: Duration::from_millis(lap) }
+        Effort { rounds, fills, run_time: Duration::from_millis(sample) }
     }
 
     fn start_bar(&self) {
-        let style = ProgressStyle::with_template("{wide_bar} {percent:>3} %, {eta} left: {msg}");
+        let style =
+            ProgressStyle::with_template("{wide_bar} {pos}/{len} tables, {eta} left: {msg}");
         self.bar.set_style(style.expect("the template is valid"));
-        self.bar.set_length(self.total_millis());
-    }
-
-    fn tick(&self, millis: u64) {
-        self.bar.inc(millis);
-    }
-
-    fn build_millis(entries: u64) -> u64 {
-        entries / 2_500 + 1
-    }
-
-    fn prepare_millis(preparation: Preparation, entries: u64) -> u64 {
-        let times = match preparation {
-            Preparation::Filled => 1,
-            Preparation::Renewed => 2,
-            Preparation::ByItself => 4,
-            Preparation::Newborn => 0,
-        };
-        times * Self::build_millis(entries)
-    }
-
-    /// With a third of it as a warm-up.
-    fn lap_millis(effort: Effort) -> u64 {
-        effort.lap.as_millis() as u64 * 4 / 3
-    }
-
-    fn life_millis(entries: u64) -> u64 {
-        2 * Self::build_millis(entries)
-    }
-
-    fn trace_millis(&self) -> u64 {
-        (self.trace_events * NANOS_PER_EVENT / 1_000_000) as u64
-    }
-
-    fn total_millis(&self) -> u64 {
-        let legs = self.entries.iter().map(|&entries| {
-            let leg = self.leg_millis(entries) * self.threads.len() as u64;
-            let kinds = self.candidates.len() as u64;
-            kinds * (leg + self.caches.len() as u64 * Self::build_millis(entries))
-        });
-        let caches =
-            self.caches.iter().filter(|candidate| traces::takes_part(candidate)).count() + 3;
-        legs.sum::<u64>() + (self.traces.len() * caches) as u64 * self.trace_millis()
-    }
-
-    fn leg_millis(&self, entries: u64) -> u64 {
-        let lives = self.effort(entries, Workload::Fill).lives;
-        let workloads = self.workloads_at(entries);
-        let mut total = 0;
-        let mut prepared = Preparation::Newborn;
-        for &workload in &workloads {
-            let preparation = workload.preparation();
-            let count = entrants_of(&self.caches, workload).len() as u64;
-            let effort = self.effort(entries, workload);
-            if preparation != Preparation::Newborn {
-                total += count * effort.rounds as u64 * Self::lap_millis(effort);
-            }
-            if preparation != prepared {
-                total += count * Self::prepare_millis(preparation, entries);
-                prepared = preparation;
-            }
-        }
-        let kinds =
-            FillMode::ALL.into_iter().filter(|mode| Self::is_lived(*mode, &workloads)).count();
-        total + (kinds * lives * self.caches.len()) as u64 * Self::life_millis(entries)
+        let workloads: usize =
+            self.entries.iter().map(|&entries| self.workloads_at(entries).len()).sum();
+        let tables = workloads * self.candidates.len() * self.threads.len() + self.traces.len();
+        self.bar.set_length(tables as u64);
     }
 }
 

@@ -4,7 +4,7 @@ use crate::chart;
 use crate::dyn_store::Role;
 use crate::figures::{Record, Table, median};
 use crate::machine::Machine;
-use crate::memory::BytesPerEntry;
+use crate::memory::{Weight, Weights};
 use crate::peers::Values;
 use crate::summary::write_summary;
 use crate::table::or_dash;
@@ -25,7 +25,7 @@ pub(crate) struct Results {
     pub(crate) tables: Vec<Table>,
     pub(crate) traces: Vec<HitRatios>,
     /// By values and entries.
-    pub(crate) bytes: HashMap<(Values, u64), BytesPerEntry>,
+    pub(crate) weights: HashMap<(Values, u64), Weights>,
 }
 
 /// One store in one workload.
@@ -48,7 +48,10 @@ pub(crate) struct Row {
     pub(crate) quiet_p99_ns: Option<f64>,
     pub(crate) spread: Option<f64>,
     pub(crate) hit_ratio: Option<f64>,
+    /// Beyond the session, as they were asked for.
     pub(crate) bytes_per_entry: Option<f64>,
+    /// All of them, as the system supplied them.
+    pub(crate) bytes_with_session: Option<f64>,
     pub(crate) vs_best_peer: Option<f64>,
     /// Of the peers that make room by themselves.
     pub(crate) vs_best_cache: Option<f64>,
@@ -73,11 +76,12 @@ impl Results {
 
     pub(crate) fn rows_of(&self, table: &Table) -> Vec<Row> {
         let (peer, cache, floor) = (table.best_peer(), table.best_cache(), table.best_floor());
+        let weight = |name| self.weight_of(table.values, table.entries, name);
         let row = |record: &Record| Row {
             workload: table.workload.to_string(),
             values: table.values.to_string(),
             entries: table.entries,
-            threads: table.lanes,
+            threads: table.threads,
             peer: record.candidate.name,
             role: Some(record.candidate.role),
             ns_per_op: finite(table.nanos(record)),
@@ -88,7 +92,8 @@ impl Results {
             quiet_p99_ns: table.quiet_p99(record),
             spread: finite(table.spread(record)),
             hit_ratio: record.hit_ratio(),
-            bytes_per_entry: self.bytes_of(table.values, table.entries, record.candidate.name),
+            bytes_per_entry: weight(record.candidate.name).beside_session,
+            bytes_with_session: weight(record.candidate.name).with_session,
             vs_best_peer: peer.and_then(|peer| finite(table.ratio(peer, record))),
             vs_best_cache: cache.and_then(|cache| finite(table.ratio(cache, record))),
             vs_floor: floor.and_then(|floor| finite(table.ratio(record, floor))),
@@ -100,15 +105,13 @@ impl Results {
         table.records.iter().map(row).collect()
     }
 
-    fn bytes_of(&self, values: Values, entries: u64, name: &str) -> Option<f64> {
-        self.bytes
-            .get(&(values, entries))
-            .and_then(|bytes| bytes.get(name))
-            .copied()
-            .and_then(finite)
+    fn weight_of(&self, values: Values, entries: u64, name: &str) -> Weight {
+        let weights = self.weights.get(&(values, entries));
+        weights.and_then(|weights| weights.get(name)).copied().unwrap_or_default()
     }
 
     fn rows_of_trace(&self, trace: &HitRatios) -> Vec<Row> {
+        let weight = |name| self.weight_of(Values::Session, trace.capacity, name);
         let row = |policy: &Outcome| Row {
             workload: trace.trace.clone(),
             values: Values::Session.to_string(),
@@ -116,7 +119,8 @@ impl Results {
             threads: 1,
             peer: policy.name,
             hit_ratio: policy.hit_ratio,
-            bytes_per_entry: self.bytes_of(Values::Session, trace.capacity, policy.name),
+            bytes_per_entry: weight(policy.name).beside_session,
+            bytes_with_session: weight(policy.name).with_session,
             allocator: self.machine.allocator,
             ..Row::default()
         };

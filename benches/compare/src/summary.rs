@@ -32,8 +32,8 @@ fn line_of(table: &Table, rows: &[Row]) -> Option<String> {
     let ratio =
         |value: Option<f64>| value.map_or_else(|| "-".into(), |value| format!("{value:.2}"));
     let threads = match table.is_oversubscribed {
-        true => format!("{} (oversubscribed)", table.lanes),
-        false => table.lanes.to_string(),
+        true => format!("{} (oversubscribed)", table.threads),
+        false => table.threads.to_string(),
     };
     Some(format!(
         "| {} | {} | {threads} | {} | {} | {} | {} | {} | {} |",

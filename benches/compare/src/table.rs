@@ -37,13 +37,17 @@ const PEER: Column = Column { head: "x best peer", cell: |row| or_dash(row.vs_be
 const CACHE: Column = Column { head: "x best cache", cell: |row| or_dash(row.vs_best_cache, 2) };
 const FLOOR: Column = Column { head: "of floor", cell: |row| or_dash(row.vs_floor, 2) };
 const BYTES: Column = Column { head: "B/entry", cell: |row| or_dash(row.bytes_per_entry, 1) };
+const WHOLE: Column =
+    Column { head: "with session", cell: |row| or_dash(row.bytes_with_session, 0) };
 
 impl Table {
     /// What it is about.
     pub(crate) fn title(&self) -> String {
-        let plural = if self.lanes == 1 { "" } else { "s" };
-        let mut title =
-            format!("{}, {} sessions, {} thread{plural}", self.workload, self.entries, self.lanes);
+        let plural = if self.threads == 1 { "" } else { "s" };
+        let mut title = format!(
+            "{}, {} sessions, {} thread{plural}",
+            self.workload, self.entries, self.threads
+        );
         let _ = write!(title, ", peers keep {}", self.values);
         if self.is_oversubscribed {
             title += " (oversubscribed)";
@@ -72,13 +76,13 @@ impl Table {
         match self.workload {
             Workload::Tail => vec![P50, P99, P999, WORST, HITS, PEER, FLOOR],
             Workload::Fill | Workload::Grow => {
-                vec![NANOS, SPREAD, P99, P999, WORST, BYTES, PEER, FLOOR]
+                vec![NANOS, SPREAD, P99, P999, WORST, BYTES, WHOLE, PEER, FLOOR]
             }
             Workload::Flush => vec![NANOS, SPREAD, P99, QUIET, P999, WORST, PEER, FLOOR],
             Workload::Tls12 | Workload::Tls13 => {
-                vec![NANOS, SPREAD, HITS, BYTES, PEER, CACHE, FLOOR]
+                vec![NANOS, SPREAD, HITS, BYTES, WHOLE, PEER, CACHE, FLOOR]
             }
-            _ => vec![NANOS, SPREAD, HITS, BYTES, PEER, FLOOR],
+            _ => vec![NANOS, SPREAD, HITS, BYTES, WHOLE, PEER, FLOOR],
         }
     }
 }
@@ -126,13 +130,8 @@ mod tests {
     /// The lines of a trace of 400 events on ids that never return.
     fn scan(op: Op) -> Vec<String> {
         let trace: Vec<_> = (0..400).map(|id| Event { op, id }).collect();
-        let text = text_of_trace(&compare(
-            "scan".into(),
-            &trace,
-            32,
-            &Values::Session.candidates(),
-            &|| (),
-        ));
+        let text =
+            text_of_trace(&compare("scan".into(), &trace, 32, &Values::Session.candidates()));
         assert!(!text.contains("NaN") && !text.contains("inf"), "{text}");
         text.lines()
             .skip(2)

@@ -7,9 +7,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::{self, JoinHandle};
-use stores::{Job, Lap};
+use stores::{Job, Sample};
 
-type Task = Arc<dyn Fn(u64) -> Lap + Send + Sync>;
+type Task = Arc<dyn Fn(u64) -> Sample + Send + Sync>;
 
 /// Persistent threads, each on a processor of its own where there are enough.
 pub(crate) struct Workers {
@@ -19,59 +19,59 @@ pub(crate) struct Workers {
 struct Worker {
     /// Taken when the workers are dismissed.
     tasks: Option<Sender<Task>>,
-    laps: Receiver<Lap>,
+    samples: Receiver<Sample>,
     thread: Option<JoinHandle<()>>,
 }
 
 impl Workers {
-    pub(crate) fn new(lanes: usize) -> Self {
+    pub(crate) fn new(threads: usize) -> Self {
         let processors = core_affinity::get_core_ids().unwrap_or_default();
-        // One lane goes where the scheduler finds room; several must not share a processor.
-        let pins = lanes > 1 && lanes <= processors.len();
-        let workers = (0..lanes).map(|lane| {
-            let processor = pins.then(|| processors[lane]);
-            Worker::hire(lane as u64, processor)
+        // One thread goes where the scheduler finds room; several must not share a processor.
+        let pins = threads > 1 && threads <= processors.len();
+        let workers = (0..threads).map(|thread| {
+            let processor = pins.then(|| processors[thread]);
+            Worker::hire(thread as u64, processor)
         });
         Self { workers: workers.collect() }
     }
 
-    pub(crate) fn lanes(&self) -> u64 {
+    pub(crate) fn threads(&self) -> u64 {
         self.workers.len() as u64
     }
 
-    /// Whether there are more lanes than processors.
+    /// Whether there are more threads than processors.
     pub(crate) fn is_oversubscribed(&self) -> bool {
         thread::available_parallelism()
             .is_ok_and(|processors| self.workers.len() > processors.get())
     }
 
-    /// Runs a job on all lanes, started together.
-    pub(crate) fn run(&self, store: &Arc<dyn DynStore>, job: Job) -> Vec<Lap> {
+    /// Runs a job on all threads, started together.
+    pub(crate) fn run(&self, store: &Arc<dyn DynStore>, job: Job) -> Vec<Sample> {
         let store = Arc::clone(store);
-        self.run_task(move |lane| store.lap(&job, lane))
+        self.run_task(move |thread| store.run(&job, thread))
     }
 
-    fn run_task(&self, work: impl Fn(u64) -> Lap + Send + Sync + 'static) -> Vec<Lap> {
-        let lanes = self.workers.len();
+    fn run_task(&self, work: impl Fn(u64) -> Sample + Send + Sync + 'static) -> Vec<Sample> {
+        let threads = self.workers.len();
         let arrived = AtomicUsize::new(0);
-        let task: Task = Arc::new(move |lane| {
+        let task: Task = Arc::new(move |thread| {
             // ORDERING: Relaxed: a gate, it publishes nothing.
             arrived.fetch_add(1, Ordering::Relaxed);
             let mut spins = 0_u32;
-            while arrived.load(Ordering::Relaxed) < lanes {
+            while arrived.load(Ordering::Relaxed) < threads {
                 spins += 1;
                 if spins.is_multiple_of(1024) { thread::yield_now() } else { spin_loop() }
             }
-            work(lane)
+            work(thread)
         });
         for worker in &self.workers {
             let sent = worker.tasks.as_ref().map(|tasks| tasks.send(Arc::clone(&task)));
             assert!(matches!(sent, Some(Ok(()))), "a worker lives as long as all");
         }
-        self.workers.iter().map(|worker| worker.laps.recv().expect("no lap panics")).collect()
+        self.workers.iter().map(|worker| worker.samples.recv().expect("no run panics")).collect()
     }
 
-    /// The median round trip of a cache line between the first two lanes, in nanoseconds.
+    /// The median round trip of a cache line between the first two threads, in nanoseconds.
     pub(crate) fn round_trip_nanos(&self) -> Option<f64> {
         const TRIPS: u64 = 500;
         const BATCHES: u64 = 15;
@@ -79,12 +79,12 @@ impl Workers {
             return None;
         }
         let ball = AtomicU64::new(0);
-        let laps = self.run_task(move |lane| {
+        let samples = self.run_task(move |thread| {
             let mut batches = Vec::new();
             for batch in 0..BATCHES {
                 let start = Instant::now();
                 for trip in batch * TRIPS..(batch + 1) * TRIPS {
-                    match lane {
+                    match thread {
                         0 => exchange(&ball, 2 * trip, 2 * trip + 1),
                         1 => exchange(&ball, 2 * trip + 1, 2 * trip + 2),
                         _ => {}
@@ -93,9 +93,9 @@ impl Workers {
                 batches.push(start.elapsed().as_nanos() as u64);
             }
             batches.sort_unstable();
-            Lap { nanos: batches[batches.len() / 2], ops: TRIPS, ..Lap::default() }
+            Sample { nanos: batches[batches.len() / 2], ops: TRIPS, ..Sample::default() }
         });
-        laps.first().map(|lap| lap.nanos as f64 / lap.ops as f64)
+        samples.first().map(|sample| sample.nanos as f64 / sample.ops as f64)
     }
 }
 
@@ -109,23 +109,23 @@ fn exchange(ball: &AtomicU64, from: u64, to: u64) {
 }
 
 impl Worker {
-    fn hire(lane: u64, processor: Option<core_affinity::CoreId>) -> Self {
+    fn hire(thread: u64, processor: Option<core_affinity::CoreId>) -> Self {
         let (tasks, inbox) = channel::<Task>();
-        let (outbox, laps) = channel();
+        let (outbox, samples) = channel();
         let thread = thread::spawn(move || {
             if let Some(processor) = processor {
                 core_affinity::set_for_current(processor);
             }
             for task in inbox {
-                let lap = task(lane);
-                // The store must not die on a worker in the middle of the next lap.
+                let sample = task(thread);
+                // The store must not die on a worker in the middle of the next run.
                 drop(task);
-                if outbox.send(lap).is_err() {
+                if outbox.send(sample).is_err() {
                     break;
                 }
             }
         });
-        Self { tasks: Some(tasks), laps, thread: Some(thread) }
+        Self { tasks: Some(tasks), samples, thread: Some(thread) }
     }
 }
 

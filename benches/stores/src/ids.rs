@@ -1,8 +1,8 @@
 //! Session ids that are made from numbers, and the numbers that are stored at a time.
 //!
-//! The sessions that ever exist are numbered. With several lanes (threads) the numbers are dealt
-//! round: session `index` of lane `lane` has number `index * lanes + lane`, so that whatever the
-//! number of lanes, the newest `capacity` numbers are the window that a full store holds.
+//! The sessions that ever exist are numbered. With several threads the numbers are dealt round:
+//! session `index` of thread `thread` has number `index * threads + thread`, so that whatever the
+//! number of threads, the newest `capacity` numbers are the window that a full store holds.
 
 use std::hash::{Hash, Hasher};
 
@@ -52,5 +52,5 @@ impl Hash for Id {
 /// Numbers that no workload ever stores.
 pub const NEVER_STORED: u64 = 1 << 40;
 
-/// Numbers outside the window, for the few sessions that a lane keeps in hand.
+/// Numbers outside the window, for the few sessions that a thread keeps in hand.
 pub const IN_HAND: u64 = 1 << 41;

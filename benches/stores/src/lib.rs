@@ -8,10 +8,10 @@
 
 pub mod floors;
 pub mod ids;
-mod lap;
-pub mod pace;
 pub mod peers;
+mod sample;
 pub mod store;
+pub mod throttle;
 pub mod workloads;
 
-pub use lap::{Job, Lap};
+pub use sample::{Job, Sample};

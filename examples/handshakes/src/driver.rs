@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context, Result};
 use indicatif::{ProgressBar, ProgressStyle};
+use tokio::runtime::Runtime;
 
 use crate::backend::{self, Backend, Identity, Kind, SITE};
 use crate::crew::{Crew, Until};
@@ -40,9 +41,10 @@ impl Load {
 }
 
 /// Sets the load's flag at Ctrl-C, which ends the run at hand.
-pub(crate) fn stop_when_interrupted(load: &Load) -> Result<()> {
+pub(crate) fn stop_when_interrupted(runtime: &Runtime, load: &Load) -> Result<()> {
+    let _entered = runtime.enter();
     let (interruption, is_stopped) = (server::interruption()?, Arc::clone(&load.is_stopped));
-    tokio::spawn(async move {
+    runtime.spawn(async move {
         interruption.await;
         is_stopped.store(true, Ordering::Relaxed); // ORDERING: as in `Load::is_stopped`.
     });
@@ -52,7 +54,6 @@ pub(crate) fn stop_when_interrupted(load: &Load) -> Result<()> {
 /// One run for each version and store, in this order. Ctrl-C ends the run at hand and leaves the
 /// others out.
 pub(crate) async fn measure(load: &Load, kinds: &[Kind], versions: &[Tls]) -> Result<Vec<Run>> {
-    stop_when_interrupted(load)?;
     let mut runs = Vec::with_capacity(kinds.len() * versions.len());
     for &tls in versions {
         let kind = *kinds.first().context("no store to measure")?;

@@ -81,6 +81,10 @@ struct Options {
     #[arg(long, value_name = "URL", requires = "nodes")]
     tier: Option<String>,
 
+    /// With --tier: milliseconds that a handshake waits for it at most
+    #[arg(long, default_value_t = 20, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=60_000))]
+    tier_budget: u64,
+
     /// Seed of the clients' schedule
     #[arg(long, default_value_t = 1, value_name = "N")]
     seed: u64,
@@ -251,7 +255,7 @@ impl Job {
             Some(nodes) => {
                 let nodes = usize::try_from(nodes).context("--nodes is too many")?;
                 let tier = options.tier.as_deref().map(TierServer::prepare).transpose()?;
-                Measured::Fleet(Box::new(Fleet { nodes, tier }))
+                Measured::Fleet(Box::new(Fleet { nodes, tier, budget_ms: options.tier_budget }))
             }
             None => {
                 let stores = options.store.unwrap_or(Stores::All);
@@ -299,17 +303,20 @@ impl Job {
 impl Measurement {
     fn run(self) -> Result<()> {
         let Self { load, what, versions, outputs } = self;
+        let runtime = runtime()?;
+        // Before the program says anything: then Ctrl-C may come.
+        driver::stop_when_interrupted(&runtime, &load)?;
         match what {
             Measured::Stores(kinds) => {
                 show(&report::announcement(&load, kinds, versions))?;
-                let runs = runtime()?.block_on(driver::measure(&load, kinds, versions))?;
+                let runs = runtime.block_on(driver::measure(&load, kinds, versions))?;
                 show(&report::table(&load, &runs))?;
                 outputs.write(|| report::json(&runs), || picture::draw(&load, &runs))?;
                 complete(&runs.iter().collect::<Vec<_>>())
             }
             Measured::Fleet(fleet) => {
                 show(&fleet::announcement(&load, &fleet, versions))?;
-                let runs = runtime()?.block_on(fleet::measure(&load, &fleet, versions))?;
+                let runs = runtime.block_on(fleet::measure(&load, &fleet, versions))?;
                 show(&fleet::table(&load, &runs))?;
                 outputs.write(|| fleet::json(&fleet, &runs), || fleet::draw(&load, &runs))?;
                 complete(&runs.iter().map(|one| &one.run).collect::<Vec<_>>())

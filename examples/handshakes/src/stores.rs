@@ -26,6 +26,8 @@ pub(crate) struct RustlsStore {
     timed: Arc<Timed>,
     own: Own,
     tier: Option<Tier<Secret>>,
+    /// How long a connection waits for its ClientHello, and then for the second tier.
+    tier_budget: Duration,
 }
 
 /// What a store can tell about itself.
@@ -38,12 +40,12 @@ enum Own {
 /// The capacity of the store that a `ServerConfig` of rustls has by default.
 const RUSTLS_DEFAULT: usize = 256;
 
-/// How long a connection waits for its ClientHello, and then for the second tier.
-pub(crate) const TIER_BUDGET: Duration = Duration::from_millis(20);
+/// Without an answer for so long the tier is down: what a tier has unless it is set.
+const LEAST_RESPONSE_TIMEOUT: Duration = Duration::from_millis(500);
 
-/// Length of what fills a store: about that of a TLS 1.3 session of rustls without client
-/// certificates.
-const FILLER_BYTES: usize = 160;
+/// Length of what fills a store: that of the sessions that come. Shorter or longer ones would make
+/// room in memory that Sessile does not use for these, so that all of theirs would be new.
+const FILLER_BYTES: usize = 81;
 
 /// Seconds by which an errand dates sessions back: more than any of them lives.
 const LONG_AGO: Duration = Duration::from_secs(1_000_000);
@@ -75,16 +77,28 @@ impl RustlsStore {
         if let Own::Moka(store) = &own {
             store.settle();
         }
-        Ok(Self { capacity, timed: Arc::new(Timed::new(sessions)?), own, tier: None })
+        Ok(Self {
+            capacity,
+            timed: Arc::new(Timed::new(sessions)?),
+            own,
+            tier: None,
+            tier_budget: Duration::ZERO,
+        })
     }
 
     /// Puts a second tier behind the store, if it is Sessile.
-    pub(crate) fn attach(&mut self, tier: TierBuilder<Secret>, address: &str) -> Result<()> {
+    pub(crate) fn attach(
+        &mut self,
+        tier: TierBuilder<Secret>,
+        address: &str,
+        budget: Duration,
+    ) -> Result<()> {
         let Own::Sessile(store) = &self.own else { bail!("a second tier is for Sessile") };
         let tier = tier
             .uses(|session| if is_tls12(session) { Uses::Many } else { Uses::Once })
+            .response_timeout(budget.max(LEAST_RESPONSE_TIMEOUT))
             .attach(store.cache(), address)?;
-        self.tier = Some(tier);
+        (self.tier, self.tier_budget) = (Some(tier), budget);
         Ok(())
     }
 
@@ -122,8 +136,8 @@ impl Store for RustlsStore {
     fn prepare<'a>(&'a self, tcp: &'a TcpStream) -> Preparation<'a> {
         Box::pin(async {
             let Some(tier) = &self.tier else { return };
-            if let Some(offer) = peek_offer(tcp, TIER_BUDGET).await {
-                tier.prefetch(Context::digest(SITE), &offer, TIER_BUDGET).await;
+            if let Some(offer) = peek_offer(tcp, self.tier_budget).await {
+                tier.prefetch(Context::digest(SITE), &offer, self.tier_budget).await;
             }
         })
     }
@@ -229,5 +243,40 @@ impl StoresServerSessions for MokaStore {
 
     fn can_cache(&self) -> bool {
         true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::backend::Backend;
+    use crate::crew::{Crew, Until};
+    use crate::server::{Server, bind};
+    use indicatif::ProgressBar;
+    use std::sync::atomic::AtomicBool;
+
+    #[tokio::test]
+    async fn what_fills_a_store_is_as_long_as_the_sessions_that_come() {
+        let load = Load {
+            backend: Backend::Rustls,
+            seconds: 1,
+            clients: WORKERS,
+            capacity: 64,
+            is_full: false,
+            seed: 1,
+            is_stopped: Arc::new(AtomicBool::new(false)),
+        };
+        for tls in [Tls::V1_2, Tls::V1_3] {
+            let store = Arc::new(RustlsStore::new(Kind::Sessile, load.capacity, false).unwrap());
+            let (listener, identity) = (bind(("127.0.0.1", 0)).unwrap(), Identity::new().unwrap());
+            let served: Arc<dyn Store> = Arc::clone(&store) as _;
+            let server = Server::start(listener, served, &identity, &[tls], SITE).unwrap();
+            let mut crew = Crew::new(&load, tls, &[server.address], &identity.certificate).unwrap();
+            crew.work(Until::Handshakes(2), &ProgressBar::hidden()).await.unwrap();
+            let Own::Sessile(own) = &store.own else { unreachable!("it was built") };
+            let lengths: Vec<_> = own.cache().iter().map(|session| session.len()).collect();
+            assert!(!lengths.is_empty(), "nobody came");
+            assert!(lengths.iter().all(|&length| length == FILLER_BYTES), "{tls:?}: {lengths:?}");
+        }
     }
 }

@@ -75,6 +75,7 @@ fn help_is_no_error() {
         "--store",
         "--nodes",
         "--tier",
+        "--tier-budget",
         "--json",
         "--report",
         "--serve",

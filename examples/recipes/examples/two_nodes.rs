@@ -19,12 +19,17 @@ use tokio_rustls::TlsAcceptor;
 /// No handshake waits longer for the tier.
 const BUDGET: Duration = Duration::from_millis(20);
 
-async fn serve(tcp: TcpListener, tls: TlsAcceptor, tier: Arc<Tier<Secret>>) -> Result<()> {
+async fn serve(
+    tcp: TcpListener,
+    tls: TlsAcceptor,
+    tier: Arc<Tier<Secret>>,
+    budget: Duration,
+) -> Result<()> {
     loop {
         let (tcp, _) = tcp.accept().await?;
         // Before the handshake, whose lookup cannot wait.
-        if let Some(offer) = peek_offer(&tcp, BUDGET).await {
-            tier.prefetch(Context::NONE, &offer, BUDGET).await;
+        if let Some(offer) = peek_offer(&tcp, budget).await {
+            tier.prefetch(Context::NONE, &offer, budget).await;
         }
         let mut tls = tls.accept(tcp).await?;
         tls.write_all(b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n").await?;
@@ -35,12 +40,18 @@ async fn serve(tcp: TcpListener, tls: TlsAcceptor, tier: Arc<Tier<Secret>>) -> R
 type Node = (SocketAddr, Arc<Tier<Secret>>);
 
 /// Starts a node. All nodes have the certificate and the sealing key.
-async fn node(identity: &Identity, redis: &str, key: &SealingKey) -> Result<Node> {
+async fn node(
+    identity: &Identity,
+    redis: &str,
+    key: &SealingKey,
+    budget: Duration,
+) -> Result<Node> {
     let cache = Arc::new(SessionCache::<Secret>::new(100_000)?);
     let tier = Tier::builder(KeyRing::new(key.clone()))
         .uses(|session| if is_tls12(session) { Uses::Many } else { Uses::Once })
+        .response_timeout(budget.max(Duration::from_millis(500)))
         .attach(&cache, redis)?;
-    for _ in 0..1000 {
+    for _ in 0..4000 {
         if tier.stats().is_up {
             break;
         }
@@ -53,14 +64,15 @@ async fn node(identity: &Identity, redis: &str, key: &SealingKey) -> Result<Node
     config.session_storage = ServerStore::from_cache(cache).for_context(Context::NONE);
     let listener = TcpListener::bind("localhost:0").await?;
     let (address, tier) = (listener.local_addr()?, Arc::new(tier));
-    tokio::spawn(serve(listener, TlsAcceptor::from(Arc::new(config)), Arc::clone(&tier)));
+    tokio::spawn(serve(listener, TlsAcceptor::from(Arc::new(config)), Arc::clone(&tier), budget));
     Ok((address, tier))
 }
 
 /// How a client is served that comes to the nodes in turn.
-pub(crate) async fn run(redis: &str) -> Result<Vec<HandshakeKind>> {
+pub(crate) async fn run(redis: &str, budget: Duration) -> Result<Vec<HandshakeKind>> {
     let (identity, key) = (Identity::new()?, SealingKey::generate()?);
-    let nodes = [node(&identity, redis, &key).await?, node(&identity, redis, &key).await?];
+    let node = || node(&identity, redis, &key, budget);
+    let nodes = [node().await?, node().await?];
     let (client, mut kinds) = (client(&[&identity])?, Vec::new());
     for (address, tier) in nodes.iter().cycle().take(4) {
         kinds.push(visit(&client, *address).await?);
@@ -72,6 +84,6 @@ pub(crate) async fn run(redis: &str) -> Result<Vec<HandshakeKind>> {
 #[tokio::main]
 async fn main() -> Result<()> {
     let redis = std::env::args().nth(1).context("the address of a server: redis://…")?;
-    println!("{:?}", run(&redis).await?);
+    println!("{:?}", run(&redis, BUDGET).await?);
     Ok(())
 }

@@ -5,6 +5,7 @@ use std::collections::HashSet;
 use std::net::TcpListener;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
+use std::time::Duration;
 
 use recipes::exposition;
 use rustls::HandshakeKind::{Full, Resumed};
@@ -106,7 +107,7 @@ async fn two_nodes_resume_each_others_sessions() {
     let Some((mut server, address)) = redis_server() else {
         return eprintln!("skipped: redis-server is not installed");
     };
-    let kinds = two_nodes::run(&address).await;
+    let kinds = two_nodes::run(&address, Duration::from_secs(60)).await;
     server.kill().unwrap();
     server.wait().unwrap();
     assert_eq!(kinds.unwrap(), [Full, Resumed, Resumed, Resumed]);

@@ -2,7 +2,7 @@
 
 use crate::{Scenario, execute, run, runs, scenario::HEADER_BYTES, stage};
 use anyhow::{Context, Result, anyhow};
-use clap::{Parser, Subcommand};
+use clap::{Args, Parser, Subcommand};
 use fastrand::Rng;
 use indicatif::{ProgressBar, ProgressStyle};
 use shuttle::scheduler::{PctScheduler, RandomScheduler};
@@ -23,20 +23,7 @@ struct Arguments {
 enum Task {
     /// Runs scenarios by chance, each under many schedules: half of them random, half by
     /// probabilistic concurrency testing.
-    Trials {
-        /// Schedules in total; rounded up to whole scenarios.
-        #[arg(long, default_value_t = 120_000)]
-        schedules: usize,
-        /// Schedules of one scenario.
-        #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(2..))]
-        per_scenario: u32,
-        /// Preemptions that probabilistic concurrency testing places.
-        #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=20))]
-        depth: u32,
-        /// What the scenarios and the schedules are drawn from.
-        #[arg(long, default_value_t = 1)]
-        seed: u64,
-    },
+    Trials(Trials),
     /// Runs fuzzer inputs, such as those of a crash, and shows what they do.
     Replay {
         /// The inputs.
@@ -51,10 +38,7 @@ enum Task {
 /// An input cannot be read, or a schedule was found under which the cache breaks a promise.
 pub fn main() -> Result<()> {
     match Arguments::parse().task {
-        Task::Trials { schedules, per_scenario, depth, seed } => {
-            Trials { schedules, per_scenario: per_scenario as usize, depth: depth as usize, seed }
-                .run()
-        }
+        Task::Trials(trials) => trials.run(),
         Task::Replay { files } => files.iter().try_for_each(replay),
     }
 }
@@ -67,10 +51,19 @@ fn replay(file: &PathBuf) -> Result<()> {
     Ok(())
 }
 
+#[derive(Args, Debug)]
 struct Trials {
+    /// Schedules in total; rounded up to whole scenarios.
+    #[arg(long, default_value_t = 120_000)]
     schedules: usize,
-    per_scenario: usize,
-    depth: usize,
+    /// Schedules of one scenario.
+    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(2..))]
+    per_scenario: u32,
+    /// Preemptions that probabilistic concurrency testing places.
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=20))]
+    depth: u32,
+    /// What the scenarios and the schedules are drawn from.
+    #[arg(long, default_value_t = 1)]
     seed: u64,
 }
 
@@ -107,11 +100,12 @@ impl Trials {
 
     fn try_scenario(&self, draw: &mut Rng, counts: &mut Counts) -> Result<()> {
         let (scenario, seed) = (draw_scenario(draw), draw.u64(..));
-        let random = self.per_scenario / 2;
+        let (depth, all) = (self.depth as usize, self.per_scenario as usize);
+        let random = all / 2;
         let attempt = AssertUnwindSafe(|| {
             counts.random +=
                 run(scenario.clone(), RandomScheduler::new_from_seed(seed, random), stage::take);
-            let pct = PctScheduler::new_from_seed(seed, self.depth, self.per_scenario - random);
+            let pct = PctScheduler::new_from_seed(seed, depth, all - random);
             counts.pct += run(scenario.clone(), pct, stage::take);
         });
         catch_unwind(attempt).map_err(|_| {

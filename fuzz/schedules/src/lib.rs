@@ -4,7 +4,8 @@
 //! A *schedule* is who runs when, at every access to an atomic. Both are decoded from bytes
 //! ([`Scenario::decode`], [`Bytes`]), so that a fuzzer that follows the coverage searches for
 //! interleavings, and a file repeats one exactly. [`stage`] runs a scenario and judges it: one
-//! order must explain each key's history ([`history`]), and every payload must be dropped once.
+//! order must explain each key's history ([`testkit::histories`]), and every payload must be
+//! dropped once.
 //!
 //! The cache itself is built on shuttle here, by the private cfg `sessile_shuttle`. All atomics are
 //! sequentially consistent under it; orderings are the business of the loom models.
@@ -15,7 +16,6 @@ compile_error!("these runs need `--cfg sessile_shuttle`: see `fuzz/README.md`");
 
 #[cfg(not(fuzzing))]
 pub mod cli;
-pub mod history;
 pub mod scenario;
 pub mod schedule;
 pub mod stage;

@@ -11,7 +11,7 @@
 use std::array;
 
 /// Keys of a scenario.
-pub const KEYS: usize = 3;
+pub const KEYS: Key = 3;
 
 /// Threads of a scenario.
 pub const THREADS: usize = 4;
@@ -22,7 +22,7 @@ pub const HEADER_BYTES: usize = 14;
 const CAPACITIES: [usize; 8] = [1, 2, 3, 4, 5, 6, 8, 20];
 
 /// A key, below [`KEYS`].
-pub type Key = usize;
+pub type Key = u8;
 
 /// One operation of a thread.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -90,16 +90,11 @@ impl Scenario {
         };
         (scenario, data.get(HEADER_BYTES..).unwrap_or_default())
     }
-
-    /// Whether the shared object of the key may have been marked not resumable.
-    pub fn forbids(&self, key: Key) -> bool {
-        self.threads.iter().flatten().any(|step| *step == Step::RemoveShared(key))
-    }
 }
 
 impl Step {
     fn decode(byte: u8) -> Option<Self> {
-        let key = usize::from(byte >> 4 & 3) % KEYS;
+        let key = (byte >> 4 & 3) % KEYS;
         Some(match byte & 15 {
             0 => return None,
             1..=3 => Self::Add(key),

@@ -3,20 +3,18 @@
 //! Guards: the publication word (`raw::publish`), the claim and the opening exchange, the acquire
 //! of a slot's word.
 
-use loom_tests::{Model, TestCache, replaced};
+use loom_tests::{TestCache, model, replaced};
 use sessile::{Added, Rejected, Session};
 
 /// A lookup beside an insertion finds nothing or the whole session.
-#[test]
+#[model]
 fn add_and_get() {
-    Model::new("add_and_get").check(|| {
-        let test = TestCache::new(4);
-        let adder = test.spawn(|test| test.insert(1, 7));
-        assert!([None, Some(7)].contains(&test.get(1)));
-        adder.join().unwrap();
-        test.assert_holds(&[7]);
-        test.end();
-    });
+    let test = TestCache::new(4);
+    let adder = test.spawn(|test| test.insert(1, 7));
+    assert!([None, Some(7)].contains(&test.get(1)));
+    adder.join().unwrap();
+    test.assert_holds(&[7]);
+    test.end();
 }
 
 /// Adders of one absent key: one inserts, the others replace, each one another's; the last one
@@ -43,14 +41,14 @@ fn add_same_key(adders: u64) {
     test.end();
 }
 
-#[test]
+#[model]
 fn add_and_add() {
-    Model::new("add_and_add").check(|| add_same_key(2));
+    add_same_key(2);
 }
 
-#[test]
+#[model(preemptions(1), at_night(2))]
 fn add_three() {
-    Model::new("add_three").preemptions(1).at_night(2).check(|| add_same_key(3));
+    add_same_key(3);
 }
 
 fn is_inserted<T>(added: &Result<Added<T>, Rejected<T>>) -> bool {
@@ -62,53 +60,44 @@ fn is_inserted<T>(added: &Result<Added<T>, Rejected<T>>) -> bool {
 }
 
 /// Two adds of one object: the cache holds one count of it.
-#[test]
+#[model]
 fn add_same_object() {
-    Model::new("add_same_object").check(|| {
-        let test = TestCache::new(4);
-        let session = test.session(1, 1);
-        let other = {
-            let session = session.clone();
-            test.spawn(|test| is_inserted(&test.cache.add(session)))
-        };
-        let here = is_inserted(&test.cache.add(session.clone()));
-        assert!(
-            here ^ other.join().unwrap(),
-            "one add inserts, the other finds the identical object"
-        );
-        test.cache.collect();
-        assert_eq!(Session::handle_count(&session), 2);
-    });
+    let test = TestCache::new(4);
+    let session = test.session(1, 1);
+    let other = {
+        let session = session.clone();
+        test.spawn(|test| is_inserted(&test.cache.add(session)))
+    };
+    let here = is_inserted(&test.cache.add(session.clone()));
+    assert!(here ^ other.join().unwrap(), "one add inserts, the other finds the identical object");
+    test.cache.collect();
+    assert_eq!(Session::handle_count(&session), 2);
 }
 
 /// Two keys that share a home, and every slot, are both stored.
-#[test]
+#[model]
 fn add_two_keys() {
-    Model::new("add_two_keys").check(|| {
-        let test = TestCache::new(4);
-        let other = test.spawn(|test| test.insert(2, 2));
-        test.insert(1, 1);
-        other.join().unwrap();
-        test.assert_holds(&[1, 2]);
-    });
+    let test = TestCache::new(4);
+    let other = test.spawn(|test| test.insert(2, 2));
+    test.insert(1, 1);
+    other.join().unwrap();
+    test.assert_holds(&[1, 2]);
 }
 
 /// An object that is added, taken and added again beside an adder of its key: a helper that saw the
 /// first claim does not open the second one, and each stay ends once.
-#[test]
+#[model(preemptions(2))]
 fn add_stale_helper() {
-    Model::new("add_stale_helper").preemptions(2).check(|| {
-        let test = TestCache::new(4);
-        let session = test.session(1, 1);
-        let helper = test.spawn(|test| replaced(test.add(1, 2)));
-        let (mut taken, mut replacements) = (0, 0);
-        for _ in 0..2 {
-            replacements += usize::from(replaced(test.cache.add(session.clone())).is_some());
-            taken += usize::from(test.take(1).is_some());
-        }
-        replacements += usize::from(helper.join().unwrap().is_some());
-        let left = test.numbers().len();
-        assert!(left <= 1, "one key, {left} members");
-        assert_eq!(3, taken + replacements + left, "three stays, each ended once or lasting");
-    });
+    let test = TestCache::new(4);
+    let session = test.session(1, 1);
+    let helper = test.spawn(|test| replaced(test.add(1, 2)));
+    let (mut taken, mut replacements) = (0, 0);
+    for _ in 0..2 {
+        replacements += usize::from(replaced(test.cache.add(session.clone())).is_some());
+        taken += usize::from(test.take(1).is_some());
+    }
+    replacements += usize::from(helper.join().unwrap().is_some());
+    let left = test.numbers().len();
+    assert!(left <= 1, "one key, {left} members");
+    assert_eq!(3, taken + replacements + left, "three stays, each ended once or lasting");
 }

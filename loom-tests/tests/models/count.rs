@@ -3,39 +3,35 @@
 //!
 //! Guards: the relaxed raise under a guard, the release of the last decrement, `retire`.
 
-use loom_tests::{Model, REGISTRY, TestCache, id, replaced, thread};
+use loom_tests::{REGISTRY, TestCache, id, model, replaced, thread};
 use sessile::Session;
 use testkit::Ledger;
 
 /// What every holder did with the session happens before its destruction.
-#[test]
+#[model]
 fn count_last_drop() {
-    Model::new("count_last_drop").check(|| {
-        let ledger = Ledger::new();
-        let session = Session::new(id(1), ledger.payload(1));
-        let other = session.clone();
-        let thread = thread::spawn(move || assert_eq!(other.number(), 1));
-        assert_eq!(session.number(), 1);
-        drop(session);
-        thread.join().unwrap();
-        assert_eq!(ledger.alive(), 0);
-    });
+    let ledger = Ledger::new();
+    let session = Session::new(id(1), ledger.payload(1));
+    let other = session.clone();
+    let thread = thread::spawn(move || assert_eq!(other.number(), 1));
+    assert_eq!(session.number(), 1);
+    drop(session);
+    thread.join().unwrap();
+    assert_eq!(ledger.alive(), 0);
 }
 
 /// The count of a table is given up beside a handle that goes: whichever is the last sees what the
 /// other did.
-#[test]
+#[model]
 fn count_of_a_table() {
-    Model::new("count_of_a_table").check(|| {
-        let test = TestCache::stored();
-        let held = test.cache.get(&id(1)).unwrap();
-        let holder = thread::spawn(move || assert_eq!(held.number(), 1));
-        assert!(test.cache.remove_id(&id(1)));
-        test.cache.collect();
-        holder.join().unwrap();
-        test.assert_holds(&[]);
-        test.end();
-    });
+    let test = TestCache::stored();
+    let held = test.cache.get(&id(1)).unwrap();
+    let holder = thread::spawn(move || assert_eq!(held.number(), 1));
+    assert!(test.cache.remove_id(&id(1)));
+    test.cache.collect();
+    holder.join().unwrap();
+    test.assert_holds(&[]);
+    test.end();
 }
 
 fn replace_beside_get() {
@@ -51,92 +47,79 @@ fn replace_beside_get() {
 }
 
 /// A reader beside a replacement gets the old or the new session, and what it got is alive.
-#[test]
+#[model]
 fn replace_and_get() {
-    Model::new("replace_and_get").check(replace_beside_get);
+    replace_beside_get();
 }
 
 /// The same on real crossbeam-epoch, whose order between two pins the contract reclaimer may
 /// exceed.
-#[test]
+#[model(tracks(&[REGISTRY]), real_epoch(), preemptions(2))]
 fn replace_and_get_epoch() {
-    Model::new("replace_and_get_epoch")
-        .tracks(&[REGISTRY])
-        .real_epoch()
-        .preemptions(2)
-        .check(replace_beside_get);
+    replace_beside_get();
 }
 
 /// The same with `read`, which raises no count.
-#[test]
+#[model]
 fn replace_and_read() {
-    Model::new("replace_and_read").check(|| {
-        let test = TestCache::stored();
-        let reader = test.spawn(|test| {
-            test.cache.read(&id(1), |session| assert!([1, 2].contains(&session.number()))).unwrap();
-        });
-        assert_eq!(replaced(test.add(1, 2)), Some(1));
-        reader.join().unwrap();
-        test.assert_holds(&[2]);
+    let test = TestCache::stored();
+    let reader = test.spawn(|test| {
+        test.cache.read(&id(1), |session| assert!([1, 2].contains(&session.number()))).unwrap();
     });
+    assert_eq!(replaced(test.add(1, 2)), Some(1));
+    reader.join().unwrap();
+    test.assert_holds(&[2]);
+}
+
+/// Looks at a session when the cache may be gone.
+fn get_and_let_go(test: TestCache) -> Option<u64> {
+    let held = test.cache.get(&id(1));
+    drop(test);
+    held.map(|session| session.number())
 }
 
 /// A reader that got a handle holds it across everything that can end the stay.
-#[test]
+#[model(tracks(&[REGISTRY]))]
 fn get_and_last_drop() {
-    Model::new("get_and_last_drop").tracks(&[REGISTRY]).check(|| {
-        let test = TestCache::stored();
-        let holder = test.spawn(|test| {
-            let held = test.cache.get(&id(1));
-            drop(test);
-            held.map(|session| session.number())
-        });
-        assert_eq!(test.take(1), Some(1));
-        test.cache.collect();
-        assert!([None, Some(1)].contains(&holder.join().unwrap()));
-        test.assert_holds(&[]);
-        test.end();
-    });
+    let test = TestCache::stored();
+    let holder = test.spawn(get_and_let_go);
+    assert_eq!(test.take(1), Some(1));
+    test.cache.collect();
+    assert!([None, Some(1)].contains(&holder.join().unwrap()));
+    test.assert_holds(&[]);
+    test.end();
 }
 
 /// A reader inside `read` while the session is replaced, taken, stored anew and the garbage
 /// collected: it reads what it found, alive, to the end.
-#[test]
+#[model(tracks(&[REGISTRY]))]
 fn stalled_reader() {
-    Model::new("stalled_reader").tracks(&[REGISTRY]).check(|| {
-        let test = TestCache::stored();
-        let reader = test.spawn(|test| {
-            test.cache.read(&id(1), |session| {
-                let first = session.number();
-                loom_tests::thread::yield_now();
-                assert_eq!(session.number(), first);
-            });
+    let test = TestCache::stored();
+    let reader = test.spawn(|test| {
+        test.cache.read(&id(1), |session| {
+            let first = session.number();
+            loom_tests::thread::yield_now();
+            assert_eq!(session.number(), first);
         });
-        assert_eq!(replaced(test.add(1, 2)), Some(1));
-        assert_eq!(test.take(1), Some(2));
-        test.insert(1, 3);
-        test.cache.collect();
-        reader.join().unwrap();
-        test.assert_holds(&[3]);
     });
+    assert_eq!(replaced(test.add(1, 2)), Some(1));
+    assert_eq!(test.take(1), Some(2));
+    test.insert(1, 3);
+    test.cache.collect();
+    reader.join().unwrap();
+    test.assert_holds(&[3]);
 }
 
 /// A handle outlives the cache, on another thread.
-#[test]
+#[model]
 fn drop_and_handle() {
-    Model::new("drop_and_handle").check(|| {
-        let test = TestCache::stored();
-        let holder = test.spawn(|test| {
-            let session = test.cache.get(&id(1));
-            drop(test);
-            session.map(|session| session.number())
-        });
-        let other = test.cache.take(&id(1));
-        let seen = {
-            drop(test);
-            holder.join().unwrap()
-        };
-        assert!(seen.is_none() || seen == Some(1));
-        assert_eq!(other.map(|session| session.number()), Some(1));
-    });
+    let test = TestCache::stored();
+    let holder = test.spawn(get_and_let_go);
+    let other = test.cache.take(&id(1));
+    let seen = {
+        drop(test);
+        holder.join().unwrap()
+    };
+    assert!(seen.is_none() || seen == Some(1));
+    assert_eq!(other.map(|session| session.number()), Some(1));
 }

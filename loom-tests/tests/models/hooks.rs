@@ -4,7 +4,7 @@
 //! Guards: the order of guard and hooks in `announce`, which drops the one before it calls the
 //! others, and the words of `settings.rs` that say which hooks and which mode are set.
 
-use loom_tests::{Model, REGISTRY, SETTINGS, id, spawn_with};
+use loom_tests::{REGISTRY, SETTINGS, id, model, spawn_with};
 use sessile::{Context, Hooks, Mode, RemovalCause, Session, SessionCache};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -14,7 +14,6 @@ use testkit::{Ledger, Own, Payload};
 fn returning(ledger: &Arc<Ledger>) -> Arc<SessionCache<Payload>> {
     let own = Own::default();
     let (inner, books) = (own.clone(), Arc::clone(ledger));
-    let mode = Mode { auto_flush: false, ..Mode::default() };
     let hook = move |session: &Session<Payload>, cause| {
         if cause == RemovalCause::Taken {
             let cache = inner.cache();
@@ -26,61 +25,53 @@ fn returning(ledger: &Arc<Ledger>) -> Arc<SessionCache<Payload>> {
             cache.collect();
         }
     };
-    own.is(SessionCache::builder().capacity(4).mode(mode).on_removed(hook).build().unwrap())
+    own.is(loom_tests::quiet().capacity(4).on_removed(hook).build().unwrap())
 }
 
 /// A removal whose hook adds, beside a reader of both keys.
-#[test]
+#[model(tracks(&[REGISTRY]))]
 fn hook_reenters() {
-    Model::new("hook_reenters").tracks(&[REGISTRY]).check(|| {
-        let ledger = Ledger::new();
-        let cache = returning(&ledger);
-        assert!(
-            cache.add(Session::new(id(1), ledger.payload(1))).is_ok_and(|added| added.changed())
-        );
-        let reader = spawn_with(&cache, |cache| {
-            let second = cache.get(&id(2)).map(|session| session.number());
-            let first = cache.get(&id(1)).map(|session| session.number());
-            assert!(second.is_none() || first.is_none(), "the hook runs after the removal");
-        });
-        assert_eq!(cache.take(&id(1)).map(|session| session.number()), Some(1));
-        reader.join().unwrap();
-        assert_eq!(cache.get(&id(2)).map(|session| session.number()), Some(11));
-        cache.collect();
-        assert_eq!(ledger.alive(), 1);
-        drop(cache);
-        assert_eq!(ledger.alive(), 0);
+    let ledger = Ledger::new();
+    let cache = returning(&ledger);
+    assert!(cache.add(Session::new(id(1), ledger.payload(1))).is_ok_and(|added| added.changed()));
+    let reader = spawn_with(&cache, |cache| {
+        let second = cache.get(&id(2)).map(|session| session.number());
+        let first = cache.get(&id(1)).map(|session| session.number());
+        assert!(second.is_none() || first.is_none(), "the hook runs after the removal");
     });
+    assert_eq!(cache.take(&id(1)).map(|session| session.number()), Some(1));
+    reader.join().unwrap();
+    assert_eq!(cache.get(&id(2)).map(|session| session.number()), Some(11));
+    cache.collect();
+    assert_eq!(ledger.alive(), 1);
+    drop(cache);
+    assert_eq!(ledger.alive(), 0);
 }
 
 /// Hooks of one kind set beside hooks of another: whichever stay, they are called.
-#[test]
+#[model(tracks(&[SETTINGS]))]
 fn hooks_of_two_threads() {
-    Model::new("hooks_of_two_threads").tracks(&[SETTINGS]).check(|| {
-        let cache = loom_tests::cache(4);
-        let calls = Arc::new(AtomicU64::new(0));
-        let (on_added, on_removed) = (Arc::clone(&calls), Arc::clone(&calls));
-        let hook = move |_: &Session<u64>| _ = on_added.fetch_add(1, Ordering::Relaxed);
-        let setter = spawn_with(&cache, move |cache| cache.set_hooks(Hooks::new().on_added(hook)));
-        let hook = move |_: &Session<u64>, _| _ = on_removed.fetch_add(1, Ordering::Relaxed);
-        cache.set_hooks(Hooks::new().on_removed(hook));
-        setter.join().unwrap();
-        assert!(cache.add(Session::new(id(1), 1)).is_ok() && cache.remove_id(&id(1)));
-        assert_eq!(calls.load(Ordering::Relaxed), 1, "the hooks that are set hear of it");
-    });
+    let cache = loom_tests::cache(4);
+    let calls = Arc::new(AtomicU64::new(0));
+    let (on_added, on_removed) = (Arc::clone(&calls), Arc::clone(&calls));
+    let hook = move |_: &Session<u64>| _ = on_added.fetch_add(1, Ordering::Relaxed);
+    let setter = spawn_with(&cache, move |cache| cache.set_hooks(Hooks::new().on_added(hook)));
+    let hook = move |_: &Session<u64>, _| _ = on_removed.fetch_add(1, Ordering::Relaxed);
+    cache.set_hooks(Hooks::new().on_removed(hook));
+    setter.join().unwrap();
+    assert!(cache.add(Session::new(id(1), 1)).is_ok() && cache.remove_id(&id(1)));
+    assert_eq!(calls.load(Ordering::Relaxed), 1, "the hooks that are set hear of it");
 }
 
 /// A mode set beside a revocation: both are in force.
-#[test]
+#[model(tracks(&[SETTINGS]))]
 fn mode_beside_revocation() {
-    Model::new("mode_beside_revocation").tracks(&[SETTINGS]).check(|| {
-        let cache = loom_tests::cache(4);
-        let mode = Mode { update_time: true, ..cache.mode() };
-        assert!(cache.add(Session::new(id(1), 1)).is_ok());
-        let setter = spawn_with(&cache, move |cache| cache.set_mode(mode));
-        cache.revoke(Context::NONE);
-        setter.join().unwrap();
-        assert!(cache.get(&id(1)).is_none(), "the session is of a context that was revoked");
-        assert_eq!(cache.mode(), mode);
-    });
+    let cache = loom_tests::cache(4);
+    let mode = Mode { update_time: true, ..cache.mode() };
+    assert!(cache.add(Session::new(id(1), 1)).is_ok());
+    let setter = spawn_with(&cache, move |cache| cache.set_mode(mode));
+    cache.revoke(Context::NONE);
+    setter.join().unwrap();
+    assert!(cache.get(&id(1)).is_none(), "the session is of a context that was revoked");
+    assert_eq!(cache.mode(), mode);
 }

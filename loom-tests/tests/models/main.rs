@@ -12,6 +12,7 @@ mod migrate_sets;
 mod parts;
 mod publish;
 mod reclaim;
+mod removals;
 mod searches;
 mod slab;
 mod take;

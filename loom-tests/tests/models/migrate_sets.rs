@@ -6,7 +6,7 @@
 
 #[cfg(sessile_loom)]
 use loom_tests::id;
-use loom_tests::{Model, TestCache, replaced};
+use loom_tests::{TestCache, model, replaced};
 
 /// One set, and six buckets.
 const SMALL: usize = 4;
@@ -26,15 +26,13 @@ const SETS: [(u8, [usize; 2], [usize; 2]); 4] = [
 ];
 
 #[cfg(sessile_loom)]
-#[test]
+#[model(single_schedule("one thread looks up hashes"))]
 fn sets_are_as_said() {
-    Model::new("sets_are_as_said").single_schedule("one thread looks up hashes").check(|| {
-        let (small, large) = (TestCache::new(SMALL), TestCache::new(LARGE));
-        let set = |test: &TestCache, key| sessile::internals::buckets_of(&test.cache, &id(key)).0;
-        for (key, in_small, in_large) in SETS {
-            assert_eq!((set(&small, key), set(&large, key)), (in_small, in_large), "key {key}");
-        }
-    });
+    let (small, large) = (TestCache::new(SMALL), TestCache::new(LARGE));
+    let set = |test: &TestCache, key| sessile::internals::buckets_of(&test.cache, &id(key)).0;
+    for (key, in_small, in_large) in SETS {
+        assert_eq!((set(&small, key), set(&large, key)), (in_small, in_large), "key {key}");
+    }
 }
 
 /// Demands that the session under a key lies in the other bucket of its set. Plain threads have
@@ -60,139 +58,108 @@ fn displaced(capacity: usize, key: u8, filler: u8) -> TestCache {
     test
 }
 
-/// The cache is resized while another thread does `f`.
-fn beside_resize<R: Send + 'static>(
-    test: &TestCache,
-    capacity: usize,
-    f: impl FnOnce(TestCache) -> R + Send + 'static,
-) -> R {
-    let other = test.spawn(f);
-    test.cache.set_capacity(capacity).unwrap();
-    other.join().unwrap()
-}
-
 /// A lookup, of a session of either home.
-#[test]
+#[model(preemptions(2))]
 fn displaced_and_get() {
-    Model::new("displaced_and_get").preemptions(2).check(|| {
-        let test = displaced(SMALL, HIGH, HIGH_TOO);
-        let seen = beside_resize(&test, LARGE, |test| [test.get(HIGH), test.get(HIGH)]);
-        assert_eq!(seen, [Some(1); 2], "a session that only moves is always found");
-        test.assert_holds(&[1]);
-        test.end();
-    });
+    let test = displaced(SMALL, HIGH, HIGH_TOO);
+    let seen = test.beside_resize(LARGE, |test| [test.get(HIGH), test.get(HIGH)]);
+    assert_eq!(seen, [Some(1); 2], "a session that only moves is always found");
+    test.assert_holds(&[1]);
+    test.end();
 }
 
-#[test]
+#[model(preemptions(2))]
 fn displaced_and_take() {
-    Model::new("displaced_and_take").preemptions(2).check(|| {
-        let test = displaced(SMALL, LOW, LOW_TOO);
-        let seen = beside_resize(&test, LARGE, |test| [test.take(LOW), test.get(LOW)]);
-        assert_eq!(seen, [Some(1), None], "a taken session came back");
-        test.assert_holds(&[]);
-    });
+    let test = displaced(SMALL, LOW, LOW_TOO);
+    let seen = test.beside_resize(LARGE, |test| [test.take(LOW), test.get(LOW)]);
+    assert_eq!(seen, [Some(1), None], "a taken session came back");
+    test.assert_holds(&[]);
 }
 
-#[test]
+#[model(preemptions(2))]
 fn displaced_and_replace() {
-    Model::new("displaced_and_replace").preemptions(2).check(|| {
-        let test = displaced(SMALL, HIGH, HIGH_TOO);
-        assert_eq!(beside_resize(&test, LARGE, |test| replaced(test.add(HIGH, 2))), Some(1));
-        test.assert_holds(&[2]);
-        assert_eq!(test.get(HIGH), Some(2));
-    });
+    let test = displaced(SMALL, HIGH, HIGH_TOO);
+    assert_eq!(test.beside_resize(LARGE, |test| replaced(test.add(HIGH, 2))), Some(1));
+    test.assert_holds(&[2]);
+    assert_eq!(test.get(HIGH), Some(2));
 }
 
-/// Both buckets of the set are in use. Whoever looks meets both sessions, and a snapshot shows each
-/// once.
-#[test]
+/// A cache in which both buckets of a set are in use.
+fn both() -> TestCache {
+    let test = TestCache::new(SMALL);
+    test.insert(LOW_TOO, 1);
+    test.insert(LOW, 2);
+    assert_is_displaced(&test, LOW);
+    test
+}
+
+/// Whoever looks meets both sessions, and a snapshot shows each once.
+#[model(preemptions(2))]
 fn both_and_snapshot() {
-    Model::new("both_and_snapshot").preemptions(2).check(|| {
-        let test = TestCache::new(SMALL);
-        test.insert(LOW_TOO, 1);
-        test.insert(LOW, 2);
-        assert_is_displaced(&test, LOW);
-        assert_eq!(beside_resize(&test, LARGE, |test| test.numbers()), [1, 2]);
-        test.assert_holds(&[1, 2]);
-        assert_eq!([test.get(LOW_TOO), test.get(LOW)], [Some(1), Some(2)]);
-    });
+    let test = both();
+    assert_eq!(test.beside_resize(LARGE, |test| test.numbers()), [1, 2]);
+    test.assert_holds(&[1, 2]);
+    assert_eq!([test.get(LOW_TOO), test.get(LOW)], [Some(1), Some(2)]);
 }
 
-#[test]
+#[model(preemptions(2))]
 fn both_and_flush() {
-    Model::new("both_and_flush").preemptions(2).check(|| {
-        let test = TestCache::new(SMALL);
-        test.insert(LOW_TOO, 1);
-        test.insert(LOW, 2);
-        assert_is_displaced(&test, LOW);
-        assert_eq!(beside_resize(&test, LARGE, |test| test.cache.clear()), 2);
-        test.assert_holds(&[]);
-    });
+    let test = both();
+    assert_eq!(test.beside_resize(LARGE, |test| test.cache.clear()), 2);
+    test.assert_holds(&[]);
 }
 
 /// An absent key of the second home is added, which the mover closes last: it is found from then
 /// on, in either table.
-#[test]
+#[model(preemptions(2))]
 fn second_home_and_add() {
-    Model::new("second_home_and_add").preemptions(2).check(|| {
-        let test = TestCache::new(SMALL);
-        let seen = beside_resize(&test, LARGE, |test| {
-            test.insert(HIGH, 2);
-            test.get(HIGH)
-        });
-        assert_eq!(seen, Some(2));
-        assert_eq!(test.get(HIGH), Some(2), "what was added is where nobody looks");
-        test.assert_holds(&[2]);
-        test.end();
+    let test = TestCache::new(SMALL);
+    let seen = test.beside_resize(LARGE, |test| {
+        test.insert(HIGH, 2);
+        test.get(HIGH)
     });
+    assert_eq!(seen, Some(2));
+    assert_eq!(test.get(HIGH), Some(2), "what was added is where nobody looks");
+    test.assert_holds(&[2]);
+    test.end();
 }
 
 /// Two adders of one absent key of the second home, whose claims lie in the first bucket: one
 /// inserts, the other replaces.
-#[test]
+#[model(preemptions(1))]
 fn displaced_and_add_twice() {
-    Model::new("displaced_and_add_twice").preemptions(1).check(|| {
-        let test = TestCache::new(SMALL);
-        test.insert(HIGH_TOO, 3);
-        let other = test.spawn(|test| replaced(test.add(HIGH, 2)));
-        test.cache.set_capacity(LARGE).unwrap();
-        let here = replaced(test.add(HIGH, 1));
-        let there = other.join().unwrap();
-        assert!(here.is_none() ^ there.is_none(), "{here:?} and {there:?}");
-        test.assert_holds(&[if here.is_none() { 2 } else { 1 }, 3]);
-    });
+    let test = TestCache::new(SMALL);
+    test.insert(HIGH_TOO, 3);
+    let stays = test.add_twice_beside_resize(HIGH, LARGE);
+    test.assert_holds(&[stays, 3]);
 }
 
 /// A displaced session that moves, is taken, and comes back under its key: the mover, in the middle
 /// of its steps, takes neither for the other.
-#[test]
+#[model(preemptions(1))]
 fn displaced_and_renew() {
-    Model::new("displaced_and_renew").preemptions(1).check(|| {
-        let test = displaced(SMALL, HIGH, HIGH_TOO);
-        beside_resize(&test, LARGE, |test| {
-            assert_eq!(test.take(HIGH), Some(1));
-            test.cache.collect();
-            test.insert(HIGH, 2);
-        });
-        assert_eq!(test.take(HIGH), Some(2));
-        test.assert_holds(&[]);
+    let test = displaced(SMALL, HIGH, HIGH_TOO);
+    test.beside_resize(LARGE, |test| {
+        assert_eq!(test.take(HIGH), Some(1));
+        test.cache.collect();
+        test.insert(HIGH, 2);
     });
+    assert_eq!(test.take(HIGH), Some(2));
+    test.assert_holds(&[]);
 }
 
 /// The table shrinks: a session leaves a bucket that is not its home for a set in which it has
 /// another home.
-#[test]
+#[model(preemptions(1))]
 fn displaced_and_shrink() {
-    Model::new("displaced_and_shrink").preemptions(1).check(|| {
-        let test = displaced(LARGE, HIGH_TOO, HIGH);
-        let seen = beside_resize(&test, SMALL, |test| {
-            let seen = test.get(HIGH_TOO);
-            test.insert(LOW, 2);
-            seen
-        });
-        assert_eq!(seen, Some(1));
-        assert_eq!([test.get(HIGH_TOO), test.get(LOW)], [Some(1), Some(2)]);
-        test.assert_holds(&[1, 2]);
-        test.end();
+    let test = displaced(LARGE, HIGH_TOO, HIGH);
+    let seen = test.beside_resize(SMALL, |test| {
+        let seen = test.get(HIGH_TOO);
+        test.insert(LOW, 2);
+        seen
     });
+    assert_eq!(seen, Some(1));
+    assert_eq!([test.get(HIGH_TOO), test.get(LOW)], [Some(1), Some(2)]);
+    test.assert_holds(&[1, 2]);
+    test.end();
 }

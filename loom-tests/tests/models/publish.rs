@@ -7,7 +7,7 @@
 #![cfg(sessile_loom)]
 
 use loom::cell::UnsafeCell;
-use loom_tests::{Model, spawn_with, thread};
+use loom_tests::{model, spawn_with, thread};
 use sessile::internals::{BareTable, Mark};
 use std::sync::Arc;
 
@@ -41,45 +41,41 @@ fn add_all(marks: &'static [usize]) -> Arc<BareTable> {
     table
 }
 
-#[test]
+#[model]
 fn publish_two() {
-    Model::new("publish_two").check(|| drop(add_all(&[0, 1])));
+    drop(add_all(&[0, 1]));
 }
 
 /// Two threads that want a larger table at once: one hangs there, and both go on to it.
-#[test]
+#[model]
 fn grown_by_two() {
-    Model::new("grown_by_two").check(|| {
-        let table = Arc::new(BareTable::new());
-        let other = spawn_with(&table, |table| table.grow(4));
-        let larger = table.grow(4);
-        assert!(larger.is_some());
-        assert_eq!(other.join().unwrap(), larger);
-    });
+    let table = Arc::new(BareTable::new());
+    let other = spawn_with(&table, |table| table.grow(4));
+    let larger = table.grow(4);
+    assert!(larger.is_some());
+    assert_eq!(other.join().unwrap(), larger);
 }
 
 /// Of two adders of one key the second replaces the first, whoever opens the claim of the first:
 /// what stays is the second's.
-#[test]
+#[model]
 fn publish_and_replace() {
-    Model::new("publish_and_replace").check(|| {
-        let table = Arc::new(BareTable::new());
-        let other = spawn_with(&table, |table| table.add(0, &MARKS[1], 1));
-        let is_first = table.add(0, &MARKS[0], 0);
-        assert!(is_first ^ other.join().unwrap());
-        assert_eq!(table.members(), [u8::from(is_first)], "a replacement was undone");
-    });
+    let table = Arc::new(BareTable::new());
+    let other = spawn_with(&table, |table| table.add(0, &MARKS[1], 1));
+    let is_first = table.add(0, &MARKS[0], 0);
+    assert!(is_first ^ other.join().unwrap());
+    assert_eq!(table.members(), [u8::from(is_first)], "a replacement was undone");
 }
 
-#[test]
+#[model(preemptions(1))]
 fn publish_three() {
-    Model::new("publish_three").preemptions(1).check(|| drop(add_all(&[0, 1, 2])));
+    drop(add_all(&[0, 1, 2]));
 }
 
 /// Two keys with one home get in each other's way and are both stored.
-#[test]
+#[model]
 fn publish_one_home() {
-    Model::new("publish_one_home").check(|| drop(add_all(&[0, 3])));
+    drop(add_all(&[0, 3]));
 }
 
 /// A table in which only the slots of the first bucket are free, and both homes have had as many
@@ -95,15 +91,13 @@ fn half_full() -> Arc<BareTable> {
 
 /// Two adders of one key whose home is full: their claims lie in the other bucket, where whoever
 /// helps must look.
-#[test]
+#[model]
 fn publish_in_the_other_bucket() {
-    Model::new("publish_in_the_other_bucket").check(|| {
-        let table = half_full();
-        let other = spawn_with(&table, |table| table.add(OTHER_HOME, &MARKS[3], 3));
-        let here = table.add(OTHER_HOME, &MARKS[4], 4);
-        assert!(here ^ other.join().unwrap(), "the key is inserted once");
-        assert_eq!(table.members().len(), 3);
-    });
+    let table = half_full();
+    let other = spawn_with(&table, |table| table.add(OTHER_HOME, &MARKS[3], 3));
+    let here = table.add(OTHER_HOME, &MARKS[4], 4);
+    assert!(here ^ other.join().unwrap(), "the key is inserted once");
+    assert_eq!(table.members().len(), 3);
 }
 
 /// `claimant` claims a slot for `mark`, and is overtaken by a `rival` mark of the same key before
@@ -141,56 +135,52 @@ fn stale_helper(hash: u64, second: usize, rival: usize) {
 }
 
 /// The second claim is for a key of another home: the helper's second look tells the two apart.
-#[test]
+#[model(preemptions(2))]
 fn publish_stale_helper() {
-    Model::new("publish_stale_helper").preemptions(2).check(|| stale_helper(OTHER_HOME, 3, 4));
+    stale_helper(OTHER_HOME, 3, 4);
 }
 
 /// The second claim is for the same session, and is the first but for its attempt: the nonce tells
 /// the two apart.
-#[test]
+#[model(preemptions(2))]
 fn publish_second_attempt() {
-    Model::new("publish_second_attempt").preemptions(2).check(|| stale_helper(0, 0, 1));
+    stale_helper(0, 0, 1);
 }
 
 /// A claimant that opened its claim and did not say so yet. The session is taken, and another
 /// claims the slot: whoever helps the first does not open the claim of the second.
-#[test]
+#[model(preemptions(2))]
 fn publish_claim_of_another() {
-    Model::new("publish_claim_of_another").preemptions(2).check(|| {
-        let table = half_full();
-        let first = spawn_with(&table, |table| assert!(table.add(0, &MARKS[0], 0)));
-        if table.take(0, 1).is_some() {
-            overtaken(&table, OTHER_HOME, 3, 4, 1, || table.help(0));
-            assert_eq!(table.members().len(), 3);
-        }
-        first.join().unwrap();
-    });
+    let table = half_full();
+    let first = spawn_with(&table, |table| assert!(table.add(0, &MARKS[0], 0)));
+    if table.take(0, 1).is_some() {
+        overtaken(&table, OTHER_HOME, 3, 4, 1, || table.help(0));
+        assert_eq!(table.members().len(), 3);
+    }
+    first.join().unwrap();
 }
 
 /// A session is taken and stored again, in the same slot and as the same word: whoever takes the
 /// second stay is ordered after everything that was done before it began.
-#[test]
+#[model]
 fn take_orders_what_it_took() {
-    Model::new("take_orders_what_it_took").check(|| {
-        let table = Arc::new(BareTable::new());
-        let contents = Arc::new(UnsafeCell::new(0));
+    let table = Arc::new(BareTable::new());
+    let contents = Arc::new(UnsafeCell::new(0));
+    assert!(table.add(0, &MARKS[0], 0));
+    let taker = {
+        let (table, contents) = (Arc::clone(&table), Arc::clone(&contents));
+        thread::spawn(move || {
+            let taken = table.take(0, 1).is_some();
+            if taken {
+                contents.with(|_| ());
+            }
+            taken
+        })
+    };
+    let here = table.take(0, 1).is_some();
+    if here {
+        contents.with_mut(|_| ());
         assert!(table.add(0, &MARKS[0], 0));
-        let taker = {
-            let (table, contents) = (Arc::clone(&table), Arc::clone(&contents));
-            thread::spawn(move || {
-                let taken = table.take(0, 1).is_some();
-                if taken {
-                    contents.with(|_| ());
-                }
-                taken
-            })
-        };
-        let here = table.take(0, 1).is_some();
-        if here {
-            contents.with_mut(|_| ());
-            assert!(table.add(0, &MARKS[0], 0));
-        }
-        assert!(taker.join().unwrap() || here);
-    });
+    }
+    assert!(taker.join().unwrap() || here);
 }

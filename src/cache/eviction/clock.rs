@@ -2,7 +2,6 @@
 #![forbid(unsafe_code)]
 
 use crate::sync::untracked::{AtomicU64, AtomicUsize, Ordering};
-use crossbeam_utils::CachePadded;
 
 /// A clock of adds: it ticks 32 times per capacity, so that six bits span twice the cache. What is
 /// older goes next. Where weights decide how many sessions there are, that number is the capacity.
@@ -13,7 +12,7 @@ use crossbeam_utils::CachePadded;
 /// A stamp read or written a tick too early or late costs at most one bad victim, hence
 /// `untracked`.
 pub(crate) struct LogicalClock {
-    tick: CachePadded<AtomicUsize>,
+    tick: AtomicUsize,
     /// 1 where weights decide how many sessions there are: then that number is asked for at each
     /// add.
     adds_per_tick: AtomicUsize,
@@ -34,10 +33,7 @@ const UNBOUNDED: usize = 1 << 16;
 
 impl LogicalClock {
     pub(crate) fn new(capacity: usize) -> Self {
-        let clock = Self {
-            tick: CachePadded::new(AtomicUsize::new(0)),
-            adds_per_tick: AtomicUsize::new(1),
-        };
+        let clock = Self { tick: AtomicUsize::new(0), adds_per_tick: AtomicUsize::new(1) };
         clock.set_capacity(capacity);
         clock
     }

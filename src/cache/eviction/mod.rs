@@ -14,19 +14,23 @@ pub(super) use self::victim::{
 
 use crate::policy::Policy;
 use crate::raw::Table;
+use crossbeam_utils::CachePadded;
 
-/// The order of eviction of a cache, and how far its sweep is.
+/// The order of eviction of a cache, and how far its sweep is. What lookups read, the clock and the
+/// policy, has a cache line apart from what sweeps write.
+#[repr(C, align(64))]
 pub(super) struct Eviction {
     pub(super) clock: LogicalClock,
     policy: Policy,
     protect_reused: bool,
-    pub(super) sweeper: Sweeper,
+    pub(super) sweeper: CachePadded<Sweeper>,
 }
 
 impl Eviction {
     /// `capacity` in sessions.
     pub(super) fn new(policy: Policy, protect_reused: bool, capacity: usize) -> Self {
-        let (clock, sweeper) = (LogicalClock::new(capacity), Sweeper::new());
+        let clock = LogicalClock::new(capacity);
+        let sweeper = CachePadded::new(Sweeper::new());
         Self { clock, policy, protect_reused, sweeper }
     }
 

@@ -34,7 +34,7 @@ impl Group {
     }
 }
 
-/// The search for the oldest member of the buckets that are shown to it.
+/// The search for the oldest word of the buckets that are shown to it, see `lanes::Oldest`.
 pub(in crate::raw) struct OldestSearch {
     tick: usize,
     seen: usize,
@@ -47,8 +47,8 @@ impl OldestSearch {
     }
 
     /// Another bucket.
-    pub(in crate::raw) fn see(&mut self, look: Group) {
-        for (slot, word) in look.0.into_iter().enumerate().filter(|(_, word)| word.is_member()) {
+    pub(in crate::raw) fn see(&mut self, group: Group) {
+        for (slot, word) in group.0.into_iter().enumerate().filter(|(_, word)| !word.is_empty()) {
             let age = word.stamp().offset(self.tick) as u32;
             self.oldest = self.oldest.max(Oldest(age << AGE_SHIFT | place(self.seen, slot)));
         }

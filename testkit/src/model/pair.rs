@@ -10,6 +10,7 @@ use sessile::{
     Timestamp, View,
 };
 use std::collections::VecDeque;
+use std::fmt::Debug;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -97,6 +98,12 @@ impl Pair {
         number
     }
 
+    /// Demands that the model answers as the cache did.
+    fn agree<R: PartialEq + Debug>(&mut self, answer: R, expected: impl FnOnce(&mut Model) -> R) {
+        self.listen();
+        assert_eq!(answer, expected(&mut self.model));
+    }
+
     fn add(&mut self, number: usize) {
         let answer = match self.cache.add(self.handles[number].clone()) {
             Ok(Added::Inserted) => Answer::Inserted,
@@ -104,8 +111,7 @@ impl Pair {
             Ok(Added::Identical) => Answer::Identical,
             Err(rejected) => Answer::Rejected(rejected.reason()),
         };
-        self.listen();
-        assert_eq!(answer, self.model.add(number));
+        self.agree(answer, |model| model.add(number));
         let changed = matches!(answer, Answer::Inserted | Answer::Replaced(_));
         let arrived = std::mem::take(&mut *self.arrived.lock().unwrap());
         assert_eq!(arrived, Vec::from_iter(changed.then_some(number)));
@@ -114,81 +120,61 @@ impl Pair {
         assert_eq!(handle.is_resumable(), object.resumable);
     }
 
-    fn look(&mut self, operation: Operation) {
-        let (found, expected) = match operation {
-            Operation::Get(key) if Self::is_plain(key) => {
-                (self.cache.get(&key.id()).map(|found| *found), key)
-            }
-            Operation::Get(key) => (self.view(key).get(&key.id()).map(|found| *found), key),
-            Operation::Read(key) => (self.view(key).read(&key.id(), |found| **found), key),
-            Operation::Take(key) => (self.view(key).take(&key.id()).map(|found| *found), key),
-            other => unreachable!("{other:?} is no lookup"),
-        };
-        self.listen();
-        let expected = match operation {
-            Operation::Take(_) => self.model.take(expected),
-            _ => self.model.get(expected),
-        };
-        assert_eq!(found, expected);
+    fn add_misplaced(&mut self, number: usize) {
+        let elsewhere = self.cache.view(Context::from_bytes([77; 32]));
+        let view = elsewhere.protocol(self.model.objects[number].key.protocol());
+        assert!(!view.add(self.handles[number].clone()).is_ok_and(|added| added.changed()));
+        assert!(!view.remove(&self.handles[number]));
+        self.model.reject(Rejection::Context);
     }
 
-    fn remove(&mut self, operation: Operation) {
+    /// Operations on keys, and on all that is stored.
+    fn look_or_remove(&mut self, operation: Operation) {
         match operation {
-            Operation::Remove(number) => {
-                let removed = self.cache.remove(&self.handles[number]);
-                self.listen();
-                assert_eq!(removed, self.model.remove(number));
+            Operation::Get(key) => {
+                let found = match Self::is_plain(key) {
+                    true => self.cache.get(&key.id()),
+                    false => self.view(key).get(&key.id()),
+                };
+                self.agree(found.map(|found| *found), |model| model.get(key));
+            }
+            Operation::Read(key) => {
+                let found = self.view(key).read(&key.id(), |found| **found);
+                self.agree(found, |model| model.get(key));
+            }
+            Operation::Take(key) => {
+                let taken = self.view(key).take(&key.id()).map(|taken| *taken);
+                self.agree(taken, |model| model.take(key));
             }
             Operation::RemoveId(key) => {
-                let removed = self.view(key).remove_id(&key.id());
-                self.listen();
-                assert_eq!(removed, self.model.remove_id(key));
+                self.agree(self.view(key).remove_id(&key.id()), |model| model.remove_id(key));
             }
             Operation::Flush(ahead) => {
                 let now = self.model.now + ahead;
                 let flushed = self.cache.flush_expired_at(now);
-                self.listen();
-                assert_eq!(flushed, self.model.flush(|object| now > object.expires()));
+                self.agree(flushed, |model| model.flush(|object| now > object.expires()));
             }
             Operation::FlushView(key, ahead) => {
                 let (now, context) = (self.model.now + ahead, key.context());
-                let flushed = self.cache.view(context).flush_expired_at(now);
-                self.listen();
                 let is_due =
                     |object: &Object| object.key.context() == context && now > object.expires();
-                assert_eq!(flushed, self.model.flush(is_due));
+                let flushed = self.cache.view(context).flush_expired_at(now);
+                self.agree(flushed, |model| model.flush(is_due));
             }
             Operation::ClearView(key) => {
-                let flushed = self.view(key).clear();
-                self.listen();
-                let of_view = |other: Key| {
-                    (other.context(), other.protocol()) == (key.context(), key.protocol())
+                let is_of_view = |object: &Object| {
+                    (object.key.context(), object.key.protocol()) == (key.context(), key.protocol())
                 };
-                assert_eq!(flushed, self.model.flush(|object| of_view(object.key)));
+                self.agree(self.view(key).clear(), |model| model.flush(is_of_view));
             }
-            _ => {
-                let flushed = self.cache.clear();
-                self.listen();
-                assert_eq!(flushed, self.model.flush(|_| true));
-            }
+            Operation::Clear => self.agree(self.cache.clear(), |model| model.flush(|_| true)),
+            other => self.adjust(other),
         }
     }
 
+    /// Settings, and the time.
     fn adjust(&mut self, operation: Operation) {
         match operation {
-            Operation::Forbid(number) => {
-                self.handles[number].set_not_resumable();
-                self.model.objects[number].resumable = false;
-            }
-            Operation::SetTimeout(number, seconds) => {
-                self.handles[number].set_timeout(Duration::from_secs(seconds));
-                self.model.objects[number].set_timeout(seconds);
-            }
-            Operation::SetCreated(number, offset) => {
-                let created = self.model.now.saturating_add_signed(offset);
-                self.handles[number].set_created_at(created);
-                self.model.objects[number].set_created(created);
-            }
             Operation::SetCacheTimeout(seconds) => {
                 self.cache.set_timeout(Duration::from_secs(seconds));
                 self.model.timeout = seconds;
@@ -198,14 +184,6 @@ impl Pair {
                 self.cache.set_capacity(capacity).unwrap();
                 self.listen();
                 self.model.set_capacity(capacity);
-            }
-            Operation::AddMisplaced(number) => {
-                let key = self.model.objects[number].key;
-                let elsewhere = Context::from_bytes([77; 32]);
-                let view = self.cache.view(elsewhere).protocol(key.protocol());
-                assert!(!view.add(self.handles[number].clone()).is_ok_and(|added| added.changed()));
-                assert!(!view.remove(&self.handles[number]));
-                self.model.reject(Rejection::Context);
             }
             Operation::Advance(seconds) => self.model.now += seconds,
             Operation::GoBack(seconds) => self.model.now -= seconds,
@@ -217,47 +195,55 @@ impl Pair {
         self.clock.set(self.model.now);
     }
 
-    /// Names an object that exists in place of any number.
-    fn resolve(&self, operation: Operation) -> Operation {
-        let one_of = |number: usize| number.checked_rem(self.handles.len());
+    /// Operations on an object that was made.
+    fn treat(&mut self, operation: Operation, number: usize) {
+        let handle = &self.handles[number];
         match operation {
-            Operation::AddAgain(n) => one_of(n).map_or(Operation::Nothing, Operation::AddAgain),
-            Operation::AddMisplaced(n) => {
-                one_of(n).map_or(Operation::Nothing, Operation::AddMisplaced)
+            Operation::AddAgain(_) => self.add(number),
+            Operation::AddMisplaced(_) => self.add_misplaced(number),
+            Operation::Remove(_) => {
+                self.agree(self.cache.remove(handle), |model| model.remove(number));
             }
-            Operation::Remove(n) => one_of(n).map_or(Operation::Nothing, Operation::Remove),
-            Operation::Forbid(n) => one_of(n).map_or(Operation::Nothing, Operation::Forbid),
-            Operation::SetTimeout(n, to) => {
-                one_of(n).map_or(Operation::Nothing, |n| Operation::SetTimeout(n, to))
+            Operation::Forbid(_) => {
+                handle.set_not_resumable();
+                self.model.objects[number].resumable = false;
             }
-            Operation::SetCreated(n, to) => {
-                one_of(n).map_or(Operation::Nothing, |n| Operation::SetCreated(n, to))
+            Operation::SetTimeout(_, seconds) => {
+                handle.set_timeout(Duration::from_secs(seconds));
+                self.model.objects[number].set_timeout(seconds);
             }
-            other => other,
+            Operation::SetCreated(_, offset) => {
+                let created = self.model.now.saturating_add_signed(offset);
+                handle.set_created_at(created);
+                self.model.objects[number].set_created(created);
+            }
+            other => unreachable!("{other:?} is of no object"),
         }
     }
 
-    /// Does an operation to both.
+    /// Does an operation to both. One on an object takes one of those that exist, by any number.
     ///
     /// # Panics
     /// When they differ.
     pub fn apply(&mut self, operation: Operation) {
-        use Operation::{
-            AddAgain, AddNew, Clear, ClearView, Flush, FlushView, Get, Read, Remove, RemoveId, Take,
-        };
-        match self.resolve(operation) {
+        use Operation::{AddAgain, AddMisplaced, AddNew, Forbid, Remove, SetCreated, SetTimeout};
+        match operation {
             Operation::Nothing => {}
             AddNew(key, terms) => {
                 let number = self.make(key, terms);
                 self.add(number);
             }
-            AddAgain(number) => self.add(number),
-            lookup @ (Get(_) | Read(_) | Take(_)) => self.look(lookup),
-            removal @ (Remove(_) | RemoveId(_) | Flush(_) | FlushView(..) | Clear
-            | ClearView(_)) => {
-                self.remove(removal);
+            AddAgain(n)
+            | AddMisplaced(n)
+            | Remove(n)
+            | Forbid(n)
+            | SetTimeout(n, _)
+            | SetCreated(n, _) => {
+                if let Some(number) = n.checked_rem(self.handles.len()) {
+                    self.treat(operation, number);
+                }
             }
-            other => self.adjust(other),
+            other => self.look_or_remove(other),
         }
         self.compare();
     }

@@ -41,47 +41,44 @@ pub(super) struct Caches {
 impl Caches {
     pub(super) fn new(payload_bytes: usize) -> Result<Self> {
         let clock = Arc::new(ManualClock::new(START));
-        let build = |name,
-                     capacity: Capacity,
-                     ids,
-                     sizes,
-                     change: &dyn Fn(
-            SessionCacheBuilder<Payload>,
-        ) -> SessionCacheBuilder<Payload>| {
+        let cache = |capacity: Capacity| {
             let builder = SessionCache::builder().capacity(capacity).clock(Arc::clone(&clock));
-            let cache = change(builder.timeout(Duration::from_secs(3))).build()?;
-            anyhow::Ok(Subject {
-                name,
-                cache,
-                ids,
-                sizes,
-                swaps_hooks: name == "resized" && !HIDES_FENCES,
-            })
+            builder.timeout(Duration::from_secs(3))
         };
         let total = 500 * payload_bytes.max(1);
+        let weigher = |session: &Session<Payload>| session.weight();
+        let second_tier = move |id: &_, context: &_| second_tier(id, context, payload_bytes);
+        let sizes: &[usize] = &[4, 60, 200, 14, 900];
+        let resized = Subject {
+            sizes,
+            swaps_hooks: !HIDES_FENCES,
+            ..subject("resized", 300, cache(Capacity::Sessions(60)).hooks(watching_hooks()))?
+        };
         let subjects = vec![
-            build("one set", Capacity::Sessions(10), 24, &[], &|builder| builder)?,
-            build("hundreds", Capacity::Sessions(400), 700, &[], &|builder| {
-                builder.policy(Policy::Fifo)
-            })?,
-            build("thousands", Capacity::Sessions(5_000), 9_000, &[], &|builder| {
-                builder.protect_reused(true)
-            })?,
-            build("resized", Capacity::Sessions(60), 300, &[4, 60, 200, 14, 900], &|builder| {
-                builder.hooks(watching_hooks())
-            })?,
-            build("by weight", Capacity::Sessions(2_000), 3_000, &[], &|builder| {
-                builder.weigher(|session: &Session<Payload>| session.weight()).max_weight(total)
-            })?,
-            build("without a bound", Capacity::Unbounded, 4_000, &[], &|builder| {
-                builder.policy(Policy::SoonestExpiry).on_removed(|session, _| verify(session))
-            })?,
-            build("two tiers", Capacity::Sessions(100), 200, &[], &|builder| {
-                builder.on_miss(move |id, context| second_tier(id, context, payload_bytes))
-            })?,
+            subject("one set", 24, cache(Capacity::Sessions(10)))?,
+            subject("hundreds", 700, cache(Capacity::Sessions(400)).policy(Policy::Fifo))?,
+            subject("thousands", 9_000, cache(Capacity::Sessions(5_000)).protect_reused(true))?,
+            resized,
+            subject(
+                "by weight",
+                3_000,
+                cache(Capacity::Sessions(2_000)).weigher(weigher).max_weight(total),
+            )?,
+            subject(
+                "without a bound",
+                4_000,
+                cache(Capacity::Unbounded)
+                    .policy(Policy::SoonestExpiry)
+                    .on_removed(|session, _| verify(session)),
+            )?,
+            subject("two tiers", 200, cache(Capacity::Sessions(100)).on_miss(second_tier))?,
         ];
         Ok(Self { subjects, clock })
     }
+}
+
+fn subject(name: &'static str, ids: u64, builder: SessionCacheBuilder<Payload>) -> Result<Subject> {
+    Ok(Subject { name, cache: builder.build()?, ids, sizes: &[], swaps_hooks: false })
 }
 
 /// Hooks that read what they are shown.

@@ -13,7 +13,7 @@ mod caches;
 mod payload;
 mod worker;
 
-use anyhow::{Result, bail, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use caches::{Caches, Subject};
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
@@ -21,6 +21,7 @@ use serde::Serialize;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
+use testkit::ensure_whole;
 use worker::Worker;
 
 const PROGRESS_PERIOD: Duration = Duration::from_millis(200);
@@ -59,9 +60,22 @@ pub(crate) struct Figures {
     seed: u64,
 }
 
-impl Figures {
+impl crate::Report for Figures {
+    fn summary(&self) -> String {
+        format!(
+            "churn: {} operations by {} threads in {:.1} s ({:.0} a second), {} payloads made, {} dropped, {} broken",
+            self.operations,
+            self.threads,
+            self.seconds,
+            self.operations_per_second,
+            self.payloads_made,
+            self.payloads_dropped,
+            self.payloads_broken
+        )
+    }
+
     /// Fails when a payload was lost, dropped twice, or broken.
-    pub(crate) fn verdict(&self) -> Result<()> {
+    fn verdict(&self) -> Result<()> {
         if self.payloads_broken > 0 {
             bail!("{} payloads were broken when they were read", self.payloads_broken);
         }
@@ -95,11 +109,11 @@ pub(crate) fn run(options: &Options) -> Result<Figures> {
         anyhow::Ok(())
     })?;
     let seconds = started.elapsed().as_secs_f64();
-    caches.subjects.iter().try_for_each(check_balance)?;
+    caches.subjects.iter().try_for_each(check_whole)?;
     drop(caches);
     let (payloads_made, payloads_dropped) = payload::made_and_dropped();
     let operations = done.load(Ordering::Relaxed);
-    let figures = Figures {
+    Ok(Figures {
         operations,
         threads: options.threads,
         lives: (0..options.threads)
@@ -111,18 +125,7 @@ pub(crate) fn run(options: &Options) -> Result<Figures> {
         payloads_dropped,
         payloads_broken: caches::broken(),
         seed: options.seed,
-    };
-    println!(
-        "churn: {} operations by {} threads in {:.1} s ({:.0} a second), {} payloads made, {} dropped, {} broken",
-        figures.operations,
-        figures.threads,
-        figures.seconds,
-        figures.operations_per_second,
-        figures.payloads_made,
-        figures.payloads_dropped,
-        figures.payloads_broken
-    );
-    Ok(figures)
+    })
 }
 
 /// This lane's share of all calls.
@@ -159,25 +162,8 @@ fn show_progress(operations: u64, done: &AtomicU64, is_over: impl Fn() -> bool) 
     Ok(())
 }
 
-/// At rest, what came and did not leave is there.
-fn check_balance(subject: &Subject) -> Result<()> {
-    let stats = subject.cache.stats();
-    let left = stats.removed + stats.taken + stats.evicted + stats.expired + stats.flushed;
-    let shown = subject.cache.snapshot();
-    shown.iter().for_each(caches::verify);
-    let name = subject.name;
-    ensure!(
-        stats.added - left == stats.number,
-        "cache \"{name}\": what came and left is not what is there: {stats:?}"
-    );
-    ensure!(
-        shown.len() as u64 == stats.number,
-        "cache \"{name}\": {} sessions are shown: {stats:?}",
-        shown.len()
-    );
-    ensure!(
-        subject.cache.len() <= subject.cache.capacity(),
-        "cache \"{name}\" is above its capacity: {stats:?}"
-    );
-    Ok(())
+/// At rest each cache is whole, and each payload in it.
+fn check_whole(subject: &Subject) -> Result<()> {
+    subject.cache.iter().for_each(|session| caches::verify(&session));
+    ensure_whole(&subject.cache).with_context(|| format!("cache \"{}\"", subject.name))
 }

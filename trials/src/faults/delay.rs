@@ -11,6 +11,7 @@ use super::support::repeat;
 use anyhow::{Context, Result, ensure};
 use hdrhistogram::Histogram;
 use sessile::{Secret, Session, SessionCache};
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, LazyLock};
 use std::thread;
@@ -92,33 +93,40 @@ fn work(cache: &Cache, random: &mut fastrand::Rng) {
     drop(cache.take(&id(random.u64(..2000))));
 }
 
+/// A situation: its key in the figures, its name, which part of the time it gets, and its samples.
+type Situation = (&'static str, &'static str, u32, fn(Duration) -> Result<Vec<Arc<Times>>>);
+
+const SITUATIONS: [Situation; 3] = [
+    ("busy", "delay: busy", 3, busy),
+    ("idle_thread", "delay: idle thread", 3, idle_threads),
+    (COLLECTED, "delay: idle cache, collect()", 6, collected),
+];
+
+/// The situation that does not count among all delays: the program asks for the wiping.
+const COLLECTED: &str = "collected";
+
 pub(crate) fn run(time: Duration, figures: &mut Figures) -> Result<()> {
-    let mut outcomes = Vec::new();
-    let mut measure =
-        |name, situation: &mut dyn FnMut() -> Result<Vec<Arc<Times>>>| -> Result<Histogram<u64>> {
-            let mut outcome = Outcome::new(name);
-            let mut delays = Histogram::new(3)?;
-            for times in situation()? {
-                outcome.attempt("a removed session", || {
-                    let delay = times.delay().context("not wiped before the cache went")?;
-                    // Recorded even if it is too long.
-                    delays.record(delay.as_nanos() as u64)?;
-                    ensure!(delay < PATIENCE, "wiped after {delay:?}");
-                    Ok(())
-                });
-            }
-            outcomes.push(outcome);
-            Ok(delays)
-        };
-    let mut busy = measure("delay: busy", &mut || busy(time / 3))?;
-    let idle = measure("delay: idle thread", &mut || idle_threads(time / 3))?;
-    let collected = measure("delay: idle cache, collect()", &mut || collected(time / 6))?;
-    let parts = [&busy, &idle, &collected].map(milliseconds);
-    busy.add(&idle)?;
-    let [busy_delays, idle_thread, collected] = parts;
-    figures.wipe_ms =
-        Some(WipeFigures { all: milliseconds(&busy), busy: busy_delays, idle_thread, collected });
-    figures.faults.extend(outcomes);
+    let mut all = Histogram::new(3)?;
+    let mut parts = BTreeMap::new();
+    for (key, name, part, situation) in SITUATIONS {
+        let mut outcome = Outcome::new(name);
+        let mut delays = Histogram::new(3)?;
+        for times in situation(time / part)? {
+            outcome.attempt("a removed session", || {
+                let delay = times.delay().context("not wiped before the cache went")?;
+                // Recorded even if it is too long.
+                delays.record(delay.as_nanos() as u64)?;
+                ensure!(delay < PATIENCE, "wiped after {delay:?}");
+                Ok(())
+            });
+        }
+        if key != COLLECTED {
+            all.add(&delays)?;
+        }
+        parts.insert(key, milliseconds(&delays));
+        figures.faults.push(outcome);
+    }
+    figures.wipe_ms = Some(WipeFigures { all: milliseconds(&all), parts });
     Ok(())
 }
 

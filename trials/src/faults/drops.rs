@@ -5,47 +5,44 @@
 use super::outcome::{Figures, Outcome};
 use super::support::{Injected, repeat, within};
 use anyhow::{Result, ensure};
-use sessile::{ManualClock, Session, SessionCache};
+use sessile::{ManualClock, Session, SessionCache, SessionId};
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 use std::thread;
 use std::time::Duration;
-use testkit::{Ledger, Payload, START, ensure_reclaimed, ensure_whole, id};
+use testkit::{Ledger, Payload, START, clocked, ensure_reclaimed, ensure_whole, id};
 
 /// What the drop of a payload does besides being counted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy)]
 enum Deed {
     Nothing,
     Panic,
-    Get,
-    Read,
-    Add,
-    Take,
-    RemoveId,
-    Flush,
-    Clear,
-    Resize,
-    Snapshot,
-    Collect,
-    EndOtherCache,
+    Use(fn(&mut Doer, &Cache)),
 }
 
-const DEEDS: [Deed; 12] = [
-    Deed::Panic,
-    Deed::Get,
-    Deed::Read,
-    Deed::Add,
-    Deed::Take,
-    Deed::RemoveId,
-    Deed::Flush,
-    Deed::Clear,
-    Deed::Resize,
-    Deed::Snapshot,
-    Deed::Collect,
-    Deed::EndOtherCache,
+const DEEDS: [(&str, Deed); 12] = [
+    ("panic", Deed::Panic),
+    ("get", Deed::Use(|doer, cache| drop(cache.get(&doer.key())))),
+    ("read", Deed::Use(|doer, cache| _ = cache.read(&doer.key(), |found| found.number))),
+    ("add", Deed::Use(Doer::add)),
+    ("take", Deed::Use(|doer, cache| drop(cache.take(&doer.key())))),
+    ("remove_id", Deed::Use(|doer, cache| _ = cache.remove_id(&doer.key()))),
+    ("flush", Deed::Use(|_, cache| _ = cache.flush_expired_at(START + 100_000))),
+    ("clear", Deed::Use(|_, cache| _ = cache.clear())),
+    // Both sizes are valid and small.
+    (
+        "resize",
+        Deed::Use(|doer, cache| _ = cache.set_capacity(CAPACITY - doer.number as usize % 2)),
+    ),
+    ("snapshot", Deed::Use(|_, cache| drop(cache.snapshot()))),
+    ("collect", Deed::Use(|_, cache| cache.collect())),
+    (END_OF_ANOTHER, Deed::Use(|doer, _| drop(doer.other.take()))),
 ];
+
+/// The deed for which each payload has a cache of its own.
+const END_OF_ANOTHER: &str = "end of another cache";
 
 const WATCHDOG: Duration = Duration::from_secs(10);
 const CAPACITY: usize = 30;
@@ -79,10 +76,14 @@ thread_local! {
 const DEPTH_MAX: u32 = 3;
 
 impl Doer {
-    fn session(number: u64, deed: Deed, cache: &Weak<Cache>, books: &Arc<Books>) -> Session<Self> {
+    fn session(
+        number: u64,
+        deed: Deed,
+        cache: &Weak<Cache>,
+        books: &Arc<Books>,
+        other: Option<Arc<Cache>>,
+    ) -> Session<Self> {
         let counted = books.ledger.payload(number);
-        let other =
-            (deed == Deed::EndOtherCache).then(|| Self::other_cache(cache, books)).flatten();
         let (cache, books) = (cache.clone(), Arc::clone(books));
         Session::new(id(number), Self { number, _counted: counted, deed, cache, books, other })
     }
@@ -91,58 +92,45 @@ impl Doer {
     fn other_cache(cache: &Weak<Cache>, books: &Arc<Books>) -> Option<Arc<Cache>> {
         let other = Arc::new(SessionCache::new(4).ok()?);
         for number in 0..6 {
-            drop(other.add(Self::session(number, Deed::Add, cache, books)));
+            drop(other.add(Self::session(number, Deed::Use(Self::add), cache, books, None)));
         }
         Some(other)
     }
 
-    fn act(&mut self, cache: &Cache) {
-        let key = id(self.number + 1);
-        match self.deed {
-            Deed::Nothing | Deed::Panic => {}
-            Deed::Get => drop(cache.get(&key)),
-            Deed::Read => _ = cache.read(&key, |found| found.number),
-            Deed::Add => {
-                drop(cache.add(Self::session(
-                    self.number + 1,
-                    Deed::Nothing,
-                    &self.cache,
-                    &self.books,
-                )));
-            }
-            Deed::Take => drop(cache.take(&key)),
-            Deed::RemoveId => _ = cache.remove_id(&key),
-            Deed::Flush => _ = cache.flush_expired_at(START + 100_000),
-            Deed::Clear => _ = cache.clear(),
-            // Both sizes are valid and small.
-            Deed::Resize => _ = cache.set_capacity(CAPACITY - (self.number % 2) as usize),
-            Deed::Snapshot => drop(cache.snapshot()),
-            Deed::Collect => cache.collect(),
-            Deed::EndOtherCache => drop(self.other.take()),
-        }
+    /// The key that it uses.
+    fn key(&self) -> SessionId {
+        id(self.number + 1)
+    }
+
+    fn add(&mut self, cache: &Cache) {
+        let innocent = Deed::Nothing;
+        drop(cache.add(Self::session(self.number + 1, innocent, &self.cache, &self.books, None)));
     }
 }
 
 impl Drop for Doer {
     fn drop(&mut self) {
         let depth = DEPTH.get();
-        if self.deed == Deed::Nothing || depth >= DEPTH_MAX {
+        if depth >= DEPTH_MAX {
             return;
         }
-        if self.deed == Deed::Panic {
+        match self.deed {
+            Deed::Nothing => {}
             // A second panic while one unwinds would end the process, whoever threw it.
-            if !thread::panicking() {
+            Deed::Panic if thread::panicking() => {}
+            Deed::Panic => {
                 self.books.panicked.fetch_add(1, Ordering::SeqCst);
                 resume_unwind(Box::new(Injected));
             }
-            return;
-        }
-        // After the cache is gone there is nothing to use again.
-        if let Some(cache) = self.cache.upgrade() {
-            DEPTH.set(depth + 1);
-            self.act(&cache);
-            self.books.done.fetch_add(1, Ordering::SeqCst);
-            DEPTH.set(depth);
+            // After the cache is gone there is nothing to use again.
+            Deed::Use(act) => {
+                if let Some(cache) = self.cache.upgrade() {
+                    DEPTH.set(depth + 1);
+                    act(self, &cache);
+                    self.books.done.fetch_add(1, Ordering::SeqCst);
+                    DEPTH.set(depth);
+                }
+            }
         }
     }
 }
@@ -179,13 +167,13 @@ pub(crate) fn run(time: Duration, figures: &mut Figures) -> Result<()> {
     let mut panics = Outcome::new("drops: a payload's panics");
     let mut others = Outcome::new("drops: a payload's uses the cache");
     repeat(time, |round| {
-        for deed in DEEDS {
-            let outcome = if deed == Deed::Panic { &mut panics } else { &mut others };
+        for (name, deed) in DEEDS {
+            let outcome = if matches!(deed, Deed::Panic) { &mut panics } else { &mut others };
             for way in &WAYS {
                 // Every payload, or every third among innocent ones.
                 let every = 1 + 2 * (round % 2);
-                outcome.attempt(format_args!("{deed:?} at {}, every {every}", way.0), || {
-                    within(WATCHDOG, move || attempt(deed, way, every))
+                outcome.attempt(format_args!("{name} at {}, every {every}", way.0), || {
+                    within(WATCHDOG, move || attempt(name, deed, way, every))
                 });
             }
         }
@@ -194,20 +182,21 @@ pub(crate) fn run(time: Duration, figures: &mut Figures) -> Result<()> {
     Ok(())
 }
 
-fn attempt(deed: Deed, way: &Way, every: u64) -> Result<()> {
+fn attempt(name: &str, deed: Deed, way: &Way, every: u64) -> Result<()> {
     let books = Arc::new(Books::default());
-    let clock = Arc::new(ManualClock::new(START));
-    let cache: Arc<Cache> =
-        Arc::new(SessionCache::builder().capacity(CAPACITY).clock(Arc::clone(&clock)).build()?);
+    let (builder, clock) = clocked(CAPACITY);
+    let cache: Arc<Cache> = Arc::new(builder.build()?);
     let weak = Arc::downgrade(&cache);
     let make = |number: u64| {
-        let its = if number.is_multiple_of(every) { deed } else { Deed::Nothing };
-        Doer::session(number, its, &weak, &books)
+        let does = number.is_multiple_of(every);
+        let other = (does && name == END_OF_ANOTHER).then(|| Doer::other_cache(&weak, &books));
+        let deed = if does { deed } else { Deed::Nothing };
+        Doer::session(number, deed, &weak, &books, other.flatten())
     };
     (0..CAPACITY as u64).for_each(|number| drop(cache.add(make(number))));
     // The caller's own last handle panics at the caller, between two operations.
     let at_caller = catch_unwind(AssertUnwindSafe(|| way.1(&cache, &clock, &make)));
-    ensure!(at_caller.is_ok() || deed == Deed::Panic, "a panic out of nowhere");
+    ensure!(at_caller.is_ok() || matches!(deed, Deed::Panic), "a panic out of nowhere");
     // What a drop removes in the middle of a collection is left to the next one: at worst one
     // session each time.
     let mut rounds = 0;
@@ -219,8 +208,7 @@ fn attempt(deed: Deed, way: &Way, every: u64) -> Result<()> {
     ensure_reclaimed(&cache)?;
     ensure_accounts(&books, &cache)?;
     drop((make, cache));
-    let alive = books.ledger.alive();
-    ensure!(alive == 0, "{alive} payloads outlive the cache");
+    books.ledger.ensure_alive(0)?;
     let (did, panicked) =
         (books.done.load(Ordering::SeqCst), books.panicked.load(Ordering::SeqCst));
     ensure!(did + panicked > 0, "no payload did its deed");
@@ -230,26 +218,13 @@ fn attempt(deed: Deed, way: &Way, every: u64) -> Result<()> {
 /// Every payload that left was dropped, whatever the others did, and every panic in a deferred drop
 /// was counted.
 fn ensure_accounts(books: &Books, cache: &Cache) -> Result<()> {
-    let nested: u64 = cache
-        .snapshot()
-        .iter()
-        .filter_map(|one| one.other.as_ref())
-        .map(|other| other.len() as u64)
-        .sum();
-    let (alive, stored) = (books.ledger.alive() as u64, cache.len() as u64);
-    let expected = stored + nested;
-    ensure!(alive >= expected, "{alive} alive, {expected} stored");
     // An inner cache may keep the last few that it retired: no thread works on it.
-    let inner_garbage: u64 = cache
-        .snapshot()
-        .iter()
-        .filter_map(|one| one.other.as_ref())
-        .map(|other| other.stats().garbage.sessions)
-        .sum();
-    ensure!(
-        alive == expected + inner_garbage,
-        "{alive} alive, {expected} stored, {inner_garbage} inner garbage"
-    );
+    let (mut stored, mut garbage) = (cache.len(), 0);
+    for inner in cache.iter().filter_map(|one| one.other.clone()) {
+        stored += inner.len();
+        garbage += inner.stats().garbage.sessions as usize;
+    }
+    books.ledger.ensure_alive(stored + garbage)?;
     let (panicked, counted) = (books.panicked.load(Ordering::SeqCst), cache.stats().drop_panics);
     ensure!(counted <= panicked, "{counted} panics counted, {panicked} thrown");
     Ok(())

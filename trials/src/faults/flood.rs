@@ -78,14 +78,11 @@ pub(crate) fn run(_time: Duration, figures: &mut Figures) -> Result<()> {
     Ok(())
 }
 
-/// A full cache of random sessions.
-fn full() -> Result<(SessionCache<u64>, Vec<SessionId>)> {
+/// A cache to which these sessions were added.
+fn full_of(ids: &[SessionId]) -> Result<SessionCache<u64>> {
     let cache = SessionCache::new(CAPACITY)?;
-    let ids = random_ids(1);
-    for (number, id) in ids.iter().take(CAPACITY).enumerate() {
-        drop(cache.add(Session::new(*id, number as u64)));
-    }
-    Ok((cache, ids))
+    ids.iter().for_each(|id| drop(cache.add(Session::new(*id, 0))));
+    Ok(cache)
 }
 
 fn alike() -> Result<Outcome> {
@@ -95,16 +92,13 @@ fn alike() -> Result<Outcome> {
         let distinct = alike.iter().collect::<HashSet<_>>().len();
         let mut ratios = [0.0; 2];
         outcome.attempt(format_args!("misses, {name}"), || {
-            let (cache, _) = full()?;
+            let cache = full_of(&random_ids(1)[..CAPACITY])?;
             let get = |id: &SessionId| drop(black_box(cache.get(black_box(id))));
-            ratios[0] = ratio_of_p99(&alike, &random, get)?;
+            ratios[0] = least_of_three(|| ratio_of_p99(&alike, &random, get))?;
             ensure_ratio(ratios[0])
         });
         outcome.attempt(format_args!("adds, {name}"), || {
-            let cache = SessionCache::new(CAPACITY)?;
-            for id in &alike {
-                drop(cache.add(Session::new(*id, 0u64)));
-            }
+            let cache = full_of(&alike)?;
             ensure_whole(&cache)?;
             let expected = distinct.min(CAPACITY) * 995 / 1000;
             ensure!(
@@ -114,11 +108,12 @@ fn alike() -> Result<Outcome> {
                 distinct.min(CAPACITY)
             );
             // What of a cache full of random ids is found as fast as what of one full of these?
-            let (other, _) = full_of(&random)?;
+            let other = full_of(&random)?;
             let get_alike = |id: &SessionId| drop(black_box(cache.get(black_box(id))));
             let get_other = |id: &SessionId| drop(black_box(other.get(black_box(id))));
             let newest = alike.len() - CAPACITY;
-            ratios[1] = ratio_between(&alike[newest..], get_alike, &random[newest..], get_other)?;
+            let (alike, random) = (&alike[newest..], &random[newest..]);
+            ratios[1] = least_of_three(|| ratio_between(alike, get_alike, random, get_other))?;
             ensure_ratio(ratios[1])
         });
         outcome.note(format!(
@@ -129,13 +124,17 @@ fn alike() -> Result<Outcome> {
     Ok(outcome)
 }
 
-fn full_of(ids: &[SessionId]) -> Result<(SessionCache<u64>, usize)> {
-    let cache = SessionCache::new(CAPACITY)?;
-    for id in ids {
-        drop(cache.add(Session::new(*id, 0u64)));
+/// Measures again what is too large: a flood that works is slow each time, other work on the
+/// machine now and then.
+fn least_of_three(measure: impl Fn() -> Result<f64>) -> Result<f64> {
+    let mut least = f64::INFINITY;
+    for _ in 0..3 {
+        least = least.min(measure()?);
+        if least <= RATIO_MAX {
+            break;
+        }
     }
-    let len = cache.len();
-    Ok((cache, len))
+    Ok(least)
 }
 
 fn ensure_ratio(ratio: f64) -> Result<()> {
@@ -154,10 +153,12 @@ fn one_id() -> Result<Outcome> {
     let wall = SessionId::from([0x77; 32]);
     for stored in [CAPACITY / 2, CAPACITY] {
         outcome.attempt(format_args!("beside {stored} others"), || {
-            let (cache, others) = full()?;
+            let others = random_ids(1);
+            let cache = full_of(&others[..CAPACITY])?;
             others[stored..CAPACITY].iter().for_each(|id| _ = cache.remove_id(id));
-            let before =
-                others[..stored].iter().filter(|id| cache.read(id, |_| ()).is_some()).count();
+            let found =
+                || others[..stored].iter().filter(|id| cache.read(id, |_| ()).is_some()).count();
+            let before = found();
             for n in 0..1000 {
                 drop(cache.add(Session::<u64>::builder(wall).context(context(n)).build(n)));
                 let same =
@@ -166,9 +167,7 @@ fn one_id() -> Result<Outcome> {
             }
             let walls = cache.iter().filter(|one| one.id() == wall).count();
             ensure!((1..=SET).contains(&walls), "{walls} sessions with one id");
-            let after =
-                others[..stored].iter().filter(|id| cache.read(id, |_| ()).is_some()).count();
-            let lost = before - after;
+            let lost = before - found();
             // In a full cache each of the fourteen needs somebody's permit, wherever it is stored.
             ensure!(lost <= 2 * SET, "{lost} of the others' sessions are lost");
             ensure_whole(&cache)
@@ -176,7 +175,7 @@ fn one_id() -> Result<Outcome> {
     }
     let (mut ratio, mut hot_ratio) = (0.0, 0.0);
     outcome.attempt("lookups in the wrong context", || {
-        let (cache, _) = full()?;
+        let cache = full_of(&random_ids(1)[..CAPACITY])?;
         for n in 0..1000 {
             drop(cache.add(Session::<u64>::builder(wall).context(context(n)).build(n)));
         }
@@ -267,7 +266,7 @@ mod tests {
     #[test]
     fn a_slower_flood_is_seen() {
         let ids = random_ids(1);
-        assert!(ratio_between(&ids, work(20_000), &ids, work(200)).unwrap() > RATIO_MAX);
+        assert!(ratio_between(&ids, work(2_000), &ids, work(200)).unwrap() > RATIO_MAX);
         assert!(ratio_of_p99(&ids, &ids, work(2000)).unwrap() < RATIO_MAX);
     }
 

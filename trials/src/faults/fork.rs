@@ -7,18 +7,16 @@
 //! child of its own that forks further.
 
 use super::outcome::{Figures, Outcome};
-use super::support::repeat;
+use super::support::{repeat, run_child};
 use anyhow::{Context, Result, bail, ensure};
 use sessile::SessionCache;
-use std::env;
 use std::fs;
 use std::io::{self, Write};
-use std::process::{Command, Stdio};
 use std::ptr;
 use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
-use testkit::{Ledger, Payload, disturbed, ensure_reclaimed, ensure_whole, id};
+use testkit::{Ledger, Payload, disturbed, ensure_accounted, ensure_whole, id};
 
 type Cache = SessionCache<Payload>;
 
@@ -50,15 +48,11 @@ fn from_threads(time: Duration) -> Result<Outcome> {
             disturbed(2, churn, || {
                 for _ in 0..10 {
                     drop(cache.add(ledger.session(round)));
-                    let code = in_child(|| if executes { execute_true() } else { 0 })?;
-                    ensure!(code == 0, "the child ended with {code}");
+                    held_in_child(|| if executes { execute_true() } else { 0 })?;
                 }
-                Ok(())
+                anyhow::Ok(())
             })?;
-            ensure_whole(&cache)?;
-            ensure_reclaimed(&cache)?;
-            ensure!(ledger.alive() == cache.len() && ledger.wrong() == 0, "payloads were lost");
-            Ok(())
+            ensure_accounted(&cache, &ledger)
         });
     });
     Ok(outcome)
@@ -67,11 +61,7 @@ fn from_threads(time: Duration) -> Result<Outcome> {
 /// Children of a process without threads, which use the cache.
 fn from_one_thread() -> Result<Outcome> {
     let mut outcome = Outcome::new("fork: by a process of one thread");
-    let output = Command::new(env::current_exe()?)
-        .args(["faults", "--child", "fork"])
-        .stdin(Stdio::null())
-        .output()
-        .context("cannot start a child")?;
+    let output = run_child(&["fork"])?;
     let text = String::from_utf8_lossy(&output.stdout);
     for (name, _) in TRIES {
         outcome.attempt(name, || {
@@ -106,10 +96,11 @@ const TRIES: [Try; 5] = [
     }),
     ("forked inside read:", |cache, ledger| {
         drop(cache.add(ledger.session(1)));
-        let code = cache.read(&id(1), |_| in_child(|| code_of(work_then_check(cache, ledger))));
-        let code = code.context("nothing to read")??;
-        ensure!(code == 0, "the child ended with {code}");
-        Ok(())
+        let check = || {
+            work(cache, ledger);
+            code_of(ensure_whole(cache))
+        };
+        cache.read(&id(1), |_| held_in_child(check)).context("nothing to read")?
     }),
     ("forked with garbage waiting:", |cache, ledger| {
         (0..50).for_each(|number| drop(cache.take(&id(number))));
@@ -145,9 +136,7 @@ fn use_in_child(
     ledger: &Arc<Ledger>,
     attempt: impl Fn(&Cache, &Arc<Ledger>) -> Result<()>,
 ) -> Result<()> {
-    let code = in_child(|| code_of(attempt(cache, ledger)))?;
-    ensure!(code == 0, "the child ended with {code}");
-    Ok(())
+    held_in_child(|| code_of(attempt(cache, ledger)))
 }
 
 fn code_of(result: Result<()>) -> i32 {
@@ -168,11 +157,6 @@ fn work(cache: &Cache, ledger: &Arc<Ledger>) {
     }
 }
 
-fn work_then_check(cache: &Cache, ledger: &Arc<Ledger>) -> Result<()> {
-    work(cache, ledger);
-    ensure_whole(cache)
-}
-
 /// Every operation; in the end nothing is left.
 fn use_up(cache: &Cache, ledger: &Arc<Ledger>) -> Result<()> {
     work(cache, ledger);
@@ -182,9 +166,14 @@ fn use_up(cache: &Cache, ledger: &Arc<Ledger>) -> Result<()> {
     cache.set_capacity(CAPACITY)?;
     work(cache, ledger);
     cache.clear();
-    ensure_reclaimed(cache)?;
-    ensure_whole(cache)?;
-    ensure!(ledger.alive() == 0 && ledger.wrong() == 0, "{} payloads are left", ledger.alive());
+    ensure_accounted(cache, ledger)?;
+    ledger.ensure_alive(0)
+}
+
+/// Runs `f` in a child process, which must end with 0.
+fn held_in_child(f: impl FnOnce() -> i32) -> Result<()> {
+    let code = in_child(f)?;
+    ensure!(code == 0, "the child ended with {code}");
     Ok(())
 }
 

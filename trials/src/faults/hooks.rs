@@ -8,14 +8,14 @@
 
 use super::outcome::{Figures, Outcome};
 use super::support::{repeat, within};
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use sessile::{Hooks, ManualClock, Mode, RemovalCause, Session, SessionCache};
 use std::cell::Cell;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 use std::thread;
 use std::time::Duration;
-use testkit::{Ledger, Payload, START, disturbed, ended, ensure_reclaimed, ensure_whole, id};
+use testkit::{Ledger, Payload, START, disturbed, ended, ensure_accounted, ensure_whole, id};
 
 type Cache = SessionCache<Payload>;
 
@@ -131,12 +131,9 @@ fn reenter(hook: &'static str, operation: fn(&Cache, &Arc<Ledger>, u64)) -> Resu
     };
     thread::scope(|scope| ended(vec![scope.spawn(|| work(0)), scope.spawn(|| work(7))]));
     ensure!(calls.load(Ordering::Relaxed) > 0, "the hook was never called");
-    ensure_whole(&cache)?;
-    ensure_reclaimed(&cache)?;
-    ensure!(ledger.alive() == cache.len(), "{} alive, {} stored", ledger.alive(), cache.len());
+    ensure_accounted(&cache, &ledger)?;
     drop(cache);
-    ensure!(ledger.alive() == 0 && ledger.wrong() == 0, "{} payloads are left", ledger.alive());
-    Ok(())
+    ledger.ensure_alive(0)
 }
 
 /// Hooks and readers that drop the last handle of another cache, or their own handle of this one.
@@ -163,20 +160,24 @@ fn full(ledger: &Arc<Ledger>) -> Result<Cache> {
     Ok(cache)
 }
 
+/// Adds, misses and takes.
+fn call_each_hook(cache: &Cache, ledger: &Arc<Ledger>) {
+    drop(cache.add(ledger.session(1)));
+    drop(cache.get(&id(2)));
+    drop(cache.take(&id(1)));
+}
+
 fn end_another(hook: &'static str) -> Result<()> {
     let (outer, inner) = (Ledger::new(), Ledger::new());
     let victim = Mutex::new(Some(full(&inner)?));
     let (cache, _) = hooked(hook, move |_| {
         drop(victim.lock().unwrap_or_else(PoisonError::into_inner).take());
     })?;
-    drop(cache.add(outer.session(1)));
-    drop(cache.get(&id(2)));
-    drop(cache.take(&id(1)));
-    ensure!(inner.alive() == 0, "{} payloads outlive the cache that the hook ended", inner.alive());
+    call_each_hook(&cache, &outer);
+    inner.ensure_alive(0).context("the cache that the hook ended")?;
     ensure_whole(&cache)?;
     drop(cache);
-    ensure!(outer.alive() == 0, "{} payloads are left", outer.alive());
-    Ok(())
+    outer.ensure_alive(0)
 }
 
 /// The hook owns a handle of its own cache, a cycle that it breaks by replacing itself; then the
@@ -191,15 +192,12 @@ fn end_own(hook: &'static str) -> Result<()> {
     })?;
     let cache = Arc::new(cache);
     *own.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(&cache));
-    drop(cache.add(ledger.session(1)));
-    drop(cache.get(&id(2)));
-    drop(cache.take(&id(1)));
+    call_each_hook(&cache, &ledger);
     ensure!(calls.load(Ordering::Relaxed) == 1, "the hook that took itself off was called again");
     ensure!(Arc::strong_count(&cache) == 1, "the hook's handle is still there");
     ensure_whole(&cache)?;
     drop(cache);
-    ensure!(ledger.alive() == 0, "{} payloads are left", ledger.alive());
-    Ok(())
+    ledger.ensure_alive(0)
 }
 
 fn end_in_read() -> Result<()> {
@@ -230,12 +228,7 @@ fn end_by_two() -> Result<()> {
         let its = Arc::clone(&cache);
         ended(vec![scope.spawn(|| work(its)), scope.spawn(|| work(cache))])
     });
-    ensure!(
-        ledger.alive() == 0 && ledger.wrong() == 0,
-        "{} payloads outlive the cache",
-        ledger.alive()
-    );
-    Ok(())
+    ledger.ensure_alive(0)
 }
 
 /// Counts on behalf of one set of hooks, and is counted itself.

@@ -3,7 +3,8 @@
 
 use anyhow::{Result, anyhow, ensure};
 use serde::Serialize;
-use std::fmt::Display;
+use std::collections::BTreeMap;
+use std::fmt::{self, Display, Formatter};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// The attempts at one kind of fault.
@@ -77,9 +78,9 @@ pub(crate) struct WorkloadFigures {
 pub(crate) struct WipeFigures {
     #[serde(flatten)]
     pub(crate) all: Delays,
-    pub(crate) busy: Delays,
-    pub(crate) idle_thread: Delays,
-    pub(crate) collected: Delays,
+    /// By situation.
+    #[serde(flatten)]
+    pub(crate) parts: BTreeMap<&'static str, Delays>,
 }
 
 #[derive(Clone, Debug, Default, Serialize)]
@@ -90,8 +91,18 @@ pub(crate) struct Delays {
     pub(crate) samples: u64,
 }
 
+impl Display for Delays {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        let Self { p50, p99, max, samples } = self;
+        write!(f, "p50 {p50:.3}  p99 {p99:.3}  max {max:.3}  ({samples} samples)")
+    }
+}
+
 #[derive(Debug, Default, Serialize)]
 pub(crate) struct Figures {
+    /// Of all families.
+    #[serde(skip)]
+    pub(crate) is_whole: bool,
     pub(crate) faults: Vec<Outcome>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) garbage: Option<GarbageFigures>,
@@ -100,23 +111,41 @@ pub(crate) struct Figures {
     pub(crate) seconds: f64,
 }
 
-impl Figures {
-    /// An error when anything did not hold.
-    pub(crate) fn verdict(&self) -> Result<()> {
-        let failed: Vec<_> = self
-            .faults
-            .iter()
-            .filter(|outcome| !outcome.holds())
-            .map(|outcome| outcome.name)
-            .collect();
+impl crate::Report for Figures {
+    fn summary(&self) -> String {
+        let sum = |count: fn(&Outcome) -> u64| self.faults.iter().map(count).sum::<u64>();
+        let (tried, passed) = (sum(|outcome| outcome.tried), sum(|outcome| outcome.passed));
+        let mut summary =
+            format!("{passed} of {tried} faults of {} kinds borne", self.faults.len());
+        if let Some(garbage) = &self.garbage {
+            let (most, limit) = (garbage.max_bytes_seen, garbage.limit_bytes);
+            summary += &format!("; garbage at most {most} of {limit} bytes");
+        }
+        if let Some(WipeFigures { all: Delays { p50, p99, .. }, .. }) = &self.wipe_ms {
+            summary += &format!("; wiped after {p50:.1} ms, 99 % within {p99:.1} ms");
+        }
+        summary
+    }
+
+    /// An error when anything did not hold, or was not measured.
+    fn verdict(&self) -> Result<()> {
+        let failed = self.faults.iter().filter(|outcome| !outcome.holds());
+        let failed: Vec<_> = failed.map(|outcome| outcome.name).collect();
         ensure!(failed.is_empty(), "did not hold: {}", failed.join(", "));
         if let Some(garbage) = &self.garbage {
             let (most, limit) = (garbage.max_bytes_seen, garbage.limit_bytes);
             ensure!(most <= limit, "garbage reached {most} bytes, the limit is {limit}");
         }
+        if self.is_whole {
+            ensure!(!self.faults.is_empty(), "no fault was tried");
+            ensure!(self.garbage.is_some(), "garbage was not measured");
+            ensure!(self.wipe_ms.is_some(), "the time to wipe was not measured");
+        }
         Ok(())
     }
+}
 
+impl Figures {
     pub(crate) fn print(&self) {
         println!("{:<34} {:>9} {:>9}", "fault", "tried", "passed");
         for outcome in &self.faults {
@@ -138,18 +167,8 @@ impl Figures {
             }
         }
         if let Some(wipe) = &self.wipe_ms {
-            let parts = [
-                ("wiped after (ms)", &wipe.all),
-                ("    busy", &wipe.busy),
-                ("    idle thread", &wipe.idle_thread),
-                ("    collect()", &wipe.collected),
-            ];
-            for (name, one) in parts {
-                let Delays { p50, p99, max, samples } = one;
-                println!(
-                    "{name:<20} p50 {p50:.3}  p99 {p99:.3}  max {max:.3}  ({samples} samples)"
-                );
-            }
+            println!("wiped after (ms):   {}", wipe.all);
+            wipe.parts.iter().for_each(|(name, part)| println!("    {name:<15} {part}"));
         }
         println!("{:.1} s", self.seconds);
     }
@@ -157,12 +176,14 @@ impl Figures {
 
 #[cfg(test)]
 mod tests {
-    use super::{Figures, GarbageFigures, Outcome};
+    use super::{Figures, GarbageFigures, Outcome, WipeFigures};
+    use crate::Report as _;
     use anyhow::bail;
 
     fn figures(outcome: Outcome, max_bytes_seen: u64) -> Figures {
         let garbage = GarbageFigures { limit_bytes: 100, max_bytes_seen, workloads: Vec::new() };
-        Figures { faults: vec![outcome], garbage: Some(garbage), ..Figures::default() }
+        let (garbage, wipe_ms) = (Some(garbage), Some(WipeFigures::default()));
+        Figures { is_whole: true, faults: vec![outcome], garbage, wipe_ms, ..Figures::default() }
     }
 
     #[test]
@@ -187,5 +208,19 @@ mod tests {
             outcome.attempt("holds", || Ok(()));
             assert_eq!(figures(outcome, most).verdict().is_ok(), holds);
         }
+    }
+
+    #[test]
+    fn what_was_not_measured_fails() {
+        let whole = || {
+            let mut outcome = Outcome::new("one");
+            outcome.attempt("holds", || Ok(()));
+            figures(outcome, 0)
+        };
+        assert!(whole().verdict().is_ok());
+        assert!(Figures { faults: Vec::new(), ..whole() }.verdict().is_err());
+        assert!(Figures { garbage: None, ..whole() }.verdict().is_err());
+        assert!(Figures { wipe_ms: None, ..whole() }.verdict().is_err());
+        assert!(Figures { wipe_ms: None, is_whole: false, ..whole() }.verdict().is_ok());
     }
 }

@@ -1,9 +1,9 @@
 //! Threads that a panic ends in mid-operation, at each point at which user code runs, while other
 //! threads churn.
 //!
-//! The panic is armed for the victim's thread alone and is triggered at its `k`th pass of the point,
-//! for k = 0, 1, 2. The thread dies of it. Afterwards table, counts and payloads must be whole, and
-//! the cache must work on.
+//! The panic is armed for the victim's thread alone and is triggered at its `k`th pass of the
+//! point, for k = 0, 1, 2. The thread dies of it. Afterwards table, counts and payloads must be
+//! whole, and the cache must work on.
 #![forbid(unsafe_code)]
 
 use super::outcome::{Figures, Outcome};
@@ -15,7 +15,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::Duration;
-use testkit::{Ledger, Payload, START, disturbed, ensure_reclaimed, ensure_whole, id};
+use testkit::{Ledger, Payload, START, disturbed, ensure_accounted, ensure_reclaimed, id};
 
 type Cache = SessionCache<Payload>;
 
@@ -34,95 +34,65 @@ impl Clock for Restless {
     }
 }
 
-struct Operation {
-    name: &'static str,
-    run: fn(&Cache, &Arc<Ledger>, u64),
-}
+/// What the victim does.
+type Operation = (&'static str, fn(&Cache, &Arc<Ledger>, u64));
 
 const OPERATIONS: [Operation; 16] = [
-    Operation { name: "add", run: |cache, ledger, key| drop(cache.add(ledger.session(key))) },
-    Operation {
-        name: "add of one key twice",
-        run: |cache, ledger, key| {
-            drop(cache.add(ledger.session(key)));
-            drop(cache.add(ledger.session(key)));
-        },
-    },
-    Operation {
-        name: "adds beyond the capacity",
-        run: |cache, ledger, key| (0..80).for_each(|n| drop(cache.add(ledger.session(key + n)))),
-    },
-    Operation { name: "get", run: |cache, _, key| drop(cache.get(&id(key))) },
-    Operation { name: "get of nothing", run: |cache, _, key| drop(cache.get(&id(KEYS + key))) },
-    Operation {
-        name: "read",
-        run: |cache, ledger, key| {
-            drop(cache.add(ledger.session(key)));
-            let read = |session: &Session<Payload>| {
-                PanicTrigger::pass(Point::Reader);
-                session.number()
-            };
-            // Whether it is still there is a matter of chance.
-            let _ = cache.read(&id(key), read);
-        },
-    },
-    Operation {
-        name: "take",
-        run: |cache, ledger, key| {
-            drop(cache.add(ledger.session(key)));
-            drop(cache.take(&id(key)));
-        },
-    },
-    Operation {
-        name: "remove",
-        run: |cache, ledger, key| {
-            let mine = ledger.session(key);
-            drop(cache.add(mine.clone()));
-            cache.remove(&mine);
-        },
-    },
-    Operation {
-        name: "remove by id",
-        run: |cache, ledger, key| {
-            drop(cache.add(ledger.session(key)));
-            cache.remove_id(&id(key));
-        },
-    },
-    Operation {
-        name: "flush",
-        run: |cache, ledger, key| {
-            drop(cache.add(ledger.session(key)));
-            cache.flush_expired_at(u64::MAX);
-        },
-    },
-    Operation {
-        name: "clear",
-        run: |cache, ledger, key| {
-            drop(cache.add(ledger.session(key)));
-            cache.clear();
-        },
-    },
-    Operation {
-        name: "shrink and grow",
-        // A table of this size finds memory.
-        run: |cache, ledger, key| {
-            (0..40).for_each(|n| drop(cache.add(ledger.session(key + n))));
-            let _ = cache.set_capacity(14);
-            let _ = cache.set_capacity(CAPACITY);
-        },
-    },
-    Operation { name: "grow", run: |cache, _, _| _ = cache.set_capacity(1000) },
-    Operation { name: "snapshot", run: |cache, _, _| drop(cache.snapshot()) },
-    Operation { name: "collect", run: |cache, _, _| cache.collect() },
-    Operation {
-        name: "drop of the last handle",
-        run: |cache, ledger, key| {
-            drop(cache.add(ledger.session(key)));
-            let taken = cache.take(&id(key));
-            cache.collect();
-            drop(taken);
-        },
-    },
+    ("add", |cache, ledger, key| drop(cache.add(ledger.session(key)))),
+    ("add of one key twice", |cache, ledger, key| {
+        drop(cache.add(ledger.session(key)));
+        drop(cache.add(ledger.session(key)));
+    }),
+    ("adds beyond the capacity", |cache, ledger, key| {
+        (0..80).for_each(|n| drop(cache.add(ledger.session(key + n))))
+    }),
+    ("get", |cache, _, key| drop(cache.get(&id(key)))),
+    ("get of nothing", |cache, _, key| drop(cache.get(&id(KEYS + key)))),
+    ("read", |cache, ledger, key| {
+        drop(cache.add(ledger.session(key)));
+        let read = |session: &Session<Payload>| {
+            PanicTrigger::pass(Point::Reader);
+            session.number()
+        };
+        // Whether it is still there is a matter of chance.
+        let _ = cache.read(&id(key), read);
+    }),
+    ("take", |cache, ledger, key| {
+        drop(cache.add(ledger.session(key)));
+        drop(cache.take(&id(key)));
+    }),
+    ("remove", |cache, ledger, key| {
+        let mine = ledger.session(key);
+        drop(cache.add(mine.clone()));
+        cache.remove(&mine);
+    }),
+    ("remove by id", |cache, ledger, key| {
+        drop(cache.add(ledger.session(key)));
+        cache.remove_id(&id(key));
+    }),
+    ("flush", |cache, ledger, key| {
+        drop(cache.add(ledger.session(key)));
+        cache.flush_expired_at(u64::MAX);
+    }),
+    ("clear", |cache, ledger, key| {
+        drop(cache.add(ledger.session(key)));
+        cache.clear();
+    }),
+    // A table of this size finds memory.
+    ("shrink and grow", |cache, ledger, key| {
+        (0..40).for_each(|n| drop(cache.add(ledger.session(key + n))));
+        let _ = cache.set_capacity(14);
+        let _ = cache.set_capacity(CAPACITY);
+    }),
+    ("grow", |cache, _, _| _ = cache.set_capacity(1000)),
+    ("snapshot", |cache, _, _| drop(cache.snapshot())),
+    ("collect", |cache, _, _| cache.collect()),
+    ("drop of the last handle", |cache, ledger, key| {
+        drop(cache.add(ledger.session(key)));
+        let taken = cache.take(&id(key));
+        cache.collect();
+        drop(taken);
+    }),
 ];
 
 pub(crate) fn run(time: Duration, figures: &mut Figures) -> Result<()> {
@@ -139,7 +109,7 @@ pub(crate) fn run(time: Duration, figures: &mut Figures) -> Result<()> {
                         disturbed(1, churn, || die(&cache, &ledger, operation, key, point, passes));
                     let (Ok(true) | Err(_)) = died else { continue };
                     *burnt.entry(format!("{point:?}")).or_insert(0u64) += 1;
-                    let what = format_args!("{point:?}, pass {passes}, in {}", operation.name);
+                    let what = format_args!("{point:?}, pass {passes}, in {}", operation.0);
                     outcome.attempt(what, || died.and_then(|_| check(&cache, &ledger)));
                 }
             }
@@ -156,10 +126,7 @@ pub(crate) fn run(time: Duration, figures: &mut Figures) -> Result<()> {
         cache.stats().drop_panics
     ));
     drop(cache);
-    outcome.attempt("the cache goes", || {
-        ensure!(ledger.alive() == 0, "{} payloads outlive the cache", ledger.alive());
-        Ok(())
-    });
+    outcome.attempt("the cache goes", || ledger.ensure_alive(0));
     figures.faults.push(outcome);
     Ok(())
 }
@@ -217,7 +184,7 @@ fn die(
             // panic goes no further.
             let _teller = Teller(armed);
             PanicTrigger::arm(point, passes);
-            (operation.run)(cache, ledger, key);
+            (operation.1)(cache, ledger, key);
         });
         (victim.join(), is_lit.recv())
     });
@@ -241,11 +208,7 @@ impl Drop for Teller {
 }
 
 fn check(cache: &Cache, ledger: &Arc<Ledger>) -> Result<()> {
-    ensure_whole(cache)?;
-    ensure_reclaimed(cache)?;
-    let (stored, alive) = (cache.len(), ledger.alive());
-    ensure!(alive == stored, "{alive} payloads alive, {stored} stored");
-    ensure!(ledger.wrong() == 0, "payloads were freed twice or read afterwards");
+    ensure_accounted(cache, ledger)?;
     cache.set_capacity(CAPACITY)?;
     // What the migration moved was counted twice meanwhile.
     ensure_reclaimed(cache)?;

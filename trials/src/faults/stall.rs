@@ -10,12 +10,12 @@
 use super::outcome::{Figures, GarbageFigures, Outcome, WorkloadFigures};
 use anyhow::{Context, Result, ensure};
 use sessile::{Rejection, Session, SessionCache};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Barrier, mpsc};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 use testkit::allocator::weigh;
-use testkit::{ensure_reclaimed, ensure_whole, id};
+use testkit::{ensure_reclaimed, ensure_whole, id, race, watched};
 
 const LIMIT: usize = 16 << 20;
 
@@ -36,7 +36,24 @@ struct Workload {
     retires_by_adding: bool,
     /// Whether its capacity changes, so that sessions move between tables.
     moves: bool,
-    step: fn(&Cache, &mut fastrand::Rng, &Seen),
+    step: Step,
+}
+
+type Step = fn(&Cache, &mut fastrand::Rng, &Seen);
+
+/// One whose adds retire something.
+const fn retiring(name: &'static str, capacity: usize, step: Step) -> Workload {
+    Workload { name, capacity, retires_by_adding: true, moves: false, step }
+}
+
+/// One that retires by other operations.
+const fn balanced(name: &'static str, step: Step) -> Workload {
+    Workload { retires_by_adding: false, ..retiring(name, 200, step) }
+}
+
+/// One that resizes.
+const fn moving(name: &'static str, step: Step) -> Workload {
+    Workload { moves: true, ..retiring(name, 200, step) }
 }
 
 /// What the workers saw.
@@ -72,81 +89,39 @@ impl Seen {
 }
 
 const WORKLOADS: [Workload; 7] = [
-    Workload {
-        name: "replacing adds",
-        capacity: 20,
-        retires_by_adding: true,
-        moves: false,
-        step: |cache, random, seen| {
-            let number = random.u64(..10);
-            seen.add(cache, number);
-            seen.get(cache, number);
-        },
-    },
-    Workload {
-        name: "evicting adds, one set",
-        capacity: 10,
-        retires_by_adding: true,
-        moves: false,
-        step: |cache, random, seen| {
-            seen.add(cache, random.u64(..1000));
-            seen.get(cache, random.u64(..1000));
-        },
-    },
-    Workload {
-        name: "evicting adds",
-        capacity: 200,
-        retires_by_adding: true,
-        moves: false,
-        step: |cache, random, seen| {
-            seen.add(cache, random.u64(..1000));
-            seen.get(cache, random.u64(..1000));
-        },
-    },
-    Workload {
-        name: "add and take",
-        capacity: 200,
-        retires_by_adding: false,
-        moves: false,
-        step: |cache, random, seen| {
-            let number = random.u64(..100);
-            seen.add(cache, number);
-            seen.take(cache, number);
-        },
-    },
-    Workload {
-        name: "add and remove",
-        capacity: 200,
-        retires_by_adding: false,
-        moves: false,
-        step: |cache, random, seen| {
-            let number = random.u64(..100);
-            seen.add(cache, number);
-            cache.remove_id(&id(number));
-        },
-    },
-    Workload {
-        name: "adds and flushes of a view",
-        capacity: 200,
-        retires_by_adding: false,
-        moves: false,
-        step: |cache, random, seen| {
-            (0..8).for_each(|_| seen.add(cache, random.u64(..100)));
-            // The stalled reader's session is in another context.
-            cache.view(sessile::Context::NONE).clear();
-        },
-    },
-    Workload {
-        name: "adds and shrinking",
-        capacity: 200,
-        retires_by_adding: true,
-        moves: true,
-        step: |cache, random, seen| {
-            (0..50).for_each(|_| seen.add(cache, random.u64(..1000)));
-            // Both sizes are valid, and a table of this size finds memory.
-            let _ = cache.set_capacity(if random.bool() { 200 } else { 100 });
-        },
-    },
+    retiring("replacing adds", 20, |cache, random, seen| {
+        let number = random.u64(..10);
+        seen.add(cache, number);
+        seen.get(cache, number);
+    }),
+    retiring("evicting adds, one set", 10, |cache, random, seen| {
+        seen.add(cache, random.u64(..1000));
+        seen.get(cache, random.u64(..1000));
+    }),
+    retiring("evicting adds", 200, |cache, random, seen| {
+        seen.add(cache, random.u64(..1000));
+        seen.get(cache, random.u64(..1000));
+    }),
+    balanced("add and take", |cache, random, seen| {
+        let number = random.u64(..100);
+        seen.add(cache, number);
+        seen.take(cache, number);
+    }),
+    balanced("add and remove", |cache, random, seen| {
+        let number = random.u64(..100);
+        seen.add(cache, number);
+        cache.remove_id(&id(number));
+    }),
+    balanced("adds and flushes of a view", |cache, random, seen| {
+        (0..8).for_each(|_| seen.add(cache, random.u64(..100)));
+        // The stalled reader's session is in another context.
+        cache.view(sessile::Context::NONE).clear();
+    }),
+    moving("adds and shrinking", |cache, random, seen| {
+        (0..50).for_each(|_| seen.add(cache, random.u64(..1000)));
+        // Both sizes are valid, and a table of this size finds memory.
+        let _ = cache.set_capacity(if random.bool() { 200 } else { 100 });
+    }),
 ];
 
 fn bulk(number: u64) -> Session<Bulk> {
@@ -251,36 +226,21 @@ fn check_seen(workload: &Workload, seen: &Seen) -> Result<()> {
 
 /// Runs the workers, and returns the most garbage that a sampler saw meanwhile.
 fn work(workload: &Workload, threads: usize, time: Duration, cache: &Cache, seen: &Seen) -> u64 {
-    let done = AtomicBool::new(false);
-    let start = Barrier::new(threads);
-    thread::scope(|scope| {
-        let sampler = scope.spawn(|| {
-            let mut most = 0;
-            while !done.load(Ordering::Acquire) {
-                most = most.max(cache.stats().garbage.bytes);
-                // Leaves the two cores to the workers now and then.
-                thread::yield_now();
-            }
-            most
-        });
-        let workers: Vec<_> = (0..threads as u64)
-            .map(|seed| {
-                let start = &start;
-                scope.spawn(move || {
-                    let mut random = fastrand::Rng::with_seed(seed);
-                    start.wait();
-                    let end = Instant::now() + time;
-                    while Instant::now() < end {
-                        (workload.step)(cache, &mut random, seen);
-                    }
-                })
-            })
-            .collect();
-        let finished = workers.into_iter().map(|worker| worker.join()).all(|result| result.is_ok());
-        done.store(true, Ordering::Release);
-        let most = sampler.join().unwrap_or(u64::MAX);
-        if finished { most } else { u64::MAX }
-    })
+    let most = AtomicU64::new(0);
+    let sample = || {
+        most.fetch_max(cache.stats().garbage.bytes, Ordering::Relaxed);
+        // Leaves the two cores to the workers now and then.
+        thread::yield_now();
+    };
+    let work = |seed| {
+        let mut random = fastrand::Rng::with_seed(seed as u64);
+        let end = Instant::now() + time;
+        while Instant::now() < end {
+            (workload.step)(cache, &mut random, seen);
+        }
+    };
+    watched(sample, || race(threads, work));
+    most.into_inner()
 }
 
 /// Runs `work` while another thread stalls inside `read`.
@@ -327,7 +287,7 @@ fn after_the_stall(
 
 #[cfg(test)]
 mod tests {
-    use super::{LIMIT, Seen, WORKLOADS, Workload, footprint, try_workload};
+    use super::{LIMIT, WORKLOADS, Workload, footprint, retiring, try_workload};
     use std::time::Duration;
     use testkit::allocator::weigh;
 
@@ -350,13 +310,6 @@ mod tests {
 
     #[test]
     fn a_workload_whose_adds_are_never_refused_is_found_out() {
-        let idle = Workload {
-            name: "nothing",
-            capacity: 20,
-            retires_by_adding: true,
-            moves: false,
-            step: |_, _, _: &Seen| (),
-        };
-        assert!(attempt(&idle).0.is_err());
+        assert!(attempt(&retiring("nothing", 20, |_, _, _| ())).0.is_err());
     }
 }

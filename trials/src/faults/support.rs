@@ -2,9 +2,11 @@
 #![forbid(unsafe_code)]
 
 use super::outcome::panic_text;
-use anyhow::{Result, anyhow};
+use anyhow::{Context, Result, anyhow};
 use std::cell::Cell;
+use std::env;
 use std::panic::resume_unwind;
+use std::process::{Command, Output, Stdio};
 use std::sync::{Arc, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -89,6 +91,14 @@ pub(crate) fn within(
         return Err(anyhow!("not done after {limit:?}"));
     }
     running.join().unwrap_or_else(|panic| Err(anyhow!("panicked: {}", panic_text(&*panic))))
+}
+
+/// Runs this program as a child of its own, which is to do what these words say.
+pub(crate) fn run_child(words: &[&str]) -> Result<Output> {
+    let mut child = Command::new(env::current_exe()?);
+    // A stack trace of each abort would cost a tenth of a second, and a child says where it was.
+    child.args(["faults", "--child"]).args(words).env("RUST_BACKTRACE", "0").stdin(Stdio::null());
+    child.output().context("cannot start a child")
 }
 
 /// Repeats `round` until the time is up, at least once.

@@ -10,11 +10,10 @@ use super::support::repeat;
 use anyhow::{Context, Result, ensure};
 use sessile::{Capacity, ManualClock, Mode, Secret, Session, SessionCache};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::Duration;
 use testkit::allocator::{CANARY, canaries_freed};
-use testkit::{START, ended, ensure_whole, id};
+use testkit::{Ledger, START, clocked, ended, ensure_whole, id};
 
 const CAPACITY: u64 = 40;
 
@@ -27,28 +26,26 @@ impl Bytes for Vec<u8> {}
 /// A payload that is counted when it goes.
 struct Guarded<B> {
     _bytes: B,
-    freed: Arc<AtomicU64>,
+    ledger: Arc<Ledger>,
 }
 
 impl<B> Drop for Guarded<B> {
     fn drop(&mut self) {
-        self.freed.fetch_add(1, Ordering::Relaxed);
+        self.ledger.note_freed();
     }
 }
 
 struct Scene<B: Bytes> {
     cache: SessionCache<Guarded<B>>,
     clock: Arc<ManualClock>,
-    made: AtomicU64,
-    freed: Arc<AtomicU64>,
+    ledger: Arc<Ledger>,
 }
 
 impl<B: Bytes> Scene<B> {
     fn new() -> Result<Self> {
-        let clock = Arc::new(ManualClock::new(START));
-        let builder = SessionCache::builder().capacity(CAPACITY as usize).clock(Arc::clone(&clock));
+        let (builder, clock) = clocked(CAPACITY as usize);
         let cache = builder.weigher(|_: &Session<Guarded<B>>| 1).max_entry_weight(1).build()?;
-        let scene = Self { cache, clock, made: AtomicU64::new(0), freed: Arc::default() };
+        let scene = Self { cache, clock, ledger: Ledger::new() };
         scene.fill();
         Ok(scene)
     }
@@ -58,10 +55,10 @@ impl<B: Bytes> Scene<B> {
     }
 
     fn payload(&self) -> Guarded<B> {
-        self.made.fetch_add(1, Ordering::Relaxed);
+        self.ledger.note_made();
         // Exactly as large as it is long; the canary lies at any distance from the ends.
         let bytes = [&[0x11; 7][..], &CANARY, &[0x22; 150], &CANARY].concat();
-        Guarded { _bytes: B::from(bytes), freed: Arc::clone(&self.freed) }
+        Guarded { _bytes: B::from(bytes), ledger: Arc::clone(&self.ledger) }
     }
 
     fn session(&self, number: u64) -> Session<Guarded<B>> {
@@ -222,11 +219,13 @@ fn take_way<B: Bytes>(way: fn(&Scene<B>) -> Result<()>) -> Result<(u64, u64)> {
         let scene = Scene::<B>::new()?;
         way(&scene)?;
         scene.cache.collect();
-        let Scene { cache, made, freed, .. } = scene;
+        let Scene { cache, ledger, .. } = scene;
         drop(cache);
-        Ok((made.into_inner(), freed.load(Ordering::SeqCst)))
+        Ok(ledger)
     });
-    let (made, freed) = scene?;
-    ensure!(freed == made && made >= CAPACITY, "{made} made, {freed} freed");
+    let ledger = scene?;
+    let made = ledger.made() as u64;
+    ensure!(made >= CAPACITY, "{made} payloads were made");
+    ledger.ensure_alive(0)?;
     Ok((made, found))
 }

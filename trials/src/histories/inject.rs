@@ -6,25 +6,24 @@
 //! stored once and never left is there from then on. It must also be refused by the part of the
 //! checker that it is meant for, the search or the rules.
 
-use super::explain::verify;
-use super::history::{Answer, Call, Departure, Event, History, Log, Object};
 use super::plan::START;
 use super::script::LONG;
 use sessile::{Rejection, RemovalCause};
+use testkit::histories::{Answer, Call, Departure, Event, History, Log, Object, verify};
 
-/// One way to corrupt a history. `corrupt` is false when this history offers no occasion.
+/// One way to corrupt a history. `corrupt` gives nothing when this history offers no occasion.
 pub(super) struct Kind {
     pub(super) name: &'static str,
     /// To be found by the search for an order; by a rule otherwise.
     is_of_order: bool,
-    corrupt: fn(&mut Subject) -> bool,
+    corrupt: fn(&mut Subject) -> Option<()>,
 }
 
-const fn order(name: &'static str, corrupt: fn(&mut Subject) -> bool) -> Kind {
+const fn order(name: &'static str, corrupt: fn(&mut Subject) -> Option<()>) -> Kind {
     Kind { name, is_of_order: true, corrupt }
 }
 
-const fn rule(name: &'static str, corrupt: fn(&mut Subject) -> bool) -> Kind {
+const fn rule(name: &'static str, corrupt: fn(&mut Subject) -> Option<()>) -> Kind {
     Kind { name, is_of_order: false, corrupt }
 }
 
@@ -98,9 +97,7 @@ pub(super) fn try_one(
 ) -> Option<bool> {
     let mut subject =
         Subject { history: history.clone(), lives: lives(history), random: random.fork(), margin };
-    if !(kind.corrupt)(&mut subject) {
-        return None;
-    }
+    (kind.corrupt)(&mut subject)?;
     Some(
         verify(&subject.history, margin)
             .is_err_and(|violation| violation.is_of_order() == kind.is_of_order),
@@ -172,42 +169,40 @@ impl Subject {
 
     /// A call that nobody made, by a thread of its own. Its clock stands so that nothing is expired
     /// for it, unless it is later.
-    fn add_call(&mut self, invoked: u64, call: Call, clock: u64) -> bool {
+    fn add_call(&mut self, invoked: u64, call: Call, clock: u64) -> Option<()> {
         let event = Event { invoked, returned: invoked + 1, clock: [clock; 2], call };
         self.history.logs.push(Log { events: vec![event], departures: Vec::new() });
-        true
+        Some(())
     }
 
     fn later(&mut self, than: u64) -> u64 {
         than + self.margin + 1 + self.random.u64(..2000)
     }
 
-    fn after_departure(&mut self, call: impl Fn(Object) -> Call) -> bool {
-        let Some(nth) = self.choose(|life| life.is_single(1)) else { return false };
+    fn after_departure(&mut self, call: impl Fn(Object) -> Call) -> Option<()> {
+        let nth = self.choose(|life| life.is_single(1))?;
         let invoked = self.later(self.lives[nth].left[0]);
         self.add_call(invoked, call(self.lives[nth].object), 0)
     }
 
-    fn while_stored(&mut self, call: impl Fn(Object) -> Call) -> bool {
-        let Some(nth) = self.choose(|life| life.is_single(0)) else { return false };
+    fn while_stored(&mut self, call: impl Fn(Object) -> Call) -> Option<()> {
+        let nth = self.choose(|life| life.is_single(0))?;
         let invoked = self.later(self.lives[nth].stored[0][1]);
         self.add_call(invoked, call(self.lives[nth].object), 0)
     }
 
     /// At the end, where the mark that `remove` leaves matters to nobody.
-    fn failed_remove(&mut self) -> bool {
-        let Some(nth) = self.choose(|life| life.is_single(0)) else { return false };
+    fn failed_remove(&mut self) -> Option<()> {
+        let nth = self.choose(|life| life.is_single(0))?;
         let invoked = self.later(self.history.end());
         self.add_call(invoked, Call::Remove { object: self.lives[nth].object, done: false }, 0)
     }
 
-    fn early_hit(&mut self) -> bool {
+    fn early_hit(&mut self) -> Option<()> {
         let earliest = self.margin + 3;
-        let Some(nth) = self.choose(|life| {
+        let nth = self.choose(|life| {
             life.stored.len() == 1 && life.stored[0][0] > earliest && !life.is_marked
-        }) else {
-            return false;
-        };
+        })?;
         let Life { object, ref stored, .. } = self.lives[nth];
         self.add_call(
             stored[0][0] - earliest,
@@ -217,19 +212,19 @@ impl Subject {
     }
 
     /// It lasts as long as the history: no time is right for it.
-    fn second_take(&mut self) -> bool {
-        let Some(nth) = self.choose(|life| life.is_single(1)) else { return false };
+    fn second_take(&mut self) -> Option<()> {
+        let nth = self.choose(|life| life.is_single(1))?;
         let object = self.lives[nth].object;
         let returned = self.history.end();
         let call = Call::Take { key: object.key, taken: Some(object) };
         let event = Event { invoked: 0, returned, clock: [0; 2], call };
         let departure = Departure { event: 0, object, cause: RemovalCause::Taken, at: returned };
         self.history.logs.push(Log { events: vec![event], departures: vec![departure] });
-        true
+        Some(())
     }
 
     /// The old session becomes one that was never stored, for the caller and the hook alike.
-    fn wrong_old(&mut self) -> bool {
+    fn wrong_old(&mut self) -> Option<()> {
         for log in &mut self.history.logs {
             let departed = log.departures.iter_mut();
             let mut replaced =
@@ -243,77 +238,75 @@ impl Subject {
                 &mut log.events[departure.event].call
             {
                 *old = departure.object;
-                return true;
+                return Some(());
             }
         }
-        false
+        None
     }
 
     /// Nobody was told that a session left by itself, and at the end it is not there.
-    fn unseen_departure(&mut self) -> bool {
+    fn unseen_departure(&mut self) -> Option<()> {
         let by_itself = |cause| {
             matches!(cause, RemovalCause::Evicted | RemovalCause::Expired | RemovalCause::Flushed)
         };
-        let Some(nth) = self.choose(|life| life.stored.len() == 1 && life.left.len() == 1) else {
-            return false;
-        };
+        let nth = self.choose(|life| life.stored.len() == 1 && life.left.len() == 1)?;
         let object = self.lives[nth].object;
         self.forget(|departure| departure.object == object && by_itself(departure.cause))
     }
 
-    fn unseen_take(&mut self) -> bool {
+    fn unseen_take(&mut self) -> Option<()> {
         self.forget(|departure| {
             departure.cause == RemovalCause::Taken && departure.object.key != Object::FILLER
         })
     }
 
-    fn forget(&mut self, fits: impl Fn(&Departure) -> bool) -> bool {
+    fn forget(&mut self, fits: impl Fn(&Departure) -> bool) -> Option<()> {
         for log in &mut self.history.logs {
             if let Some(nth) = log.departures.iter().position(&fits) {
                 log.departures.remove(nth);
-                return true;
+                return Some(());
             }
         }
-        false
+        None
     }
 
-    fn observe_any(&mut self, call: impl Fn(Object) -> (Call, u64)) -> bool {
-        let Some(nth) = self.choose(|_| true) else { return false };
+    fn observe_any(&mut self, call: impl Fn(Object) -> (Call, u64)) -> Option<()> {
+        let nth = self.choose(|_| true)?;
         let invoked = self.random.u64(..=self.history.end());
         let (call, clock) = call(self.lives[nth].object);
         self.add_call(invoked, call, clock)
     }
 
-    fn forbidden_hit(&mut self) -> bool {
+    fn forbidden_hit(&mut self) -> Option<()> {
         let removed = self.history.events().find_map(|(_, event)| match event.call {
             Call::Remove { object, .. } => Some((object, event.returned)),
             _ => None,
         });
-        let Some((object, returned)) = removed else { return false };
+        let (object, returned) = removed?;
         let invoked = self.later(returned);
         self.add_call(invoked, Call::Lookup { key: object.key, found: Some(object) }, 0)
     }
 
     /// Another cause for a departure: one that its long life, or the room in the cache, rules out.
-    fn wrong_cause(&mut self) -> bool {
-        let is_roomy = self.history.plan.is_roomy();
+    fn wrong_cause(&mut self) -> Option<()> {
+        let is_roomy = self.history.is_roomy;
         let departures = self.history.logs.iter_mut().flat_map(|log| &mut log.departures);
         let mut long_lived = departures.filter(|departure| {
             departure.object.key != Object::FILLER && departure.object.expires > START + LONG / 2
         });
-        let Some(departure) = long_lived.next() else { return false };
+        let departure = long_lived.next()?;
         departure.cause = if is_roomy { RemovalCause::Evicted } else { RemovalCause::Expired };
-        true
+        Some(())
     }
 
     /// What was counted, by a look that nobody took or at rest.
-    fn too_many(&mut self) -> bool {
+    fn too_many(&mut self) -> Option<()> {
         let capacity = self.history.before.capacity;
         let is_resized =
             self.history.events().any(|(_, event)| matches!(event.call, Call::Resize { .. }));
         if is_resized || capacity == usize::MAX {
             self.history.after.len += 1;
-            return true;
+            return Some(());
         }
         self.add_call(0, Call::Observe { len: capacity + 1, capacity }, 0)
     }

@@ -1,42 +1,34 @@
 //! Linearizability of the shipped cache on real threads.
 //!
 //! ```text
-//!   plan ---> record (script, stamp) ---> history ---> rules, split ---> testkit ---> explain
-//!                                                 |                              ^
-//!                                                 +----------> inject -----------+
+//!   plan ---> record (script, stamp) ---> history ---> testkit
+//!                                            |            ^
+//!                                            +-> inject --+
 //! ```
 //!
 //! Two to eight threads use one small cache by chance, through its whole API, while sessions are
 //! evicted and expire and the table migrates. What each call answered, when it began and ended, and
-//! what the removal hook was told, is a history. The answers are checked by themselves (`rules`),
-//! and per key for an order that explains them all (`split`, `check`). An eviction or an expiry is
-//! no excuse for a lost session unless the hook saw that very session leave, in time.
+//! what the removal hook was told, is a history, which `testkit::histories` checks.
 //!
 //! Accepted histories are also corrupted and must be refused (`inject`). One promise about time is
 //! tried by itself (`prompt`).
 #![forbid(unsafe_code)]
 
-mod explain;
-mod history;
 mod inject;
 mod plan;
 mod prompt;
 mod record;
-mod rules;
 mod script;
-mod split;
 mod stamp;
 #[cfg(test)]
 mod tests;
 
-use anyhow::{Result, bail};
+use anyhow::{Result, bail, ensure};
 use clap::Args;
-use explain::verify;
-use history::History;
 use indicatif::{ProgressBar, ProgressStyle};
 use plan::Plan;
 use prompt::Promptness;
-use record::HISTORIES_PER_CACHE;
+use record::{Batch, HISTORIES_PER_CACHE};
 use serde::Serialize;
 use stamp::Stopwatch;
 use std::collections::BTreeMap;
@@ -44,9 +36,13 @@ use std::ops::RangeInclusive;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread;
 use std::time::{Duration, Instant};
+use testkit::histories::{History, verify};
 
 /// Histories for each one that is corrupted.
 const HISTORIES_PER_INJECTION: u64 = 2;
+
+/// So many histories offer an occasion for each kind of corruption.
+const MANY: u64 = 10_000;
 
 /// Violations that are printed; all are counted.
 const SHOWN_MAX: u64 = 5;
@@ -84,6 +80,9 @@ fn parse_threads(text: &str) -> Result<RangeInclusive<usize>> {
 pub(crate) struct Figures {
     /// Histories, and the parts of single keys that they fell into.
     checked: u64,
+    /// How many were to be checked, if no time limit cut them off.
+    #[serde(skip)]
+    wanted: u64,
     key_histories: u64,
     violations: u64,
     /// Corrupted histories, and those of them that were refused for the right reason.
@@ -103,30 +102,46 @@ pub(crate) struct Figures {
     seed: u64,
 }
 
-impl Figures {
+impl crate::Report for Figures {
+    fn summary(&self) -> String {
+        format!(
+            "{} histories checked ({} keys, {} calls of which {} overlap another, {} departures) in {:.1} s, {} \
+             without an order; {} of {} corrupted ones found; {}",
+            self.checked,
+            self.key_histories,
+            self.calls,
+            self.overlapping_calls,
+            self.departures,
+            self.seconds,
+            self.violations,
+            self.injected_found,
+            self.injected,
+            self.promptness
+        )
+    }
+
     /// Fails when a history was not explained, or a corrupted one was.
-    pub(crate) fn verdict(&self) -> Result<()> {
-        if self.violations > 0 {
-            bail!(
-                "{} of {} histories cannot be explained (seed {})",
-                self.violations,
-                self.checked,
-                self.seed
-            );
-        }
-        if self.injected_found < self.injected {
-            bail!("{} of {} corrupted histories were found", self.injected_found, self.injected);
-        }
-        if self.promptness.late_refusals > 0 {
-            bail!(
-                "{} of {} sessions were added after their `remove` had returned",
-                self.promptness.late_refusals,
-                self.promptness.removals
-            );
-        }
+    fn verdict(&self) -> Result<()> {
+        let Self { checked, violations, injected, injected_found, .. } = self;
+        ensure!(*checked >= self.wanted, "{checked} of {} histories were checked", self.wanted);
+        ensure!(
+            *violations == 0,
+            "{violations} of {checked} histories cannot be explained (seed {})",
+            self.seed
+        );
+        ensure!(
+            injected_found == injected,
+            "{injected_found} of {injected} corrupted histories were found"
+        );
+        ensure!(
+            self.promptness.late_refusals == 0,
+            "{} of {} sessions were added after their `remove` had returned",
+            self.promptness.late_refusals,
+            self.promptness.removals
+        );
         let missing =
             inject::KINDS.iter().find(|kind| !self.injected_by_kind.contains_key(kind.name));
-        if let (Some(kind), true) = (missing, self.checked >= 10_000) {
+        if let (Some(kind), true) = (missing, *checked >= MANY) {
             bail!("no history was corrupted by \"{}\"", kind.name);
         }
         Ok(())
@@ -151,22 +166,9 @@ pub(crate) fn run(options: &Options) -> Result<Figures> {
     })?;
     progress.finish_and_clear();
     figures.promptness = promptness;
+    figures.wanted = options.seconds.map_or(options.histories, |_| 0);
     figures.seconds = started.elapsed().as_secs_f64();
     figures.histories_per_second = figures.checked as f64 / figures.seconds;
-    println!(
-        "histories: {} checked ({} keys, {} calls of which {} overlap another, {} departures) in {:.1} s, {} violations; \
-         {} of {} corrupted ones found",
-        figures.checked,
-        figures.key_histories,
-        figures.calls,
-        figures.overlapping_calls,
-        figures.departures,
-        figures.seconds,
-        figures.violations,
-        figures.injected_found,
-        figures.injected
-    );
-    println!("{promptness}");
     Ok(figures)
 }
 
@@ -174,7 +176,7 @@ fn record_all(
     options: &Options,
     watch: Stopwatch,
     started: Instant,
-    send: SyncSender<Vec<History>>,
+    send: SyncSender<Batch>,
 ) -> Result<()> {
     let limit = options.seconds.map(Duration::try_from_secs_f64).transpose()?;
     let mut random = fastrand::Rng::with_seed(options.seed);
@@ -189,45 +191,41 @@ fn record_all(
     Ok(())
 }
 
-fn check_all(
-    receive: &Receiver<Vec<History>>,
-    seed: u64,
-    margin: u64,
-    progress: &ProgressBar,
-) -> Figures {
+fn check_all(receive: &Receiver<Batch>, seed: u64, margin: u64, progress: &ProgressBar) -> Figures {
     let mut figures = Figures { margin_ns: margin, seed, ..Figures::default() };
     let mut random = fastrand::Rng::with_seed(seed);
-    for history in receive.iter().flatten() {
-        figures.checked += 1;
-        figures.key_histories += u64::from(history.plan.keys);
-        figures.calls += history.logs.iter().map(|log| log.events.len() as u64).sum::<u64>();
-        figures.overlapping_calls += history.overlapping() as u64;
-        figures.departures += history.departures().count() as u64;
-        match verify(&history, margin) {
-            Ok(()) => figures.inject(&history, &mut random, margin),
-            Err(violation) => {
-                figures.violations += 1;
-                if figures.violations <= SHOWN_MAX {
-                    progress.suspend(|| {
-                        eprintln!(
-                            "seed {seed}, history {}, {:?}: {violation}",
-                            history.number, history.plan
-                        );
-                    });
+    for Batch { plan, first, histories } in receive {
+        for (number, history) in (first..).zip(&histories) {
+            figures.note(history);
+            match verify(history, margin) {
+                Ok(()) if !number.is_multiple_of(HISTORIES_PER_INJECTION) => {}
+                Ok(()) => figures.inject(number, history, &mut random, margin),
+                Err(violation) => {
+                    figures.violations += 1;
+                    if figures.violations <= SHOWN_MAX {
+                        progress.suspend(|| {
+                            eprintln!("seed {seed}, history {number}, {plan:?}: {violation}")
+                        });
+                    }
                 }
             }
+            progress.inc(1);
         }
-        progress.inc(1);
     }
     figures
 }
 
 impl Figures {
-    /// Corrupts every second history in the next way for which it offers an occasion.
-    fn inject(&mut self, history: &History, random: &mut fastrand::Rng, margin: u64) {
-        if !history.number.is_multiple_of(HISTORIES_PER_INJECTION) {
-            return;
-        }
+    fn note(&mut self, history: &History) {
+        self.checked += 1;
+        self.key_histories += u64::from(history.keys);
+        self.calls += history.logs.iter().map(|log| log.events.len() as u64).sum::<u64>();
+        self.overlapping_calls += history.overlapping() as u64;
+        self.departures += history.departures().count() as u64;
+    }
+
+    /// Corrupts a history in the next way for which it offers an occasion.
+    fn inject(&mut self, number: u64, history: &History, random: &mut fastrand::Rng, margin: u64) {
         let start = random.usize(..inject::KINDS.len());
         let kinds = inject::KINDS.iter().cycle().skip(start).take(inject::KINDS.len());
         let tried = kinds.map(|kind| (kind, inject::try_one(history, kind, random, margin)));
@@ -239,7 +237,7 @@ impl Figures {
         self.injected_found += u64::from(found);
         *self.injected_by_kind.entry(kind.name).or_default() += 1;
         if !found {
-            eprintln!("not found: \"{}\" in history {}", kind.name, history.number);
+            eprintln!("not found: \"{}\" in history {}", kind.name, number);
         }
     }
 }

@@ -1,7 +1,6 @@
 //! The caches that histories are recorded on: from one session in one set to a table that grows
 //! without a bound.
 
-use super::history::Object;
 use sessile::{
     Capacity, Clock, Context, ManualClock, Policy, Session, SessionCache, SessionCacheBuilder,
     SessionId, Timestamp,
@@ -9,6 +8,7 @@ use sessile::{
 use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
+use testkit::histories::Object;
 
 /// The moment at which a cache's clock starts, in seconds.
 pub(super) const START: u64 = 1_000_000;

@@ -4,7 +4,6 @@
 //! ages, tables and a migration that was left half done carry over from one to the next. Each
 //! history begins and ends at rest; what is stored then is its first and its last state.
 
-use super::history::{History, Log, Object, Rest, Stored};
 use super::plan::{KEYS_MAX, Plan, START, SuspendingClock};
 use super::script::{self, Actor, LONG};
 use super::stamp::Stopwatch;
@@ -13,6 +12,7 @@ use sessile::{Session, SessionCache};
 use std::sync::Arc;
 use std::thread;
 use testkit::Gate;
+use testkit::histories::{History, Log, Object, Rest};
 
 /// Histories that are recorded on one cache.
 pub(super) const HISTORIES_PER_CACHE: u64 = 64;
@@ -30,40 +30,50 @@ pub(super) fn record(
     first: u64,
     count: u64,
     watch: Stopwatch,
-) -> Result<Vec<History>> {
-    let plan = Arc::new(plan);
+) -> Result<Batch> {
     let clock = Arc::new(SuspendingClock::new());
     let cache = plan.builder(&clock).on_removed(script::hook(watch)).build()?;
     let shared: Vec<_> = (0..count).map(|nth| shared_sessions(&plan, nth)).collect();
-    let batch =
-        Batch { plan: &plan, clock: &clock, cache: &cache, shared: &shared, seed, first, watch };
+    let recorder =
+        Recorder { plan: &plan, clock: &clock, cache: &cache, shared: &shared, seed, first, watch };
     let gate = Gate::new(plan.threads);
-    let mut rests = vec![rest(&cache)];
+    let rest = || Rest::of(&cache, |session| **session);
+    let mut rests = vec![rest()];
     let logs = thread::scope(|scope| {
-        let (batch, gate) = (&batch, &gate);
+        let (recorder, gate) = (&recorder, &gate);
         let others: Vec<_> = (1..plan.threads)
-            .map(|thread| scope.spawn(move || batch.run(gate, thread, || ())))
+            .map(|thread| scope.spawn(move || recorder.run(gate, thread, || ())))
             .collect();
-        let mut logs = vec![batch.run(gate, 0, || rests.push(rest(&cache)))];
+        let mut logs = vec![recorder.run(gate, 0, || rests.push(rest()))];
         for other in others {
             logs.push(other.join().map_err(|_| anyhow!("a recording thread panicked"))?);
         }
         anyhow::Ok(logs)
     })?;
-    Ok(histories(&plan, first, rests, logs))
+    let histories = histories(&plan, rests, logs);
+    Ok(Batch { plan, first, histories })
 }
 
-struct Batch<'c> {
-    plan: &'c Plan,
-    clock: &'c SuspendingClock,
-    cache: &'c SessionCache<Object>,
+/// What was recorded on one cache.
+pub(super) struct Batch {
+    pub(super) plan: Plan,
+    /// The number of the first history.
+    pub(super) first: u64,
+    pub(super) histories: Vec<History>,
+}
+
+/// One cache, and what is to be recorded on it.
+pub(super) struct Recorder<'c> {
+    pub(super) plan: &'c Plan,
+    pub(super) clock: &'c SuspendingClock,
+    pub(super) cache: &'c SessionCache<Object>,
     shared: &'c [Vec<Session<Object>>],
     seed: u64,
     first: u64,
-    watch: Stopwatch,
+    pub(super) watch: Stopwatch,
 }
 
-impl Batch<'_> {
+impl Recorder<'_> {
     /// One thread's part in all histories. `at_rest` is called after each of them, while nobody
     /// uses the cache.
     fn run(&self, gate: &Gate, thread: usize, mut at_rest: impl FnMut()) -> Vec<Log> {
@@ -72,8 +82,7 @@ impl Batch<'_> {
         let member = gate.member();
         for (nth, shared) in self.shared.iter().enumerate() {
             let seed = seed_of(self.seed, self.first + nth as u64, thread);
-            let actor =
-                Actor::new(self.cache, self.plan, self.clock, self.watch, seed, shared, next);
+            let actor = Actor::new(self, seed, shared, next);
             if !member.meet(2 * nth) {
                 break;
             }
@@ -103,31 +112,14 @@ fn shared_sessions(plan: &Plan, nth: u64) -> Vec<Session<Object>> {
     (0..plan.keys).map(|key| plan.session(object(key), START)).collect()
 }
 
-/// What a cache is like that nobody uses.
-fn rest(cache: &SessionCache<Object>) -> Rest {
-    let all = cache.snapshot();
-    let stats = cache.stats();
-    let left = stats.removed + stats.taken + stats.evicted + stats.expired + stats.flushed;
-    let recorded = all.iter().filter(|session| session.key != Object::FILLER);
-    let stored: Vec<_> = recorded
-        .map(|session| Stored { object: **session, is_resumable: session.is_resumable() })
-        .collect();
-    Rest {
-        fillers: all.len() - stored.len(),
-        stored,
-        len: cache.len(),
-        capacity: cache.capacity(),
-        is_balanced: stats.added - left == stats.number,
-    }
-}
-
 /// Puts together what the threads brought, one list of logs each.
-fn histories(plan: &Arc<Plan>, first: u64, rests: Vec<Rest>, logs: Vec<Vec<Log>>) -> Vec<History> {
+fn histories(plan: &Plan, rests: Vec<Rest>, logs: Vec<Vec<Log>>) -> Vec<History> {
     let mut threads: Vec<_> = logs.into_iter().map(Vec::into_iter).collect();
-    let ends = rests.windows(2).enumerate();
-    ends.map(|(nth, ends)| History {
-        number: first + nth as u64,
-        plan: Arc::clone(plan),
+    let ends = rests.windows(2);
+    ends.map(|ends| History {
+        keys: plan.keys,
+        threads: plan.threads,
+        is_roomy: plan.is_roomy(),
         before: ends[0].clone(),
         logs: threads.iter_mut().filter_map(Iterator::next).collect(),
         after: ends[1].clone(),

@@ -1,10 +1,11 @@
 //! What one thread does: calls by chance, each recorded with its answer.
 
-use super::history::{Answer, Call, Departure, Event, Log, Object};
-use super::plan::{Plan, SuspendingClock, suspend_sometimes};
+use super::plan::{Plan, suspend_sometimes};
+use super::record::Recorder;
 use super::stamp::Stopwatch;
 use sessile::{Added, Context, Rejected, RemovalCause, Session, SessionCache, SessionId};
 use std::cell::RefCell;
+use testkit::histories::{Answer, Call, Departure, Event, Log, Object};
 
 /// Sessions that a thread keeps from earlier answers, to add or remove them again.
 const HELD_MAX: usize = 3;
@@ -26,43 +27,27 @@ pub(super) fn hook(watch: Stopwatch) -> impl Fn(&Session<Object>, RemovalCause) 
 }
 
 /// One thread in one history.
-pub(super) struct Actor<'c> {
-    pub(super) cache: &'c SessionCache<Object>,
-    pub(super) plan: &'c Plan,
-    pub(super) clock: &'c SuspendingClock,
-    pub(super) watch: Stopwatch,
-    pub(super) random: fastrand::Rng,
+pub(super) struct Actor<'b> {
+    recorder: &'b Recorder<'b>,
     /// One session a key that all threads of the history know.
-    pub(super) shared: &'c [Session<Object>],
+    shared: &'b [Session<Object>],
+    random: fastrand::Rng,
     /// The number of the next session.
-    pub(super) next: u32,
+    next: u32,
     held: Vec<Session<Object>>,
     log: Log,
 }
 
-impl<'c> Actor<'c> {
+impl<'b> Actor<'b> {
     pub(super) fn new(
-        cache: &'c SessionCache<Object>,
-        plan: &'c Plan,
-        clock: &'c SuspendingClock,
-        watch: Stopwatch,
+        recorder: &'b Recorder<'b>,
         seed: u64,
-        shared: &'c [Session<Object>],
+        shared: &'b [Session<Object>],
         next: u32,
     ) -> Self {
         fastrand::seed(seed);
         let random = fastrand::Rng::with_seed(seed);
-        Self {
-            cache,
-            plan,
-            clock,
-            watch,
-            random,
-            shared,
-            next,
-            held: Vec::new(),
-            log: Log::default(),
-        }
+        Self { recorder, shared, random, next, held: Vec::new(), log: Log::default() }
     }
 
     /// Makes so many calls.
@@ -77,7 +62,7 @@ impl<'c> Actor<'c> {
     }
 
     fn act_once(&mut self) {
-        if self.random.u8(..100) < self.plan.fill_percent {
+        if self.random.u8(..100) < self.recorder.plan.fill_percent {
             return self.fill();
         }
         match self.random.u32(..1000) {
@@ -102,23 +87,23 @@ impl<'c> Actor<'c> {
             900..912 => self.flush(false),
             912..924 => self.snapshot(),
             924..950 => self.observe(),
-            950..970 => self.clock.advance(),
+            950..970 => self.recorder.clock.advance(),
             _ => self.resize(),
         }
     }
 
     fn key(&mut self) -> u8 {
-        self.random.u8(..self.plan.keys)
+        self.random.u8(..self.recorder.plan.keys)
     }
 
     /// A session that nobody has seen, three in ten of them soon expired.
     fn fresh(&mut self, key: Option<u8>) -> Session<Object> {
-        let key = key.unwrap_or_else(|| self.random.u8(..self.plan.keys));
-        let now = self.clock.peek();
+        let key = key.unwrap_or_else(|| self.random.u8(..self.recorder.plan.keys));
+        let now = self.recorder.clock.peek();
         let lifetime = if self.random.u8(..10) < 3 { self.random.u64(..3) } else { LONG };
         let object = Object { number: self.next, key, expires: now + lifetime };
         self.next += 1;
-        self.plan.session(object, now)
+        self.recorder.plan.session(object, now)
     }
 
     /// A session from an earlier answer of this history, or one that all threads know.
@@ -142,11 +127,11 @@ impl<'c> Actor<'c> {
 
     /// Makes a call and records when it began and ended, and whom the hook saw leave meanwhile.
     fn record<R>(&mut self, call: impl FnOnce() -> R, describe: impl FnOnce(&R) -> Call) -> R {
-        let clock = self.clock.peek();
-        let invoked = self.watch.stamp();
+        let clock = self.recorder.clock.peek();
+        let invoked = self.recorder.watch.stamp();
         let answer = call();
-        let returned = self.watch.stamp();
-        let clock = [clock, self.clock.peek()];
+        let returned = self.recorder.watch.stamp();
+        let clock = [clock, self.recorder.clock.peek()];
         let event = self.log.events.len();
         TOLD.with_borrow_mut(|told| {
             let departures =
@@ -159,7 +144,7 @@ impl<'c> Actor<'c> {
 
     fn add(&mut self, session: Session<Object>) {
         let object = *session;
-        let target = Target::of(self.cache, object.key, self.random.bool());
+        let target = Target::of(self.recorder.cache, object.key, self.random.bool());
         let added = self
             .record(|| target.add(session), |added| Call::Add { object, answer: answer(added) });
         if let Ok(Added::Replaced(old)) = added {
@@ -168,7 +153,7 @@ impl<'c> Actor<'c> {
     }
 
     fn fill(&mut self) {
-        let now = self.clock.peek();
+        let now = self.recorder.clock.peek();
         let object =
             Object { number: self.next, key: Object::FILLER, expires: now + self.random.u64(1..8) };
         self.next += 1;
@@ -179,7 +164,7 @@ impl<'c> Actor<'c> {
             .created_at(now)
             .timeout(lifetime)
             .build(object);
-        let cache = self.cache;
+        let cache = self.recorder.cache;
         let _ = self.record(|| cache.add(session), |_| Call::Fill);
     }
 
@@ -213,7 +198,7 @@ impl<'c> Actor<'c> {
     fn remove(&mut self) {
         let session = self.known();
         let object = *session;
-        let target = Target::of(self.cache, object.key, self.random.bool());
+        let target = Target::of(self.recorder.cache, object.key, self.random.bool());
         self.record(|| target.remove(&session), |&done| Call::Remove { object, done });
     }
 
@@ -222,9 +207,9 @@ impl<'c> Actor<'c> {
         self.record(|| target.remove_id(&id), |&done| Call::RemoveId { key, done });
     }
 
-    fn target(&mut self) -> (u8, SessionId, Target<'c>) {
+    fn target(&mut self) -> (u8, SessionId, Target<'b>) {
         let key = self.key();
-        (key, self.plan.id(key), Target::of(self.cache, key, self.random.bool()))
+        (key, self.recorder.plan.id(key), Target::of(self.recorder.cache, key, self.random.bool()))
     }
 
     /// One context, or all of them.
@@ -235,9 +220,9 @@ impl<'c> Actor<'c> {
 
     fn flush(&mut self, only_expired: bool) {
         let scope = self.scope();
-        let keys = self.plan.keys_of(scope);
-        let now = only_expired.then(|| self.clock.peek());
-        let cache = self.cache;
+        let keys = self.recorder.plan.keys_of(scope);
+        let now = only_expired.then(|| self.recorder.clock.peek());
+        let cache = self.recorder.cache;
         let flush = || match (scope, now) {
             (None, None) => cache.clear(),
             (None, Some(now)) => cache.flush_expired_at(now),
@@ -249,8 +234,8 @@ impl<'c> Actor<'c> {
 
     fn snapshot(&mut self) {
         let scope = self.scope();
-        let keys = self.plan.keys_of(scope);
-        let cache = self.cache;
+        let keys = self.recorder.plan.keys_of(scope);
+        let cache = self.recorder.cache;
         let snapshot =
             || scope.map_or_else(|| cache.snapshot(), |context| cache.view(context).snapshot());
         self.record(snapshot, |sessions| {
@@ -263,7 +248,7 @@ impl<'c> Actor<'c> {
     }
 
     fn observe(&mut self) {
-        let cache = self.cache;
+        let cache = self.recorder.cache;
         self.record(
             || (cache.len(), cache.capacity()),
             |&(len, capacity)| Call::Observe { len, capacity },
@@ -271,12 +256,12 @@ impl<'c> Actor<'c> {
     }
 
     fn resize(&mut self) {
-        let sizes = self.plan.sizes;
+        let sizes = self.recorder.plan.sizes;
         if sizes.is_empty() {
             return;
         }
         let sessions = sizes[self.random.usize(..sizes.len())];
-        let cache = self.cache;
+        let cache = self.recorder.cache;
         // A refusal changes nothing; what matters is what is seen afterwards.
         let _ = self.record(|| cache.set_capacity(sessions), |_| Call::Resize { sessions });
     }

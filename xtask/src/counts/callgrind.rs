@@ -7,7 +7,7 @@
 use super::locked::Code;
 use super::shim::Places;
 use crate::command::root;
-use crate::verify::stage::Stage;
+use crate::verify::context::PartContext;
 use crate::verify::{child, tools, workers};
 use anyhow::{Context, Result, bail, ensure};
 use std::collections::BTreeMap;
@@ -41,18 +41,19 @@ pub(super) fn missing() -> Option<&'static str> {
 pub(super) fn run(
     binary: &Path,
     operations: &[Places],
-    stage: &Stage,
+    context: &PartContext,
 ) -> Result<Vec<Instructions>> {
     let code = Code::read(binary)?;
-    stage.progress.expect(operations.len());
+    context.progress.expect(operations.len());
     workers::each(
         workers::cores(),
         operations.iter().enumerate().collect(),
         |worker, (nth, operation)| {
             let out = root().join(format!("target/counts/callgrind.{nth}.out"));
             let mut command = command(binary, operation, &out);
-            let report = run_one(command.args(["--processor", &worker.to_string()]), &out, stage)?;
-            stage
+            let report =
+                run_one(command.args(["--processor", &worker.to_string()]), &out, context)?;
+            context
                 .progress
                 .step(&format!("{}, {} sessions", operation.operation, operation.sessions));
             Report::read(&report, binary)?.instructions(&code)
@@ -76,8 +77,8 @@ fn command(binary: &Path, operation: &Places, out: &Path) -> Command {
 }
 
 /// Runs it and returns what it wrote to `out`.
-fn run_one(command: &mut Command, out: &Path, stage: &Stage) -> Result<String> {
-    let ended = child::run(command, Some(LIMIT), &stage.log)?;
+fn run_one(command: &mut Command, out: &Path, context: &PartContext) -> Result<String> {
+    let ended = child::run(command, Some(LIMIT), &context.log)?;
     if !ended.is_success() {
         bail!("{}", ended.tail());
     }

@@ -2,7 +2,7 @@
 
 use crate::command::{cargo, root};
 use crate::verify::build;
-use crate::verify::stage::Stage;
+use crate::verify::context::PartContext;
 use anyhow::{Context, Result};
 use serde::Deserialize;
 use std::path::PathBuf;
@@ -55,17 +55,17 @@ impl Kind {
 }
 
 /// Builds it, in a folder of its own: other flags would rebuild everything otherwise.
-pub(super) fn build(stage: &Stage, way: Build) -> Result<PathBuf> {
+pub(super) fn build(context: &PartContext, way: Build) -> Result<PathBuf> {
     let (name, flags, package, program) = match way {
         Build::Counting => ("counting", "--cfg fuzzing --cfg sessile_counts", "micro", "counts"),
         Build::Shipped => ("shipped", "--cfg fuzzing", "micro", "counts"),
         Build::Traced => ("shipped", "--cfg fuzzing", "stores", "census"),
     };
-    stage.progress.say(&format!("building {program}, {name}"));
+    context.progress.say(&format!("building {program}, {name}"));
     let mut cargo = cargo(&["build", "--release", "--package", package, "--bin", program]);
     cargo.env("RUSTFLAGS", flags).env_remove("CARGO_ENCODED_RUSTFLAGS");
     cargo.env("CARGO_TARGET_DIR", root().join("target/counts").join(name));
-    let built = build::executables(&mut cargo, &stage.log)?;
+    let built = build::executables(&mut cargo, &context.log)?;
     let counts = built.into_iter().find(|executable| executable.target == program);
     Ok(counts.context("the program was not built")?.path)
 }

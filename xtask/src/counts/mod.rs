@@ -20,7 +20,7 @@ mod shim;
 mod table;
 
 use crate::command::root;
-use crate::verify::stage::Stage;
+use crate::verify::context::PartContext;
 use anyhow::{Result, bail};
 use census::Census;
 use clap::Args;
@@ -50,27 +50,27 @@ pub(crate) struct Options {
 /// Counts, shows, and compares or accepts.
 pub(crate) fn run(options: &Options) -> Result<()> {
     let filter = options.filter.as_deref();
-    let stage = Stage::new("counts", false, filter)?;
+    let context = PartContext::new("counts", false, filter)?;
     let (skip, skipped_census) = (callgrind::missing(), census::missing());
     if let (Some(missing), true) = (skip.or(skipped_census), options.deny_skips || options.accept) {
         bail!("no complete counts without {missing}");
     }
-    let (figures, places) = count(&stage, skip.is_none())?;
+    let (figures, places) = count(&context, skip.is_none())?;
     let census = match skipped_census {
-        None => trace(&stage)?,
+        None => trace(&context)?,
         Some(missing) => {
             println!("SKIPPED: the census of lines, for want of {missing}");
             Vec::new()
         }
     };
-    drop(stage);
+    drop(context);
     if options.places {
         println!("\n{}", table::of_places(&places));
     }
     println!("\n{}", census::for_document(&census));
     if options.accept {
         Ledger::new(figures.clone(), census)?.write(&path())?;
-        println!("\n{}", table::of_figures(&figures, &[]));
+        println!("\n{}", table::of_figures(&figures, |_, _| None));
         return Ok(());
     }
     let is_partial = filter.is_some() || skipped_census.is_some();
@@ -89,17 +89,17 @@ pub(crate) fn run(options: &Options) -> Result<()> {
 }
 
 /// Counts accesses, then instructions.
-fn count(stage: &Stage, with_instructions: bool) -> Result<(Vec<Figures>, Vec<Places>)> {
-    let counting = driver::build(stage, driver::Build::Counting)?;
-    stage.progress.say("counting accesses");
-    let operations = shim::run(&counting, stage)?;
+fn count(context: &PartContext, with_instructions: bool) -> Result<(Vec<Figures>, Vec<Places>)> {
+    let counting = driver::build(context, driver::Build::Counting)?;
+    context.progress.say("counting accesses");
+    let operations = shim::run(&counting, context)?;
     if operations.is_empty() {
         bail!("no operation has such a name");
     }
     let instructions = if with_instructions {
-        let shipped = driver::build(stage, driver::Build::Shipped)?;
-        stage.progress.say("counting instructions");
-        Some(callgrind::run(&shipped, &operations, stage)?)
+        let shipped = driver::build(context, driver::Build::Shipped)?;
+        context.progress.say("counting instructions");
+        Some(callgrind::run(&shipped, &operations, context)?)
     } else {
         None
     };
@@ -107,10 +107,10 @@ fn count(stage: &Stage, with_instructions: bool) -> Result<(Vec<Figures>, Vec<Pl
 }
 
 /// Counts lines.
-fn trace(stage: &Stage) -> Result<Vec<Census>> {
-    let traced = driver::build(stage, driver::Build::Traced)?;
-    stage.progress.say("counting lines");
-    census::run(&traced, stage)
+fn trace(context: &PartContext) -> Result<Vec<Census>> {
+    let traced = driver::build(context, driver::Build::Traced)?;
+    context.progress.say("counting lines");
+    census::run(&traced, context)
 }
 
 /// Shows the averages; what must not be.
@@ -120,22 +120,22 @@ fn compare(
     filter: Option<&str>,
     skip: Option<&str>,
 ) -> Result<Vec<String>> {
-    let (differences, complaints) = ledger.compare(figures, filter, &ledger::compiler()?);
-    println!("\n{}", table::of_figures(figures, &differences));
+    let compiler = ledger::compiler()?;
+    println!("\n{}", table::of_figures(figures, |one, column| ledger.was(one, column, &compiler)));
     if let Some(missing) = skip {
         println!("SKIPPED: instructions and locked instructions, for want of {missing}");
     }
-    if let Some(other) = ledger.other_compiler(&ledger::compiler()?) {
+    if let Some(other) = ledger.other_compiler(&compiler) {
         println!(
             "SKIPPED: the comparison of instructions and lines, which are those of rustc {other} in the file"
         );
     }
-    if differences.iter().any(|difference| difference.is_gain()) {
+    if ledger.has_gain(figures, &compiler) {
         println!(
             "Some are lower than in the file: `cargo xtask counts --accept` keeps them there."
         );
     }
-    Ok(complaints)
+    Ok(ledger.complaints(figures, filter, &compiler))
 }
 
 /// The accepted figures as a table for a document.

@@ -9,6 +9,8 @@ use anyhow::{Context, Result};
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
+use syn::spanned::Spanned;
+use syn::{Item, Type};
 
 /// The types whose words are a thread's own.
 const OF_THREAD: [(&str, &str); 7] = [
@@ -54,52 +56,31 @@ impl Owners {
                 .with_context(|| format!("cannot read {}", path.display()))?;
             self.sources.insert(file.to_owned(), text);
         }
-        let name = item_at(&self.sources[file], line);
+        let name = item_at(&self.sources[file], line)?;
         let name = name.with_context(|| format!("{file}:{line} is in no item"))?;
         Ok(Owner { file: file.to_owned(), name })
     }
 }
 
-/// The name of the item in which a line of formatted source stands: of an `impl`, its type.
-fn item_at(source: &str, line: usize) -> Option<String> {
-    let above: Vec<_> = source.lines().take(line).collect();
-    above.iter().rev().find_map(|line| item_of(line))
+/// The name of the item in which a line of source stands: of an `impl`, its type.
+fn item_at(source: &str, line: usize) -> Result<Option<String>> {
+    let items = syn::parse_file(source).context("it cannot be parsed")?.items;
+    let is_around = |item: &&Item| {
+        let span = item.span();
+        (span.start().line..=span.end().line).contains(&line)
+    };
+    Ok(items.iter().find(is_around).and_then(name_of))
 }
 
-/// The name that a line gives to an item, if it begins one at the first column.
-fn item_of(line: &str) -> Option<String> {
-    if let Some(rest) = line.strip_prefix("impl").filter(|rest| rest.starts_with(['<', ' '])) {
-        let rest = after_parameters(rest);
-        let name = rest.split_once(" for ").map_or(rest, |(_, name)| name);
-        return Some(identifier(name));
+fn name_of(item: &Item) -> Option<String> {
+    match item {
+        Item::Fn(function) => Some(function.sig.ident.to_string()),
+        Item::Impl(block) => match &*block.self_ty {
+            Type::Path(path) => Some(path.path.segments.last()?.ident.to_string()),
+            _ => None,
+        },
+        _ => None,
     }
-    let bare =
-        line.strip_prefix("pub(crate) ").or(line.strip_prefix("pub(super) ")).unwrap_or(line);
-    bare.strip_prefix("fn ").map(identifier)
-}
-
-/// What follows the parameters in angle brackets, if there are any.
-fn after_parameters(text: &str) -> &str {
-    let mut depth = 0;
-    for (at, letter) in text.char_indices() {
-        match letter {
-            '<' => depth += 1,
-            // The bracket of an arrow closes nothing.
-            '>' if !text[..at].ends_with('-') => depth -= 1,
-            _ => {}
-        }
-        if depth == 0 {
-            return &text[at + usize::from(letter == '>')..];
-        }
-    }
-    text
-}
-
-/// The last segment of the path that a text begins with.
-fn identifier(text: &str) -> String {
-    let is_part = |letter: char| letter.is_alphanumeric() || letter == '_' || letter == ':';
-    let path: String = text.trim().chars().take_while(|letter| is_part(*letter)).collect();
-    path.rsplit("::").next().unwrap_or_default().to_owned()
 }
 
 #[cfg(test)]
@@ -126,16 +107,17 @@ pub(crate) fn alone(word: &AtomicU64) {
 
     #[test]
     fn the_item_around_a_line_is_named() {
-        let name = |line| item_at(SOURCE, line).unwrap();
+        let name = |line| item_at(SOURCE, line).unwrap().unwrap();
         assert_eq!([name(2), name(9), name(13)], ["Limbo", "Handle", "alone"]);
-        assert_eq!(item_at("use std::mem;\n", 1), None);
+        assert_eq!(item_at("use std::mem;\n", 1).unwrap(), None);
     }
 
     #[test]
     fn the_types_of_a_thread_are_in_the_source() {
         for (file, name) in OF_THREAD {
             let source = fs::read_to_string(root().join(file)).unwrap();
-            let found = source.lines().filter_map(item_of).any(|item| item == name);
+            let items = syn::parse_file(&source).unwrap().items;
+            let found = items.iter().filter_map(name_of).any(|item| item == name);
             assert!(found, "{file} has no {name}");
         }
     }

@@ -4,7 +4,7 @@ use super::driver::{self, Access, Kind};
 use super::owner::Owners;
 use crate::command::root;
 use crate::verify::child;
-use crate::verify::stage::Stage;
+use crate::verify::context::PartContext;
 use anyhow::{Result, bail};
 use std::path::Path;
 use std::process::Command;
@@ -55,13 +55,13 @@ impl Places {
 }
 
 /// Runs the counting build.
-pub(super) fn run(binary: &Path, stage: &Stage) -> Result<Vec<Places>> {
+pub(super) fn run(binary: &Path, context: &PartContext) -> Result<Vec<Places>> {
     let mut command = Command::new(binary);
     command.args(["--clock", "still", "--processor", "0"]).current_dir(root());
-    if let Some(filter) = stage.filter {
+    if let Some(filter) = context.filter {
         command.args(["--operation", filter]);
     }
-    let ended = child::run(&mut command, Some(LIMIT), &stage.log)?;
+    let ended = child::run(&mut command, Some(LIMIT), &context.log)?;
     if !ended.is_success() {
         bail!("{}", ended.tail());
     }

@@ -1,12 +1,14 @@
 //! The figures as tables for people.
 
-use super::figures::{Column, Figures};
-use super::ledger::Difference;
+use super::figures::{COLUMNS, Column, Figures, INSTRUCTIONS, LOADS, LOCKED, SHARED_WRITES};
 use super::shim::Places;
 use comfy_table::{CellAlignment, LineStyle, Table, presets};
 
-/// A line for each operation; a figure that differs shows what it was.
-pub(super) fn of_figures(figures: &[Figures], differences: &[Difference]) -> Table {
+/// A line for each operation; a figure that differs shows what it `was`.
+pub(super) fn of_figures(
+    figures: &[Figures],
+    was: impl Fn(&Figures, &Column) -> Option<f64>,
+) -> Table {
     let mut table = new(&[
         "operation",
         "sessions",
@@ -20,31 +22,25 @@ pub(super) fn of_figures(figures: &[Figures], differences: &[Difference]) -> Tab
         "by the\nallocator",
     ]);
     for line in figures {
-        let cell = |column: Column| {
-            let difference = differences.iter().find(|difference| {
-                difference.column == column
-                    && difference.operation == line.operation
-                    && difference.sessions == line.sessions
-            });
-            let now = number(line.get(column), digits(column));
-            match difference {
-                Some(Difference { was, .. }) => {
-                    format!("{now} (was {})", number(Some(*was), digits(column)))
-                }
+        let cells = COLUMNS.map(|column| {
+            let now = number((column.figure)(line), digits(&column));
+            match was(line, &column) {
+                Some(was) => format!("{now} (was {})", number(Some(was), digits(&column))),
                 None => now,
             }
-        };
+        });
+        let [shared, exchanges, own, loads, locked, instructions] = cells;
         let others = line.locked.map(|locked| locked - line.read_modify_writes);
         table.add_row([
             line.operation.clone(),
             line.sessions.to_string(),
-            cell(Column::SharedWrites),
-            cell(Column::ReadModifyWrites),
-            cell(Column::OwnWrites),
-            cell(Column::Loads),
-            cell(Column::Locked),
+            shared,
+            exchanges,
+            own,
+            loads,
+            locked,
             number(others, 4),
-            cell(Column::Instructions),
+            instructions,
             number(line.foreign, 1),
         ]);
     }
@@ -79,20 +75,18 @@ pub(super) fn of_places(operations: &[Places]) -> Table {
 
 /// A line of Markdown for each operation.
 pub(super) fn for_document(figures: &[Figures]) -> String {
-    let columns = [Column::Instructions, Column::Locked, Column::Loads, Column::SharedWrites];
-    let heads: Vec<_> = columns.iter().map(|column| format!(" {column} |")).collect();
+    let columns = [INSTRUCTIONS, LOCKED, LOADS, SHARED_WRITES];
+    let heads: Vec<_> = columns.iter().map(|column| format!(" {} |", column.head)).collect();
     let mut table = format!(
         "| operation | sessions |{}\n|---|--:|{}\n",
         heads.concat(),
         "--:|".repeat(columns.len())
     );
     for line in figures {
-        let cells = columns.map(|column| {
-            let digits = if column == Column::Instructions { 0 } else { 1 };
-            format!(
-                " {} |",
-                line.get(column).map_or("-".into(), |value| format!("{value:.digits$}"))
-            )
+        let cells = columns.each_ref().map(|column| {
+            let digits = usize::from(!column.is_instructions());
+            let shown = (column.figure)(line).map(|value| format!(" {value:.digits$} |"));
+            shown.unwrap_or(" - |".into())
         });
         table += &format!("| {} | {} |{}\n", line.operation, line.sessions, cells.concat());
     }
@@ -116,8 +110,8 @@ fn align(table: &mut Table, columns: std::ops::Range<usize>) {
 }
 
 /// All decimals of an exact average, one of an instruction count.
-fn digits(column: Column) -> usize {
-    if column == Column::Instructions { 1 } else { 4 }
+fn digits(column: &Column) -> usize {
+    if column.is_instructions() { 1 } else { 4 }
 }
 
 /// Without zeros at the end.

@@ -72,7 +72,15 @@ pub(super) const ELSEWHERE: &[(&str, &str)] = &[
          hit,miss,hot,replace,readd,tls12,tls13,tail,fill --report benches/results/mimalloc",
         WRITES,
     ),
-    ("cargo run --release -p compare -- --report benches/results --json full.json", WRITES),
+    (
+        "cargo run --release -p compare -- --quick --workload miss --threads 1 --values session,arc",
+        FIGURES,
+    ),
+    (
+        "cargo run --release -p compare -- --workload \
+         hit,miss,hot,replace,readd,tls12,tail,tls13,fill,remove,grow,flush,traces --report benches/results",
+        WRITES,
+    ),
     ("cargo run --release -p compare -- --workload cold --values arc", FIGURES),
     (
         "cargo run --release -p compare -- --quick --workload cold --values arc --report \

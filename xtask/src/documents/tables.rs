@@ -74,14 +74,9 @@ fn stores() -> Result<String> {
         for threads in ["1", "2"] {
             let heading = format!("### {workload}, {SESSIONS} sessions, {threads} thread");
             let section = rows_below(&report, &heading)?;
+            let lines = columns(&section, ["", time, "hit ratio"])?;
             let cell = |store: &str| -> Result<String> {
-                let of = |column: &str| {
-                    let at = section.first()?.iter().position(|head| *head == column)?;
-                    section.iter().find(|row| row[0] == store)?.get(at).copied()
-                };
-                let (time, hits) = of(time).zip(of("hit ratio")).with_context(|| {
-                    format!("`{heading}` does not have {time} and hit ratio of {store}")
-                })?;
+                let [_, time, hits] = line_of(&lines, store, &heading)?;
                 Ok(format!("{time} ns, {hits}"))
             };
             let cells = STORES.map(cell).into_iter().collect::<Result<Vec<_>>>()?;
@@ -119,6 +114,12 @@ fn columns<'r, const N: usize>(
         |line: &Vec<&'r str>| places.map(|place| line.get(place).copied().unwrap_or_default());
     // Below the heads there is a rule.
     Ok(lines.iter().skip(1).map(cells).collect())
+}
+
+/// The line of a store, which the first cell names.
+fn line_of<'r>(lines: &[[&'r str; 3]], store: &str, heading: &str) -> Result<[&'r str; 3]> {
+    let line = lines.iter().find(|[name, ..]| *name == store);
+    line.copied().with_context(|| format!("`{heading}` has no {store}"))
 }
 
 /// `x best peer` by workload and threads.
@@ -159,8 +160,7 @@ fn cold(file: &str) -> Result<String> {
         let section = rows_below(&report, &heading)?;
         let lines = columns(&section, ["", "p50 ns", "p99 ns"])?;
         let times = |store: &str| {
-            let line = lines.iter().find(|[name, ..]| *name == store);
-            let [_, median, p99] = line.with_context(|| format!("`{heading}` has no {store}"))?;
+            let [_, median, p99] = line_of(&lines, store, &heading)?;
             anyhow::Ok(format!("{median}, {p99}"))
         };
         let (own, its) = (times("**sessile**")?, times(peer)?);
@@ -190,10 +190,7 @@ fn allocators() -> Result<String> {
 
 /// Several server processes, as `handshakes --nodes` measured them.
 fn fleet() -> Result<String> {
-    let file = "benches/results/fleet.json";
-    let text =
-        fs::read_to_string(root().join(file)).with_context(|| format!("cannot read {file}"))?;
-    let document: Fleet = serde_json::from_str(&text)?;
+    let document: Fleet = serde_json::from_str(&read("benches/results/fleet.json")?)?;
     let mut table = String::from(
         "| | nodes | TLS | handshakes | resumed | of those that moved | p50, ms | p99, ms |\n\
          |---|--:|--:|--:|--:|--:|--:|--:|\n",

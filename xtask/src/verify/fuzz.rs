@@ -2,11 +2,12 @@
 //! `target`.
 
 use super::child::{self, Ended};
-use super::report::{FuzzFigures, FuzzTargetFigures, PartResult, Report};
-use super::stage::Stage;
+use super::context::PartContext;
+use super::report::{FuzzFigures, FuzzTargetFigures, PartResult};
 use super::{tools, workers};
 use crate::command::{TARGET, nightly, root};
 use anyhow::{Context, Result, ensure};
+use serde_json::json;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -42,24 +43,24 @@ struct Target {
 }
 
 /// Runs every target.
-pub(crate) fn run(stage: &Stage, report: &mut Report) -> Result<PartResult> {
+pub(crate) fn run(context: &PartContext) -> Result<PartResult> {
     if !tools::has_nightly() {
         return Ok(PartResult::Skipped { missing: "a nightly compiler" });
     }
     if !tools::has_cargo_fuzz() {
         return Ok(PartResult::Skipped { missing: "cargo-fuzz" });
     }
-    stage.progress.say("building the targets");
+    context.progress.say("building the targets");
     let mut targets = Vec::new();
     for project in &PROJECTS {
-        targets.extend(project.build(stage)?);
+        targets.extend(project.build(context)?);
     }
 
-    stage.progress.expect(targets.len());
+    context.progress.expect(targets.len());
     let runs = workers::each(workers::cores(), targets, |_, target| {
-        let ended = target.fuzz(stage)?;
+        let ended = target.fuzz(context)?;
         let executions = executions(&ended.stderr);
-        stage.progress.step(&format!(
+        context.progress.step(&format!(
             "{}: {} executions",
             target.name,
             executions.unwrap_or_default()
@@ -73,8 +74,7 @@ pub(crate) fn run(stage: &Stage, report: &mut Report) -> Result<PartResult> {
         figures.targets.len(),
         figures.crashes
     );
-    report.fuzz = Some(figures);
-    Ok(PartResult::Checked { summary, faults })
+    Ok(PartResult::Checked { summary, faults, figures: json!({"fuzz": figures}) })
 }
 
 fn sum(runs: Vec<(String, Ended, Option<u64>)>) -> (FuzzFigures, Vec<String>) {
@@ -102,14 +102,14 @@ impl Project {
         cargo
     }
 
-    fn build(&self, stage: &Stage) -> Result<Vec<Target>> {
-        stage.progress.say(&format!("building the targets of {}", self.folder));
-        let listed = child::demand(&mut self.cargo_fuzz(&["list"]), &stage.log)?;
+    fn build(&self, context: &PartContext) -> Result<Vec<Target>> {
+        context.progress.say(&format!("building the targets of {}", self.folder));
+        let listed = child::demand(&mut self.cargo_fuzz(&["list"]), &context.log)?;
         let names: Vec<_> = listed.stdout.split_whitespace().map(str::to_owned).collect();
         ensure!(!names.is_empty(), "there are no fuzz targets in {}", self.folder);
         child::demand(
             &mut self.cargo_fuzz(&[&["build", "--target", TARGET], FAST].concat()),
-            &stage.log,
+            &context.log,
         )?;
         let folder = root().join(self.folder);
         Ok(names.into_iter().map(|name| Target { name, folder: folder.clone() }).collect())
@@ -117,8 +117,8 @@ impl Project {
 }
 
 impl Target {
-    fn fuzz(&self, stage: &Stage) -> Result<Ended> {
-        let seconds = if stage.long { NIGHT_SECONDS } else { SECONDS };
+    fn fuzz(&self, context: &PartContext) -> Result<Ended> {
+        let seconds = context.choose(SECONDS, NIGHT_SECONDS);
         let artifacts = folder(&self.folder.join("artifacts").join(&self.name))?;
         let found = folder(&root().join("target/verify/corpus").join(&self.name))?;
         let kept = self.folder.join("corpus").join(&self.name);
@@ -131,7 +131,7 @@ impl Target {
         command.arg(format!("-max_total_time={seconds}")).arg("-print_final_stats=1");
         command.arg(format!("-artifact_prefix={artifacts}/")).current_dir(&self.folder);
         command.env_remove("ASAN_OPTIONS");
-        child::run(&mut command, Some(Duration::from_secs(seconds) + GRACE), &stage.log)
+        child::run(&mut command, Some(Duration::from_secs(seconds) + GRACE), &context.log)
     }
 }
 

@@ -4,11 +4,12 @@
 //! counts as a leak.
 
 use super::child;
-use super::report::{MiriFigures, PartResult, Report};
-use super::stage::Stage;
+use super::context::PartContext;
+use super::report::PartResult;
 use super::tools;
 use crate::command::nightly;
 use anyhow::Result;
+use serde_json::json;
 use std::time::Duration;
 
 const FLAGS: &str =
@@ -17,21 +18,21 @@ const FLAGS: &str =
 const LIMIT: Duration = Duration::from_secs(3600);
 
 /// Runs them.
-pub(crate) fn run(stage: &Stage, report: &mut Report) -> Result<PartResult> {
+pub(crate) fn run(context: &PartContext) -> Result<PartResult> {
     if !tools::has_miri() {
         return Ok(PartResult::Skipped { missing: "the Miri component" });
     }
     let mut miri = nightly("cargo");
     miri.args(["miri", "test", "--package", "sessile", "--lib"]).env("MIRIFLAGS", FLAGS);
-    stage.progress.say("running the unit tests");
-    let ended = child::run(&mut miri, Some(LIMIT), &stage.log)?;
+    context.progress.say("running the unit tests");
+    let ended = child::run(&mut miri, Some(LIMIT), &context.log)?;
     let tests = passed(&ended.stdout);
     let mut faults = Vec::new();
     if !ended.is_success() || tests == 0 {
         faults.push(ended.tail());
     }
-    report.miri = Some(MiriFigures { tests });
-    Ok(PartResult::Checked { summary: format!("{tests} unit tests passed"), faults })
+    let summary = format!("{tests} unit tests passed");
+    Ok(PartResult::Checked { summary, faults, figures: json!({"miri": {"tests": tests}}) })
 }
 
 /// The number in `test result: ok. 7 passed; …`.

@@ -7,35 +7,32 @@
 
 pub(crate) mod build;
 pub(crate) mod child;
-mod faults;
+mod churn;
+pub(crate) mod context;
 mod fuzz;
-mod histories;
 mod judge;
 mod libtest;
-mod memcheck;
 mod miri;
 mod models;
 mod mutants;
 mod orderings;
 mod progress;
 mod report;
-mod sanitizers;
 mod schedules;
 mod seeded;
 mod site;
-pub(crate) mod stage;
 pub(crate) mod tools;
 mod trials;
 pub(crate) mod workers;
 
+pub(crate) use churn::{ADDRESS, Sanitizer, THREAD};
 pub(crate) use models::COMMAND as MODELS_COMMAND;
-pub(crate) use sanitizers::{ADDRESS, Sanitizer, THREAD};
 
 use anyhow::{Context, Result, bail};
 use clap::{Args, ValueEnum};
+use context::PartContext;
 use report::{PartResult, Report};
 use serde::Serialize;
-use stage::Stage;
 use std::path::PathBuf;
 use std::time::Instant;
 
@@ -167,8 +164,8 @@ fn run_parts(
     let mut searches = None;
     for &part in parts {
         let start = Instant::now();
-        let result = Stage::new(part.name(), limits.long, filter)
-            .and_then(|stage| run_part(part, &stage, &mut report, &mut searches));
+        let result = PartContext::new(part.name(), limits.long, filter)
+            .and_then(|context| run_part(part, &context, &mut searches));
         report.enter(part, result, denied(part), start.elapsed().as_secs_f64());
     }
     println!("\n{}", report.table());
@@ -185,25 +182,24 @@ fn run_parts(
 
 fn run_part(
     part: Part,
-    stage: &Stage,
-    report: &mut Report,
+    context: &PartContext,
     searches: &mut Option<Vec<models::Search>>,
 ) -> Result<PartResult> {
     match part {
-        Part::Faults => faults::run(stage, report),
-        Part::Histories => histories::run(stage, report),
-        Part::Schedules => schedules::run(stage, report),
+        Part::Faults => trials::faults(context),
+        Part::Histories => trials::histories(context),
+        Part::Schedules => schedules::run(context),
         Part::Models => {
-            let (finding, found) = models::run(stage, report)?;
+            let (result, found) = models::run(context)?;
             *searches = Some(found);
-            Ok(finding)
+            Ok(result)
         }
-        Part::Orderings => orderings::run(stage, report, searches.as_deref()),
-        Part::Mutants => mutants::run(stage, report),
-        Part::Memcheck => memcheck::run(stage, report),
-        Part::Asan => sanitizers::run(&sanitizers::ADDRESS, stage, report),
-        Part::Tsan => sanitizers::run(&sanitizers::THREAD, stage, report),
-        Part::Fuzz => fuzz::run(stage, report),
-        Part::Miri => miri::run(stage, report),
+        Part::Orderings => orderings::run(context, searches.as_deref()),
+        Part::Mutants => mutants::run(context, searches.as_deref().unwrap_or_default()),
+        Part::Memcheck => churn::run(&churn::MEMCHECK, context),
+        Part::Asan => churn::run(&ADDRESS, context),
+        Part::Tsan => churn::run(&THREAD, context),
+        Part::Fuzz => fuzz::run(context),
+        Part::Miri => miri::run(context),
     }
 }

@@ -6,14 +6,15 @@
 
 use super::build;
 use super::child;
+use super::context::PartContext;
 use super::judge::{Judgement, judge};
 use super::libtest::{self, Test};
-use super::report::{ModelFigures, PartResult, Report};
+use super::report::{ModelFigures, PartResult};
 use super::site::Site;
-use super::stage::Stage;
 use super::workers;
 use crate::command::{as_models, loom_cargo, root, shell};
 use anyhow::{Context, Result, anyhow, bail};
+use serde_json::json;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::time::Duration;
@@ -40,10 +41,10 @@ pub(crate) struct Search {
 }
 
 /// Every test of `loom-tests`.
-pub(crate) fn tests(stage: &Stage) -> Result<Vec<Test>> {
-    stage.progress.say("building the models");
-    let binaries = build::executables(&mut loom_cargo(root(), build::MODELS), &stage.log)?;
-    let tests = libtest::list(&binaries, &stage.log)?;
+pub(crate) fn tests(context: &PartContext) -> Result<Vec<Test>> {
+    context.progress.say("building the models");
+    let binaries = build::executables(&mut loom_cargo(root(), build::MODELS), &context.log)?;
+    let tests = libtest::list(&binaries, &context.log)?;
     let mut files = BTreeMap::new();
     for test in &tests {
         // Comments name models without their files.
@@ -55,15 +56,15 @@ pub(crate) fn tests(stage: &Stage) -> Result<Vec<Test>> {
 }
 
 /// Runs all models and reports each; the searches are returned for the orderings.
-pub(crate) fn run(stage: &Stage, report: &mut Report) -> Result<(PartResult, Vec<Search>)> {
-    let (searches, mut faults) = search_all(stage, tests(stage)?)?;
+pub(crate) fn run(context: &PartContext) -> Result<(PartResult, Vec<Search>)> {
+    let (searches, mut faults) = search_all(context, tests(context)?)?;
     let mut models: Vec<_> = searches.iter().flat_map(|search| search.models.clone()).collect();
-    if stage.long {
+    if context.long {
         let is_shallow =
             |model: &ModelFigures| model.reclaimer == "epoch" && model.bound < NIGHT_BOUND;
         let shallow = searches.iter().filter(|search| search.models.iter().any(is_shallow));
         let shallow = shallow.map(|search| search.test.clone()).collect();
-        let deeper = search(stage, shallow, Some(NIGHT_BOUND))?;
+        let deeper = search(context, shallow, Some(NIGHT_BOUND))?;
         models.extend(deeper.iter().flat_map(|search| search.models.clone()));
         faults.extend(deeper.iter().filter_map(Search::fault));
     }
@@ -79,27 +80,26 @@ pub(crate) fn run(stage: &Stage, report: &mut Report) -> Result<(PartResult, Vec
         "{} complete, {real} of them over the real reclaimer; {interleavings} interleavings; {others} tests beside them",
         models.iter().filter(|model| model.complete).count()
     );
-    report.models = Some(models);
-    report.interleavings = Some(interleavings);
-    Ok((PartResult::Checked { summary, faults }, searches))
+    let figures = json!({"models": models, "interleavings": interleavings});
+    Ok((PartResult::Checked { summary, faults, figures }, searches))
 }
 
 /// Runs all tests by [`COMMAND`]. Returns what each came to, and the faults.
-fn search_all(stage: &Stage, tests: Vec<Test>) -> Result<(Vec<Search>, Vec<String>)> {
+fn search_all(context: &PartContext, tests: Vec<Test>) -> Result<(Vec<Search>, Vec<String>)> {
     let path = root().join("target/verify/models.txt");
     // The reports must be those of this run.
     if path.exists() {
         fs::remove_file(&path).with_context(|| format!("cannot remove {}", path.display()))?;
     }
-    stage.progress.say(COMMAND);
+    context.progress.say(COMMAND);
     let mut command = shell(COMMAND);
     as_models(&mut command);
     command.env("SESSILE_SITES", "1").env("SESSILE_REPORT", &path).env("RUST_BACKTRACE", "0");
-    if stage.long {
+    if context.long {
         command.env("SESSILE_NIGHT", "1");
     }
-    let limit = if stage.long { NIGHT_LIMIT } else { LIMIT_OF_ALL };
-    let ended = child::run(&mut command, Some(limit), &stage.log)?;
+    let limit = context.choose(LIMIT_OF_ALL, NIGHT_LIMIT);
+    let ended = child::run(&mut command, Some(limit), &context.log)?;
     let report = fs::read_to_string(&path).context("no model reported")?;
     let searches = assign(tests, &report, &ended.stdout)?;
     let mut faults: Vec<_> = searches.iter().filter_map(Search::fault).collect();
@@ -156,16 +156,20 @@ fn passed(line: &str) -> Option<&str> {
 }
 
 /// Runs these tests, with a bound for all if one is given.
-pub(crate) fn search(stage: &Stage, tests: Vec<Test>, bound: Option<usize>) -> Result<Vec<Search>> {
-    stage.progress.expect(tests.len());
-    let limit = if stage.long { NIGHT_LIMIT } else { LIMIT };
+pub(crate) fn search(
+    context: &PartContext,
+    tests: Vec<Test>,
+    bound: Option<usize>,
+) -> Result<Vec<Search>> {
+    context.progress.expect(tests.len());
+    let limit = context.choose(LIMIT, NIGHT_LIMIT);
     let bound = bound.map(|bound| bound.to_string());
     let mut variables = vec![("SESSILE_SITES", "1")];
     variables.extend(bound.as_deref().map(|bound| ("LOOM_MAX_PREEMPTIONS", bound)));
     workers::each(workers::cores(), tests, |_, test| {
-        let ended = test.run(&root().join("loom-tests"), &variables, limit, &stage.log)?;
+        let ended = test.run(&root().join("loom-tests"), &variables, limit, &context.log)?;
         let read = read(&ended.stdout).with_context(|| format!("the output of {}", test.name))?;
-        stage.progress.step(&format!("{} {:.1} s", test.name, ended.seconds));
+        context.progress.step(&format!("{} {:.1} s", test.name, ended.seconds));
         let (models, sites) = read;
         Ok(Search {
             judgement: judge(&ended),
@@ -209,11 +213,7 @@ fn read(stdout: &str) -> Result<(Vec<ModelFigures>, Vec<Site>)> {
 /// seconds=0.1`, in any order after the name.
 fn read_model(line: &str) -> Result<ModelFigures> {
     let name = line.split_whitespace().nth(1).ok_or_else(|| anyhow!("no name in `{line}`"))?;
-    let field = |key: &str| {
-        let value =
-            line.split_whitespace().find_map(|word| word.strip_prefix(key)?.strip_prefix('='));
-        value.ok_or_else(|| anyhow!("no `{key}` in `{line}`"))
-    };
+    let field = |key: &str| field(line, key);
     Ok(ModelFigures {
         name: name.into(),
         reclaimer: field("reclaimer")?.into(),
@@ -222,6 +222,13 @@ fn read_model(line: &str) -> Result<ModelFigures> {
         iterations: field("iterations")?.parse()?,
         seconds: field("seconds")?.parse()?,
     })
+}
+
+/// The value in `key=value`, a word of a line.
+pub(crate) fn field<'l>(line: &'l str, key: &str) -> Result<&'l str> {
+    let mut values =
+        line.split_whitespace().filter_map(|word| word.strip_prefix(key)?.strip_prefix('='));
+    values.next().with_context(|| format!("no `{key}` in `{line}`"))
 }
 
 #[cfg(test)]

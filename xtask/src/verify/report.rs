@@ -3,7 +3,7 @@
 use super::Part;
 use anyhow::{Context, Result};
 use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use serde_json::{Map, Value};
 use std::fs;
 use std::path::Path;
@@ -15,8 +15,9 @@ const TABLE_WIDTH: u16 = 110;
 /// What a part came to.
 #[derive(Debug)]
 pub(crate) enum PartResult {
-    /// It ran to its end. It passed if there are no faults.
-    Checked { summary: String, faults: Vec<String> },
+    /// It ran to its end. It passed if there are no faults. The figures are an object, whose fields
+    /// become fields of the report.
+    Checked { summary: String, faults: Vec<String>, figures: Value },
     /// A tool is missing.
     Skipped { missing: &'static str },
 }
@@ -24,30 +25,8 @@ pub(crate) enum PartResult {
 /// All figures, and which parts they come from.
 #[derive(Debug, Default, Serialize)]
 pub(crate) struct Report {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) models: Option<Vec<ModelFigures>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) interleavings: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) schedules: Option<SchedulesFigures>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) orderings: Option<OrderingsFigures>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) mutants: Option<MutantsFigures>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) histories: Option<HistoriesFigures>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) tsan: Option<SanitizerFigures>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) asan: Option<SanitizerFigures>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) memcheck: Option<SanitizerFigures>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) fuzz: Option<FuzzFigures>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) miri: Option<MiriFigures>,
     #[serde(flatten)]
-    pub(crate) faults: Option<FaultsFigures>,
+    figures: Map<String, Value>,
     skipped: Vec<Part>,
     parts: Vec<PartRecord>,
     long: bool,
@@ -102,24 +81,6 @@ pub(crate) struct WeakeningFigures {
     pub(crate) seconds: f64,
 }
 
-/// Seeded bugs.
-#[derive(Clone, Copy, Debug, Serialize)]
-pub(crate) struct MutantsFigures {
-    pub(crate) total: usize,
-    pub(crate) caught: usize,
-}
-
-/// Recorded histories, as the trial reports them.
-#[derive(Clone, Debug, Deserialize, Serialize)]
-pub(crate) struct HistoriesFigures {
-    pub(crate) checked: u64,
-    pub(crate) violations: u64,
-    pub(crate) injected: u64,
-    pub(crate) injected_found: u64,
-    #[serde(flatten)]
-    pub(crate) more: Map<String, Value>,
-}
-
 /// A run under a checker of memory or of races.
 #[derive(Clone, Copy, Debug, Default, Serialize)]
 pub(crate) struct SanitizerFigures {
@@ -148,51 +109,6 @@ pub(crate) struct FuzzTargetFigures {
     pub(crate) seconds: f64,
 }
 
-/// Tests under Miri.
-#[derive(Clone, Copy, Debug, Serialize)]
-pub(crate) struct MiriFigures {
-    pub(crate) tests: u64,
-}
-
-/// Injected faults, as the trial reports them.
-#[derive(Clone, Debug, Deserialize, Serialize)]
-pub(crate) struct FaultsFigures {
-    pub(crate) faults: Vec<FaultFigures>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) garbage: Option<GarbageFigures>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) wipe_ms: Option<WipeFigures>,
-}
-
-/// One kind of fault.
-#[derive(Clone, Debug, Deserialize, Serialize)]
-pub(crate) struct FaultFigures {
-    pub(crate) name: String,
-    pub(crate) tried: u64,
-    pub(crate) passed: u64,
-    #[serde(flatten)]
-    pub(crate) more: Map<String, Value>,
-}
-
-/// Memory that was retired and not yet freed.
-#[derive(Clone, Debug, Deserialize, Serialize)]
-pub(crate) struct GarbageFigures {
-    pub(crate) limit_bytes: u64,
-    pub(crate) max_bytes_seen: u64,
-    #[serde(flatten)]
-    pub(crate) more: Map<String, Value>,
-}
-
-/// Milliseconds from a removal to wiped memory.
-#[derive(Clone, Debug, Deserialize, Serialize)]
-pub(crate) struct WipeFigures {
-    pub(crate) p50: f64,
-    pub(crate) p99: f64,
-    pub(crate) max: f64,
-    #[serde(flatten)]
-    pub(crate) more: Map<String, Value>,
-}
-
 /// A line of the table.
 #[derive(Debug, Serialize)]
 struct PartRecord {
@@ -213,7 +129,7 @@ enum Verdict {
 impl Report {
     /// No part yet, on this machine and this commit.
     pub(crate) fn begin(long: bool) -> Self {
-        Self { long, commit: commit(), machine: machine(), ..Self::default() }
+        Self { long, commit: commit(), machine: crate::host::describe(), ..Self::default() }
     }
 
     /// Enters what a part came to. `deny_skip` makes a failure of a missing tool.
@@ -224,13 +140,11 @@ impl Report {
         deny_skip: bool,
         seconds: f64,
     ) {
-        let (verdict, figures) = match result {
-            Ok(PartResult::Checked { summary, faults }) if faults.is_empty() => {
-                (Verdict::Passed, summary)
-            }
-            Ok(PartResult::Checked { summary, faults }) => {
+        let (verdict, summary) = match result {
+            Ok(PartResult::Checked { summary, faults, figures }) => {
                 complain(part, &faults);
-                (Verdict::Failed, summary)
+                self.figures.extend(figures.as_object().cloned().unwrap_or_default());
+                (if faults.is_empty() { Verdict::Passed } else { Verdict::Failed }, summary)
             }
             Ok(PartResult::Skipped { missing }) => {
                 self.skipped.push(part);
@@ -242,7 +156,7 @@ impl Report {
                 (Verdict::Failed, "did not run to its end".into())
             }
         };
-        self.parts.push(PartRecord { part, figures, verdict, seconds });
+        self.parts.push(PartRecord { part, figures: summary, verdict, seconds });
         self.seconds += seconds;
     }
 
@@ -300,24 +214,14 @@ fn commit() -> String {
     if is_clean { commit } else { commit + " and local changes" }
 }
 
-/// Cores and processor, where the system tells.
-fn machine() -> String {
-    let info = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    let model = info.lines().find_map(|line| line.strip_prefix("model name")?.split_once(": "));
-    format!(
-        "{} cores, {}",
-        super::workers::cores(),
-        model.map_or("unknown processor", |(_, name)| name)
-    )
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use serde_json::json;
 
     fn checked(faults: &[&str]) -> Result<PartResult> {
         let faults = faults.iter().map(|&fault| fault.to_owned()).collect();
-        Ok(PartResult::Checked { summary: "7 of 7".into(), faults })
+        Ok(PartResult::Checked { summary: "7 of 7".into(), faults, figures: json!({"n": 7}) })
     }
 
     #[test]
@@ -339,21 +243,11 @@ mod tests {
     }
 
     #[test]
-    fn the_json_has_the_keys_that_others_read() {
-        let trial = r#"{"faults":[{"name":"drop","tried":3,"passed":3}],
-            "garbage":{"limit_bytes":9,"max_bytes_seen":8},"wipe_ms":{"p50":1,"p99":2,"max":3}}"#;
-        let report = Report {
-            faults: Some(serde_json::from_str(trial).unwrap()),
-            tsan: Some(SanitizerFigures { operations: 5, ..SanitizerFigures::default() }),
-            skipped: vec![Part::Miri],
-            ..Report::default()
-        };
+    fn the_figures_of_parts_are_fields_of_the_json() {
+        let mut report = Report::default();
+        report.enter(Part::Tsan, checked(&[]), true, 1.0);
+        report.enter(Part::Miri, Ok(PartResult::Skipped { missing: "Miri" }), false, 1.0);
         let json = serde_json::to_value(report).unwrap();
-        assert_eq!(json["faults"][0]["tried"], 3);
-        assert_eq!(json["garbage"]["max_bytes_seen"], 8);
-        assert_eq!(json["wipe_ms"]["max"], 3.0);
-        assert_eq!(json["tsan"]["operations"], 5);
-        assert_eq!(json["skipped"][0], "miri");
-        assert!(json.get("asan").is_none());
+        assert_eq!((&json["n"], &json["skipped"][0]), (&json!(7), &json!("miri")));
     }
 }

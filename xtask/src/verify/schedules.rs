@@ -3,11 +3,13 @@
 
 use super::build;
 use super::child::{self, Ended};
-use super::report::{PartResult, Report, SchedulesFigures};
-use super::stage::Stage;
+use super::context::PartContext;
+use super::models::field;
+use super::report::{PartResult, SchedulesFigures};
 use super::workers;
 use crate::command::{cargo, root};
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Context, Result};
+use serde_json::json;
 use std::ops::AddAssign;
 use std::process::Command;
 use std::time::Duration;
@@ -19,30 +21,29 @@ const LIMIT: Duration = Duration::from_secs(600);
 const NIGHT_LIMIT: Duration = Duration::from_secs(4 * 3600);
 
 /// Builds the schedules' own workspace, whose configuration file sets its cfg, and runs its trials.
-pub(crate) fn run(stage: &Stage, report: &mut Report) -> Result<PartResult> {
+pub(crate) fn run(context: &PartContext) -> Result<PartResult> {
     let folder = root().join("fuzz/schedules");
     let mut build = cargo(&["build", "--release", "--bin", "schedules"]);
     build.current_dir(&folder).env_remove("RUSTFLAGS").env_remove("CARGO_TARGET_DIR");
-    stage.progress.say("building the schedules");
-    let built = build::executables(&mut build, &stage.log)?;
+    context.progress.say("building the schedules");
+    let built = build::executables(&mut build, &context.log)?;
     let binary = built.into_iter().next_back().context("the schedules were not built")?;
 
-    let (wanted, limit) =
-        if stage.long { (NIGHT_SCHEDULES, NIGHT_LIMIT) } else { (SCHEDULES, LIMIT) };
-    stage.progress.say(&format!("{wanted} schedules"));
+    let (wanted, limit) = context.choose((SCHEDULES, LIMIT), (NIGHT_SCHEDULES, NIGHT_LIMIT));
+    context.progress.say(&format!("{wanted} schedules"));
     // A run keeps one core busy.
     let runs = workers::cores() as u64;
     let each = wanted.div_ceil(runs).to_string();
     let ended = workers::each(workers::cores(), (1..=runs).collect(), |_, seed| {
         let mut command = Command::new(&binary.path);
         command.args(["trials", "--schedules", &each, "--seed", &seed.to_string()]);
-        child::run(command.current_dir(&folder), Some(limit), &stage.log)
+        child::run(command.current_dir(&folder), Some(limit), &context.log)
     })?;
     let mut faults: Vec<_> =
         ended.iter().filter(|run| !run.is_success()).map(Ended::tail).collect();
     if !faults.is_empty() {
         let summary = "a schedule breaks a promise, or did not end".into();
-        return Ok(PartResult::Checked { summary, faults });
+        return Ok(PartResult::Checked { summary, faults, figures: json!({}) });
     }
     let mut figures = SchedulesFigures::default();
     for run in &ended {
@@ -52,19 +53,14 @@ pub(crate) fn run(stage: &Stage, report: &mut Report) -> Result<PartResult> {
         faults.push(format!("{figures:?}, {wanted} schedules wanted"));
     }
     let summary = format!("{} schedules of {} scenarios", figures.schedules, figures.scenarios);
-    report.schedules = Some(figures);
-    Ok(PartResult::Checked { summary, faults })
+    Ok(PartResult::Checked { summary, faults, figures: json!({"schedules": figures}) })
 }
 
 /// The line `schedules scenarios=9 random=8 pct=7 … violations=0 …`.
 fn read(stdout: &str) -> Result<SchedulesFigures> {
     let line =
         stdout.lines().find(|line| line.starts_with("schedules ")).context("no line of figures")?;
-    let field = |key: &str| -> Result<u64> {
-        let value =
-            line.split_whitespace().find_map(|word| word.strip_prefix(key)?.strip_prefix('='));
-        Ok(value.ok_or_else(|| anyhow!("no `{key}` in `{line}`"))?.parse()?)
-    };
+    let field = |key: &str| -> Result<u64> { Ok(field(line, key)?.parse()?) };
     Ok(SchedulesFigures {
         scenarios: field("scenarios")?,
         schedules: field("random")? + field("pct")?,

@@ -4,7 +4,7 @@
 //! reports.
 
 use super::child;
-use super::stage::Stage;
+use super::context::PartContext;
 use crate::command::root;
 use anyhow::Result;
 use std::path::{Path, PathBuf};
@@ -19,7 +19,7 @@ pub(crate) type Program = &'static str;
 /// Builds each program by `rustc`, runs it by `run`, and asks `is_reported` about what it printed
 /// on standard error. Returns the programs whose bug was not reported.
 pub(crate) fn missed(
-    stage: &Stage,
+    context: &PartContext,
     programs: &[Program],
     rustc: impl Fn() -> Command,
     run: impl Fn(&Path) -> Command,
@@ -27,9 +27,9 @@ pub(crate) fn missed(
 ) -> Result<Vec<Program>> {
     let mut missed = Vec::new();
     for program in programs {
-        stage.progress.say(&format!("a program with a bug: {program}"));
-        let binary = build(stage, program, rustc())?;
-        let ended = child::run(&mut run(&binary), Some(LIMIT), &stage.log)?;
+        context.progress.say(&format!("a program with a bug: {program}"));
+        let binary = build(context, program, rustc())?;
+        let ended = child::run(&mut run(&binary), Some(LIMIT), &context.log)?;
         if ended.is_success() || !is_reported(&ended.stderr) {
             missed.push(*program);
         }
@@ -37,9 +37,12 @@ pub(crate) fn missed(
     Ok(missed)
 }
 
-fn build(stage: &Stage, program: Program, mut rustc: Command) -> Result<PathBuf> {
+fn build(context: &PartContext, program: Program, mut rustc: Command) -> Result<PathBuf> {
     let binary = root().join(format!("target/verify/{program}"));
     rustc.args(["--edition", "2024", "-Copt-level=1", "-g", "-o"]).arg(&binary);
-    child::demand(rustc.arg(format!("xtask/seeded/{program}.rs")).current_dir(root()), &stage.log)?;
+    child::demand(
+        rustc.arg(format!("xtask/seeded/{program}.rs")).current_dir(root()),
+        &context.log,
+    )?;
     Ok(binary)
 }

@@ -14,6 +14,8 @@ use sessile_openssl::{ClientStore, ServerStore, UPDATE_TIME, UnixClock};
 
 use crate::support::{BOTH, Client, Link, MUTUAL, Site};
 
+const SECOND: Duration = Duration::from_secs(1);
+
 unsafe extern "C" {
     fn SSL_verify_client_post_handshake(ssl: *mut openssl_sys::SSL) -> c_int;
     fn SSL_CTX_set_timeout(context: *mut openssl_sys::SSL_CTX, seconds: c_long) -> c_long;
@@ -28,31 +30,47 @@ fn server_of(store: &ServerStore, version: SslVersion) -> SslContext {
     Site::new().server(version, |context| store.attach(context, Context::NONE).unwrap())
 }
 
-/// Resumes from each session the next one, each 0.7 seconds, until that fails; how often it did
-/// not.
-fn chain(mut visit: impl FnMut() -> bool) -> usize {
-    assert!(!visit());
-    (0..12)
-        .take_while(|_| {
-            sleep(Duration::from_millis(700));
-            visit()
-        })
-        .count()
+/// Has `visit` make a session and resume from each the next one, until that fails: it must go well
+/// to the last second of `age`, counted from the first, and never after it. By the clock, because
+/// a busy machine takes its time.
+pub(crate) fn assert_chain_ends(age: Duration, mut visit: impl FnMut() -> bool) {
+    // A machine that is busy for all of `age` is tried again.
+    for _ in 0..10 {
+        let earliest = UnixClock.now() + age;
+        assert!(!visit());
+        let latest = UnixClock.now() + age;
+        let mut resumed = 0;
+        loop {
+            std::thread::sleep(Duration::from_millis(300));
+            let before = UnixClock.now();
+            if !visit() {
+                break;
+            }
+            resumed += 1;
+            assert!(before <= latest, "resumed for the time {resumed}, too late");
+        }
+        assert!(UnixClock.now() > earliest, "ended too early, after {resumed}");
+        if resumed > 1 {
+            return;
+        }
+        // Of what the last visit made, the next one must resume nothing.
+        std::thread::sleep(age + Duration::from_secs(1));
+    }
+    panic!("no chain");
 }
 
 #[test]
 fn a_chain_of_resumptions_ends() {
     for version in BOTH {
-        let store = ServerStore::new(100).unwrap().max_age(Duration::from_secs(2));
+        let store = ServerStore::new(100).unwrap().max_age(SECOND);
         store.set_session_cache_mode(openssl::ssl::SslSessionCacheMode::SERVER | UPDATE_TIME);
         let (server, client) = (server_of(&store, version), Client::new());
         let mut session = None;
-        let resumed = chain(|| {
+        assert_chain_ends(SECOND, || {
             let resumed = client.visit(&server, session.as_ref());
             session = client.sessions().pop().or(session.take());
             resumed
         });
-        assert!((2..=4).contains(&resumed), "{version:?}: {resumed}");
     }
 }
 
@@ -83,7 +101,7 @@ fn a_late_ticket_ends_with_the_first_ones() {
     link.exchange();
     let first = store.sessions().pop().unwrap().deadline();
     store.flush_sessions(0);
-    sleep(Duration::from_millis(2_100));
+    sleep(Duration::from_millis(1_100));
     link.issue_ticket();
     assert_eq!(store.sessions().pop().unwrap().deadline(), first);
     link.close();
@@ -226,23 +244,21 @@ fn connect(client: &SslContext, server: &SslContext) -> bool {
 fn a_client_session_that_is_used_regularly_expires() {
     let (servers, store) = (ServerStore::new(100).unwrap(), ClientStore::new(10).unwrap());
     let server = server_of(&servers, SslVersion::TLS1_2);
-    let client = client_of(&store, |context| set_timeout(context, 2));
-    let resumed = chain(|| connect(&client, &server));
-    assert!((2..=4).contains(&resumed), "{resumed}");
+    let client = client_of(&store, |context| set_timeout(context, 1));
+    assert_chain_ends(SECOND, || connect(&client, &server));
 }
 
 /// By tickets that a server renews at each use, and by those of TLS 1.3.
 #[test]
 fn a_client_ends_a_chain_of_resumptions() {
     for version in BOTH {
-        let store = ClientStore::new(10).unwrap().max_age(Duration::from_secs(2));
+        let store = ClientStore::new(10).unwrap().max_age(SECOND);
         let server = Site::new().server(version, |context| {
             context.clear_options(SslOptions::NO_TICKET);
             context.set_session_id_context(b"tickets").unwrap();
         });
         let client = client_of(&store, |_| {});
-        let resumed = chain(|| connect(&client, &server));
-        assert!((2..=4).contains(&resumed), "{version:?}: {resumed}");
+        assert_chain_ends(SECOND, || connect(&client, &server));
     }
 }
 
@@ -251,12 +267,14 @@ fn a_client_context_keeps_its_own_maximum_age() {
     for version in BOTH {
         let servers = ServerStore::new(100).unwrap();
         let long = ClientStore::new(10).unwrap();
-        let short = long.clone().max_age(Duration::from_secs(1));
+        let short = long.clone().max_age(SECOND);
         let server = server_of(&servers, version);
         let [long, short] = [long, short].map(|store| client_of(&store, |_| {}));
-        assert!(!connect(&long, &server));
-        assert!(connect(&short, &server), "{version:?}: still young");
-        sleep(Duration::from_millis(2_100));
-        assert!(!connect(&short, &server), "{version:?}");
+        // From the session that the other one made, those that it makes itself.
+        let mut is_first = true;
+        assert_chain_ends(SECOND, || {
+            let client = if std::mem::take(&mut is_first) { &long } else { &short };
+            connect(client, &server)
+        });
     }
 }

@@ -12,7 +12,9 @@ use openssl::ssl::{
 use sessile::{Context, ResumptionFigures, Resumptions, Stats};
 use sessile_openssl::{ClientStore, ServerStore};
 
-use crate::support::{BOTH, Client, Counter, Link, Site, counted, duplicate, renamed};
+use crate::support::{
+    BOTH, Client, Counter, Link, Site, counted, duplicate, renamed, retried_client, retrying_server,
+};
 
 type InfoCallback = unsafe extern "C" fn(*const openssl_sys::SSL, c_int, c_int);
 
@@ -387,11 +389,8 @@ fn what_is_found_and_not_resumed_is_no_resumption() {
 #[test]
 fn a_hello_retry_is_one_resumption() {
     let store = ServerStore::new(100).unwrap();
-    let server = Site::new().server(SslVersion::TLS1_3, |context| {
-        context.set_groups_list("P-256").unwrap();
-        store.attach(context, Context::NONE).unwrap();
-    });
-    let client = Client::with(|context| context.set_groups_list("X25519:P-256").unwrap());
+    let server = retrying_server(&store);
+    let client = retried_client();
     client.visit(&server, None);
     assert!(client.visit(&server, client.sessions().pop().as_ref()));
     let stats = store.stats();

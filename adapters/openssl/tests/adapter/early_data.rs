@@ -9,7 +9,7 @@ use openssl::ssl::{
 use sessile::{Context, Hooks, Session};
 use sessile_openssl::{ClientStore, ServerStore};
 
-use crate::support::{Client, Counter, Link, Pipe, Site, counted, duplicate};
+use crate::support::{Client, Counter, Link, Pipe, Site, counted, duplicate, retried_client};
 
 const EARLY: &[u8] = b"transfer 100";
 
@@ -293,7 +293,7 @@ fn a_hello_retry_on_a_server_that_reads_early_data_resumes() {
         context.set_max_early_data(1024).unwrap();
         store.attach(context, Context::NONE).unwrap();
     });
-    let client = Client::with(|context| context.set_groups_list("X25519:P-256").unwrap());
+    let client = retried_client();
     client.visit(&server, None);
     for _ in 0..3 {
         let ticket = client.sessions().pop().unwrap();

@@ -19,6 +19,8 @@ use openssl::ssl::{
     SslSessionCacheMode, SslSessionRef, SslStream, SslVerifyMode, SslVersion,
 };
 use openssl::x509::{X509, X509Builder, X509Extension, X509NameBuilder};
+use sessile::Context;
+use sessile_openssl::ServerStore;
 
 /// What a server of clients with certificates demands.
 pub(crate) const MUTUAL: SslVerifyMode =
@@ -360,4 +362,18 @@ pub(crate) fn counted(context: &SslContextRef, counter: Counter) -> u64 {
         openssl_sys::SSL_CTX_ctrl(context.as_ptr(), counter as c_int, 0, std::ptr::null_mut())
     };
     u64::try_from(count).unwrap()
+}
+
+/// A server of a store that answers the first ClientHello of a [`retried_client`] with a
+/// HelloRetryRequest.
+pub(crate) fn retrying_server(store: &ServerStore) -> SslContext {
+    Site::new().server(SslVersion::TLS1_3, |context| {
+        context.set_groups_list("P-256").unwrap();
+        store.attach(context, Context::NONE).unwrap();
+    })
+}
+
+/// A client that begins with a key of another group than a [`retrying_server`] accepts.
+pub(crate) fn retried_client() -> Client {
+    Client::with(|context| context.set_groups_list("X25519:P-256").unwrap())
 }

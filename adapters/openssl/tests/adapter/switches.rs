@@ -15,7 +15,7 @@ use openssl::ssl::{
 use sessile::Context;
 use sessile_openssl::ServerStore;
 
-use crate::support::{BOTH, Client, Link, MUTUAL, Site};
+use crate::support::{BOTH, Client, Link, MUTUAL, Site, duplicate, retried_client};
 
 fn context(name: &str) -> Context {
     Context::digest([name])
@@ -270,6 +270,30 @@ fn a_session_that_was_resumed_behind_a_switch_leaves_with_its_broken_connection(
     assert_eq!(store.stats().number, 0);
 }
 
+/// Contexts of one name are handed copies of each other's sessions, and libssl marks only the copy.
+#[test]
+fn a_session_whose_copy_broke_in_a_context_that_lost_its_store_is_not_resumed() {
+    let (site, store) = (Site::new(), ServerStore::new(100).unwrap());
+    let contexts = [0; 2].map(|_| {
+        site.server(SslVersion::TLS1_2, |builder| store.attach(builder, context("a")).unwrap())
+    });
+    for [maker, breaks] in [[0, 1], [1, 0]] {
+        let client = Client::new();
+        client.visit(&contexts[maker], None);
+        let session = client.sessions().pop().unwrap();
+        let offers = [0; 3].map(|_| duplicate(&session));
+        assert!(client.visit(&contexts[breaks], Some(&offers[0])), "one that ends well stays");
+        let mut broken =
+            Link::new(client.ssl(Some(&offers[1])), Ssl::new(&contexts[breaks]).unwrap());
+        broken.handshake().unwrap();
+        assert!(broken.resumed());
+        ServerStore::detach(&contexts[breaks]).unwrap();
+        drop(broken);
+        assert!(!client.visit(&contexts[maker], Some(&offers[2])));
+        store.reattach(&contexts[breaks], context("a")).unwrap();
+    }
+}
+
 /// A HelloRetryRequest has libssl look twice, the second time in the context that the first
 /// ClientHello led to.
 #[test]
@@ -284,7 +308,7 @@ fn a_hello_retry_behind_a_switch_resumes() {
         store.attach(builder, context("a")).unwrap();
         switching(builder, "b", inner.clone(), |_| {});
     });
-    let client = Client::with(|context| context.set_groups_list("X25519:P-256").unwrap());
+    let client = retried_client();
     assert_eq!(visit(&client, &outer, "b", None), Some(false));
     for _ in 0..3 {
         let ticket = client.sessions().pop().unwrap();

@@ -7,7 +7,7 @@ use openssl::ssl::{Ssl, SslContext, SslSession, SslVersion};
 use sessile::Context;
 use sessile_openssl::ServerStore;
 
-use crate::support::{Client, Link, Site, duplicate};
+use crate::support::{Client, Link, Site, duplicate, retried_client, retrying_server};
 
 fn server_of(store: &ServerStore) -> SslContext {
     Site::new().server(SslVersion::TLS1_3, |context| store.attach(context, Context::NONE).unwrap())
@@ -88,11 +88,8 @@ fn a_reusable_store_resumes_a_ticket_again() {
 #[test]
 fn a_hello_retry_does_not_lose_the_session() {
     let store = ServerStore::new(100).unwrap();
-    let server = Site::new().server(SslVersion::TLS1_3, |context| {
-        context.set_groups_list("P-256").unwrap();
-        store.attach(context, Context::NONE).unwrap();
-    });
-    let client = Client::with(|context| context.set_groups_list("X25519:P-256").unwrap());
+    let server = retrying_server(&store);
+    let client = retried_client();
     client.visit(&server, None);
     let ticket = client.sessions().pop().unwrap();
     let replay = duplicate(&ticket);
@@ -142,10 +139,7 @@ fn a_broken_connection_takes_its_last_ticket_with_it() {
 fn a_broken_binder_does_not_spend_the_ticket() {
     for retries in [false, true] {
         let store = ServerStore::new(100).unwrap();
-        let server = Site::new().server(SslVersion::TLS1_3, |context| {
-            context.set_groups_list("P-256").unwrap();
-            store.attach(context, Context::NONE).unwrap();
-        });
+        let server = retrying_server(&store);
         let groups = if retries { "X25519:P-256" } else { "P-256" };
         let client = Client::with(|context| context.set_groups_list(groups).unwrap());
         client.visit(&server, None);
@@ -216,4 +210,48 @@ fn a_ticket_that_is_passed_over_is_neither_spent_nor_inherited_from() {
     assert!(client.visit(&present, Some(&duplicate(&ticket))), "by the key");
     assert_eq!(store.stats().number, 2, "what the key leads to has no place");
     assert!(client.visit(&former, Some(&ticket)));
+}
+
+/// However the store was built, a handshake of two rounds resumes what it has taken.
+#[test]
+fn a_hello_retry_resumes_in_a_store_on_any_cache() {
+    for store in [ServerStore::new(100), ServerStore::build(sessile::SessionCache::builder())] {
+        let store = store.unwrap();
+        let server = retrying_server(&store);
+        let client = retried_client();
+        client.visit(&server, None);
+        let ticket = client.sessions().pop().unwrap();
+        assert!(client.visit(&server, Some(&duplicate(&ticket))));
+    }
+}
+
+/// A handshake has taken the ticket and waits for the second ClientHello when the session is
+/// removed.
+#[test]
+fn what_is_removed_during_a_handshake_does_not_come_back() {
+    for (clears, fails) in [(false, false), (false, true), (true, false), (true, true)] {
+        let store = ServerStore::new(100).unwrap();
+        let server = retrying_server(&store);
+        let client = retried_client();
+        client.visit(&server, None);
+        let ticket = client.sessions().pop().unwrap();
+        let ids: Vec<_> = store.sessions().iter().map(sessile::Session::id).collect();
+        let ssl = client.ssl(Some(&duplicate(&ticket)));
+        let mut link = Link::new(ssl, Ssl::new(&server).unwrap());
+        assert!(link.client.do_handshake().is_err() && link.server.do_handshake().is_err());
+        assert_eq!(store.stats().number, 1, "the server waits, and has taken one of two");
+        let view = store.view(Context::NONE).protocol(sessile::Protocol::TLS1_3);
+        match clears {
+            true => _ = store.cache().clear(),
+            false => ids.iter().for_each(|id| _ = view.remove_id(id)),
+        }
+        if fails {
+            link.spoil_a_flight();
+            assert_eq!(store.stats().number, 0, "it is not given back");
+            assert!(!client.visit(&server, Some(&duplicate(&ticket))));
+        } else {
+            link.handshake().unwrap();
+            assert!(!link.server.ssl().session_reused(), "nor resumed");
+        }
+    }
 }

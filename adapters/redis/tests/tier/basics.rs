@@ -1,6 +1,6 @@
 //! Write-behind and read-through without failures.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use sessile::{Context, Protocol, Source};
 use sessile_redis::hello::Offer;
@@ -31,11 +31,12 @@ fn a_value_lives_as_long_as_its_session_and_says_nothing() {
     let Some(server) = Server::start(&[]) else { return };
     let node = Node::new(&server);
     node.cache.set_timeout(Duration::from_secs(100));
+    let begun = Instant::now();
     node.add(1, ONCE);
     node.settle();
     let (name, value) = server.contents().pop().unwrap();
     let ttl: u64 = redis::cmd("TTL").arg(&name).query(&mut server.connection()).unwrap();
-    assert!((95..=101).contains(&ttl), "{ttl}");
+    assert!(ttl <= 101 && ttl + begun.elapsed().as_secs() >= 98, "{ttl}");
     let secret = 1u64.to_be_bytes();
     assert!(!value.windows(secret.len()).any(|part| part == secret));
 }
@@ -191,22 +192,26 @@ fn what_no_handshake_asked_for_goes_back() {
     one.add(1, ONCE);
     one.settle();
     assert!(other.fetch(1));
-    assert_eq!(server.len(), 0);
-    wait("it goes back", || server.len() == 1);
+    wait("it goes back", || other.tier.stats().given_back == 1);
+    assert_eq!(server.len(), 1);
+    let calls = ["getdel", "set"].map(|command| server.calls(command));
+    assert_eq!(calls, [1, 2], "it had left the server");
     assert!(!other.take(1));
-    assert!(other.fetch(1) && other.take(1));
+    // On a busy machine it can go back between the two.
+    wait("it is taken", || other.fetch(1) && other.take(1));
 }
 
 #[test]
 fn one_key_is_asked_once_and_an_absent_one_not_again() {
     let Some(server) = Server::start(&[]) else { return };
-    let (one, other) = (Node::new(&server), Node::new(&server));
+    let one = Node::new(&server);
+    let other = Node::with(&server, 100, |tier| tier.negative_timeout(SOON));
     one.add(1, MANY);
     one.settle();
     server.signal("STOP");
     let found = std::thread::scope(|scope| {
         let threads: Vec<_> = (0..8).map(|_| scope.spawn(|| other.fetch_old(1))).collect();
-        std::thread::sleep(Duration::from_millis(50));
+        wait("the others have joined", || other.tier.stats().joined == 7);
         server.signal("CONT");
         threads.into_iter().map(|thread| thread.join().unwrap()).filter(|found| *found).count()
     });
@@ -243,11 +248,14 @@ async fn a_task_fetches_and_its_budget_ends() {
     assert_eq!(other.tier.prefetch_in(Context::NONE, &offer, SOON).await, 1);
     assert!(other.take(1));
     server.signal("STOP");
-    let before = std::time::Instant::now();
+    // The clock of this task alone, which has nothing to do but to wait.
+    tokio::time::pause();
+    let before = tokio::time::Instant::now();
     let offer = Offer { session_id: None, tickets: vec![id(2)] };
     let budget = Duration::from_millis(30);
     assert_eq!(other.tier.prefetch_in(Context::NONE, &offer, budget).await, 0);
-    assert!(before.elapsed() < Duration::from_millis(150), "{:?}", before.elapsed());
+    let elapsed = before.elapsed();
+    assert!(elapsed >= budget && elapsed < budget * 2, "{elapsed:?}");
     server.signal("CONT");
 }
 
@@ -272,13 +280,12 @@ fn what_is_added_after_a_removal_stays() {
         server.signal("STOP");
         // Something that is not answered, so that what follows waits.
         node.add(100, protocol);
-        wait("the tier is down", || !node.tier.stats().is_up);
+        wait("it is under way", || node.tier.stats().pending == 0);
         for number in 0..10 {
             node.cache.view(Context::NONE).protocol(protocol).remove_id(&id(number));
             node.add(number, protocol);
         }
         server.signal("CONT");
-        node.wait_until_up();
         node.settle();
         let other = Node::new(&server);
         for number in 0..10 {

@@ -3,13 +3,12 @@
 use std::net::TcpListener;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
-use std::time::Duration;
 
 use redis::TlsCertificates;
 use sessile::{Context, Protocol, SessionCache};
 use sessile_redis::Tier;
 
-use crate::node::{Node, ring, wait};
+use crate::node::{Node, SOON, ring, wait};
 use crate::server::{Server, is_there};
 
 const ONCE: Protocol = Protocol::TLS1_3;
@@ -38,7 +37,7 @@ impl Cluster {
                 "--cluster-port".into(),
                 bus.to_string(),
                 "--cluster-node-timeout".into(),
-                "2000".into(),
+                "30000".into(),
                 "--cluster-require-full-coverage".into(),
                 "no".into(),
                 "--dir".into(),
@@ -70,7 +69,7 @@ impl Cluster {
 
     fn node(&self) -> Node {
         let cache = Arc::new(SessionCache::new(10_000).unwrap());
-        let tier = Tier::builder(ring()).publish(true).response_timeout(Duration::from_millis(300));
+        let tier = Tier::builder(ring()).publish(true).response_timeout(SOON);
         // One of them tells where the others are.
         let tier = tier.attach_cluster(&cache, [self.servers[0].address()]).unwrap();
         let node = Node { cache, tier };
@@ -121,8 +120,13 @@ fn a_cluster_without_one_of_its_servers_serves_the_rest() {
     cluster.servers[2].kill();
     let is_taken = |number: &u64| {
         // It asks at random whether any is left, and can be told for a moment that none is.
-        other.wait_until_up();
-        other.fetch(*number) && other.take(*number)
+        let mut is_found = false;
+        wait("it is asked", || {
+            let before = other.tier.stats().unavailable;
+            is_found = other.fetch(*number);
+            other.tier.stats().unavailable == before
+        });
+        is_found && other.take(*number)
     };
     let found = (0..300).filter(is_taken).count();
     println!("{found} found, {lost} lost; {:?}", other.tier.stats());
@@ -192,7 +196,8 @@ fn nodes_share_sessions_through_a_server_behind_tls() {
         let certificates = TlsCertificates { client_tls: None, root_cert: authority };
         let address = format!("rediss://127.0.0.1:{port}/");
         let client = redis::Client::build_with_tls(address, certificates).unwrap();
-        let tier = Tier::builder(ring()).publish(true).attach_client(&cache, client).unwrap();
+        let tier = Tier::builder(ring()).publish(true).response_timeout(SOON);
+        let tier = tier.attach_client(&cache, client).unwrap();
         Node { cache, tier }
     };
     let (node, other, stranger) =

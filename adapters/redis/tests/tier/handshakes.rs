@@ -12,7 +12,7 @@ use sessile_redis::hello::{Flight, read};
 use sessile_redis::{Tier, Uses};
 use sessile_rustls::{ServerStore, is_tls12};
 
-use crate::node::{SOON, ring, wait};
+use crate::node::{Built, SOON, hasty, ring, wait};
 use crate::rounds;
 use crate::server::{Server, fail_for_ever};
 use crate::single_use::End;
@@ -31,13 +31,20 @@ impl Host {
         version: &'static SupportedProtocolVersion,
         is_strict: bool,
     ) -> Self {
+        Self::with(server, site, version, |tier| tier.strict(is_strict))
+    }
+
+    fn with(
+        server: &Server,
+        site: &Site,
+        version: &'static SupportedProtocolVersion,
+        change: impl FnOnce(Built) -> Built,
+    ) -> Self {
         let cache = Arc::new(SessionCache::new(1000).unwrap());
         let tier = Tier::builder(ring())
             .uses(|session| if is_tls12(session) { Uses::Many } else { Uses::Once })
-            .strict(is_strict)
-            .response_timeout(Duration::from_millis(200))
-            .attach(&cache, &server.address())
-            .unwrap();
+            .response_timeout(SOON);
+        let tier = change(tier).attach(&cache, &server.address()).unwrap();
         wait("the tier is up", || tier.stats().is_up);
         let store = ServerStore::from_cache(Arc::clone(&cache));
         let mut config = site.server(version, store.for_context(Context::NONE));
@@ -141,7 +148,7 @@ fn early_data_are_accepted_by_the_node_that_made_the_ticket_or_not_at_all() {
 fn no_handshake_fails_beside_a_failing_server() {
     let Some(mut server) = Server::start(&[]) else { return };
     let site = Site::new(&["localhost"]);
-    let hosts = [0, 1].map(|_| Host::new(&server, &site, &TLS13, false));
+    let hosts = [0, 1].map(|_| Host::with(&server, &site, &TLS13, hasty));
     let is_over = AtomicBool::new(false);
     let resumed = std::thread::scope(|scope| {
         let (server, is_over) = (&mut server, &is_over);

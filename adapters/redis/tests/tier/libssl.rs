@@ -22,7 +22,7 @@ impl Host {
     fn new(server: &Server, site: &Site, version: SslVersion) -> Self {
         let store = ServerStore::new(1000).unwrap();
         let tier = Tier::builder(ring())
-            .response_timeout(Duration::from_millis(200))
+            .response_timeout(SOON)
             .attach(store.cache(), &server.address())
             .unwrap();
         wait("the tier is up", || tier.stats().is_up);

@@ -9,9 +9,15 @@ use sessile_redis::{KeyRing, SealingKey, Tier, TierBuilder};
 
 use crate::server::Server;
 
-pub(crate) const SOON: Duration = Duration::from_secs(10);
+/// Longer than a busy machine leaves a thread without a processor.
+pub(crate) const SOON: Duration = Duration::from_secs(60);
 
 pub(crate) type Built = TierBuilder<Secret>;
+
+/// A server that does not answer for a moment is down: for tests that stop one.
+pub(crate) fn hasty(tier: Built) -> Built {
+    tier.response_timeout(Duration::from_millis(200))
+}
 
 pub(crate) fn ring() -> KeyRing {
     KeyRing::new(SealingKey::from([7; 32]))
@@ -33,7 +39,7 @@ impl Node {
         change: impl FnOnce(Built) -> Built,
     ) -> Self {
         let cache = Arc::new(SessionCache::new(capacity).unwrap());
-        let tier = change(Tier::builder(ring()).response_timeout(Duration::from_millis(200)));
+        let tier = change(Tier::builder(ring()).response_timeout(SOON));
         let tier = tier.attach(&cache, &server.address()).unwrap();
         let node = Self { cache, tier };
         node.wait_until_up();
@@ -92,7 +98,7 @@ pub(crate) fn session(number: u64, protocol: Protocol) -> Session<Secret> {
 }
 
 /// Waits for what happens in the background.
-pub(crate) fn wait(what: &str, is_so: impl Fn() -> bool) {
+pub(crate) fn wait(what: &str, mut is_so: impl FnMut() -> bool) {
     let end = Instant::now() + SOON;
     while !is_so() {
         assert!(Instant::now() < end, "{what}");

@@ -8,7 +8,7 @@ use rand::RngExt;
 use rand::seq::SliceRandom;
 use sessile::Protocol;
 
-use crate::node::Node;
+use crate::node::{Built, Node, hasty};
 use crate::rounds;
 use crate::server::{Server, fail_for_ever};
 use crate::single_use::End;
@@ -74,10 +74,10 @@ impl Race<'_> {
     }
 }
 
-fn nodes(server: &Server, is_strict: bool) -> Vec<Node> {
+fn nodes(server: &Server, is_strict: bool, change: fn(Built) -> Built) -> Vec<Node> {
     let node = |_| {
         Node::with(server, 1000, |tier| {
-            tier.strict(is_strict).negative_timeout(Duration::from_millis(1))
+            change(tier).strict(is_strict).negative_timeout(Duration::from_millis(1))
         })
     };
     (0..NODES).map(node).collect()
@@ -98,7 +98,8 @@ fn check(counts: &[(u64, u64)], is_strict: bool) {
 fn tickets_keep_their_uses_over_nodes() {
     let Some(server) = Server::start(&[]) else { return };
     for is_strict in [false, true] {
-        check(&Race::run(&nodes(&server, is_strict), rounds(6000)), is_strict);
+        let nodes = nodes(&server, is_strict, |tier| tier);
+        check(&Race::run(&nodes, rounds(6000)), is_strict);
     }
 }
 
@@ -106,7 +107,7 @@ fn tickets_keep_their_uses_over_nodes() {
 fn tickets_keep_their_uses_over_nodes_beside_a_failing_server() {
     let Some(mut server) = Server::start(&[]) else { return };
     for is_strict in [false, true] {
-        let (nodes, is_over) = (nodes(&server, is_strict), AtomicBool::new(false));
+        let (nodes, is_over) = (nodes(&server, is_strict, hasty), AtomicBool::new(false));
         let counts = std::thread::scope(|scope| {
             let (server, is_over) = (&mut server, &is_over);
             scope.spawn(move || fail_for_ever(server, is_over));

@@ -7,6 +7,8 @@ use std::time::{Duration, Instant};
 
 use redis::{Client, Connection};
 
+use crate::node::SOON;
+
 /// A `redis-server` (or `valkey-server`), which is killed when this is dropped.
 pub(crate) struct Server {
     program: &'static str,
@@ -53,10 +55,10 @@ impl Server {
 
     /// Waits until it answers; false if it has ended, as where somebody else has got its port.
     fn comes_up(&mut self) -> bool {
-        let end = Instant::now() + Duration::from_secs(10);
+        let end = Instant::now() + SOON;
         let client = Client::open(self.address()).unwrap();
         let pings = || {
-            let connection = client.get_connection_with_timeout(Duration::from_millis(200));
+            let connection = client.get_connection_with_timeout(Duration::from_secs(1));
             connection.is_ok_and(|mut one| redis::cmd("PING").query::<String>(&mut one).is_ok())
         };
         while !pings() {
@@ -100,6 +102,15 @@ impl Server {
 
     pub(crate) fn len(&self) -> usize {
         redis::cmd("DBSIZE").query(&mut self.connection()).unwrap()
+    }
+
+    /// How often a command was carried out.
+    pub(crate) fn calls(&self, command: &str) -> u64 {
+        let stats: String =
+            redis::cmd("INFO").arg("commandstats").query(&mut self.connection()).unwrap();
+        let head = format!("cmdstat_{command}:calls=");
+        let of = |line: &str| line.strip_prefix(&head)?.split(',').next()?.parse().ok();
+        stats.lines().find_map(of).unwrap_or(0)
     }
 }
 

@@ -9,7 +9,7 @@ use rand::seq::SliceRandom;
 use sessile::Protocol;
 use sessile_redis::Uses;
 
-use crate::node::{Node, wait};
+use crate::node::{Built, Node, hasty, wait};
 use crate::rounds;
 use crate::server::{Server, fail_for_ever};
 
@@ -71,9 +71,9 @@ impl Race<'_> {
     }
 }
 
-fn node(server: &Server, capacity: usize, is_strict: bool) -> Node {
-    Node::with(server, capacity, |tier| {
-        tier.strict(is_strict).negative_timeout(Duration::from_millis(1)).uses(|_| {
+fn node(server: &Server, change: impl FnOnce(Built) -> Built) -> Node {
+    Node::with(server, 40, |tier| {
+        change(tier).negative_timeout(Duration::from_millis(1)).uses(|_| {
             // Between a removal and its news.
             if rand::rng().random_ratio(1, 50) {
                 std::thread::sleep(Duration::from_micros(300));
@@ -95,20 +95,20 @@ fn check(node: &Node, tickets: u64) {
 #[test]
 fn a_node_takes_a_ticket_once() {
     let Some(server) = Server::start(&[]) else { return };
-    check(&node(&server, 40, false), rounds(100_000));
+    check(&node(&server, |tier| tier), rounds(100_000));
 }
 
 #[test]
 fn a_strict_node_takes_a_ticket_once() {
     let Some(server) = Server::start(&[]) else { return };
-    check(&node(&server, 40, true), rounds(20_000));
+    check(&node(&server, |tier| tier.strict(true)), rounds(20_000));
 }
 
 /// What was in the tier a moment ago is put there again, for ever.
 #[test]
 fn a_node_takes_a_ticket_once_from_a_tier_that_replays() {
     let Some(server) = Server::start(&[]) else { return };
-    let (node, is_over) = (node(&server, 40, false), AtomicBool::new(false));
+    let (node, is_over) = (node(&server, |tier| tier), AtomicBool::new(false));
     std::thread::scope(|scope| {
         scope.spawn(|| {
             let mut connection = server.connection();
@@ -150,17 +150,22 @@ impl Drop for End<'_> {
 #[test]
 fn a_node_takes_a_ticket_once_beside_a_failing_server() {
     let Some(mut server) = Server::start(&[]) else { return };
-    let (node, is_over) = (node(&server, 40, false), AtomicBool::new(false));
+    let (node, is_over) = (node(&server, hasty), AtomicBool::new(false));
     std::thread::scope(|scope| {
         let (server, is_over) = (&mut server, &is_over);
         scope.spawn(move || fail_for_ever(server, is_over));
         let end = End(is_over);
         let (twice, taken) = Race::run(&node, rounds(50_000));
-        wait("the tier has lost its server twice", || node.tier.stats().reconnects > 1);
+        wait("the tier has lost its server", || {
+            // It hears of that by what it sends.
+            node.add(u64::MAX, Protocol::TLS1_3);
+            let stats = node.tier.stats();
+            !stats.is_up || stats.reconnects > 1
+        });
         drop(end);
         println!("{taken} taken, {twice} twice; {:?}", node.tier.stats());
         assert_eq!(twice, 0);
     });
-    node.wait_until_up();
+    wait("the tier has found it again", || node.tier.stats().reconnects > 1);
     node.settle();
 }

@@ -3,53 +3,14 @@
 use std::sync::{Arc, Barrier, Mutex};
 use std::thread;
 
-use crate::support::{Site, name, shake};
+use crate::support::{Site, name, shake, tickets};
 use rustls::HandshakeKind::{Full, Resumed};
-use rustls::NamedGroup;
-use rustls::client::{ClientSessionStore, Tls12ClientSessionValue, Tls13ClientSessionValue};
+use rustls::client::ClientSessionStore;
 use rustls::pki_types::ServerName;
 use rustls::version::TLS13;
 use sessile::Context;
 use sessile_rustls::{ClientStore, ServerStore};
 use testkit::race;
-
-/// Keeps every ticket it is given, for the tests to hand out.
-#[derive(Debug, Default)]
-struct Collector(Mutex<Vec<Tls13ClientSessionValue>>);
-
-impl ClientSessionStore for Collector {
-    fn set_kx_hint(&self, _: ServerName<'static>, _: NamedGroup) {}
-    fn kx_hint(&self, _: &ServerName<'_>) -> Option<NamedGroup> {
-        None
-    }
-    fn set_tls12_session(&self, _: ServerName<'static>, _: Tls12ClientSessionValue) {}
-    fn tls12_session(&self, _: &ServerName<'_>) -> Option<Tls12ClientSessionValue> {
-        None
-    }
-    fn remove_tls12_session(&self, _: &ServerName<'static>) {}
-    fn insert_tls13_ticket(&self, _: ServerName<'static>, ticket: Tls13ClientSessionValue) {
-        self.0.lock().unwrap().push(ticket);
-    }
-    fn take_tls13_ticket(&self, _: &ServerName<'static>) -> Option<Tls13ClientSessionValue> {
-        None
-    }
-}
-
-/// Tickets with `max_early_data_size` 1, 2, 3 …, to tell them apart.
-fn tickets(count: u32) -> Vec<Tls13ClientSessionValue> {
-    let site = Site::new(&["localhost"]);
-    let mut server =
-        site.server(&TLS13, ServerStore::new(1_000).unwrap().for_context(Context::NONE));
-    server.send_tls13_tickets = count as usize;
-    let collector = Arc::new(Collector::default());
-    assert_eq!(shake(&Arc::new(site.client_with(collector.clone())), &Arc::new(server)), Full);
-    let mut tickets = std::mem::take(&mut *collector.0.lock().unwrap());
-    assert_eq!(tickets.len(), count as usize);
-    for (ticket, number) in tickets.iter_mut().zip(1..) {
-        ticket._private_set_max_early_data_size(number);
-    }
-    tickets
-}
 
 fn take_all(store: &dyn ClientSessionStore, server: &ServerName<'static>) -> Vec<u32> {
     std::iter::from_fn(|| store.take_tls13_ticket(server))
@@ -129,11 +90,30 @@ fn racing_threads_take_each_ticket_once() {
 }
 
 #[test]
+fn threads_that_meet_a_server_lose_no_ticket_to_each_other() {
+    const THREADS: usize = 4;
+    let store = ClientStore::new(100).unwrap();
+    for round in 0..200 {
+        let mut all = tickets(THREADS * 2);
+        // A context of its own: nobody has met the server there.
+        let store = store.for_context(Context::digest([format!("round {round}")]));
+        let shares: Vec<_> =
+            (0..THREADS).map(|_| Mutex::new(all.split_off(all.len() - 2))).collect();
+        race(THREADS, |thread| {
+            for ticket in shares[thread].lock().unwrap().drain(..) {
+                store.insert_tls13_ticket(name("localhost"), ticket);
+            }
+        });
+        assert_eq!(take_all(&*store, &name("localhost")).len(), 8, "round {round}");
+    }
+}
+
+#[test]
 fn racing_threads_put_and_take_without_duplicates() {
     const THREADS: usize = 4;
     const EACH: usize = 100;
     let store = ClientStore::new(100).unwrap().for_context(Context::NONE);
-    let mut all = tickets((THREADS * EACH) as u32);
+    let mut all = tickets(THREADS * EACH);
     let shares: Vec<Vec<_>> = (0..THREADS).map(|_| all.split_off(all.len() - EACH)).collect();
     let start = Barrier::new(THREADS);
     let mut taken: Vec<u32> = thread::scope(|scope| {

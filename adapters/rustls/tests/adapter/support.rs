@@ -2,18 +2,23 @@
 
 use std::io::{Read, Write};
 use std::ops::DerefMut;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 
-use rustls::client::{ClientSessionStore, Resumption};
+use rustls::client::{
+    ClientSessionStore, Resumption, Tls12ClientSessionValue, Tls13ClientSessionValue,
+};
 use rustls::crypto::ring;
 use rustls::pki_types::{CertificateDer, PrivatePkcs8KeyDer, ServerName};
 use rustls::server::{StoresServerSessions, WebPkiClientVerifier};
 use rustls::version::{TLS12, TLS13};
 use rustls::{
-    ClientConfig, ClientConnection, ConnectionCommon, Error, HandshakeKind, RootCertStore,
+    ClientConfig, ClientConnection, ConnectionCommon, Error, HandshakeKind, NamedGroup,
+    RootCertStore,
 };
 use rustls::{ServerConfig, ServerConnection, SideData, SupportedProtocolVersion};
+use sessile::Context;
+use sessile_rustls::ServerStore;
 
 pub(crate) const BOTH: [&SupportedProtocolVersion; 2] = [&TLS12, &TLS13];
 
@@ -273,4 +278,45 @@ impl StoresServerSessions for Counting {
     fn can_cache(&self) -> bool {
         self.inner.can_cache()
     }
+}
+
+/// Keeps every ticket it is given, for the caller to hand out.
+#[derive(Debug, Default)]
+struct Collector(Mutex<Vec<Tls13ClientSessionValue>>);
+
+impl ClientSessionStore for Collector {
+    fn set_kx_hint(&self, _: ServerName<'static>, _: NamedGroup) {}
+    fn kx_hint(&self, _: &ServerName<'_>) -> Option<NamedGroup> {
+        None
+    }
+    fn set_tls12_session(&self, _: ServerName<'static>, _: Tls12ClientSessionValue) {}
+    fn tls12_session(&self, _: &ServerName<'_>) -> Option<Tls12ClientSessionValue> {
+        None
+    }
+    fn remove_tls12_session(&self, _: &ServerName<'static>) {}
+    fn insert_tls13_ticket(&self, _: ServerName<'static>, ticket: Tls13ClientSessionValue) {
+        self.0.lock().unwrap().push(ticket);
+    }
+    fn take_tls13_ticket(&self, _: &ServerName<'static>) -> Option<Tls13ClientSessionValue> {
+        None
+    }
+}
+
+/// Tickets with `max_early_data_size` 1, 2, 3 …, to tell them apart.
+pub(crate) fn tickets(count: usize) -> Vec<Tls13ClientSessionValue> {
+    let site = Site::new(&["localhost"]);
+    let mut server =
+        site.server(&TLS13, ServerStore::new(1_000).unwrap().for_context(Context::NONE));
+    server.send_tls13_tickets = count;
+    let collector = Arc::new(Collector::default());
+    assert_eq!(
+        shake(&Arc::new(site.client_with(collector.clone())), &Arc::new(server)),
+        HandshakeKind::Full
+    );
+    let mut tickets = std::mem::take(&mut *collector.0.lock().unwrap());
+    assert_eq!(tickets.len(), count);
+    for (ticket, number) in tickets.iter_mut().zip(1..) {
+        ticket._private_set_max_early_data_size(number);
+    }
+    tickets
 }

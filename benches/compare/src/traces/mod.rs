@@ -116,14 +116,12 @@ pub(crate) fn takes_part(candidate: &Candidate) -> bool {
     is_cache && !candidate.searches
 }
 
-/// Replays a trace to the simulated policies and to all caches, several at a time; `tick` is called
-/// after each.
+/// Replays a trace to the simulated policies and to all caches, several at a time.
 pub(crate) fn compare(
     name: String,
     trace: &[Event],
     capacity: u64,
     candidates: &[Candidate],
-    tick: &(dyn Fn() + Sync),
 ) -> HitRatios {
     type Policy<'p> = Box<dyn Fn() -> (HitCount, Option<usize>) + Send + Sync + 'p>;
     let size = capacity as usize;
@@ -148,7 +146,6 @@ pub(crate) fn compare(
         let (hits, holds) = policy();
         let outcome = Outcome { name, hit_ratio: hits.ratio(), holds };
         outcomes.lock().expect("no panic inside")[at] = Some(outcome);
-        tick();
     };
     thread::scope(|scope| {
         for _ in 0..thread::available_parallelism().map_or(1, usize::from) {
@@ -193,8 +190,7 @@ mod tests {
         let sawtooth: Vec<u32> = (0..20_000).map(|at| at % 300).collect();
         let traces = Scenario::ALL.map(|scenario| scenario.generate(CAPACITY as usize, 20_000));
         for trace in traces.into_iter().chain([events(&sawtooth)]) {
-            let outcome =
-                compare("x".into(), &trace, CAPACITY, &Values::Session.candidates(), &|| ());
+            let outcome = compare("x".into(), &trace, CAPACITY, &Values::Session.candidates());
             let (belady, others) = outcome.policies.split_first().unwrap();
             assert_eq!(belady.name, "Belady");
             for other in others

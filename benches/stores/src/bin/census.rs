@@ -10,9 +10,9 @@ use std::hint::black_box;
 use std::io::{self, Write};
 use std::sync::Arc;
 use stores::Job;
-use stores::pace::Pace;
 use stores::peers::{Cache, DashMap, RwLockHashbrown, Sessile};
 use stores::store::{Own, Store};
+use stores::throttle::Throttle;
 use stores::workloads::{Kernel, Meter, Operation, popularity, run};
 
 /// Does one operation again and again, each between two marks.
@@ -54,14 +54,14 @@ fn census<S: Store>(options: &Options) -> io::Result<()> {
     let mut job = Job {
         kernel: Kernel::Prefill,
         capacity: options.sessions,
-        lanes: 1,
+        threads: 1,
         first: 0,
         ops: 0,
         seed: 0,
         popularity: popularity(options.sessions, 1),
-        pace: Arc::new(Pace::new(1)),
+        throttle: Arc::new(Throttle::new(1)),
     };
-    for (kernel, ops) in options.operation.preparation().laps(S::SEARCHES, options.sessions) {
+    for (kernel, ops) in options.operation.preparation().runs(S::SEARCHES, options.sessions) {
         job = Job { kernel, ops, ..job };
         run(&*store, &job, 0);
         job.first += kernel.advance(ops);
@@ -75,10 +75,10 @@ fn census<S: Store>(options: &Options) -> io::Result<()> {
             io::stdin().read_line(&mut String::new())?;
         }
         job.seed += 1;
-        let lap = options.operation.run(&*store, &job, 0, &mut Marks);
-        let expected = if options.operation == Operation::Miss { 0 } else { lap.lookups };
-        if lap.hits != expected {
-            return Err(io::Error::other(format!("{} of {expected} lookups hit", lap.hits)));
+        let sample = options.operation.run(&*store, &job, 0, &mut Marks);
+        let expected = if options.operation == Operation::Miss { 0 } else { sample.lookups };
+        if sample.hits != expected {
+            return Err(io::Error::other(format!("{} of {expected} lookups hit", sample.hits)));
         }
         job.first += if options.operation.adds() { job.ops } else { 0 };
     }

@@ -22,12 +22,12 @@ mod sessile;
 
 pub use self::dashmap::DashMap;
 #[cfg(feature = "all")]
-pub use self::foyer::{Lru as FoyerLru, S3Fifo};
+pub use self::foyer::Foyer;
 pub use self::hashbrown::RwLockHashbrown;
 #[cfg(feature = "all")]
 pub use self::lru::MutexLru;
 #[cfg(feature = "all")]
-pub use self::moka::{Lru as MokaLru, MiniMoka, TinyLfu};
+pub use self::moka::{MiniMoka, Moka};
 #[cfg(feature = "openssl")]
 pub use self::openssl::OpenSsl;
 #[cfg(feature = "all")]
@@ -35,6 +35,6 @@ pub use self::papaya::Papaya;
 #[cfg(feature = "all")]
 pub use self::quick_cache::QuickCache;
 #[cfg(feature = "all")]
-pub use self::rustls::{Memory, Sharded, ShardedLru};
+pub use self::rustls::{Memory, SHARDS, ShardedLru};
 pub use self::scc::{Cache, Index, Map};
 pub use self::sessile::Sessile;

@@ -4,42 +4,31 @@ use crate::ids::Id;
 use crate::store::{Hash, Held, Store, hash, used};
 use ::moka::policy::EvictionPolicy;
 
-/// moka as it comes: TinyLFU.
-pub struct TinyLfu<V>(::moka::sync::Cache<Id, V, Hash>);
-
-/// moka told to be an LRU.
-pub struct Lru<V>(::moka::sync::Cache<Id, V, Hash>);
+/// moka as it comes, TinyLFU, or told to be an LRU.
+pub struct Moka<V, const LRU: bool>(::moka::sync::Cache<Id, V, Hash>);
 
 /// mini-moka: TinyLFU.
 pub struct MiniMoka<V>(::mini_moka::sync::Cache<Id, V, Hash>);
 
-fn build<V: Held>(
-    capacity: usize,
-    reserve: usize,
-    policy: EvictionPolicy,
-) -> ::moka::sync::Cache<Id, V, Hash> {
-    ::moka::sync::Cache::builder()
-        .max_capacity(capacity as u64)
-        .initial_capacity(reserve)
-        .eviction_policy(policy)
-        .build_with_hasher(hash())
+impl<V: Held, const LRU: bool> Moka<V, LRU> {
+    fn build(capacity: usize, reserve: usize) -> Self {
+        let policy = if LRU { EvictionPolicy::lru() } else { EvictionPolicy::tiny_lfu() };
+        let builder = ::moka::sync::Cache::builder().max_capacity(capacity as u64);
+        let builder = builder.initial_capacity(reserve).eviction_policy(policy);
+        Self(builder.build_with_hasher(hash()))
+    }
 }
 
-fn counted<V: Held>(cache: &::moka::sync::Cache<Id, V, Hash>) -> usize {
-    cache.run_pending_tasks();
-    cache.entry_count() as usize
-}
-
-impl<V: Held> Store for TinyLfu<V> {
+impl<V: Held, const LRU: bool> Store for Moka<V, LRU> {
     type Value = V;
     const EVICTS: bool = true;
 
     fn with_capacity(capacity: usize) -> Self {
-        Self(build(capacity, capacity, EvictionPolicy::tiny_lfu()))
+        Self::build(capacity, capacity)
     }
 
     fn growing(capacity: usize) -> Self {
-        Self(build(capacity, 0, EvictionPolicy::tiny_lfu()))
+        Self::build(capacity, 0)
     }
 
     fn add(&self, id: &Id, value: V) {
@@ -55,36 +44,8 @@ impl<V: Held> Store for TinyLfu<V> {
     }
 
     fn stored(&self) -> Option<usize> {
-        Some(counted(&self.0))
-    }
-}
-
-impl<V: Held> Store for Lru<V> {
-    type Value = V;
-    const EVICTS: bool = true;
-
-    fn with_capacity(capacity: usize) -> Self {
-        Self(build(capacity, capacity, EvictionPolicy::lru()))
-    }
-
-    fn growing(capacity: usize) -> Self {
-        Self(build(capacity, 0, EvictionPolicy::lru()))
-    }
-
-    fn add(&self, id: &Id, value: V) {
-        self.0.insert(*id, value);
-    }
-
-    fn get(&self, id: &Id) -> bool {
-        used(self.0.get(id))
-    }
-
-    fn take(&self, id: &Id) -> bool {
-        used(self.0.remove(id))
-    }
-
-    fn stored(&self) -> Option<usize> {
-        Some(counted(&self.0))
+        self.0.run_pending_tasks();
+        Some(self.0.entry_count() as usize)
     }
 }
 

@@ -4,6 +4,7 @@ use crate::ids::Id;
 use crate::store::{Hash, Lifetime, Payload, Store, Value, hash, used};
 use ::lru::LruCache;
 use ::rustls::server::{ServerSessionMemoryCache, StoresServerSessions};
+use std::array;
 use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex, MutexGuard};
 
@@ -14,61 +15,41 @@ impl Value for Vec<u8> {
     }
 }
 
-/// `ServerSessionMemoryCache`.
-pub struct Memory(Arc<ServerSessionMemoryCache>);
-
-impl Store for Memory {
-    type Value = Vec<u8>;
-    const EVICTS: bool = true;
-    const SEARCHES: bool = true;
-
-    fn with_capacity(capacity: usize) -> Self {
-        Self(ServerSessionMemoryCache::new(capacity))
-    }
-
-    fn add(&self, id: &Id, value: Vec<u8>) {
-        self.0.put(id.bytes().to_vec(), value);
-    }
-
-    fn get(&self, id: &Id) -> bool {
-        used(self.0.get(id.bytes()))
-    }
-
-    fn take(&self, id: &Id) -> bool {
-        used(self.0.take(id.bytes()))
-    }
-}
-
 /// Sixteen stores, chosen by the first byte of the id, as g3 shards the stores it gives to rustls.
-const SHARDS: usize = 16;
+pub const SHARDS: usize = 16;
 
-fn shard(id: &Id) -> usize {
-    usize::from(id.bytes()[0]) % SHARDS
+fn shard(id: &Id, shards: usize) -> usize {
+    usize::from(id.bytes()[0]) % shards
 }
 
-/// Sixteen of `ServerSessionMemoryCache`, as g3 had it in 2023.
-pub struct Sharded(Vec<Arc<ServerSessionMemoryCache>>);
+/// `ServerSessionMemoryCache`; so many of it, as g3 had it in 2023.
+pub struct Memory<const SHARDS: usize>([Arc<ServerSessionMemoryCache>; SHARDS]);
 
-impl Store for Sharded {
+impl<const SHARDS: usize> Memory<SHARDS> {
+    fn shard(&self, id: &Id) -> &ServerSessionMemoryCache {
+        &self.0[shard(id, SHARDS)]
+    }
+}
+
+impl<const SHARDS: usize> Store for Memory<SHARDS> {
     type Value = Vec<u8>;
     const EVICTS: bool = true;
     const SEARCHES: bool = true;
 
     fn with_capacity(capacity: usize) -> Self {
-        let shard = || ServerSessionMemoryCache::new(capacity.div_ceil(SHARDS));
-        Self(std::iter::repeat_with(shard).take(SHARDS).collect())
+        Self(array::from_fn(|_| ServerSessionMemoryCache::new(capacity.div_ceil(SHARDS))))
     }
 
     fn add(&self, id: &Id, value: Vec<u8>) {
-        self.0[shard(id)].put(id.bytes().to_vec(), value);
+        self.shard(id).put(id.bytes().to_vec(), value);
     }
 
     fn get(&self, id: &Id) -> bool {
-        used(self.0[shard(id)].get(id.bytes()))
+        used(self.shard(id).get(id.bytes()))
     }
 
     fn take(&self, id: &Id) -> bool {
-        used(self.0[shard(id)].take(id.bytes()))
+        used(self.shard(id).take(id.bytes()))
     }
 }
 
@@ -79,7 +60,7 @@ pub struct ShardedLru(Vec<Mutex<Lru>>);
 
 impl ShardedLru {
     fn lock(&self, id: &Id) -> MutexGuard<'_, Lru> {
-        self.0[shard(id)].lock().expect("no panic inside")
+        self.0[shard(id, SHARDS)].lock().expect("no panic inside")
     }
 }
 

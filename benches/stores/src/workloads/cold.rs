@@ -4,7 +4,7 @@ use super::latency::histogram;
 use super::ticks::Ticks;
 use super::walk::{Code, Walk};
 use super::{Meter, Operation};
-use crate::lap::{Job, Lap};
+use crate::sample::{Job, Sample};
 use crate::store::Store;
 use hdrhistogram::Histogram;
 use std::cell::RefCell;
@@ -12,7 +12,7 @@ use std::fmt;
 use std::hint::black_box;
 
 thread_local! {
-    /// Made once: allocations between laps would not be the stores'.
+    /// Made once: allocations between runs would not be the stores'.
     static WALK: RefCell<Walk> = RefCell::new(Walk::new());
 }
 
@@ -34,12 +34,12 @@ impl Meter for Cold<'_> {
     }
 }
 
-/// Runs one lane of a job. The time of the lap has that of the walks in it.
-pub(super) fn run<S: Store>(store: &S, job: &Job, lane: u64, operation: Operation) -> Lap {
+/// Runs one thread of a job. The time of the run has that of the walks in it.
+pub(super) fn run<S: Store>(store: &S, job: &Job, thread: u64, operation: Operation) -> Sample {
     WALK.with_borrow_mut(|walk| {
         let mut cold = Cold { walk, ticks: Ticks::new(), histogram: histogram() };
-        let lap = operation.run(store, job, lane, &mut cold);
-        Lap { latency: Some(cold.histogram), ..lap }
+        let sample = operation.run(store, job, thread, &mut cold);
+        Sample { latency: Some(cold.histogram), ..sample }
     })
 }
 

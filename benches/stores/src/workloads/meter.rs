@@ -1,4 +1,4 @@
-//! Who takes the operations of a lap.
+//! Who takes the operations of a run.
 
 /// Whoever measures operations one by one: before and after each there is something to do.
 pub trait Meter {
@@ -6,7 +6,7 @@ pub trait Meter {
     fn take<R>(&mut self, operation: impl FnOnce() -> R) -> R;
 }
 
-/// Does nothing beside: the operations of a lap follow each other.
+/// Does nothing beside: the operations of a run follow each other.
 pub(super) struct Together;
 
 impl Meter for Together {

@@ -1,5 +1,5 @@
 //! What is done to a store. Each kernel is compiled for each store; nothing is virtual inside a
-//! lap.
+//! run.
 
 mod churn;
 pub mod cold;
@@ -16,7 +16,7 @@ pub use meter::Meter;
 pub use operation::Operation;
 
 use crate::ids::Id;
-use crate::lap::{Job, Lap, time_delayed};
+use crate::sample::{Job, Sample, time_delayed};
 use crate::store::{Lifetime, Store, Value};
 use clap::ValueEnum;
 use meter::Together;
@@ -72,7 +72,7 @@ pub enum Workload {
     Flush,
 }
 
-/// One kind of lap.
+/// One kind of run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kernel {
     /// Fills an empty store with the window.
@@ -83,7 +83,7 @@ pub enum Kernel {
     AddPairs,
     /// The lookups of `Flush` without a sweep.
     Quiet,
-    /// A lap of a table.
+    /// A run of a table.
     Measured(Workload),
 }
 
@@ -101,9 +101,9 @@ pub enum Preparation {
 }
 
 impl Preparation {
-    /// The laps that bring a new store there, and how many operations each lane does in them, which
-    /// has a `share` of the capacity. `searches` is that of the store.
-    pub fn laps(self, searches: bool, share: u64) -> Vec<(Kernel, u64)> {
+    /// The runs that bring a new store there, and how many operations each thread does in them,
+    /// which has a `share` of the capacity. `searches` is that of the store.
+    pub fn runs(self, searches: bool, share: u64) -> Vec<(Kernel, u64)> {
         match self {
             Self::Filled => vec![(Kernel::Prefill, share)],
             Self::Renewed => vec![(Kernel::Prefill, share), (Kernel::Renew, share)],
@@ -161,7 +161,7 @@ impl Kernel {
         }
     }
 
-    /// How many sessions (pairs, under `Tls13`) each lane adds in so many operations.
+    /// How many sessions (pairs, under `Tls13`) each thread adds in so many operations.
     pub fn advance(self, ops: u64) -> u64 {
         match self {
             Self::Prefill | Self::Renew | Self::AddPairs => ops,
@@ -176,15 +176,15 @@ impl Kernel {
     }
 }
 
-/// Runs one lane of a job.
-pub fn run<S: Store>(store: &S, job: &Job, lane: u64) -> Lap {
-    let hot = |operation: Operation| operation.run(store, job, lane, &mut Together);
-    let cold = |operation: Operation| cold::run(store, job, lane, operation);
+/// Runs one thread of a job.
+pub fn run<S: Store>(store: &S, job: &Job, thread: u64) -> Sample {
+    let hot = |operation: Operation| operation.run(store, job, thread, &mut Together);
+    let cold = |operation: Operation| cold::run(store, job, thread, operation);
     match job.kernel {
-        Kernel::Prefill => writes::prefill(store, job, lane),
+        Kernel::Prefill => writes::prefill(store, job, thread),
         Kernel::Renew => hot(Operation::Add),
-        Kernel::AddPairs => churn::add_pairs(store, job, lane),
-        Kernel::Quiet => lifecycle::quiet(store, job, lane),
+        Kernel::AddPairs => churn::add_pairs(store, job, thread),
+        Kernel::Quiet => lifecycle::quiet(store, job, thread),
         Kernel::Measured(workload) => match workload {
             Workload::ColdGet => cold(Operation::Get),
             Workload::ColdMiss => cold(Operation::Miss),
@@ -197,14 +197,14 @@ pub fn run<S: Store>(store: &S, job: &Job, lane: u64) -> Lap {
             Workload::HotGet => lookups::hot(job, |id| store.get(id)),
             Workload::HotRead => lookups::hot(job, |id| store.read(id)),
             Workload::Replace => hot(Operation::Replace),
-            Workload::Readd => writes::readd(store, job, lane),
-            Workload::Tls12 => churn::tls12(store, job, lane),
-            Workload::Tail => churn::tail(store, job, lane),
+            Workload::Readd => writes::readd(store, job, thread),
+            Workload::Tls12 => churn::tls12(store, job, thread),
+            Workload::Tail => churn::tail(store, job, thread),
             Workload::Tls13 => hot(Operation::Tls13),
-            Workload::Fill => lifecycle::fill(store, job, lane),
-            Workload::Grow => lifecycle::grow(store, job, lane),
-            Workload::Remove => lifecycle::remove(store, job, lane),
-            Workload::Flush => lifecycle::flush(store, job, lane),
+            Workload::Fill => lifecycle::fill(store, job, thread),
+            Workload::Grow => lifecycle::grow(store, job, thread),
+            Workload::Remove => lifecycle::remove(store, job, thread),
+            Workload::Flush => lifecycle::flush(store, job, thread),
         },
     }
 }
@@ -217,8 +217,8 @@ pub fn fill<S: Store>(store: &S, capacity: u64) {
     }
 }
 
-/// The counter and the clock of a lap.
-struct LapCounter {
+/// The counter and the clock of a run.
+struct SampleCounter {
     start: Instant,
     /// Time that is not the store's.
     waited: Duration,
@@ -227,7 +227,7 @@ struct LapCounter {
     hits: u64,
 }
 
-impl LapCounter {
+impl SampleCounter {
     fn begin() -> Self {
         let delayed = time_delayed();
         Self { start: Instant::now(), waited: Duration::ZERO, delayed, lookups: 0, hits: 0 }
@@ -239,54 +239,54 @@ impl LapCounter {
         self.hits += u64::from(is_hit);
     }
 
-    /// Lets lanes catch up that have added less than `added`, this lane's count; the wait does not
-    /// count.
+    /// Lets threads catch up that have added less than `added`, this thread's count; the wait does
+    /// not count.
     #[inline]
-    fn keep_pace(&mut self, job: &Job, lane: u64, added: u64) {
-        if added.is_multiple_of(PACE) && job.lanes > 1 {
-            self.waited += job.pace.wait(lane, added, LEAD);
+    fn throttle(&mut self, job: &Job, thread: u64, added: u64) {
+        if added.is_multiple_of(ADDS_PER_LOOK) && job.threads > 1 {
+            self.waited += job.throttle.wait(thread, added, LEAD);
         }
     }
 
-    fn end(self, ops: u64) -> Lap {
+    fn end(self, ops: u64) -> Sample {
         let elapsed = self.start.elapsed().saturating_sub(self.waited);
         // A wait for the others may have been a delay as well, and must not be subtracted twice.
         let delayed =
             time_delayed().saturating_sub(self.delayed).saturating_sub(self.waited).min(elapsed);
         let nanos = (elapsed - delayed).as_nanos().max(1) as u64;
         let delayed_nanos = delayed.as_nanos() as u64;
-        Lap { nanos, delayed_nanos, ops, lookups: self.lookups, hits: self.hits, latency: None }
+        Sample { nanos, delayed_nanos, ops, lookups: self.lookups, hits: self.hits, latency: None }
     }
 }
 
-/// After so many adds a lane looks whether it has run ahead, and by how many it may.
-const PACE: u64 = 64;
-const LEAD: u64 = 2 * PACE;
+/// After so many adds a thread looks whether it has run ahead, and by how many it may.
+const ADDS_PER_LOOK: u64 = 64;
+const LEAD: u64 = 2 * ADDS_PER_LOOK;
 
-/// The random numbers of one lane in one lap.
-fn random(job: &Job, lane: u64) -> SmallRng {
-    SmallRng::seed_from_u64(job.seed.wrapping_mul(0x1_0001).wrapping_add(lane))
+/// The random numbers of one thread in one run.
+fn random(job: &Job, thread: u64) -> SmallRng {
+    SmallRng::seed_from_u64(job.seed.wrapping_mul(0x1_0001).wrapping_add(thread))
 }
 
 /// The oldest number of the window.
 fn window_start(job: &Job) -> u64 {
-    (job.first * job.lanes).saturating_sub(job.capacity)
+    (job.first * job.threads).saturating_sub(job.capacity)
 }
 
-/// The id of a lane's session.
+/// The id of a thread's session.
 #[inline]
-fn id_of(job: &Job, lane: u64, index: u64) -> Id {
-    Id::of(index.wrapping_mul(job.lanes).wrapping_add(lane))
+fn id_of(job: &Job, thread: u64, index: u64) -> Id {
+    Id::of(index.wrapping_mul(job.threads).wrapping_add(thread))
 }
 
 /// The length of a popularity list.
 const POPULARITY_LEN: usize = 1 << 20;
-/// Bits of a popularity entry that hold the client's index within its lane.
+/// Bits of a popularity entry that hold the client's index within its thread.
 const CLIENT_BITS: u32 = 28;
 
-/// A list of clients drawn by zipf, for `Tls12`: lane and index of each, packed. Drawn beforehand,
-/// because drawing costs as much as a lookup.
-pub fn popularity(capacity: u64, lanes: u64) -> Arc<[u32]> {
+/// A list of clients drawn by zipf, for `Tls12`: thread and index of each, packed. Drawn
+/// beforehand, because drawing costs as much as a lookup.
+pub fn popularity(capacity: u64, threads: u64) -> Arc<[u32]> {
     const EXPONENT: f64 = 0.9;
     let mut random = StdRng::seed_from_u64(capacity);
     let zipf = Zipf::new(capacity as f64, EXPONENT).expect("the parameters are valid");
@@ -294,7 +294,7 @@ pub fn popularity(capacity: u64, lanes: u64) -> Arc<[u32]> {
         let rank = zipf.sample(&mut random) as u64 - 1;
         // A prime beyond every capacity: popular clients are spread over the window.
         let client = rank * 0xffff_fffb % capacity;
-        (((client % lanes) << CLIENT_BITS) | (client / lanes)) as u32
+        (((client % threads) << CLIENT_BITS) | (client / threads)) as u32
     };
     std::iter::repeat_with(draw).take(POPULARITY_LEN).collect()
 }

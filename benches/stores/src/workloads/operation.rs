@@ -1,7 +1,7 @@
 //! The operations that can be measured one by one.
 
 use super::{Meter, Preparation, churn, lookups, writes};
-use crate::lap::{Job, Lap};
+use crate::sample::{Job, Sample};
 use crate::store::Store;
 use clap::ValueEnum;
 
@@ -37,16 +37,22 @@ impl Operation {
         matches!(self, Self::Add | Self::Take | Self::Tls13)
     }
 
-    /// Runs one lane of a job, operation by operation.
+    /// Runs one thread of a job, operation by operation.
     #[inline]
-    pub fn run<S: Store>(self, store: &S, job: &Job, lane: u64, meter: &mut impl Meter) -> Lap {
+    pub fn run<S: Store>(
+        self,
+        store: &S,
+        job: &Job,
+        thread: u64,
+        meter: &mut impl Meter,
+    ) -> Sample {
         match self {
-            Self::Get => lookups::hit(store, job, lane, meter),
-            Self::Miss => lookups::miss(store, job, lane, meter),
-            Self::Replace => writes::replace(store, job, lane, meter),
-            Self::Add => churn::renew(store, job, lane, meter),
-            Self::Take => churn::take(store, job, lane, meter),
-            Self::Tls13 => churn::tls13(store, job, lane, meter),
+            Self::Get => lookups::hit(store, job, thread, meter),
+            Self::Miss => lookups::miss(store, job, thread, meter),
+            Self::Replace => writes::replace(store, job, thread, meter),
+            Self::Add => churn::renew(store, job, thread, meter),
+            Self::Take => churn::take(store, job, thread, meter),
+            Self::Tls13 => churn::tls13(store, job, thread, meter),
         }
     }
 }

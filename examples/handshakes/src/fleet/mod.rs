@@ -15,7 +15,7 @@ use serde::Serialize;
 
 use crate::backend::{Identity, Kind};
 use crate::crew::{Crew, Until};
-use crate::driver::{Load, progress, stop_when_interrupted};
+use crate::driver::{Load, progress};
 use crate::figures::{Figures, LONGEST_NANOSECONDS, Timing};
 use crate::report::Run;
 use crate::server::Tls;
@@ -33,6 +33,8 @@ const TURNS: u64 = 8;
 pub(crate) struct Fleet {
     pub(crate) nodes: usize,
     pub(crate) tier: Option<TierServer>,
+    /// How long a handshake waits for the tier at most.
+    pub(crate) budget_ms: u64,
 }
 
 /// What stands behind the load balancer in one run.
@@ -86,7 +88,6 @@ pub(crate) struct FleetRun {
 /// machine does meanwhile touches all of them. Ctrl-C ends the turn at hand and leaves the others
 /// out.
 pub(crate) async fn measure(load: &Load, fleet: &Fleet, versions: &[Tls]) -> Result<Vec<FleetRun>> {
-    stop_when_interrupted(load)?;
     let mut runs = Vec::new();
     for &tls in versions {
         let trial = Stand::start(load, fleet, Setting::OneNode, tls).await?;
@@ -135,7 +136,7 @@ impl Stand {
         };
         let identity = Identity::new()?;
         let count = if setting == Setting::OneNode { 1 } else { fleet.nodes };
-        let plan = plan(load, tls, &identity, way.as_ref());
+        let plan = plan(load, fleet, tls, &identity, way.as_ref());
         let start = |_| tokio::task::block_in_place(|| Node::start(&plan));
         let nodes: Vec<_> = (0..count).map(start).collect::<Result<_>>()?;
         if let Some(way) = way.as_ref().filter(|_| setting == Setting::TierPaused) {
@@ -168,12 +169,13 @@ impl Stand {
     }
 }
 
-fn plan(load: &Load, tls: Tls, identity: &Identity, way: Option<&Way>) -> Plan {
+fn plan(load: &Load, fleet: &Fleet, tls: Tls, identity: &Identity, way: Option<&Way>) -> Plan {
     let tier = way.map(|way| TierPlan {
         address: way.url.clone(),
         // Of this run alone: a server that is not ours may have other users.
         prefix: format!("handshakes-{:016x}:", rand::rng().random::<u64>()),
         sealing_key: rand::rng().random(),
+        budget_ms: fleet.budget_ms,
     });
     Plan {
         certificate: identity.certificate.to_vec(),

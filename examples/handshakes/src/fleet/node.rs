@@ -42,6 +42,7 @@ pub(crate) struct TierPlan {
     pub(crate) address: String,
     pub(crate) prefix: String,
     pub(crate) sealing_key: [u8; 32],
+    pub(crate) budget_ms: u64,
 }
 
 /// What a node has done so far.
@@ -114,7 +115,8 @@ fn store(plan: &Plan) -> Result<RustlsStore> {
     let mut store = RustlsStore::new(Kind::Sessile, plan.capacity, plan.is_full)?;
     if let Some(tier) = &plan.tier {
         let ring = KeyRing::new(SealingKey::from(tier.sealing_key));
-        store.attach(Tier::builder(ring).prefix(tier.prefix.as_str()), &tier.address)?;
+        let builder = Tier::builder(ring).prefix(tier.prefix.as_str());
+        store.attach(builder, &tier.address, Duration::from_millis(tier.budget_ms))?;
         let end = Instant::now() + PATIENCE;
         while !store.tier_stats().is_some_and(|stats| stats.is_up) {
             ensure!(Instant::now() < end, "the tier does not answer");

@@ -9,7 +9,6 @@ use super::{Fleet, FleetRun, Setting};
 use crate::driver::{Load, WORKERS};
 use crate::host;
 use crate::server::Tls;
-use crate::stores::TIER_BUDGET;
 
 #[derive(Serialize)]
 struct Document<'a> {
@@ -35,7 +34,7 @@ pub(crate) fn announcement(load: &Load, fleet: &Fleet, versions: &[Tls]) -> Stri
         Some(tier) => format!("with and without a second tier on {}", tier.name()),
         None => "without a second tier (--tier)".into(),
     };
-    let budget = TIER_BUDGET.as_millis();
+    let budget = fleet.budget_ms;
     let filled = if load.is_full { "full" } else { "empty" };
     format!(
         "{} server processes on this machine, {tier}, and clients that come to any of them.\n\

@@ -1,14 +1,13 @@
 //! The operations whose allocations fail, and what each works on.
 #![forbid(unsafe_code)]
 
+use crate::faults::backtraces::Site;
 use anyhow::{Result, bail, ensure};
-use sessile::{
-    Added, BuildError, Capacity, Hooks, ManualClock, Rejection, Session, SessionCache, Stats,
-};
+use sessile::{Added, BuildError, Capacity, Hooks, Rejection, Session, SessionCache, Stats};
 use std::hint::black_box;
 use std::sync::Arc;
 use std::thread;
-use testkit::{Ledger, Payload, START, ensure_reclaimed, id};
+use testkit::{Ledger, Payload, START, clocked, ensure_reclaimed, id};
 
 type Cache = SessionCache<Payload>;
 
@@ -22,30 +21,32 @@ pub(super) struct Setting {
     pub(super) newcomers: Vec<Session<Payload>>,
 }
 
-/// How an operation ended that was not aborted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum End {
+/// How an operation ended of which an allocation was refused.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Ending {
     Done,
     Refused,
+    /// The process was aborted.
+    Aborted(Site),
 }
 
 pub(super) struct Case {
     pub(super) name: &'static str,
     pub(super) prepare: fn() -> Result<Setting>,
-    pub(super) run: fn(&Setting) -> Result<End>,
+    pub(super) run: fn(&Setting) -> Result<Ending>,
 }
 
 const fn case(
     name: &'static str,
     prepare: fn() -> Result<Setting>,
-    run: fn(&Setting) -> Result<End>,
+    run: fn(&Setting) -> Result<Ending>,
 ) -> Case {
     Case { name, prepare, run }
 }
 
 pub(super) const CASES: [Case; 25] = [
-    case("build", warm, |_| built(SessionCache::<u64>::new(1000))),
-    case("build unbounded", warm, |_| built(SessionCache::<u64>::new(Capacity::Unbounded))),
+    case("build", warm, |_| settled(SessionCache::<u64>::new(1000))),
+    case("build unbounded", warm, |_| settled(SessionCache::<u64>::new(Capacity::Unbounded))),
     case("try_build", warm, try_build),
     case("session", warm, |_| done(|| Session::new(id(1), 1))),
     case("first get of a thread", cold, |setting| done(|| setting.cache.get(&id(1)))),
@@ -64,8 +65,8 @@ pub(super) const CASES: [Case; 25] = [
     case("flush_expired", warm, |setting| done(|| setting.cache.flush_expired_at(START + 100_000))),
     case("clear", warm, |setting| done(|| setting.cache.clear())),
     case("clear with a removal hook", hooked, |setting| done(|| setting.cache.clear())),
-    case("grow", warm, |setting| resized(setting.cache.set_capacity(1000))),
-    case("shrink", warm, |setting| resized(setting.cache.set_capacity(20))),
+    case("grow", warm, |setting| settled(setting.cache.set_capacity(1000))),
+    case("shrink", warm, |setting| settled(setting.cache.set_capacity(20))),
     case("growth of an unbounded cache", unbounded, |setting| add(setting, 800)),
     case("snapshot", warm, |setting| done(|| setting.cache.snapshot())),
     case("stats and len", warm, |setting| done(|| (setting.cache.stats(), setting.cache.len()))),
@@ -82,40 +83,29 @@ impl Setting {
 }
 
 /// An operation that cannot say that there is no memory.
-fn done<R>(operation: impl FnOnce() -> R) -> Result<End> {
+fn done<R>(operation: impl FnOnce() -> R) -> Result<Ending> {
     black_box(operation());
-    Ok(End::Done)
+    Ok(Ending::Done)
 }
 
-fn built<T: Send + Sync + 'static>(built: Result<SessionCache<T>, BuildError>) -> Result<End> {
-    match built {
-        Ok(_) => Ok(End::Done),
-        Err(BuildError::OutOfMemory) => Ok(End::Refused),
+fn settled<T>(result: Result<T, BuildError>) -> Result<Ending> {
+    match result {
+        Ok(_) => Ok(Ending::Done),
+        Err(BuildError::OutOfMemory) => Ok(Ending::Refused),
         Err(error) => bail!("refused for another reason: {error}"),
     }
 }
 
-fn resized(resized: Result<(), BuildError>) -> Result<End> {
-    match resized {
-        Ok(()) => Ok(End::Done),
-        Err(BuildError::OutOfMemory) => Ok(End::Refused),
-        Err(error) => bail!("refused for another reason: {error}"),
-    }
-}
-
-fn try_build(setting: &Setting) -> Result<End> {
+fn try_build(setting: &Setting) -> Result<Ending> {
     let payload = setting.ledger.payload(1);
     match Session::<Payload>::builder(id(1)).try_build(payload) {
-        Ok(_) => Ok(End::Done),
-        Err(payload) => {
-            drop(payload);
-            Ok(End::Refused)
-        }
+        Ok(_) => Ok(Ending::Done),
+        Err(_payload) => Ok(Ending::Refused),
     }
 }
 
 /// Adds so many newcomers, up to the first that is refused.
-fn add(setting: &Setting, count: usize) -> Result<End> {
+fn add(setting: &Setting, count: usize) -> Result<Ending> {
     for session in setting.newcomers.iter().take(count) {
         let before = setting.cache.stats();
         match setting.cache.add(session.clone()) {
@@ -125,12 +115,12 @@ fn add(setting: &Setting, count: usize) -> Result<End> {
                 ensure!(after.rejected == before.rejected + 1, "a refusal is not counted");
                 ensure!(after == counting(before, &after), "a refusal changed the cache");
                 ensure!(Session::handle_count(session) == 1, "a refused session is still held");
-                return Ok(End::Refused);
+                return Ok(Ending::Refused);
             }
             other => bail!("{other:?}"),
         }
     }
-    Ok(End::Done)
+    Ok(Ending::Done)
 }
 
 /// `before` with the refusals of `after`.
@@ -139,7 +129,7 @@ pub(super) fn counting(mut before: Stats, after: &Stats) -> Stats {
     before
 }
 
-fn replace(setting: &Setting) -> Result<End> {
+fn replace(setting: &Setting) -> Result<Ending> {
     // One key over and over, so that each of them retires its predecessor.
     let sessions: &[Session<Payload>] = &setting.newcomers;
     let (first, second) = (&sessions[0], &sessions[CAPACITY]);
@@ -147,15 +137,12 @@ fn replace(setting: &Setting) -> Result<End> {
     for n in 0..64 {
         drop(setting.cache.add(if n % 2 == 0 { first.clone() } else { second.clone() }));
     }
-    Ok(End::Done)
+    Ok(Ending::Done)
 }
 
 /// A full cache that this thread has used, with nothing waiting.
 fn warm() -> Result<Setting> {
-    setting(
-        SessionCache::builder().capacity(CAPACITY).clock(ManualClock::new(START)).build()?,
-        3 * CAPACITY,
-    )
+    setting(clocked(CAPACITY).0.build()?, 3 * CAPACITY)
 }
 
 fn hooked() -> Result<Setting> {
@@ -179,10 +166,7 @@ fn littered() -> Result<Setting> {
 }
 
 fn unbounded() -> Result<Setting> {
-    let cache = SessionCache::builder()
-        .capacity(Capacity::Unbounded)
-        .clock(ManualClock::new(START))
-        .build()?;
+    let cache = clocked(0).0.capacity(Capacity::Unbounded).build()?;
     // Nearly as full as the first table gets.
     let mut setting = setting(cache, 900)?;
     setting.newcomers = (0..800).map(|n| setting.ledger.session(10_000 + n)).collect();

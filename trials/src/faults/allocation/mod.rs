@@ -16,13 +16,12 @@ mod cases;
 
 use super::backtraces::{self, Site};
 use super::outcome::{Figures, Outcome};
+use super::support::run_child;
 use anyhow::{Context, Result, bail, ensure};
-use cases::{CASES, End, Setting, counting};
+use cases::{CASES, Ending, Setting, counting};
 use sessile::Stats;
 use std::collections::BTreeMap;
-use std::env;
 use std::os::unix::process::ExitStatusExt;
-use std::process::{Command, Stdio};
 use std::time::Duration;
 use testkit::allocator::refuse;
 use testkit::{ensure_reclaimed, ensure_whole};
@@ -65,7 +64,7 @@ pub(crate) fn child(name: &str, first: usize) -> Result<()> {
             println!("end");
             return Ok(());
         }
-        check(setting, &before, ended)?;
+        check(setting, &before, &ended)?;
         println!("{ended:?}");
     }
     bail!("more than {TRIES_MAX} allocations")
@@ -77,9 +76,9 @@ fn say_where() {
 }
 
 /// Nothing was lost, and a refusal changed nothing.
-fn check(setting: Setting, before: &Stats, ended: End) -> Result<()> {
+fn check(setting: Setting, before: &Stats, ended: &Ending) -> Result<()> {
     let Setting { cache, ledger, newcomers } = setting;
-    if ended == End::Refused && cache.capacity() != usize::MAX {
+    if *ended == Ending::Refused && cache.capacity() != usize::MAX {
         let after = cache.stats();
         ensure!(
             after == counting(before.clone(), &after),
@@ -97,22 +96,14 @@ fn check(setting: Setting, before: &Stats, ended: End) -> Result<()> {
     cache.clear();
     ensure_reclaimed(&cache)?;
     drop(newcomers);
-    ensure!(ledger.alive() == 0 && ledger.wrong() == 0, "{} payloads are left", ledger.alive());
-    Ok(())
+    ledger.ensure_alive(0)
 }
 
-/// What became of one refusal.
-#[derive(Debug, PartialEq, Eq)]
-enum Fate {
-    Ended(End),
-    Aborted(Site),
-}
-
-impl Fate {
+impl Ending {
     fn kind(&self) -> &'static str {
         match self {
-            Self::Ended(End::Done) => "done",
-            Self::Ended(End::Refused) => "refused",
+            Self::Done => "done",
+            Self::Refused => "refused",
             Self::Aborted(_) => "aborted",
         }
     }
@@ -124,15 +115,15 @@ pub(crate) fn run(_time: Duration, figures: &mut Figures) -> Result<()> {
     let mut sites: BTreeMap<String, Vec<&str>> = BTreeMap::new();
     for case in &CASES {
         // Also of operations that allocate nothing: their child must come to its end.
-        let mut fates = Vec::new();
+        let mut endings = Vec::new();
         outcome.attempt(case.name, || {
-            fates = fates_of(case.name)?;
+            endings = endings_of(case.name)?;
             Ok(())
         });
-        for (passes, fate) in fates.iter().enumerate() {
-            outcome.attempt(format_args!("{}, allocation {passes}", case.name), || judge(fate));
-            *counts.entry(fate.kind()).or_insert(0u64) += 1;
-            let Fate::Aborted(site) = fate else { continue };
+        for (passes, ending) in endings.iter().enumerate() {
+            outcome.attempt(format_args!("{}, allocation {passes}", case.name), || judge(ending));
+            *counts.entry(ending.kind()).or_insert(0u64) += 1;
+            let Ending::Aborted(site) = ending else { continue };
             let mark = if is_documented(site) { "" } else { ", UNDOCUMENTED" };
             let cases = sites.entry(format!("{}{mark}", site.place)).or_default();
             if !cases.contains(&case.name) {
@@ -148,8 +139,8 @@ pub(crate) fn run(_time: Duration, figures: &mut Figures) -> Result<()> {
     Ok(())
 }
 
-fn judge(fate: &Fate) -> Result<()> {
-    let Fate::Aborted(site) = fate else { return Ok(()) };
+fn judge(ending: &Ending) -> Result<()> {
+    let Ending::Aborted(site) = ending else { return Ok(()) };
     ensure!(is_documented(site), "aborts at {} ({})", site.place, site.function);
     Ok(())
 }
@@ -158,41 +149,34 @@ fn is_documented(site: &Site) -> bool {
     DOCUMENTED.iter().any(|(krate, file)| site.krate == *krate && site.place.starts_with(file))
 }
 
-/// The fates of all refusals of one case, in the order of the allocations.
-fn fates_of(case: &str) -> Result<Vec<Fate>> {
-    let mut fates = Vec::new();
+/// How all refusals ended of one case, in the order of the allocations.
+fn endings_of(case: &str) -> Result<Vec<Ending>> {
+    let mut endings = Vec::new();
     loop {
-        let output = Command::new(env::current_exe()?)
-            .args(["faults", "--child", "allocation", case, &fates.len().to_string()])
-            // A stack trace of each abort would cost a tenth of a second, and the child says where
-            // it was.
-            .env("RUST_BACKTRACE", "0")
-            .stdin(Stdio::null())
-            .output()
-            .context("cannot start a child")?;
+        let output = run_child(&["allocation", case, &endings.len().to_string()])?;
         let text = String::from_utf8_lossy(&output.stdout);
-        let is_over = read_fates(&text, &mut fates)?;
+        let is_over = read_endings(&text, &mut endings)?;
         let error = String::from_utf8_lossy(&output.stderr);
         match output.status.signal() {
-            None if output.status.success() && is_over => return Ok(fates),
+            None if output.status.success() && is_over => return Ok(endings),
             Some(libc::SIGABRT) if error.contains("memory allocation of") => {
-                fates.push(Fate::Aborted(site_of(&text)?));
+                endings.push(Ending::Aborted(site_of(&text)?));
             }
-            _ => bail!("allocation {}: {}, {}", fates.len(), output.status, error.trim()),
+            _ => bail!("allocation {}: {}, {}", endings.len(), output.status, error.trim()),
         }
     }
 }
 
 /// Appends what a child says that it saw; true if it came to the end of the case.
-fn read_fates(text: &str, fates: &mut Vec<Fate>) -> Result<bool> {
+fn read_endings(text: &str, endings: &mut Vec<Ending>) -> Result<bool> {
     for line in text.lines() {
         match line {
-            "Done" => fates.push(Fate::Ended(End::Done)),
-            "Refused" => fates.push(Fate::Ended(End::Refused)),
+            "Done" => endings.push(Ending::Done),
+            "Refused" => endings.push(Ending::Refused),
             "end" => return Ok(true),
             _ if line.starts_with("try ") => {
                 ensure!(
-                    line["try ".len()..].parse() == Ok(fates.len()),
+                    line["try ".len()..].parse() == Ok(endings.len()),
                     "a try is missing before {line:?}"
                 );
             }
@@ -217,7 +201,7 @@ fn site_of(text: &str) -> Result<Site> {
 
 #[cfg(test)]
 mod tests {
-    use super::{End, Fate, is_documented, judge, read_fates};
+    use super::{Ending, is_documented, judge, read_endings};
     use crate::faults::backtraces::Site;
 
     #[test]
@@ -229,23 +213,23 @@ mod tests {
         };
         assert!(is_documented(&site("crossbeam-epoch", "crossbeam-epoch/src/atomic.rs:200")));
         assert!(is_documented(&site("sessile", "src/cache/snapshot.rs:28")));
-        assert!(judge(&Fate::Aborted(site("sessile", "src/raw/table.rs:41"))).is_err());
-        assert!(judge(&Fate::Ended(End::Refused)).is_ok());
+        assert!(judge(&Ending::Aborted(site("sessile", "src/raw/table.rs:41"))).is_err());
+        assert!(judge(&Ending::Refused).is_ok());
     }
 
     #[test]
     fn a_child_is_read_up_to_where_it_died() {
-        let mut fates = Vec::new();
+        let mut endings = Vec::new();
         assert_eq!(
-            read_fates("try 0\nwhere 1 2\nDone\ntry 1\nwhere 3", &mut fates).ok(),
+            read_endings("try 0\nwhere 1 2\nDone\ntry 1\nwhere 3", &mut endings).ok(),
             Some(false)
         );
-        assert_eq!(fates, [Fate::Ended(End::Done)]);
+        assert_eq!(endings, [Ending::Done]);
         assert_eq!(
-            read_fates("try 1\nwhere 1\nRefused\ntry 2\nend\n", &mut fates).ok(),
+            read_endings("try 1\nwhere 1\nRefused\ntry 2\nend\n", &mut endings).ok(),
             Some(true)
         );
-        assert!(read_fates("try 7", &mut fates).is_err(), "a try is missing");
-        assert!(read_fates("nonsense", &mut fates).is_err());
+        assert!(read_endings("try 7", &mut endings).is_err(), "a try is missing");
+        assert!(read_endings("nonsense", &mut endings).is_err());
     }
 }

@@ -15,7 +15,7 @@ pub(super) use lines::{Census, complaints};
 pub(super) use table::for_document;
 
 use crate::command::root;
-use crate::verify::stage::Stage;
+use crate::verify::context::PartContext;
 use crate::verify::workers;
 use anyhow::Result;
 use std::path::Path;
@@ -46,17 +46,17 @@ pub(super) fn missing() -> Option<&'static str> {
 }
 
 /// Traces every operation on every store, as many at a time as there are processors.
-pub(super) fn run(binary: &Path, stage: &Stage) -> Result<Vec<Census>> {
-    let wanted = OPERATIONS.iter().filter(|(_, name)| stage.wants(name));
+pub(super) fn run(binary: &Path, context: &PartContext) -> Result<Vec<Census>> {
+    let wanted = OPERATIONS.iter().filter(|(_, name)| context.wants(name));
     let jobs: Vec<_> =
         wanted.flat_map(|operation| STORES.map(|store| (store, operation))).collect();
-    stage.progress.expect(jobs.len());
+    context.progress.expect(jobs.len());
     workers::each(workers::cores(), jobs, |_, (store, (value, name))| {
         let mut command = Command::new(binary);
         command.args(["--store", store, "--operation", value]).current_dir(root());
         command.args(["--sessions", &SESSIONS.to_string(), "--times", &TIMES.to_string()]);
         let runs = trace(&mut command)?;
-        stage.progress.step(&format!("{name}, {store}"));
+        context.progress.step(&format!("{name}, {store}"));
         Ok(Census::of(store, name, SESSIONS, &runs))
     })
 }

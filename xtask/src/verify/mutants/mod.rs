@@ -10,15 +10,17 @@ mod copy;
 mod list;
 mod shared;
 
+use super::context::PartContext;
 use super::judge::{Judgement, judge};
 use super::libtest::{self, Test};
-use super::report::{MutantsFigures, PartResult, Report};
-use super::stage::Stage;
+use super::models::Search;
+use super::report::PartResult;
 use super::{build, workers};
 use crate::command::{cargo, loom_cargo, root};
 use anyhow::{Context, Result, ensure};
 use copy::Tree;
 use list::{Mutant, TestName};
+use serde_json::json;
 use shared::Shared;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -31,14 +33,14 @@ const SOUND_LIMIT: Duration = Duration::from_secs(900);
 const LIMIT_FACTOR: f64 = 3.0;
 const LIMIT_FLOOR: Duration = Duration::from_secs(60);
 
-/// Seeds every bug of the list.
-pub(crate) fn run(stage: &Stage, report: &mut Report) -> Result<PartResult> {
+/// Seeds every bug of the list. `searches` are the models' that were searched before.
+pub(crate) fn run(context: &PartContext, searches: &[Search]) -> Result<PartResult> {
     let mut mutants = list::read(root())?;
-    mutants.retain(|mutant| stage.wants(&mutant.name));
+    mutants.retain(|mutant| context.wants(&mutant.name));
     ensure!(!mutants.is_empty(), "no mutant to seed");
     // Tests of one file in a row, whose builds have most in common.
     mutants.sort_by(|a, b| (&a.test, &a.name).cmp(&(&b.test, &b.name)));
-    stage.progress.say("copying the files");
+    context.progress.say("copying the files");
     let tree = Tree::sync(root(), &root().join("target/mutants"))?;
     let total = mutants.len();
 
@@ -51,13 +53,13 @@ pub(crate) fn run(stage: &Stage, report: &mut Report) -> Result<PartResult> {
             .map(|(file, text)| tree.seed(&file.to_string_lossy(), |_| Ok(text.clone())))
             .collect();
         let seeded = seeded.into_iter().collect::<Result<Vec<_>>>()?;
-        stage.progress.say(&format!("building with {} of {total} bugs", shared.numbers.len()));
-        match build_tests(stage, &tree, &mutants) {
+        context.progress.say(&format!("building with {} of {total} bugs", shared.numbers.len()));
+        match build_tests(context, &tree, mutants.iter().map(|mutant| &mutant.test)) {
             Ok(tests) => built = tests,
             Err(error) => {
                 // One of them does not compile: alone it is named.
-                stage.progress.say("the bugs do not build together");
-                stage.log.add(&format!("= together: {error:#}\n"))?;
+                context.progress.say("the bugs do not build together");
+                context.log.add(&format!("= together: {error:#}\n"))?;
                 shared = Shared::default();
             }
         }
@@ -66,53 +68,54 @@ pub(crate) fn run(stage: &Stage, report: &mut Report) -> Result<PartResult> {
     let (together, alone): (Vec<_>, Vec<_>) = mutants
         .into_iter()
         .partition(|mutant| shared.numbers.contains_key(&mutant.name) && !built.is_empty());
-    let mut faults = run_shared(stage, report, &tree, &shared, &built, together)?;
-    faults.extend(run_alone(stage, report, &tree, alone)?);
+    let mut faults = run_shared(context, searches, &tree, &shared, &built, together)?;
+    faults.extend(run_alone(context, searches, &tree, alone)?);
     let caught = total - faults.len();
-    report.mutants = Some(MutantsFigures { total, caught });
-    Ok(PartResult::Checked { summary: format!("{caught} of {total} seeded bugs caught"), faults })
+    let summary = format!("{caught} of {total} seeded bugs caught");
+    let figures = json!({"mutants": {"total": total, "caught": caught}});
+    Ok(PartResult::Checked { summary, faults, figures })
 }
 
 /// Runs the tests of bugs that share a build: first all without a bug, then each with its own.
 fn run_shared(
-    stage: &Stage,
-    report: &Report,
+    context: &PartContext,
+    searches: &[Search],
     tree: &Tree,
     shared: &Shared,
     built: &BTreeMap<TestName, Test>,
     mutants: Vec<Mutant>,
 ) -> Result<Vec<String>> {
-    let limits = sound(stage, report, tree, &mutants, |name| {
+    let limits = sound(context, searches, tree, &mutants, |name| {
         built.get(name).cloned().with_context(|| format!("{name} was not built"))
     })?;
-    stage.progress.expect(mutants.len());
+    context.progress.expect(mutants.len());
     let faults = workers::each(workers::cores(), mutants, |_, mutant| {
         let number = shared.numbers.get(&mutant.name).map(u32::to_string).unwrap_or_default();
         let test =
             built.get(&mutant.test).with_context(|| format!("{} was not built", mutant.test))?;
-        judged(stage, tree, &mutant, test, &[(shared::VARIABLE, &number)], limits[&mutant.test])
+        judged(context, tree, &mutant, test, &[(shared::VARIABLE, &number)], limits[&mutant.test])
     })?;
     Ok(faults.into_iter().flatten().collect())
 }
 
 /// Builds and runs the tests of bugs that need a build of their own.
 fn run_alone(
-    stage: &Stage,
-    report: &Report,
+    context: &PartContext,
+    searches: &[Search],
     tree: &Tree,
     mutants: Vec<Mutant>,
 ) -> Result<Vec<String>> {
-    let limits = sound(stage, report, tree, &mutants, |name| build_test(stage, tree, name))?;
-    stage.progress.expect(mutants.len());
+    let limits = sound(context, searches, tree, &mutants, |name| build_test(context, tree, name))?;
+    context.progress.expect(mutants.len());
     let mut faults = Vec::new();
     for mutant in mutants {
         let _seeded = tree.seed(&mutant.file, |sound| mutant.apply(sound))?;
-        match build_test(stage, tree, &mutant.test) {
+        match build_test(context, tree, &mutant.test) {
             Ok(test) => {
-                faults.extend(judged(stage, tree, &mutant, &test, &[], limits[&mutant.test])?)
+                faults.extend(judged(context, tree, &mutant, &test, &[], limits[&mutant.test])?)
             }
             Err(error) => {
-                faults.push(missed(stage, &mutant, &format!("it does not build: {error:#}")))
+                faults.push(missed(context, &mutant, &format!("it does not build: {error:#}")))
             }
         }
     }
@@ -121,32 +124,32 @@ fn run_alone(
 
 /// Runs the test of a bug that is there; `None` if it is caught, otherwise what happened instead.
 fn judged(
-    stage: &Stage,
+    context: &PartContext,
     tree: &Tree,
     mutant: &Mutant,
     test: &Test,
     variables: &[(&str, &str)],
     limit: Duration,
 ) -> Result<Option<String>> {
-    let ended = test.run(&folder(tree, &mutant.test), variables, limit, &stage.log)?;
+    let ended = test.run(&folder(tree, &mutant.test), variables, limit, &context.log)?;
     let judgement = judge(&ended);
-    stage.log.add(&format!("= {}: {judgement:?}\n", mutant.name))?;
+    context.log.add(&format!("= {}: {judgement:?}\n", mutant.name))?;
     let Some(escaped) = escape(judgement, mutant.hangs) else {
-        stage.progress.step(&format!("{}: caught", mutant.name));
+        context.progress.step(&format!("{}: caught", mutant.name));
         return Ok(None);
     };
-    Ok(Some(missed(stage, mutant, &escaped)))
+    Ok(Some(missed(context, mutant, &escaped)))
 }
 
-fn missed(stage: &Stage, mutant: &Mutant, why: &str) -> String {
-    stage.progress.step(&format!("{}: MISSED", mutant.name));
+fn missed(context: &PartContext, mutant: &Mutant, why: &str) -> String {
+    context.progress.step(&format!("{}: MISSED", mutant.name));
     format!("mutant {} ({}): {why}", mutant.name, mutant.test)
 }
 
 /// Demands that all named tests pass without a bug. Returns how long each may take with one.
 fn sound(
-    stage: &Stage,
-    report: &Report,
+    context: &PartContext,
+    searches: &[Search],
     tree: &Tree,
     mutants: &[Mutant],
     find: impl Fn(&TestName) -> Result<Test> + Sync,
@@ -155,19 +158,19 @@ fn sound(
     tests.dedup();
     let mut limits = BTreeMap::new();
     for name in &tests {
-        searched(report, name).map(|seconds| limits.insert(name.clone(), limit(seconds)));
+        searched(searches, name).map(|seconds| limits.insert(name.clone(), limit(seconds)));
     }
     tests.retain(|name| !limits.contains_key(name));
-    stage.progress.expect(tests.len());
+    context.progress.expect(tests.len());
     let tested = workers::each(workers::cores(), tests, |_, name| {
-        let ended = find(&name)?.run(&folder(tree, &name), &[], SOUND_LIMIT, &stage.log)?;
+        let ended = find(&name)?.run(&folder(tree, &name), &[], SOUND_LIMIT, &context.log)?;
         let judgement = judge(&ended);
         ensure!(
             judgement == Judgement::Held,
             "{name} must pass without a bug: {judgement:?}, {}",
             ended.tail()
         );
-        stage.progress.step(&format!("{name} passes without a bug, {:.1} s", ended.seconds));
+        context.progress.step(&format!("{name} passes without a bug, {:.1} s", ended.seconds));
         Ok((name, limit(ended.seconds)))
     })?;
     limits.extend(tested);
@@ -180,11 +183,11 @@ fn limit(seconds: f64) -> Duration {
 }
 
 /// How long the search of a model took that this verification has completed.
-fn searched(report: &Report, name: &TestName) -> Option<f64> {
-    let models = report.models.iter().flatten().filter(|_| name.is_model());
-    let mut searches =
+fn searched(searches: &[Search], name: &TestName) -> Option<f64> {
+    let models = searches.iter().flat_map(|search| &search.models).filter(|_| name.is_model());
+    let mut complete =
         models.filter(|model| model.complete && model.name == libtest::model(&name.name));
-    searches.next().map(|model| model.seconds)
+    complete.next().map(|model| model.seconds)
 }
 
 /// How a bug got away, if it did.
@@ -199,41 +202,38 @@ fn escape(judgement: Judgement, hangs: bool) -> Option<String> {
 }
 
 /// Builds one test.
-fn build_test(stage: &Stage, tree: &Tree, name: &TestName) -> Result<Test> {
-    let mut built = build_targets(stage, tree, name, &[&name.file])?;
-    built
-        .remove(&name.file)
-        .map(|binary| test_in(name, binary))
-        .with_context(|| format!("{name} was not built"))
+fn build_test(context: &PartContext, tree: &Tree, name: &TestName) -> Result<Test> {
+    let built = build_tests(context, tree, [name])?.remove(name);
+    built.with_context(|| format!("{name} was not built"))
 }
 
-/// Builds the tests of all these bugs, the targets of a package at once.
-fn build_tests(stage: &Stage, tree: &Tree, mutants: &[Mutant]) -> Result<BTreeMap<TestName, Test>> {
+/// Builds these tests, the targets of a package at once.
+fn build_tests<'n>(
+    context: &PartContext,
+    tree: &Tree,
+    tests: impl IntoIterator<Item = &'n TestName>,
+) -> Result<BTreeMap<TestName, Test>> {
     let mut packages = BTreeMap::<&str, Vec<&TestName>>::new();
-    mutants
-        .iter()
-        .for_each(|mutant| packages.entry(&mutant.test.package).or_default().push(&mutant.test));
-    let mut tests = BTreeMap::new();
+    tests.into_iter().for_each(|name| packages.entry(&name.package).or_default().push(name));
+    let mut built = BTreeMap::new();
     for mut names in packages.into_values() {
         names.dedup();
         let mut files: Vec<_> = names.iter().map(|name| name.file.as_str()).collect();
         files.dedup();
-        let built = build_targets(stage, tree, names[0], &files)?;
+        let binaries = build_targets(context, tree, names[0], &files)?;
         for name in names {
-            let binary = built.get(&name.file).with_context(|| format!("{name} was not built"))?;
-            tests.insert(name.clone(), test_in(name, binary.clone()));
+            let binary =
+                binaries.get(&name.file).with_context(|| format!("{name} was not built"))?;
+            let test = Test { name: name.name.clone(), binary: binary.clone() };
+            built.insert(name.clone(), test);
         }
     }
-    Ok(tests)
-}
-
-fn test_in(name: &TestName, binary: PathBuf) -> Test {
-    Test { name: name.name.clone(), binary }
+    Ok(built)
 }
 
 /// Builds some test targets of the package of `name`. Returns the binaries by their targets.
 fn build_targets(
-    stage: &Stage,
+    context: &PartContext,
     tree: &Tree,
     name: &TestName,
     files: &[&str],
@@ -246,7 +246,7 @@ fn build_targets(
         cargo
     };
     files.iter().for_each(|file| build::choose(&mut command, file));
-    let executables = build::executables(&mut command, &stage.log)?;
+    let executables = build::executables(&mut command, &context.log)?;
     let mut built = BTreeMap::new();
     for file in files {
         // Binaries of the package that a test starts are built with it.
@@ -263,6 +263,7 @@ fn folder(tree: &Tree, name: &TestName) -> PathBuf {
     match name.package.as_str() {
         "sessile" => tree.root().to_owned(),
         "sessile-rustls" => tree.root().join("adapters/rustls"),
+        "sessile-openssl" => tree.root().join("adapters/openssl"),
         package => tree.root().join(package),
     }
 }

@@ -11,15 +11,16 @@ mod plan;
 mod run;
 mod scan;
 
+use super::context::PartContext;
 use super::judge::Judgement;
 use super::models::{self, Search};
-use super::report::{OrderingsFigures, PartResult, Report};
-use super::stage::Stage;
+use super::report::{OrderingsFigures, PartResult};
 use crate::command::root;
 use anyhow::{Context, Result, bail};
 use plan::{Known, Plan};
 use run::{Runner, Verdict};
 use scan::Token;
+use serde_json::json;
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
@@ -40,19 +41,15 @@ const LIMIT_FLOOR: Duration = Duration::from_secs(60);
 
 /// Tries all orderings. `searches` are those of the models part; without them, the named models run
 /// first.
-pub(crate) fn run(
-    stage: &Stage,
-    report: &mut Report,
-    searches: Option<&[Search]>,
-) -> Result<PartResult> {
+pub(crate) fn run(context: &PartContext, searches: Option<&[Search]>) -> Result<PartResult> {
     let mut tokens = scan_all(root())?;
-    tokens.retain(|token| stage.wants(&format!("{}:{}", token.file, token.position.line)));
+    tokens.retain(|token| context.wants(&format!("{}:{}", token.file, token.position.line)));
     if tokens.is_empty() {
         bail!("no ordering to weaken");
     }
     let searches = match searches {
         Some(searches) => searches.to_vec(),
-        None => search_named(stage, &tokens)?,
+        None => search_named(context, &tokens)?,
     };
     let held = searches.iter().filter(|search| search.judgement == Judgement::Held);
     let known: Vec<_> = held
@@ -67,12 +64,11 @@ pub(crate) fn run(
         let limit = LIMIT_FLOOR.max(Duration::from_secs_f64(search.seconds * LIMIT_FACTOR));
         (search.test.model().to_owned(), Runner { test: search.test, limit })
     });
-    try_all(stage, report, &tokens, plan, &runners.collect())
+    try_all(context, &tokens, plan, &runners.collect())
 }
 
 fn try_all(
-    stage: &Stage,
-    report: &mut Report,
+    context: &PartContext,
     tokens: &[Token],
     plan: Plan,
     runners: &BTreeMap<String, Runner>,
@@ -83,7 +79,7 @@ fn try_all(
         invisible: plan.invisible,
         ..OrderingsFigures::default()
     };
-    for (weakening, verdict, tried) in run::run(stage, plan.weakenings, runners)? {
+    for (weakening, verdict, tried) in run::run(context, plan.weakenings, runners)? {
         figures.weakened += 1;
         figures.weakenings.push(tried);
         let models = weakening.models.join(", ");
@@ -103,16 +99,15 @@ fn try_all(
         "{} of {} weakenings of {} orderings caught, {} survived; {} more are invisible to models",
         figures.caught, figures.weakened, figures.sites, figures.survived, figures.invisible
     );
-    report.orderings = Some(figures);
-    Ok(PartResult::Checked { summary, faults })
+    Ok(PartResult::Checked { summary, faults, figures: json!({"orderings": figures}) })
 }
 
 /// The models that comments name, run to learn what they execute.
-fn search_named(stage: &Stage, tokens: &[Token]) -> Result<Vec<Search>> {
+fn search_named(context: &PartContext, tokens: &[Token]) -> Result<Vec<Search>> {
     let names = plan::named(tokens);
-    let mut tests = models::tests(stage)?;
+    let mut tests = models::tests(context)?;
     tests.retain(|test| names.iter().any(|name| name == test.model()));
-    models::search(stage, tests, None)
+    models::search(context, tests, None)
 }
 
 /// The strong orderings of every source file below `root`, known to git or not.

@@ -2,10 +2,10 @@
 
 use super::plan::Weakening;
 use crate::command::root;
+use crate::verify::context::PartContext;
 use crate::verify::judge::{Judgement, judge};
 use crate::verify::libtest::Test;
 use crate::verify::report::WeakeningFigures;
-use crate::verify::stage::Stage;
 use crate::verify::workers;
 use anyhow::{Context, Result};
 use std::collections::BTreeMap;
@@ -33,11 +33,11 @@ pub(super) enum Verdict {
 
 /// Tries all weakenings and returns them in order, each with its verdict and figures.
 pub(super) fn run(
-    stage: &Stage,
+    context: &PartContext,
     weakenings: Vec<Weakening>,
     runners: &BTreeMap<String, Runner>,
 ) -> Result<Vec<(Weakening, Verdict, WeakeningFigures)>> {
-    stage.progress.expect(weakenings.len());
+    context.progress.expect(weakenings.len());
     workers::each(workers::cores(), weakenings, |_, weakening| {
         let start = Instant::now();
         let verdict = first_failure(&weakening.models, |name| {
@@ -45,7 +45,7 @@ pub(super) fn run(
                 runners.get(name).with_context(|| format!("there is no model `{name}`"))?;
             let order = [("SESSILE_WEAKEN", weakening.order.as_str())];
             let ended =
-                runner.test.run(&root().join("loom-tests"), &order, runner.limit, &stage.log)?;
+                runner.test.run(&root().join("loom-tests"), &order, runner.limit, &context.log)?;
             Ok(judge(&ended))
         })?;
         let (caught_by, shown) = match &verdict {
@@ -55,8 +55,8 @@ pub(super) fn run(
         };
         let seconds = start.elapsed().as_secs_f64();
         let line = format!("{} {}: {shown}, {seconds:.1} s", weakening.at, weakening.what);
-        stage.log.add(&format!("= {line} ({})\n", weakening.order))?;
-        stage.progress.step(&line);
+        context.log.add(&format!("= {line} ({})\n", weakening.order))?;
+        context.progress.step(&line);
         let (at, what) = (weakening.at.clone(), weakening.what.clone());
         Ok((weakening, verdict, WeakeningFigures { at, weakening: what, caught_by, seconds }))
     })

@@ -104,13 +104,13 @@ fn a_client_that_comes_back_often_is_authenticated_anew_after_max_age() {
         let server = Arc::new(hostile(&site, version, 200));
         let store = ClientStore::new(100).unwrap().max_age(Duration::from_secs(1));
         let client = Arc::new(site.client_with(store.for_context(Context::NONE)));
-        let mut resumed = 0;
         for second in 0..2 {
             sleep_to_the_middle_of_a_second();
             assert_eq!(shake(&client, &server), Full, "{version:?} {second}");
-            resumed += (0..5).filter(|_| shake(&client, &server) == Resumed).count();
+            // On a busy machine the second can end before the next one.
+            let resumes = (0..100).any(|_| shake(&client, &server) == Resumed);
+            assert!(resumes, "{version:?} {second}");
         }
-        assert!(resumed > 0);
     }
 }
 

@@ -1,39 +1,41 @@
 //! What was recorded: calls, answers, and what the removal hook was told.
 
-use super::plan::Plan;
-use sessile::{Rejection, RemovalCause};
+use sessile::{Rejection, RemovalCause, Session, SessionCache};
 use std::fmt;
-use std::sync::Arc;
 
 /// The payload of a session: who it is. No two sessions of a cache are equal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) struct Object {
-    pub(super) number: u32,
+pub struct Object {
+    /// Its own.
+    pub number: u32,
     /// The key that it is stored under, or [`FILLER`](Self::FILLER).
-    pub(super) key: u8,
+    pub key: u8,
     /// Its last valid second.
-    pub(super) expires: u64,
+    pub expires: u64,
 }
 
 impl Object {
     /// The key of sessions that only take up room: their own histories are not recorded.
-    pub(super) const FILLER: u8 = u8::MAX;
+    pub const FILLER: u8 = u8::MAX;
 }
 
 /// One call.
 #[derive(Clone, Debug)]
-pub(super) struct Event {
-    /// Stamps from before and after.
-    pub(super) invoked: u64,
-    pub(super) returned: u64,
+pub struct Event {
+    /// The stamp from before.
+    pub invoked: u64,
+    /// The stamp from after.
+    pub returned: u64,
     /// The cache's clock, read before and after.
-    pub(super) clock: [u64; 2],
-    pub(super) call: Call,
+    pub clock: [u64; 2],
+    /// What was called, and the answer.
+    pub call: Call,
 }
 
 /// A call with its answer. `keys` is a set of keys, a bit each.
 #[derive(Clone, Debug)]
-pub(super) enum Call {
+#[allow(missing_docs, reason = "each is called as the method")]
+pub enum Call {
     Add {
         object: Object,
         answer: Answer,
@@ -77,7 +79,8 @@ pub(super) enum Call {
 
 /// What `add` answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Answer {
+#[allow(missing_docs, reason = "as the method has them")]
+pub enum Answer {
     Inserted,
     Replaced(Object),
     Identical,
@@ -86,54 +89,95 @@ pub(super) enum Answer {
 
 /// What the removal hook was told, by the thread that was told.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Departure {
+pub struct Departure {
     /// The call during which it was told: its index in the thread's log.
-    pub(super) event: usize,
-    pub(super) object: Object,
-    pub(super) cause: RemovalCause,
+    pub event: usize,
+    /// Who left.
+    pub object: Object,
+    /// Why.
+    pub cause: RemovalCause,
     /// The stamp taken by the hook, which runs after the removal took effect.
-    pub(super) at: u64,
+    pub at: u64,
 }
 
 /// What one thread did in one history, in its order.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Log {
-    pub(super) events: Vec<Event>,
-    pub(super) departures: Vec<Departure>,
+pub struct Log {
+    /// Its calls.
+    pub events: Vec<Event>,
+    /// What it was told meanwhile.
+    pub departures: Vec<Departure>,
 }
 
 /// A session found at rest.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Stored {
-    pub(super) object: Object,
-    pub(super) is_resumable: bool,
+pub struct Stored {
+    /// Who it is.
+    pub object: Object,
+    /// Whether no `remove` has marked it.
+    pub is_resumable: bool,
 }
 
 /// The cache while nobody uses it.
 #[derive(Clone, Debug)]
-pub(super) struct Rest {
+pub struct Rest {
     /// The sessions of recorded keys.
-    pub(super) stored: Vec<Stored>,
-    pub(super) fillers: usize,
-    pub(super) len: usize,
-    pub(super) capacity: usize,
+    pub stored: Vec<Stored>,
+    /// How many others there are.
+    pub fillers: usize,
+    /// What `len` says.
+    pub len: usize,
+    /// What `capacity` says.
+    pub capacity: usize,
     /// What came, less what left, is what the statistics call the number of sessions.
-    pub(super) is_balanced: bool,
+    pub is_balanced: bool,
+}
+
+impl Rest {
+    /// What a cache is like that nobody uses.
+    pub fn of<T: Send + Sync + 'static>(
+        cache: &SessionCache<T>,
+        object_of: impl Fn(&Session<T>) -> Object,
+    ) -> Self {
+        let all = cache.snapshot();
+        let stats = cache.stats();
+        let left = stats.removed + stats.taken + stats.evicted + stats.expired + stats.flushed;
+        let stored = |session: &Session<T>| Stored {
+            object: object_of(session),
+            is_resumable: session.is_resumable(),
+        };
+        let is_recorded = |stored: &Stored| stored.object.key != Object::FILLER;
+        let stored: Vec<_> = all.iter().map(stored).filter(is_recorded).collect();
+        Self {
+            fillers: all.len() - stored.len(),
+            stored,
+            len: cache.len(),
+            capacity: cache.capacity(),
+            is_balanced: stats.added - left == stats.number,
+        }
+    }
 }
 
 /// One run of some threads on one cache, between two moments of rest.
 #[derive(Clone, Debug)]
-pub(super) struct History {
-    pub(super) number: u64,
-    pub(super) plan: Arc<Plan>,
-    pub(super) before: Rest,
-    pub(super) logs: Vec<Log>,
-    pub(super) after: Rest,
+pub struct History {
+    /// So many keys are recorded.
+    pub keys: u8,
+    /// So many threads used the cache.
+    pub threads: usize,
+    /// The cache never has a reason to evict.
+    pub is_roomy: bool,
+    /// The cache before.
+    pub before: Rest,
+    /// What each thread did.
+    pub logs: Vec<Log>,
+    /// The cache after.
+    pub after: Rest,
 }
 
 impl History {
     /// All calls, with the number of their thread.
-    pub(super) fn events(&self) -> impl Iterator<Item = (usize, &Event)> {
+    pub fn events(&self) -> impl Iterator<Item = (usize, &Event)> {
         self.logs
             .iter()
             .enumerate()
@@ -141,7 +185,7 @@ impl History {
     }
 
     /// All departures of recorded keys, each with the call during which it was told.
-    pub(super) fn departures(&self) -> impl Iterator<Item = (&Departure, &Event)> {
+    pub fn departures(&self) -> impl Iterator<Item = (&Departure, &Event)> {
         self.logs.iter().flat_map(|log| {
             log.departures
                 .iter()
@@ -151,7 +195,7 @@ impl History {
     }
 
     /// Calls during which another thread was in a call too.
-    pub(super) fn overlapping(&self) -> usize {
+    pub fn overlapping(&self) -> usize {
         let overlaps = |thread: usize, event: &Event| {
             let others = self.logs.iter().enumerate().filter(|(other, _)| *other != thread);
             others
@@ -162,7 +206,7 @@ impl History {
     }
 
     /// The stamp after which nothing happened.
-    pub(super) fn end(&self) -> u64 {
+    pub fn end(&self) -> u64 {
         self.events().map(|(_, event)| event.returned).max().unwrap_or(0)
     }
 }
@@ -170,36 +214,5 @@ impl History {
 impl fmt::Display for Object {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "#{}", self.number)
-    }
-}
-
-impl fmt::Display for Answer {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Inserted => f.write_str("inserted"),
-            Self::Replaced(old) => write!(f, "replaced {old}"),
-            Self::Identical => f.write_str("identical"),
-            Self::Rejected(rejection) => write!(f, "rejected: {rejection}"),
-        }
-    }
-}
-
-impl fmt::Display for Call {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let one =
-            |object: &Option<Object>| object.map_or("none".to_owned(), |object| object.to_string());
-        match self {
-            Self::Add { object, answer } => write!(f, "add {object}: {answer}"),
-            Self::Lookup { found, .. } => write!(f, "lookup: {}", one(found)),
-            Self::Take { taken, .. } => write!(f, "take: {}", one(taken)),
-            Self::Remove { object, done } => write!(f, "remove {object}: {done}"),
-            Self::RemoveId { done, .. } => write!(f, "remove_id: {done}"),
-            Self::Flush { now: Some(now), .. } => write!(f, "flush_expired at {now}"),
-            Self::Flush { now: None, .. } => f.write_str("clear"),
-            Self::Snapshot { .. } => f.write_str("snapshot"),
-            Self::Resize { sessions } => write!(f, "set_capacity {sessions}"),
-            Self::Observe { len, capacity } => write!(f, "len {len}, capacity {capacity}"),
-            Self::Fill => f.write_str("add of another key"),
-        }
     }
 }

@@ -7,7 +7,7 @@ use anyhow::Result;
 
 /// One part's log, progress and limits.
 #[derive(Debug)]
-pub(crate) struct Stage<'a> {
+pub(crate) struct PartContext<'a> {
     pub(crate) log: Log,
     pub(crate) progress: Progress,
     /// The night version.
@@ -16,10 +16,15 @@ pub(crate) struct Stage<'a> {
     pub(crate) filter: Option<&'a str>,
 }
 
-impl<'a> Stage<'a> {
+impl<'a> PartContext<'a> {
     pub(crate) fn new(part: &'static str, long: bool, filter: Option<&'a str>) -> Result<Self> {
         let log = Log::create(&root().join(format!("target/verify/{part}.log")))?;
         Ok(Self { log, progress: Progress::new(part), long, filter })
+    }
+
+    /// A value for the short version, or another one for the night.
+    pub(crate) fn choose<T>(&self, short: T, night: T) -> T {
+        if self.long { night } else { short }
     }
 
     /// Whether the filter lets this through.

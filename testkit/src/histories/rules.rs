@@ -81,7 +81,7 @@ impl Rules<'_> {
         let can_be = match rejection {
             Rejection::Expired => object.expires < event.clock[1],
             Rejection::NotResumable => self.was_marked(object, event.returned),
-            Rejection::Contention => !self.history.plan.is_roomy(),
+            Rejection::Contention => !self.history.is_roomy,
             _ => false,
         };
         require(can_be, "`add` refused for a reason that cannot hold")
@@ -100,7 +100,7 @@ impl Rules<'_> {
         let object = departure.object;
         let can_be = match (departure.cause, &event.call) {
             (RemovalCause::Evicted, Call::Add { .. } | Call::Fill | Call::Resize { .. }) => {
-                !self.history.plan.is_roomy()
+                !self.history.is_roomy
             }
             (
                 RemovalCause::Expired,
@@ -139,7 +139,7 @@ impl Rules<'_> {
                 "`len()` is above `capacity()`, or `capacity()` changed by itself",
             );
         }
-        let others = self.history.plan.threads - 1;
+        let others = self.history.threads - 1;
         require(
             len <= self.limit(event).saturating_add(others),
             "`len()` is above every capacity in force",

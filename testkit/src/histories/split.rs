@@ -20,8 +20,8 @@
 
 use super::explain::Violation;
 use super::history::{Answer, Call, Departure, Event, History, Object};
+use crate::linearizability::{Effect, STEPS_MAX, Step};
 use sessile::RemovalCause;
-use testkit::linearizability::{Effect, STEPS_MAX, Step};
 
 /// One key's part of a history.
 pub(super) struct KeyHistory {
@@ -36,7 +36,7 @@ pub(super) struct KeyHistory {
 
 /// Takes a history apart. Fails when a call and what the hook saw of it contradict each other.
 pub(super) fn split(history: &History) -> Result<Vec<KeyHistory>, Violation> {
-    let keys = 0..history.plan.keys;
+    let keys = 0..history.keys;
     let mut parts: Vec<_> = keys.map(|key| KeyHistory::new(key, history)).collect();
     for (thread, log) in history.logs.iter().enumerate() {
         let mut departures = log.departures.as_slice();

@@ -7,15 +7,17 @@
 use super::history::{Event, History};
 use super::rules;
 use super::split::{KeyHistory, split};
+use crate::linearizability::{Effect, PENDING, Step, is_linearizable};
 use std::fmt;
-use testkit::linearizability::{Effect, PENDING, Step, is_linearizable};
 
 /// Something that must not have been seen.
 #[derive(Debug)]
-pub(super) enum Violation {
+pub enum Violation {
     /// No order of one key's steps explains them.
+    #[allow(missing_docs, reason = "shown, not read")]
     Order { key: u8, steps: Vec<String> },
     /// An answer that nothing can justify.
+    #[allow(missing_docs, reason = "shown, not read")]
     Rule { rule: String, event: Option<Box<Event>> },
 }
 
@@ -32,7 +34,8 @@ impl Violation {
         }
     }
 
-    pub(super) fn is_of_order(&self) -> bool {
+    /// Whether it was found by the search for an order.
+    pub fn is_of_order(&self) -> bool {
         matches!(self, Self::Order { .. })
     }
 }
@@ -50,8 +53,12 @@ impl fmt::Display for Violation {
     }
 }
 
-/// Checks a history: its rules, then the order of each key.
-pub(super) fn verify(history: &History, margin: u64) -> Result<(), Violation> {
+/// Checks a history: its rules, then the order of each key. Stamps of two threads tell an order
+/// only where they are more than `margin` apart.
+///
+/// # Errors
+/// What must not have been seen.
+pub fn verify(history: &History, margin: u64) -> Result<(), Violation> {
     rules::check(history, margin)?;
     for part in split(history)? {
         if !is_linearizable(part.initial, &part.steps, margin) {
@@ -115,7 +122,7 @@ fn line(part: &KeyHistory, step: &Step, start: u64, history: &History) -> String
         format!("{:10.3}", micros(step.returned))
     };
     format!(
-        "thread {} {:10.3} to {end} µs  {}  (during {})",
+        "thread {} {:10.3} to {end} µs  {}  (during {:?})",
         step.thread,
         micros(step.invoked),
         effect(part, step.effect),

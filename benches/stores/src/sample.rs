@@ -1,13 +1,13 @@
-//! What is asked of a lane, and what it did.
+//! What is asked of a thread, and what it did.
 
-use crate::pace::Pace;
+use crate::throttle::Throttle;
 use crate::workloads::Kernel;
 use hdrhistogram::Histogram;
 use std::fs;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// One lap of all lanes over one store.
+/// One run of all threads over one store.
 #[derive(Clone)]
 pub struct Job {
     /// What to do.
@@ -15,23 +15,23 @@ pub struct Job {
     /// The sessions that the store holds.
     pub capacity: u64,
     /// The threads.
-    pub lanes: u64,
-    /// Sessions (pairs of sessions under `Tls13`) that each lane has added before.
+    pub threads: u64,
+    /// Sessions (pairs of sessions under `Tls13`) that each thread has added before.
     pub first: u64,
-    /// Operations for each lane.
+    /// Operations for each thread.
     pub ops: u64,
     /// Of the random numbers.
     pub seed: u64,
     /// The clients of the zipf lookups, see `workloads::popularity`.
     pub popularity: Arc<[u32]>,
-    /// Keeps the lanes together.
-    pub pace: Arc<Pace>,
+    /// Keeps the threads together.
+    pub throttle: Arc<Throttle>,
 }
 
-/// What one lane did in one lap.
+/// What one thread did in one run.
 #[derive(Clone, Default)]
-pub struct Lap {
-    /// Without the time that the lane was kept from its processor.
+pub struct Sample {
+    /// Without the time that the thread was kept from its processor.
     pub nanos: u64,
     /// The time that it was kept from it.
     pub delayed_nanos: u64,

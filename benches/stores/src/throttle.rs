@@ -1,8 +1,8 @@
-//! Keeps lanes together.
+//! Keeps threads together.
 //!
-//! A lane that loses its processor to somebody else would fall behind by thousands of sessions, and
-//! what the others look up of it would not exist yet. Lanes therefore publish now and then how far
-//! they are, and whoever is too far ahead waits, which does not count as time of the store.
+//! A thread that loses its processor to somebody else would fall behind by thousands of sessions,
+//! and what the others look up of it would not exist yet. Threads therefore publish now and then
+//! how far they are, and whoever is too far ahead waits, which does not count as time of the store.
 
 use crossbeam_utils::CachePadded;
 use quanta::Instant;
@@ -10,26 +10,26 @@ use std::hint::spin_loop;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-/// How far each lane is in one lap.
-pub struct Pace {
+/// How far each thread is in one run.
+pub struct Throttle {
     done: Box<[CachePadded<AtomicU64>]>,
     is_over: AtomicBool,
 }
 
-impl Pace {
-    /// For so many lanes, none of which has begun.
-    pub fn new(lanes: u64) -> Self {
+impl Throttle {
+    /// For so many threads, none of which has begun.
+    pub fn new(threads: u64) -> Self {
         Self {
-            done: (0..lanes).map(|_| CachePadded::default()).collect(),
+            done: (0..threads).map(|_| CachePadded::default()).collect(),
             is_over: AtomicBool::new(false),
         }
     }
 
-    /// Publishes that `lane` has done `done` operations, and waits while another one is more than
+    /// Publishes that `thread` has done `done` operations, and waits while another one is more than
     /// `lead` behind.
-    pub fn wait(&self, lane: u64, done: u64, lead: u64) -> Duration {
+    pub fn wait(&self, thread: u64, done: u64, lead: u64) -> Duration {
         // ORDERING: Relaxed: a hint, it publishes nothing.
-        self.done[lane as usize].store(done, Ordering::Relaxed);
+        self.done[thread as usize].store(done, Ordering::Relaxed);
         let is_ahead = || {
             self.done.iter().any(|other| other.load(Ordering::Relaxed).saturating_add(lead) < done)
         };
@@ -44,7 +44,7 @@ impl Pace {
         start.elapsed()
     }
 
-    /// Tells the other lanes that what they accompany has ended.
+    /// Tells the other threads that what they accompany has ended.
     pub fn end(&self) {
         // ORDERING: Relaxed: a hint.
         self.is_over.store(true, Ordering::Relaxed);
