@@ -1,6 +1,7 @@
 //! `get`, `read`, `take`.
 
 use super::budget::Permit;
+use super::notify::Held;
 use super::operation::{Found, Operation};
 use super::{Key, PerThread, SessionCache};
 use crate::clock::Time;
@@ -20,6 +21,8 @@ pub(super) enum Validity {
     NotResumable,
     /// Dated in the future: kept, not used.
     NotYetValid,
+    /// It leaves again if it was removed while it came (`removals`): as if it were not there.
+    Arriving,
 }
 
 /// How one search of the table ended.
@@ -122,7 +125,7 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
         });
         match f {
             None => hit.flatten(),
-            Some(f) => self.ask_tier(key, |session| Some(f(&session))),
+            Some(f) => self.ask_tier(key, |session| Some(f(&Held::new(self, session)))),
         }
     }
 
@@ -225,7 +228,9 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
 
     #[inline]
     pub(super) fn validity(&self, block: &Block<T>, now: u64) -> Validity {
-        if block.is_expired(now) {
+        if block.is_arriving() {
+            Validity::Arriving
+        } else if block.is_expired(now) {
             Validity::Expired
         } else if !block.is_resumable() || self.is_revoked_block(block) {
             Validity::NotResumable
@@ -318,11 +323,17 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
             return None;
         }
         let probe = self.probe(key);
-        self.in_time(self.time.now(), |now, may_retry| {
+        let taken = self.in_time(self.time.now(), |now, may_retry| {
             let operation = Operation::begin(self);
             let taken = operation.take(key, &probe, now, may_retry, accept);
             operation.finish(taken, Outcome::hit)
-        })
+        })?;
+        let taken = Held::new(self, taken);
+        if taken.block().is_from_tier() && self.settings.wants_miss() {
+            // The hook was told. What it answered before does not come after this.
+            self.remove_answers(key, &probe);
+        }
+        Some(taken.into_session())
     }
 }
 
@@ -364,7 +375,7 @@ impl<T: Send + Sync + 'static> Operation<'_, T> {
             let cause = match validity {
                 Validity::Expired => RemovalCause::Expired,
                 Validity::NotResumable => RemovalCause::Removed,
-                Validity::NotYetValid | Validity::Usable => return validity,
+                Validity::NotYetValid | Validity::Arriving | Validity::Usable => return validity,
             };
             // LINEARIZE: a spontaneous removal, if the exchange succeeds; else somebody else
             // removed it.

@@ -349,7 +349,8 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
         Duration::from_secs(self.settings.timeout_seconds())
     }
 
-    /// Replaces all hooks. Operations under way may still call the old ones.
+    /// Replaces all hooks. Operations under way may still call the old ones. A removal that began
+    /// before there was a miss hook does not keep the answers of that hook out.
     pub fn set_hooks(&self, hooks: Hooks<T>) {
         self.settings.set_hooks(hooks);
     }

@@ -5,6 +5,10 @@
 //! come after it. So each removal counts itself in a word of its key's stripe, before it searches
 //! and until its hooks have run, and a session that is on its way stays only if the word says that
 //! none was under way when it set out, and none has begun since.
+//!
+//! That is asked once the session is stored, where a removal that comes later finds it. Until it is
+//! answered the session is marked as arriving, and no lookup finds it: INVARIANT(ARRIVING). Who
+//! could take it meanwhile could give it back, and would know nothing of the removal.
 #![forbid(unsafe_code)]
 
 use super::SessionCache;
@@ -32,8 +36,18 @@ pub(crate) struct Removing<'r>(&'r [AtomicU64]);
 /// Notes which removals of a key were demanded so far: [`View::watch`](crate::View::watch).
 #[derive(Clone, Copy)]
 pub struct Watch {
+    /// Whose it is: the address of the stripes.
+    owner: usize,
     stripe: usize,
     seen: Option<u64>,
+}
+
+/// A session that is being added, unless it was removed since it was watched. While this lives, no
+/// lookup finds it.
+struct Arrival<'c, T: Send + Sync + 'static> {
+    session: Held<'c, T>,
+    removals: &'c Removals,
+    watch: Watch,
 }
 
 impl Removals {
@@ -55,7 +69,11 @@ impl Removals {
         // ORDERING: Acquire: sees what the hooks of a removal have done that is over; pairs with
         // `Removing::drop`. Model: `answer_beside_a_removal`.
         let word = self.stripes[stripe].load(Ordering::Acquire);
-        Watch { stripe, seen: Some(word).filter(|word| word % BEGUN == 0) }
+        Watch { owner: self.address(), stripe, seen: Some(word).filter(|word| word % BEGUN == 0) }
+    }
+
+    fn address(&self) -> usize {
+        self.stripes.as_ptr().addr()
     }
 
     /// Whether a session that has come now may stay.
@@ -67,7 +85,8 @@ impl Removals {
 
     fn is_disturbed(&self, watch: Watch) -> bool {
         // ORDERING: Relaxed: see the fence above; elsewhere a look that need not be right.
-        watch.seen != Some(self.stripes[watch.stripe].load(Ordering::Relaxed))
+        let seen = || self.stripes[watch.stripe].load(Ordering::Relaxed);
+        watch.owner != self.address() || watch.seen != Some(seen())
     }
 }
 
@@ -113,7 +132,7 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
     pub(super) fn watch_hash(&self, hash: u64) -> Watch {
         match self.settings.watches_removals() {
             true => self.removals.watch(hash),
-            false => Watch { stripe: 0, seen: None },
+            false => Watch { owner: 0, stripe: 0, seen: None },
         }
     }
 
@@ -122,20 +141,22 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
     ///
     /// For a session that was taken and is given back. It is refused as well if another key was
     /// removed whose hash is alike (one key in 1024), or if [`clear`](Self::clear) or
-    /// [`remove_if`](Self::remove_if) ran. A [`take`](Self::take) is no removal.
+    /// [`remove_if`](Self::remove_if) ran. A [`take`](Self::take) of what is stored is no removal;
+    /// one that asks the second tier is.
     ///
-    /// Where the removal is noticed when the session is stored already, it leaves again: a lookup
-    /// may find it for that moment, hooks hear of both, and what it has replaced does not come
-    /// back.
+    /// Where the removal is noticed when the session is stored already, it leaves again and is
+    /// non-resumable, as after [`remove`](Self::remove). Hooks hear of both, and what it has
+    /// replaced does not come back. No lookup finds the session before that is known and the hooks
+    /// have run, in this cache or in another that holds the same object.
     ///
     /// # Errors
-    /// Those of [`add`](Self::add); [`NotResumable`](Rejection::NotResumable) if it was removed, or
-    /// if this cache does not watch removals
-    /// ([`SessionCacheBuilder::watch_removals`](crate::SessionCacheBuilder::watch_removals)).
+    /// Those of [`add`](Self::add); [`NotResumable`](Rejection::NotResumable) if it was removed, if
+    /// another key or another cache was watched, or if this cache does not watch removals
+    /// ([`SessionCacheBuilder::watch_removals`](crate::SessionCacheBuilder::watch_removals));
+    /// [`Contention`](Rejection::Contention) where more than 30 such calls add this very object.
     ///
     /// # Panics
-    /// As [`add`](Self::add). A hook that panics ends the call: a removal that came while the
-    /// session was being stored is not noticed then.
+    /// As [`add`](Self::add). If the session was removed meanwhile, it is non-resumable then.
     ///
     /// ```
     /// use sessile::{Context, Session, SessionCache, SessionId};
@@ -188,29 +209,56 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
         cause: RemovalCause,
         add: impl FnOnce(&Self, Session<T>) -> Result<Added<T>, Rejected<T>>,
     ) -> Result<Added<T>, Rejected<T>> {
-        if self.removals.is_disturbed(watch) {
-            return Err(self.removed_on_its_way(session));
+        let probe = self.probe_of(session.block());
+        if watch.stripe != stripe_of(probe.hash()) || self.removals.is_disturbed(watch) {
+            return Err(self.refuse(session, Rejection::NotResumable));
         }
-        let own = Held::new(self, session.clone());
+        let Some(arrival) = Arrival::begin(self, &session, watch) else {
+            return Err(self.refuse(session, Rejection::Contention));
+        };
         let added = add(self, session);
         let has_come = added.as_ref().is_ok_and(Added::changed);
         if !has_come || self.removals.may_stay(watch) {
             return added;
         }
-        // The removal may have searched before the session came.
-        let probe = self.probe_of(own.block());
+        // The removal may have searched before the session came. First the mark: a lookup may have
+        // met the session already, and looks at it once its arrival is over.
+        arrival.session.set_not_resumable();
         let operation = Operation::begin(self);
-        operation.remove_what(|| operation.find_same(&own, &probe), cause);
-        operation.finish((), |()| None);
-        if let Ok(Added::Replaced(old)) = added {
+        operation.remove_what(|| operation.find_same(&arrival.session, &probe), cause);
+        let replaced = |added| match added {
+            Ok(Added::Replaced(old)) => Some(old),
+            _ => None,
+        };
+        if let Some(old) = replaced(operation.finish(added, replaced)) {
             self.drop_handle(old);
         }
-        Err(self.removed_on_its_way(own.into_session()))
+        Err(self.refuse(arrival.session.clone(), Rejection::NotResumable))
     }
 
-    fn removed_on_its_way(&self, session: Session<T>) -> Rejected<T> {
-        self.domain.pin().state().counters.count_rejection(Rejection::NotResumable);
-        Rejected::new(Rejection::NotResumable, session)
+    fn refuse(&self, session: Session<T>, reason: Rejection) -> Rejected<T> {
+        self.domain.pin().state().counters.count_rejection(reason);
+        Rejected::new(reason, session)
+    }
+}
+
+impl<'c, T: Send + Sync + 'static> Arrival<'c, T> {
+    /// `None` if there are too many of this object.
+    fn begin(cache: &'c SessionCache<T>, session: &Session<T>, watch: Watch) -> Option<Self> {
+        session.block().begin_arrival().then(|| {
+            let session = Held::new(cache, session.clone());
+            Self { session, removals: &cache.removals, watch }
+        })
+    }
+}
+
+impl<T: Send + Sync + 'static> Drop for Arrival<'_, T> {
+    fn drop(&mut self) {
+        // A hook has panicked perhaps, before it was asked whether the session may stay.
+        if std::thread::panicking() && !self.removals.may_stay(self.watch) {
+            self.session.set_not_resumable();
+        }
+        self.session.block().end_arrival();
     }
 }
 

@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 use super::budget::Permit;
+use super::notify::Held;
 use super::operation::Operation;
 use super::{Key, SessionCache};
 use crate::error::RemovalCause;
@@ -70,7 +71,10 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
     /// guard.
     #[cold]
     fn removed_nothing(&self, key: Key<'_>) -> bool {
-        let is_elsewhere = || self.peek_key(key).is_none_or(|one| one.block().is_from_tier());
+        let is_elsewhere = || {
+            let stored = self.peek_key(key).map(|session| Held::new(self, session));
+            stored.is_none_or(|session| session.block().is_from_tier())
+        };
         if self.settings.wants_absent() && is_elsewhere() {
             if let Some(hook) = &self.settings.hooks().on_absent {
                 hook(&key.query(Asked::Remove));

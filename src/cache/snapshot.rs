@@ -32,7 +32,7 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
         let probe = self.probe(key);
         let operation = Operation::begin(self);
         let member = operation.find(key, &probe).member?;
-        if self.is_revoked_block(member.block()) {
+        if self.is_revoked_block(member.block()) || member.block().is_arriving() {
             return None;
         }
         Some(member.session().clone())
@@ -64,6 +64,7 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
 
     pub(super) fn snapshot_of(&self, scope: Scope<'_>) -> Vec<Session<T>> {
         let mut sessions = Vec::new();
+        // With those that are arriving: `remove_if` has to meet them.
         self.walk(|_, member| {
             if scope.covers(member.block()) && !self.is_revoked_block(member.block()) {
                 sessions.push(member.session().clone());

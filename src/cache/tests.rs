@@ -184,3 +184,15 @@ fn hooks_hear_whatever_way_an_operation_ends() {
     cache.collect();
     assert_eq!((cache.len(), Session::handle_count(&session)), (0, 1));
 }
+
+#[test]
+fn as_many_arrivals_of_a_session_as_can_be_counted() {
+    let cache = SessionCache::builder().watch_removals(true).build().unwrap();
+    let session = Session::new(id(1), 1);
+    let begun = (0..100).take_while(|_| session.block().begin_arrival()).count();
+    let watch = cache.view(Context::NONE).watch(&id(1));
+    let refused = cache.add_unless_removed(session.clone(), watch).unwrap_err();
+    assert_eq!((begun, refused.reason()), (31, Rejection::Contention));
+    (0..begun).for_each(|_| session.block().end_arrival());
+    assert!(cache.add_unless_removed(session, watch).is_ok() && cache.get(&id(1)).is_some());
+}

@@ -3,8 +3,11 @@
 
 use super::lookup::Validity;
 use super::notify::{Held, Notifications};
+use super::operation::Operation;
+use super::removals::Removing;
 use super::{Key, SessionCache};
 use crate::error::{Added, Rejected, Rejection, RemovalCause};
+use crate::raw::{Occupied, Probe};
 use crate::session::{Block, KeyMatch, Session};
 use crate::settings::Operation as Asked;
 use crate::stats::Counter;
@@ -146,7 +149,8 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
         Some(session.into_session())
     }
 
-    /// A session that is taken from the second tier is not kept in the first. The hook hears that
+    /// A session that is taken from the second tier is not kept in the first, nor is what the tier
+    /// has answered to a get of the same session: the tier decides who gets it. The hook hears that
     /// it was taken.
     pub(super) fn take_from_tier(
         &self,
@@ -156,6 +160,7 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
         if !self.settings.wants_miss() {
             return None;
         }
+        let _removing = self.remove_answers(key, &self.probe(key));
         let session = Held::new(self, self.supplied(key, Asked::Take)?);
         if !accept(&session) {
             return None;
@@ -168,10 +173,22 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
         Some(session.into_session())
     }
 
+    /// What the tier has answered to a get of a key leaves, and an answer that is on its way is not
+    /// kept: while a session is taken, of which they are copies.
+    pub(super) fn remove_answers(&self, key: Key<'_>, probe: &Probe) -> Option<Removing<'_>> {
+        let removing = self.begin_removal(probe.hash());
+        let operation = Operation::begin(self);
+        let is_from_tier = |member: &Occupied<'_, Block<T>>| member.block().is_from_tier();
+        let find = || operation.find(key, probe).member.filter(is_from_tier);
+        operation.remove_what(find, RemovalCause::Flushed);
+        operation.finish((), |()| None);
+        removing
+    }
+
     #[cold]
     fn supplied(&self, key: Key<'_>, operation: Asked) -> Option<Session<T>> {
         let hooks = self.settings.hooks();
-        let session = (hooks.on_miss.as_ref()?)(&key.query(operation))?;
+        let session = Held::new(self, (hooks.on_miss.as_ref()?)(&key.query(operation))?);
         let block = session.block();
         let is_asked_for = block.match_key(key.id, key.context, *key.protocol) == KeyMatch::Same;
         let now = self.time.now();
@@ -183,7 +200,7 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
         block.date(block.dating(now, self.settings.timeout_seconds())?);
         block.set_from_tier();
         self.count(&self.domain.pin(), Counter::TierHits);
-        Some(session)
+        Some(session.into_session())
     }
 
     /// Whether a session that was supplied may have been authenticated before its context was

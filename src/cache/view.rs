@@ -132,7 +132,8 @@ impl<'c, T: Send + Sync + 'static> View<'c, T> {
     }
 
     /// Notes which removals of a session were demanded so far, for
-    /// [`SessionCache::add_unless_removed`]. Call it before the session is taken, or asked for.
+    /// [`SessionCache::add_unless_removed`]. Call it before the session is taken, or asked for, and
+    /// by the same view: context and protocol are part of the key.
     pub fn watch(&self, id: &SessionId) -> Watch {
         self.cache.watch_hash(self.cache.probe(self.key(id)).hash())
     }

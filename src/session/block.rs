@@ -64,7 +64,8 @@ impl Draft {
     }
 }
 
-/// What a lookup compares at once, in one word: the length of the id, the protocol, and two flags.
+/// What a lookup compares at once, in one word: the length of the id, the protocol, and flags.
+/// A hit at a glance has the first two flags at most.
 struct Marks(u32);
 
 impl Marks {
@@ -74,6 +75,10 @@ impl Marks {
     const IN_CONTEXT: u32 = 2;
     /// A second tier supplied it. Comes, and never goes.
     const FROM_TIER: u32 = 4;
+    /// One call that adds it unless it was removed meanwhile; there may be several.
+    const ARRIVAL: u32 = 8;
+    /// The room for their number.
+    const ARRIVALS: u32 = 0b1111_1000;
     const LEN_SHIFT: u32 = 8;
     const PROTOCOL_SHIFT: u32 = 16;
 
@@ -246,6 +251,22 @@ impl<T> Block<T> {
     /// one. Answers whether it was marked. Fast lookups leave it to slow ones.
     pub(crate) fn set_from_tier(&self) -> bool {
         self.marks.fetch_or(Marks::FROM_TIER, Ordering::Relaxed) & Marks::FROM_TIER != 0
+    }
+
+    /// No lookup finds the session from now on, in whatever cache, until
+    /// [`end_arrival`](Self::end_arrival). False if too many calls have begun that already.
+    pub(crate) fn begin_arrival(&self) -> bool {
+        let is_full = |marks: u32| marks & Marks::ARRIVALS == Marks::ARRIVALS;
+        let begin = |marks: u32| (!is_full(marks)).then(|| marks + Marks::ARRIVAL);
+        self.marks.fetch_update(Ordering::Relaxed, Ordering::Relaxed, begin).is_ok()
+    }
+
+    pub(crate) fn end_arrival(&self) {
+        self.marks.fetch_sub(Marks::ARRIVAL, Ordering::Relaxed);
+    }
+
+    pub(crate) fn is_arriving(&self) -> bool {
+        self.marks.load(Ordering::Relaxed) & Marks::ARRIVALS != 0
     }
 
     pub(crate) fn created(&self) -> Option<u64> {

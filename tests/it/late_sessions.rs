@@ -1,6 +1,10 @@
 //! Sessions that are on their way to the cache while they are removed: they do not stay.
 
-use sessile::{Added, Context, Hooks, Rejection, RemovalCause, Session, SessionCache, SessionId};
+use sessile::{
+    Added, Context, Hooks, Operation, Rejection, RemovalCause, Session, SessionCache, SessionId,
+};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
 use testkit::{Own, id, session, store};
@@ -118,4 +122,152 @@ fn a_removal_beside_an_answer_reaches_the_tier() {
     assert!(cache.get(&id(1)).is_some() && cache.peek(&id(1)).is_some());
     assert!(!cache.remove(&session(1)));
     assert_eq!(*heard.lock().unwrap(), [id(1)]);
+}
+
+/// While hooks hear of it, which is before the cache knows whether it may stay.
+#[test]
+fn no_lookup_finds_what_is_still_arriving() {
+    let own = Own::default();
+    let place = own.clone();
+    let hook = move |_: &Session<u64>| {
+        let cache = place.cache();
+        let view = cache.view(Context::NONE);
+        assert!(cache.get(&id(1)).is_none() && cache.take(&id(1)).is_none());
+        assert!(cache.read(&id(1), |_| ()).is_none() && cache.peek(&id(1)).is_none());
+        assert!(view.get_if(&id(1), |_| true).is_none() && !cache.contains(&id(1)));
+        assert!(view.take_if(&id(1), |_| true).is_none());
+        assert_eq!((cache.len(), cache.flush_expired()), (1, 0), "it is stored");
+    };
+    let builder = SessionCache::builder().capacity(10).watch_removals(true).on_added(hook);
+    let cache = own.is(builder.build().unwrap());
+    let watch = cache.view(Context::NONE).watch(&id(1));
+    assert!(matches!(cache.add_unless_removed(session(1), watch), Ok(Added::Inserted)));
+    assert_eq!(*cache.get(&id(1)).unwrap(), 1);
+    assert!(cache.take(&id(1)).is_some());
+}
+
+/// A removal that comes once it is stored finds it.
+#[test]
+fn what_is_arriving_can_be_removed() {
+    let removals: [Removal; 4] = [
+        |cache| assert!(cache.remove_id(&id(1))),
+        |cache| assert_eq!(cache.clear(), 1),
+        |cache| assert_eq!(cache.remove_if(|_| true), 1),
+        |cache| assert!(matches!(cache.add(session(1)), Ok(Added::Replaced(_)))),
+    ];
+    for (nth, removal) in removals.into_iter().enumerate() {
+        let own = Own::default();
+        let (place, calls) = (own.clone(), AtomicUsize::new(0));
+        let hook = move |_: &Session<u64>| {
+            if calls.fetch_add(1, Ordering::Relaxed) == 0 {
+                removal(&place.cache());
+            }
+        };
+        let builder = SessionCache::builder().capacity(10).watch_removals(true).on_added(hook);
+        let cache = own.is(builder.build().unwrap());
+        let watch = cache.view(Context::NONE).watch(&id(1));
+        let added = cache.add_unless_removed(session(1), watch);
+        assert_eq!(added.is_ok(), nth == 3, "a newer session is no removal");
+        assert_eq!(cache.get(&id(1)).is_some(), nth == 3);
+    }
+}
+
+#[test]
+fn a_hook_that_panics_brings_nothing_back() {
+    for is_removed in [false, true] {
+        let own = Own::default();
+        let place = own.clone();
+        let weigher = move |_: &Session<u64>| {
+            if is_removed {
+                assert!(!place.cache().remove_id(&id(1)));
+            }
+            1
+        };
+        let builder = SessionCache::builder().capacity(10).max_weight(100).weigher(weigher);
+        let builder = builder.on_added(|_| panic!("a hook")).watch_removals(true);
+        let cache = own.is(builder.build().unwrap());
+        let (watch, one) = (cache.view(Context::NONE).watch(&id(1)), session(1));
+        let give_back = || cache.add_unless_removed(one.clone(), watch);
+        assert!(catch_unwind(AssertUnwindSafe(give_back)).is_err());
+        assert_eq!((cache.get(&id(1)).is_some(), one.is_resumable()), (!is_removed, !is_removed));
+    }
+}
+
+#[test]
+fn a_watch_is_of_one_key_and_one_cache() {
+    let cache = || SessionCache::builder().capacity(10).watch_removals(true).build().unwrap();
+    let (cache, other) = (cache(), cache());
+    let foreign = other.view(Context::NONE).watch(&id(1));
+    assert!(cache.has_removed_since(foreign));
+    assert!(cache.add_unless_removed(session(1), foreign).is_err());
+    let refused = (2..66).filter(|&another| {
+        let watch = cache.view(Context::NONE).watch(&id(another));
+        cache.add_unless_removed(session(1), watch).is_err()
+    });
+    assert!(refused.count() > 50, "keys whose hashes are alike are one in 1024");
+}
+
+/// A cache in front of a tier that has session 1 until it is taken.
+fn before_a_tier(
+    before: impl Fn(&SessionCache<u64>, Operation) + Send + Sync + 'static,
+) -> Arc<SessionCache<u64>> {
+    let own = Own::default();
+    let (place, is_there) = (own.clone(), Arc::new(AtomicBool::new(true)));
+    let taken = Arc::clone(&is_there);
+    let on_removed = move |_: &Session<u64>, cause| {
+        if cause == RemovalCause::Taken {
+            taken.store(false, Ordering::SeqCst);
+        }
+    };
+    let hooks = Hooks::new().on_removed(on_removed).on_query(move |query| {
+        let is_there = match query.operation() {
+            Operation::Take => {
+                before(&place.cache(), Operation::Take);
+                is_there.swap(false, Ordering::SeqCst)
+            }
+            other => {
+                let answer = is_there.load(Ordering::SeqCst);
+                before(&place.cache(), other);
+                answer
+            }
+        };
+        is_there.then(|| session(1))
+    });
+    own.is(SessionCache::builder().capacity(10).hooks(hooks).build().unwrap())
+}
+
+#[test]
+fn what_a_tier_gave_to_a_taker_is_taken_once() {
+    // Another thread takes it while the answer to a get is on its way.
+    let cache = before_a_tier(|cache, asked| {
+        if asked == Operation::Get {
+            let taken = thread::scope(|scope| scope.spawn(|| cache.take(&id(1))).join().unwrap());
+            assert!(taken.is_some());
+        }
+    });
+    assert!(cache.get(&id(1)).is_some(), "it was asked for before");
+    assert!(cache.take(&id(1)).is_none(), "the tier gave it away");
+
+    // Another thread takes a copy that was kept.
+    let is_first = AtomicBool::new(true);
+    let cache = before_a_tier(move |cache, asked| {
+        if asked == Operation::Get && is_first.swap(false, Ordering::Relaxed) {
+            let get_and_take = || (cache.get(&id(1)), cache.take(&id(1)));
+            let got = thread::scope(|scope| scope.spawn(get_and_take).join().unwrap());
+            assert!(got.0.is_some() && got.1.is_some());
+        }
+    });
+    assert!(cache.get(&id(1)).is_some(), "it was asked for before");
+    assert!(cache.take(&id(1)).is_none(), "the tier was told");
+
+    // Another thread asks for it while the tier is giving it away.
+    let is_first = AtomicBool::new(true);
+    let cache = before_a_tier(move |cache, asked| {
+        if asked == Operation::Take && is_first.swap(false, Ordering::Relaxed) {
+            let got = thread::scope(|scope| scope.spawn(|| cache.get(&id(1))).join().unwrap());
+            assert!(got.is_some());
+        }
+    });
+    assert!(cache.take(&id(1)).is_some());
+    assert!(cache.take(&id(1)).is_none() && cache.is_empty());
 }

@@ -9,19 +9,22 @@ use sessile::{Context, Hooks, Operation, RemovalCause, Session, SessionCache};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-/// A cache in front of a tier that has a session until its removal.
+/// A cache in front of a tier that has a session until it is removed or taken.
 fn before_a_tier() -> Arc<SessionCache<u64>> {
     let tier = Arc::new(AtomicBool::new(true));
     let (absent, removed) = (Arc::clone(&tier), Arc::clone(&tier));
     let hooks = Hooks::new()
         .on_query(move |query| {
-            let is_there = query.operation() == Operation::Get && tier.load(Ordering::Relaxed);
+            let is_there = match query.operation() {
+                Operation::Take => tier.swap(false, Ordering::Relaxed),
+                _ => tier.load(Ordering::Relaxed),
+            };
             is_there.then(|| Session::new(id(1), 7))
         })
         .on_absent(move |_| absent.store(false, Ordering::Relaxed))
         .on_removed(move |_, cause| {
-            // An answer that leaves again was not removed: others may have its key's stripe.
-            if cause == RemovalCause::Removed {
+            // Not for an answer that leaves again: others may have its key's stripe.
+            if [RemovalCause::Removed, RemovalCause::Taken].contains(&cause) {
                 removed.store(false, Ordering::Relaxed);
             }
         });
@@ -39,9 +42,33 @@ fn answer_beside_a_removal() {
     let cache = before_a_tier();
     let reader = spawn_with(&cache, |cache| cache.get(&id(1)).map(|session| *session));
     cache.remove_id(&id(1));
+    assert!(cache.get(&id(1)).is_none(), "the tier was told, and nothing is found on its way");
     assert!([None, Some(7)].contains(&reader.join().unwrap()));
     assert_is_gone(&cache);
-    assert!(cache.get(&id(1)).is_none(), "the tier was told");
+}
+
+/// An answer of the tier beside a taker, to whom the tier leaves its session.
+#[model]
+fn answer_beside_a_take() {
+    let cache = before_a_tier();
+    let reader = spawn_with(&cache, |cache| cache.get(&id(1)).map(|session| *session));
+    let taken = cache.take(&id(1)).map(|session| *session);
+    let again = cache.take(&id(1)).map(|session| *session);
+    assert!(taken.is_none() || again.is_none(), "taken twice");
+    reader.join().unwrap();
+    assert!(taken.is_none() || cache.peek(&id(1)).is_none(), "the tier has none either");
+}
+
+/// The same beside a taker of another answer, which was kept.
+#[model(preemptions(2), at_night(3))]
+fn answer_beside_a_take_of_another_answer() {
+    let cache = before_a_tier();
+    let reader = spawn_with(&cache, |cache| cache.get(&id(1)).map(|session| *session));
+    assert!(cache.get(&id(1)).is_some(), "nobody has taken it yet");
+    let taken = [(); 2].map(|()| cache.take(&id(1)).is_some());
+    assert_eq!(taken, [true, false]);
+    reader.join().unwrap();
+    assert!(cache.peek(&id(1)).is_none());
 }
 
 /// A session that was taken is given back beside a removal.
@@ -56,6 +83,7 @@ fn give_back_beside(removal: fn(&SessionCache<u64>)) {
         }
     });
     removal(&cache);
+    assert!(cache.get(&id(1)).is_none(), "the removal is over, whatever is on its way");
     giver.join().unwrap();
     assert_is_gone(&cache);
 }
