@@ -1,14 +1,21 @@
 //! Threads that are gone, and threads that wait for a processor: neither costs the others anything.
-//! A binary of its own: other tests beside it would be in its times.
+//! A binary of its own, and one test after the other: those beside it would be in its times.
 //!
 //! The long forms are ignored: `cargo test --release --test former_threads -- --ignored --nocapture
 //! --test-threads 1`.
 
 use sessile::{Rejection, Session, SessionCache};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Barrier, mpsc};
+use std::sync::{Barrier, Mutex, PoisonError, mpsc};
 use std::time::{Duration, Instant};
-use testkit::{Ledger, id, scaled, session, store};
+use testkit::{Ledger, add_patiently, id, scaled, session, store};
+
+/// Held by each test.
+static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+
+fn alone() -> impl Drop {
+    ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 /// Runs `work` on so many threads, which are all there at the same time, and waits until they are
 /// gone.
@@ -77,6 +84,7 @@ fn slower_after(threads: &[usize], garbage_limit: usize) -> f64 {
 
 #[test]
 fn operations_cost_the_same_after_many_threads() {
+    let _alone = alone();
     for garbage_limit in [64 << 20, 1 << 20] {
         // Whatever else the machine does can be in one measurement, and hardly in three.
         let mut slower = (0..3).map(|_| slower_after(&[400], garbage_limit));
@@ -87,6 +95,7 @@ fn operations_cost_the_same_after_many_threads() {
 #[test]
 #[ignore = "a measurement"]
 fn operations_cost_the_same_after_thousands_of_threads() {
+    let _alone = alone();
     for garbage_limit in [64 << 20, 1 << 20] {
         let slower = slower_after(&[100, 1000, 3000], garbage_limit);
         assert!(slower < 1.2, "an operation takes {slower:.2} times as long after 3000 threads");
@@ -123,6 +132,7 @@ fn one_collect_frees_behind(threads: usize, stalls: bool) {
 
 #[test]
 fn one_collect_frees_what_was_removed_behind_many_threads() {
+    let _alone = alone();
     for stalls in [false, true] {
         [1, 24, 32, 256, 1000]
             .into_iter()
@@ -133,6 +143,7 @@ fn one_collect_frees_what_was_removed_behind_many_threads() {
 /// Threads keep spare permits. One that exits leaves them to all.
 #[test]
 fn permits_of_threads_that_exit_are_not_lost() {
+    let _alone = alone();
     let capacity = 1 << 20;
     let cache = SessionCache::new(capacity as usize).unwrap();
     on_threads(64, |thread| {
@@ -179,6 +190,7 @@ fn refused(threads: u64, weight: usize, adds: u64) -> [usize; 3] {
 /// wait, as documented.
 #[test]
 fn an_interrupted_add_is_waited_for() {
+    let _alone = alone();
     for kib in [16, 256] {
         assert_eq!(refused(8, kib << 10, scaled(20_000, 4_000))[1], 0, "{kib} KiB");
     }
@@ -187,6 +199,7 @@ fn an_interrupted_add_is_waited_for() {
 #[test]
 #[ignore = "a measurement"]
 fn an_interrupted_add_is_no_stalled_reader_in_a_hundred_thousand() {
+    let _alone = alone();
     for kib in [1, 16, 64, 256] {
         let begin = Instant::now();
         let refused = refused(8, kib << 10, 100_000);
@@ -205,7 +218,7 @@ fn add_at_once(threads: usize, each: u64) {
     on_threads(threads, |thread| {
         for n in 0..each {
             let begin = Instant::now();
-            let added = cache.add(session(thread as u64 * each + n));
+            let added = add_patiently(&cache, session(thread as u64 * each + n));
             let waited = begin.elapsed() >= GARBAGE_WAIT;
             // Refused after its wait, as documented: a thread was without a processor for longer.
             if added.is_err_and(|one| one.reason() != Rejection::Garbage || !waited) {
@@ -223,11 +236,13 @@ fn add_at_once(threads: usize, each: u64) {
 
 #[test]
 fn more_threads_than_processors_add_at_once() {
+    let _alone = alone();
     add_at_once(1200, scaled(100, 20));
 }
 
 #[test]
 #[ignore = "a measurement"]
 fn thousands_of_threads_add_at_once() {
+    let _alone = alone();
     add_at_once(3000, 200);
 }

@@ -5,7 +5,7 @@ use crate::thread::{self, JoinHandle};
 use crate::{id, quiet};
 use sessile::{Added, Rejected, Session, SessionCache, SessionCacheBuilder};
 use std::sync::Arc;
-use testkit::{Ledger, Payload, store};
+use testkit::{Ledger, Payload, add_patiently, store};
 
 /// A cache and the ledger of what is put into it, shared by the threads of a scenario.
 #[derive(Clone, Debug)]
@@ -67,9 +67,13 @@ impl TestCache {
         Session::new(id(key), self.ledger.payload(number))
     }
 
-    /// Adds a new session.
+    /// Adds a new session. In a search every refusal is an answer; plain threads lose processors.
     pub fn add(&self, key: u8, number: u64) -> Result<Added<Payload>, Rejected<Payload>> {
-        self.cache.add(self.session(key, number))
+        let session = self.session(key, number);
+        match cfg!(sessile_loom) {
+            true => self.cache.add(session),
+            false => add_patiently(&self.cache, session),
+        }
     }
 
     /// Adds a new session under an absent key.

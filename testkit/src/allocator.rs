@@ -19,6 +19,7 @@ use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 use std::ops::RangeInclusive;
 use std::sync::atomic::{AtomicBool, AtomicIsize, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 /// The allocator.
 #[derive(Clone, Copy, Debug, Default)]
@@ -66,6 +67,9 @@ thread_local! {
     static SEARCH: Cell<Option<Search>> = const { Cell::new(None) };
 }
 
+/// Held by whoever measures what all threads do: it would count what another one causes.
+static MEASURING: Mutex<()> = Mutex::new(());
+
 static IS_LOOKING: AtomicBool = AtomicBool::new(false);
 static CANARIES: AtomicU64 = AtomicU64::new(0);
 static IS_WEIGHING: AtomicBool = AtomicBool::new(false);
@@ -107,8 +111,9 @@ pub fn given_back<R>(needle: &'static [u8], length: usize, f: impl FnOnce() -> R
 }
 
 /// Runs `f` and returns how many blocks were given back with a canary in them meanwhile, by any
-/// thread.
+/// thread. Waits until no other thread measures; not to be nested.
 pub fn canaries_freed<R>(f: impl FnOnce() -> R) -> (R, u64) {
+    let _measuring = MEASURING.lock().unwrap_or_else(PoisonError::into_inner);
     let before = CANARIES.load(Ordering::SeqCst);
     IS_LOOKING.store(true, Ordering::SeqCst);
     let result = f();
@@ -117,11 +122,12 @@ pub fn canaries_freed<R>(f: impl FnOnce() -> R) -> (R, u64) {
 }
 
 /// Runs `f` while live blocks of these sizes are weighed. `f` gets a function that tells how many
-/// bytes were added since.
+/// bytes were added since. Waits until no other thread measures; not to be nested.
 pub fn weigh<R>(
     sizes: RangeInclusive<usize>,
     f: impl FnOnce(&(dyn Fn() -> isize + Sync)) -> R,
 ) -> R {
+    let _measuring = MEASURING.lock().unwrap_or_else(PoisonError::into_inner);
     LIGHTEST.store(*sizes.start(), Ordering::SeqCst);
     HEAVIEST.store(*sizes.end(), Ordering::SeqCst);
     IS_WEIGHING.store(true, Ordering::SeqCst);

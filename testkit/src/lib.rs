@@ -30,4 +30,6 @@ pub use hooks::{Own, Removals};
 pub use ids::{START, at, clocked, id, id_of, id_of_byte, number_of, numbers, scaled, session};
 pub use ledger::{Ledger, Payload};
 pub use threads::{End, Gate, Member, disturbed, ended, race, spin_until, watched};
-pub use whole::{assert_whole, ensure_accounted, ensure_reclaimed, ensure_whole, reclaim, store};
+pub use whole::{
+    add_patiently, assert_whole, ensure_accounted, ensure_reclaimed, ensure_whole, reclaim, store,
+};

@@ -3,7 +3,7 @@
 
 use crate::{Ledger, Payload};
 use anyhow::{Result, ensure};
-use sessile::{Session, SessionCache};
+use sessile::{Added, Rejected, Rejection, Session, SessionCache};
 use std::collections::HashSet;
 
 /// Checks that the counters balance, that nothing is stored twice, and that the capacity is kept.
@@ -46,6 +46,23 @@ pub fn assert_whole<T: Send + Sync + 'static>(cache: &SessionCache<T>) {
 #[track_caller]
 pub fn store<T: Send + Sync + 'static>(cache: &SessionCache<T>, session: Session<T>) {
     assert!(cache.add(session).is_ok_and(|added| added.changed()), "inserted, or replaced another");
+}
+
+/// Adds a session, again where there was contention: a thread that lost its processor in an
+/// operation may hold what the others need, the only permit of a cache for one.
+pub fn add_patiently<T: Send + Sync + 'static>(
+    cache: &SessionCache<T>,
+    session: Session<T>,
+) -> Result<Added<T>, Rejected<T>> {
+    let mut added = cache.add(session);
+    loop {
+        match added {
+            Err(rejected) if rejected.reason() == Rejection::Contention => {
+                added = cache.add(rejected.into_session());
+            }
+            added => return added,
+        }
+    }
 }
 
 /// Frees what was retired before.

@@ -2,7 +2,9 @@
 
 use sessile::{Added, BuildError, Capacity, Policy, Rejection, SessionCache};
 use std::time::Duration;
-use testkit::{Gate, assert_whole, id, numbers, race, scaled, session, store, watched};
+use testkit::{
+    Gate, add_patiently, assert_whole, id, numbers, race, scaled, session, store, watched,
+};
 
 /// Powers of two and their neighbours, the edges of one set, and OpenSSL's default.
 fn capacities() -> Vec<usize> {
@@ -148,14 +150,7 @@ fn four_threads_against_the_limit_end_exactly_at_it() {
                 race(4, |thread| {
                     for n in 0..each {
                         let n = thread as u64 * each + n;
-                        // A thread that lost its processor in the middle of an add holds the only
-                        // permit of the smallest cache: the others give up after a while, and come
-                        // again.
-                        let mut added = cache.add(session(n));
-                        while added.as_ref().is_err_and(|one| one.reason() == Rejection::Contention)
-                        {
-                            added = cache.add(session(n));
-                        }
+                        let added = add_patiently(&cache, session(n));
                         assert!(matches!(added, Ok(Added::Inserted)), "{added:?}");
                     }
                 })

@@ -4,8 +4,8 @@ use sessile::{Added, Context, RemovalCause, Session, SessionCache, SessionId, So
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use testkit::{
-    Gate, Ledger, Payload, Removals, Rng, assert_whole, clocked, id, race, reclaim, scaled,
-    session, store,
+    Gate, Ledger, Payload, Removals, Rng, add_patiently, assert_whole, clocked, id, race, reclaim,
+    scaled, session, store,
 };
 
 #[test]
@@ -80,7 +80,8 @@ fn of_racing_takers_exactly_one_wins() {
             let member = gate.member();
             for round in 0..rounds {
                 if thread == 0 {
-                    store(&cache, session(round));
+                    let added = add_patiently(&cache, session(round));
+                    assert!(matches!(added, Ok(Added::Inserted)), "{added:?}");
                 }
                 if round % 64 == 0 {
                     assert!(member.meet(round as usize / 64));

@@ -8,7 +8,7 @@
 #![forbid(unsafe_code)]
 
 use super::outcome::{Figures, GarbageFigures, Outcome, WorkloadFigures};
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use sessile::{Rejection, Session, SessionCache};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc;
@@ -209,20 +209,29 @@ fn excess(most: u64, block_bytes: usize) -> String {
 }
 
 fn check_seen(workload: &Workload, seen: &Seen) -> Result<()> {
-    let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-    ensure!(count(&seen.other_refusals) == 0, "adds were refused for another reason than garbage");
-    if workload.retires_by_adding {
-        ensure!(count(&seen.refused) > 0, "no add was refused");
-    }
-    // Only these two look up what they added.
-    if workload.name.contains("ing adds") {
-        ensure!(count(&seen.hits_after_refusal) > 0, "no lookup hit once adds were refused");
-    }
-    if workload.name.contains("take") {
-        ensure!(count(&seen.takes) > 0, "nothing was taken");
-    }
-    Ok(())
+    let other_refusals = seen.other_refusals.load(Ordering::Relaxed);
+    ensure!(other_refusals == 0, "adds were refused for another reason than garbage");
+    unseen(workload, seen).map_or(Ok(()), |what| bail!(what))
 }
+
+/// What has to be seen in a workload, and was not yet.
+fn unseen(workload: &Workload, seen: &Seen) -> Option<&'static str> {
+    let is_none = |counter: &AtomicU64| counter.load(Ordering::Relaxed) == 0;
+    // Only these two look up what they added.
+    let looks_up = workload.name.contains("ing adds");
+    if workload.retires_by_adding && is_none(&seen.refused) {
+        Some("no add was refused")
+    } else if looks_up && is_none(&seen.hits_after_refusal) {
+        Some("no lookup hit once adds were refused")
+    } else if workload.name.contains("take") && is_none(&seen.takes) {
+        Some("nothing was taken")
+    } else {
+        None
+    }
+}
+
+/// How much longer than it should a workload runs on a slow machine, until all was seen.
+const PATIENCE: Duration = Duration::from_secs(if cfg!(test) { 5 } else { 60 });
 
 /// Runs the workers, and returns the most garbage that a sampler saw meanwhile.
 fn work(workload: &Workload, threads: usize, time: Duration, cache: &Cache, seen: &Seen) -> u64 {
@@ -235,7 +244,11 @@ fn work(workload: &Workload, threads: usize, time: Duration, cache: &Cache, seen
     let work = |seed| {
         let mut random = fastrand::Rng::with_seed(seed as u64);
         let end = Instant::now() + time;
-        while Instant::now() < end {
+        let goes_on = || match Instant::now() {
+            now if now < end => true,
+            now => now < end + PATIENCE && unseen(workload, seen).is_some(),
+        };
+        while goes_on() {
             (workload.step)(cache, &mut random, seen);
         }
     };

@@ -16,7 +16,7 @@ use testkit::{Ledger, Payload, ensure_accounted, ensure_whole, id};
 type Cache = SessionCache<Payload>;
 
 /// How long leftovers may stay while another thread works.
-const PATIENCE: Duration = Duration::from_secs(2);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Threads in a wave, waves before memory is weighed for the first time, and waves in all.
 const WAVE: u64 = 8;

@@ -95,7 +95,7 @@ pub(super) const MEMCHECK: Sanitizer = Sanitizer {
 /// Lines of a report that are shown; all are in the log.
 const REPORT_LINES: usize = 40;
 
-const LIMIT: Duration = Duration::from_secs(600);
+const LIMIT: Duration = Duration::from_secs(3600);
 const NIGHT_LIMIT: Duration = Duration::from_secs(3 * 3600);
 
 /// What a churn writes.

@@ -18,7 +18,7 @@ const SECONDS: u64 = 20;
 const NIGHT_SECONDS: u64 = 900;
 
 /// libFuzzer ends itself; this is for a target that keeps it from doing so.
-const GRACE: Duration = Duration::from_secs(120);
+const GRACE: Duration = Duration::from_secs(600);
 
 /// AddressSanitizer has a part of its own, and inputs of small fields need no traced comparisons:
 /// executions are what counts.

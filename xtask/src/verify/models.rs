@@ -25,8 +25,8 @@ pub(crate) const COMMAND: &str = "cd loom-tests && cargo test --release";
 /// The bound that a night searches the real reclaimer to.
 const NIGHT_BOUND: usize = 3;
 
-const LIMIT: Duration = Duration::from_secs(900);
-const LIMIT_OF_ALL: Duration = Duration::from_secs(1800);
+const LIMIT: Duration = Duration::from_secs(3600);
+const LIMIT_OF_ALL: Duration = Duration::from_secs(7200);
 const NIGHT_LIMIT: Duration = Duration::from_secs(6 * 3600);
 
 /// One test, run once.

@@ -17,7 +17,7 @@ use std::time::Duration;
 const SCHEDULES: u64 = 120_000;
 const NIGHT_SCHEDULES: u64 = 5_000_000;
 
-const LIMIT: Duration = Duration::from_secs(600);
+const LIMIT: Duration = Duration::from_secs(3600);
 const NIGHT_LIMIT: Duration = Duration::from_secs(4 * 3600);
 
 /// Builds the schedules' own workspace, whose configuration file sets its cfg, and runs its trials.

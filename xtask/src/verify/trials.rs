@@ -23,7 +23,7 @@ pub(crate) fn build_by(mut cargo: Command, context: &PartContext) -> Result<Path
 }
 
 /// Seconds for which each kind of fault is repeated.
-const SECONDS: (u64, Duration) = (3, Duration::from_secs(600));
+const SECONDS: (u64, Duration) = (3, Duration::from_secs(3600));
 const NIGHT_SECONDS: (u64, Duration) = (120, Duration::from_secs(2 * 3600));
 
 /// Injects panics, refused memory, stalled readers and the rest, and measures the garbage and the
@@ -38,7 +38,7 @@ pub(crate) fn faults(context: &PartContext) -> Result<PartResult> {
 }
 
 /// Histories to check.
-const HISTORIES: (u64, Duration) = (120_000, Duration::from_secs(900));
+const HISTORIES: (u64, Duration) = (120_000, Duration::from_secs(3600));
 const NIGHT_HISTORIES: (u64, Duration) = (5_000_000, Duration::from_secs(4 * 3600));
 
 /// Records histories and checks them, and that the checker finds those with an injected fault.

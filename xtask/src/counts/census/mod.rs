@@ -45,30 +45,32 @@ pub(super) fn missing() -> Option<&'static str> {
     return Some("x86-64 under Linux");
 }
 
-/// Traces every operation on every store, as many at a time as there are processors.
+/// Traces every operation on every store, as many at a time as there are processors, each as if it
+/// had one.
 pub(super) fn run(binary: &Path, context: &PartContext) -> Result<Vec<Census>> {
     let wanted = OPERATIONS.iter().filter(|(_, name)| context.wants(name));
     let jobs: Vec<_> =
         wanted.flat_map(|operation| STORES.map(|store| (store, operation))).collect();
     context.progress.expect(jobs.len());
-    workers::each(workers::cores(), jobs, |_, (store, (value, name))| {
+    workers::each(workers::cores(), jobs, |worker, (store, (value, name))| {
         let mut command = Command::new(binary);
         command.args(["--store", store, "--operation", value]).current_dir(root());
         command.args(["--sessions", &SESSIONS.to_string(), "--times", &TIMES.to_string()]);
-        let runs = trace(&mut command)?;
+        let runs = trace(&mut command, worker)?;
         context.progress.step(&format!("{name}, {store}"));
         Ok(Census::of(store, name, SESSIONS, &runs))
     })
 }
 
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
-fn trace(command: &mut Command) -> Result<Vec<lines::Lines>> {
+fn trace(command: &mut Command, worker: usize) -> Result<Vec<lines::Lines>> {
+    tracer::keep_to(worker)?;
     let runs = tracer::trace(command)?;
     anyhow::ensure!(runs.len() == TIMES, "{} of {TIMES} runs were traced", runs.len());
     Ok(runs)
 }
 
 #[cfg(not(all(target_os = "linux", target_arch = "x86_64")))]
-fn trace(_command: &mut Command) -> Result<Vec<lines::Lines>> {
+fn trace(_command: &mut Command, _worker: usize) -> Result<Vec<lines::Lines>> {
     anyhow::bail!("nothing is traced on this platform")
 }

@@ -33,6 +33,16 @@ pub(super) fn is_permitted() -> bool {
     })
 }
 
+/// Lets this thread, and what it starts, run on one of its processors, counted round: how many
+/// there are shows in what a cache does.
+pub(super) fn keep_to(nth: usize) -> Result<()> {
+    let processors = core_affinity::get_core_ids().unwrap_or_default();
+    let processor =
+        processors.get(nth % processors.len().max(1)).context("no processor is known")?;
+    ensure!(core_affinity::set_for_current(*processor), "the processor cannot be chosen");
+    Ok(())
+}
+
 /// Runs a program that prints the addresses of its two marks and then waits for a line; what
 /// happened from each first mark to the second one.
 pub(super) fn trace(command: &mut Command) -> Result<Vec<Lines>> {

@@ -37,7 +37,7 @@ const EXEMPT: [&str; 5] = [
 ];
 
 const LIMIT_FACTOR: f64 = 4.0;
-const LIMIT_FLOOR: Duration = Duration::from_secs(60);
+const LIMIT_FLOOR: Duration = Duration::from_secs(600);
 
 /// Tries all orderings. `searches` are those of the models part; without them, the named models run
 /// first.
