@@ -1,6 +1,6 @@
 //! Capacity: N of N in one set, 99.9 % above, and never one more.
 
-use sessile::{Added, BuildError, Capacity, Policy, Rejection, SessionCache};
+use sessile::{Added, BuildError, Capacity, Policy, SessionCache};
 use std::time::Duration;
 use testkit::{
     Gate, add_patiently, assert_whole, id, numbers, race, scaled, session, store, watched,
