@@ -52,10 +52,14 @@ impl Caches {
         let resized = Subject {
             sizes,
             swaps_hooks: !HIDES_FENCES,
-            ..subject("resized", 300, cache(Capacity::Sessions(60)).hooks(watching_hooks()))?
+            ..subject(
+                "resized",
+                300,
+                cache(Capacity::Sessions(60)).hooks(watching_hooks()).watch_removals(true),
+            )?
         };
         let subjects = vec![
-            subject("one set", 24, cache(Capacity::Sessions(10)))?,
+            subject("one set", 24, cache(Capacity::Sessions(10)).watch_removals(true))?,
             subject("hundreds", 700, cache(Capacity::Sessions(400)).policy(Policy::Fifo))?,
             subject("thousands", 9_000, cache(Capacity::Sessions(5_000)).protect_reused(true))?,
             resized,

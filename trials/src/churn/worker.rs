@@ -53,7 +53,8 @@ impl<'c> Worker<'c> {
             5_100..7_300 => {
                 subject.cache.read(&id, verify);
             }
-            7_300..8_300 => {
+            7_300..7_600 => self.give_back(subject, number, &id),
+            7_600..8_300 => {
                 let taken = subject.cache.take(&id);
                 self.meet(taken);
             }
@@ -94,9 +95,29 @@ impl<'c> Worker<'c> {
     /// Adds what was met before: identical, or back from another stay, or into another cache.
     fn add_again(&mut self, subject: &Subject) {
         let Some(session) = self.random.choice(&self.held).cloned() else { return };
-        if let Ok(Added::Replaced(old)) = subject.cache.add(session) {
+        let added = match self.random.u8(..4) {
+            0 => {
+                let watch = subject.cache.view(session.context()).watch(&session.id());
+                subject.cache.add_unless_removed(session, watch)
+            }
+            _ => subject.cache.add(session),
+        };
+        if let Ok(Added::Replaced(old)) = added {
             verify(&old);
         }
+    }
+
+    /// Takes a session and gives another one of its key back, as after a handshake that failed.
+    fn give_back(&mut self, subject: &Subject, number: u64, id: &SessionId) {
+        let watch = subject.cache.view(Context::NONE).watch(id);
+        let taken = subject.cache.take(id);
+        if taken.is_some() {
+            let again = session(number, Context::NONE, self.payload_bytes);
+            if let Ok(Added::Replaced(old)) = subject.cache.add_unless_removed(again, watch) {
+                verify(&old);
+            }
+        }
+        self.meet(taken);
     }
 
     fn remove(&mut self, subject: &Subject) {
