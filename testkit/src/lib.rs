@@ -7,6 +7,7 @@
 //! | `whole` | what must hold of a cache whenever no operation is under way |
 //! | `hooks` | what a removal hook was told, and a cache that its own hooks can name |
 //! | `threads` | threads that race, watch, disturb, and meet at a gate |
+//! | `ports` | free ports for servers |
 //! | [`histories`] | what threads saw of a cache, and whether that can be |
 //! | [`linearizability`] | whether one order explains the history of a key |
 //! | [`model`] | the sequential reference model, and the cache beside it |
@@ -22,6 +23,7 @@ mod ids;
 mod ledger;
 pub mod linearizability;
 pub mod model;
+mod ports;
 mod threads;
 mod whole;
 
@@ -29,6 +31,7 @@ pub use fastrand::Rng;
 pub use hooks::{Own, Removals};
 pub use ids::{START, at, clocked, id, id_of, id_of_byte, number_of, numbers, scaled, session};
 pub use ledger::{Ledger, Payload};
+pub use ports::free_port;
 pub use threads::{End, Gate, Member, disturbed, ended, race, spin_until, watched};
 pub use whole::{
     add_patiently, assert_whole, ensure_accounted, ensure_reclaimed, ensure_whole, reclaim, store,

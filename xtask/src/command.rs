@@ -1,6 +1,7 @@
 //! Running a command and saying so.
 
 use anyhow::{Context, Result, bail};
+use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command};
 
@@ -22,6 +23,11 @@ impl Drop for Server {
         let _ = self.0.kill();
         let _ = self.0.wait();
     }
+}
+
+/// An address of loopback that nobody listens on.
+pub(crate) fn free_address() -> Result<String> {
+    Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.to_string())
 }
 
 /// Where cargo builds.

@@ -1,6 +1,6 @@
 //! One load on libssl's own session cache, and on Sessile preloaded in its place.
 
-use crate::command::{self, Server, cargo, root};
+use crate::command::{self, Server, cargo, free_address, root};
 use anyhow::{Context, Result, bail, ensure};
 use clap::Args;
 use std::collections::BTreeMap;
@@ -24,7 +24,7 @@ const MILLISECONDS: &str = "500";
 /// Runs of each kind, which take turns. The best of each figure counts: what disturbs a run makes it
 /// worse.
 const ROUNDS: usize = 8;
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 #[derive(Debug, Args)]
 pub(crate) struct Options {
@@ -170,10 +170,6 @@ fn pair(target: &Path) -> Result<[PathBuf; 2]> {
         ensure!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
     }
     Ok(files)
-}
-
-fn free_address() -> Result<String> {
-    Ok(std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?.to_string())
 }
 
 fn version_of(program: &str) -> Result<String> {

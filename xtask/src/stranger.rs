@@ -4,7 +4,7 @@
 //! `[dependencies]` and its program, becomes a crate outside of the workspace that is built from
 //! the unpacked packages. Its server must resume for `openssl s_client`, in TLS 1.2 and in TLS 1.3.
 
-use crate::command::{self, Server, cargo};
+use crate::command::{self, Server, cargo, free_address};
 use anyhow::{Context, Result, bail, ensure};
 use std::fs;
 use std::io::Write;
@@ -28,11 +28,14 @@ const RECIPES: [(&str, &str); 2] =
 /// Where the README's programs listen.
 const ADDRESS: &str = "\"localhost:8443\"";
 
+/// Where they listen here: where they are told to, since somebody may use that port.
+const ARGUMENT: &str = "std::env::args().nth(1).expect(\"an address\")";
+
 /// What only the model checkers need.
 const NOT_FOR_USERS: [&str; 2] = ["loom", "shuttle"];
 
 /// How long a server may take until it listens.
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 pub(crate) fn run() -> Result<()> {
     let folder = command::target_directory()?.join("stranger");
@@ -84,6 +87,7 @@ fn unpack(folder: &Path) -> Result<()> {
 /// A crate of one recipe, outside of any workspace.
 fn write_crate(folder: &Path, name: &str, readme: &str, heading: &str) -> Result<PathBuf> {
     let (dependencies, program) = recipe(readme, heading)?;
+    let program = program.replace(ADDRESS, ARGUMENT);
     let crate_folder = folder.join(name);
     fs::create_dir_all(crate_folder.join("src"))?;
     // A packaged adapter asks a registry for the core.
@@ -124,10 +128,11 @@ fn locked_packages(crate_folder: &Path) -> Result<Vec<String>> {
 }
 
 fn resumes(crate_folder: &Path, binary: &Path) -> Result<()> {
+    let address = &free_address()?;
     let mut server = Command::new(binary);
-    let mut server = Server(server.current_dir(crate_folder).spawn().context("cannot start it")?);
+    let server = server.arg(address).current_dir(crate_folder).spawn();
+    let mut server = Server(server.context("cannot start it")?);
     let started = Instant::now();
-    let address = ADDRESS.trim_matches('"');
     while TcpStream::connect(address).is_err() {
         if let Some(status) = server.0.try_wait()? {
             bail!("it ended: {status}");

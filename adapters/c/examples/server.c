@@ -21,7 +21,7 @@
 
 #include "sessile.h"
 
-enum { THREADS_MAX = 64, SECONDS_OF_PATIENCE = 5 };
+enum { THREADS_MAX = 64, SECONDS_OF_PATIENCE = 60 };
 
 static SSL_CTX *context;
 static sessile_store *store;

@@ -34,27 +34,27 @@ const STRANGERS: f64 = 0.2;
 /// How much more often than the others the favourites come back: the exponent of Zipf's law.
 const SKEW: f64 = 0.9;
 
-/// Time spent on finding out how many handshakes make a run.
+/// Time spent on finding out how many handshakes make a run, from the first of them on.
 const TRIAL: Duration = Duration::from_millis(500);
+
+/// Visits of each worker that a trial has at least, however long they take.
+const TRIAL_VISITS: u64 = 25;
 
 /// When workers stop.
 #[derive(Clone, Copy)]
 pub(crate) enum Until {
     /// After so many of each since it began.
     Handshakes(u64),
-    Deadline(Instant),
+    /// Once it is known how many handshakes make a run.
+    Trial,
 }
 
 impl Until {
-    /// Long enough to find out how many handshakes make a run.
-    pub(crate) fn trial() -> Self {
-        Self::Deadline(Instant::now() + TRIAL)
-    }
-
-    fn reached(self, done: u64) -> bool {
+    /// Whether a worker has done its part, after so many visits, the first of them at `start`.
+    fn reached(self, done: u64, start: Instant) -> bool {
         match self {
             Self::Handshakes(count) => done >= count,
-            Self::Deadline(deadline) => Instant::now() >= deadline,
+            Self::Trial => done >= TRIAL_VISITS && start.elapsed() >= TRIAL,
         }
     }
 }
@@ -159,7 +159,8 @@ impl Worker {
         load: Load,
         progress: ProgressBar,
     ) -> (Self, Tally) {
-        while !until.reached(self.done) && !load.is_stopped() {
+        let start = Instant::now();
+        while !until.reached(self.done, start) && !load.is_stopped() {
             let server = self.balancer.random_range(0..self.servers.len());
             let (connector, is_elsewhere) = match self.schedule.next_visitor() {
                 Visitor::Stranger => (&self.stranger, false),

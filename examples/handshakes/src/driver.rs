@@ -57,7 +57,7 @@ pub(crate) async fn measure(load: &Load, kinds: &[Kind], versions: &[Tls]) -> Re
     let mut runs = Vec::with_capacity(kinds.len() * versions.len());
     for &tls in versions {
         let kind = *kinds.first().context("no store to measure")?;
-        let trial = run(load, kind, tls, Until::trial(), &ProgressBar::hidden()).await?;
+        let trial = run(load, kind, tls, Until::Trial, &ProgressBar::hidden()).await?;
         let each = trial.handshakes_each(load)?;
         for &kind in kinds {
             if load.is_stopped() {
@@ -91,7 +91,7 @@ async fn run(
         Until::Handshakes(_) => {
             store.timing(load, tls, crew.tally.handshakes().div_ceil(WORKERS as u64))?
         }
-        Until::Deadline(_) => Timing::default(),
+        Until::Trial => Timing::default(),
     };
     Ok(crew.into_run(kind, store.figures(), timing))
 }

@@ -11,6 +11,9 @@ use crate::figures::Figures;
 use crate::host;
 use crate::server::Tls;
 
+/// Handshakes of each worker in the shortest run.
+const LEAST_EACH: u64 = 50;
+
 /// The figures of one run. Latencies are of the TLS handshake as the client saw it, without TCP's.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Run {
@@ -51,12 +54,13 @@ pub(crate) struct StoreTime {
 }
 
 impl Run {
-    /// After a trial: handshakes for each worker that take about as long as was asked for.
+    /// After a trial: handshakes for each worker that take about as long as was asked for, and are
+    /// enough to say something where a handshake takes long.
     pub(crate) fn handshakes_each(&self, load: &Load) -> Result<u64> {
         let failure = self.first_failure.as_deref().unwrap_or_default();
         ensure!(self.failed == 0, "handshakes fail: {failure}");
         let all = self.handshakes_per_second * load.seconds as f64;
-        Ok((all / WORKERS as f64).ceil().max(1.0) as u64)
+        Ok(((all / WORKERS as f64).ceil() as u64).max(LEAST_EACH))
     }
 
     /// Resumed handshakes of all, from 0 to 1.

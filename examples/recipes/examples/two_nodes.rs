@@ -4,7 +4,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
 use recipes::{Identity, client, visit};
@@ -18,6 +18,9 @@ use tokio_rustls::TlsAcceptor;
 
 /// No handshake waits longer for the tier.
 const BUDGET: Duration = Duration::from_millis(20);
+
+/// How long a node waits for the server before it serves.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 async fn serve(
     tcp: TcpListener,
@@ -51,13 +54,11 @@ async fn node(
         .uses(|session| if is_tls12(session) { Uses::Many } else { Uses::Once })
         .response_timeout(budget.max(Duration::from_millis(500)))
         .attach(&cache, redis)?;
-    for _ in 0..4000 {
-        if tier.stats().is_up {
-            break;
-        }
+    let end = Instant::now() + PATIENCE;
+    while !tier.stats().is_up {
+        ensure!(Instant::now() < end, "{redis} does not answer");
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
-    ensure!(tier.stats().is_up, "{redis} does not answer");
     let mut config = ServerConfig::builder()
         .with_no_client_auth()
         .with_single_cert(vec![identity.certificate.clone()], identity.key())?;

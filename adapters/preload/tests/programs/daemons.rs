@@ -6,7 +6,9 @@ use std::net::TcpListener;
 use std::process::{Command, Stdio};
 use std::thread;
 
-use crate::process::{Server, Site, VERSIONS, free_port, is_there};
+use testkit::free_port;
+
+use crate::process::{Server, Site, VERSIONS, is_there};
 
 /// Visits in both versions, ends the server, and tells how many contexts were attached and left.
 fn judge(site: &Site, server: Server, signal: &str) -> (u64, u64) {

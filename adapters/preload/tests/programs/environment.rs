@@ -4,7 +4,9 @@ use std::process::{Command, Stdio};
 use std::thread::sleep;
 use std::time::Duration;
 
-use crate::process::{Server, Site, free_port, is_there};
+use testkit::free_port;
+
+use crate::process::{Server, Site, is_there};
 
 /// A server of TLS 1.3 with variables, for so many connections.
 fn start(site: &Site, connections: u32, variables: &[(&str, &str)]) -> Server {

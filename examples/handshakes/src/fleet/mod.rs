@@ -92,7 +92,7 @@ pub(crate) async fn measure(load: &Load, fleet: &Fleet, versions: &[Tls]) -> Res
     for &tls in versions {
         let trial = Stand::start(load, fleet, Setting::OneNode, tls).await?;
         let mut trial = trial.context("one node needs no tier")?;
-        trial.crew.work(Until::trial(), &ProgressBar::hidden()).await?;
+        trial.crew.work(Until::Trial, &ProgressBar::hidden()).await?;
         let each = trial.finish(fleet)?.run.handshakes_each(load)?;
         let mut stands = Vec::new();
         for &setting in fleet.settings() {

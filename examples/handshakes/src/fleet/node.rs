@@ -22,8 +22,9 @@ use crate::stores::RustlsStore;
 /// The option that makes this program a node.
 pub(crate) const OPTION: &str = "--node";
 
-/// How long a node waits for its tier before it serves.
-const PATIENCE: Duration = Duration::from_secs(5);
+/// How long a node waits for its tier before it serves. On a machine that others keep busy, either
+/// may wait for a processor for many seconds.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// What a node is to do.
 #[derive(Clone, Deserialize, Serialize)]

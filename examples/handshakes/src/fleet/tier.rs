@@ -10,8 +10,9 @@ use redis::{Client, Commands, Connection, ConnectionAddr};
 
 use super::relay::Relay;
 
-/// How long a server may take until it answers.
-const PATIENCE: Duration = Duration::from_secs(5);
+/// How long a server may take until it answers, on a machine that others keep busy. A port on which
+/// nobody listens is refused at once.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The value of `--tier` that has a server started.
 const START: &str = "start";
@@ -36,7 +37,7 @@ impl TierServer {
         loop {
             let url = own.url();
             let server = Self { client: Client::open(url.as_str())?, url, own: Some(own) };
-            let Err(error) = server.connection() else { return Ok(server) };
+            let Err(error) = server.own_connection() else { return Ok(server) };
             ensure!(Instant::now() < end, error);
             std::thread::sleep(Duration::from_millis(10));
             own = server.own.context("it is one of ours")?;
@@ -58,6 +59,16 @@ impl TierServer {
             connection.with_context(|| format!("--tier: cannot reach {}", self.name()))?;
         let answer: String = redis::cmd("PING").query(&mut connection)?;
         ensure!(answer == "PONG", "--tier: {} is no Redis", self.name());
+        Ok(connection)
+    }
+
+    /// A connection to the process that was started, and not to another one that has its port.
+    fn own_connection(&self) -> Result<Connection> {
+        let mut connection = self.connection()?;
+        let pid = self.own.as_ref().context("it is one of ours")?.child.id();
+        let info: String = redis::cmd("INFO").arg("server").query(&mut connection)?;
+        let is_own = info.lines().any(|line| line == format!("process_id:{pid}"));
+        ensure!(is_own, "--tier start: {} is another server", self.name());
         Ok(connection)
     }
 

@@ -32,6 +32,9 @@ impl Server {
         let mut process = Command::new(env!("CARGO_BIN_EXE_handshakes"))
             .args(["--serve", "127.0.0.1:0", "--other", "127.0.0.1:0"])
             .args(arguments)
+            // libssl stores a session after the client has the last message of its handshake:
+            // another thread could look for it before.
+            .env("TOKIO_WORKER_THREADS", "1")
             .stdout(Stdio::piped())
             .spawn()
             .unwrap();

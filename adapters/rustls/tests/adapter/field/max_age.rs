@@ -65,7 +65,8 @@ fn a_second_tier_does_not_prolong_a_chain() {
         let server = Arc::new(site.server(&TLS13, store.for_context(Context::digest(["tier"]))));
         let client = Arc::new(site.client());
         assert_eq!(shake(&client, &server), Full);
-        clock.advance(300);
+        // Two windows on: the first session may be of the one after the clock's.
+        clock.advance(600);
         assert_eq!(shake(&client, &server), Full, "{answer:?}");
         assert_eq!(shake(&client, &server), Resumed, "{answer:?}");
     }
