@@ -64,14 +64,17 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn add(&self, session: Session<T>) -> Result<Added<T>, Rejected<T>> {
-        self.store(session, self.settings.wants_added())
+        self.store(session, self.settings.wants_added(), |_| true)
     }
 
-    /// [`add`](Self::add), of which the hook hears if it `is_shown`.
+    /// [`add`](Self::add), of which the hook hears if it `is_shown`. If `settle` answers false, it
+    /// has removed what was stored, and keeps a handle of it.
+    #[inline(always)]
     pub(super) fn store(
         &self,
         session: Session<T>,
         is_shown: bool,
+        settle: impl FnOnce(&Operation<'_, T>) -> bool,
     ) -> Result<Added<T>, Rejected<T>> {
         let session = Held::new(self, session);
         let probe = self.probe_of(session.block());
@@ -104,6 +107,10 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
         // Its count is the table's, if it was stored.
         let session = ManuallyDrop::new(session);
         operation.settle_add(session.block(), &stored, old_date, now);
+        if stored.as_ref().is_ok_and(Added::changed) && !settle(&operation) {
+            shown.into_iter().for_each(|shown| self.drop_handle(shown));
+            return operation.end_refused(stored, &session);
+        }
         if let Some(shown) = shown {
             match stored.as_ref().is_ok_and(Added::changed) {
                 true => operation.notifications().added(shown),
@@ -235,6 +242,23 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
 }
 
 impl<T: Send + Sync + 'static> Operation<'_, T> {
+    /// Ends an add whose session has left again.
+    #[cold]
+    fn end_refused(
+        self,
+        stored: Result<Added<T>, Rejection>,
+        session: &Session<T>,
+    ) -> Result<Added<T>, Rejected<T>> {
+        if let Ok(Added::Replaced(old)) = stored {
+            self.cache().drop_handle(old);
+        }
+        let rejection = Rejection::NotResumable;
+        self.thread().counters.count_rejection(rejection);
+        self.finish(Err(Rejected::new(rejection, session.clone())), |rejected| {
+            rejected.err().map(Rejected::into_session)
+        })
+    }
+
     /// Counts an add, and sweeps a little if it stored the session.
     #[inline]
     fn settle_add(

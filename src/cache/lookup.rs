@@ -228,9 +228,16 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
 
     #[inline]
     pub(super) fn validity(&self, block: &Block<T>, now: u64) -> Validity {
-        if block.is_arriving() {
-            Validity::Arriving
-        } else if block.is_expired(now) {
+        match block.is_arriving() {
+            true => Validity::Arriving,
+            false => self.validity_by_itself(block, now),
+        }
+    }
+
+    /// The [`validity`](Self::validity) of a session that need not be stored.
+    #[inline]
+    pub(super) fn validity_by_itself(&self, block: &Block<T>, now: u64) -> Validity {
+        if block.is_expired(now) {
             Validity::Expired
         } else if !block.is_resumable() || self.is_revoked_block(block) {
             Validity::NotResumable
@@ -330,7 +337,7 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
         })?;
         let taken = Held::new(self, taken);
         if taken.block().is_from_tier() && self.settings.wants_miss() {
-            // The hook was told. What it answered before does not come after this.
+            // The tier was told. What it answered before does not come after this.
             self.remove_answers(key, &probe);
         }
         Some(taken.into_session())

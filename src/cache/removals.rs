@@ -9,6 +9,9 @@
 //! That is asked once the session is stored, where a removal that comes later finds it. Until it is
 //! answered the session is marked as arriving, and no lookup finds it: INVARIANT(ARRIVING). Who
 //! could take it meanwhile could give it back, and would know nothing of the removal.
+//!
+//! A take that asks the second tier is counted likewise, in a word of its own: it outdates answers
+//! of the tier, and no session that somebody has taken and gives back.
 #![forbid(unsafe_code)]
 
 use super::SessionCache;
@@ -17,6 +20,7 @@ use super::operation::Operation;
 use crate::error::{Added, Rejected, Rejection, RemovalCause};
 use crate::session::Session;
 use crate::sync::{AtomicU64, MODELLED, Ordering, fence};
+use std::cell::Cell;
 use std::fmt;
 
 /// Removals of one stripe disturb whatever is on its way in it.
@@ -25,9 +29,11 @@ const STRIPES: usize = if MODELLED { 1 } else { 1024 };
 /// One removal that has begun. Those under way are counted below that.
 const BEGUN: u64 = 1 << 32;
 
+/// `STRIPES` words of each kind.
 pub(crate) struct Removals {
-    /// `STRIPES` of them.
-    stripes: Box<[AtomicU64]>,
+    removals: Box<[AtomicU64]>,
+    /// Takes that leave nothing to answers of the second tier.
+    takes: Box<[AtomicU64]>,
 }
 
 /// A removal under way, of one stripe or of all.
@@ -39,54 +45,70 @@ pub struct Watch {
     /// Whose it is: the address of the stripes.
     owner: usize,
     stripe: usize,
-    seen: Option<u64>,
+    removals: Option<u64>,
+    takes: Option<u64>,
 }
 
-/// A session that is being added, unless it was removed since it was watched. While this lives, no
-/// lookup finds it.
+/// What a session comes back from.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Way {
+    /// Somebody has taken it, and gives it back.
+    Taken,
+    /// A second tier answered it.
+    Tier,
+}
+
+/// A session that is being added, unless it was removed since it was watched. No lookup finds it
+/// until this is over.
 struct Arrival<'c, T: Send + Sync + 'static> {
     session: Held<'c, T>,
-    removals: &'c Removals,
-    watch: Watch,
+    is_over: Cell<bool>,
 }
 
 impl Removals {
     /// `None` without memory for it.
     pub(crate) fn new() -> Option<Self> {
-        let mut stripes = Vec::new();
-        stripes.try_reserve_exact(STRIPES).ok()?;
-        stripes.resize_with(STRIPES, || AtomicU64::new(0));
-        Some(Self { stripes: stripes.into() })
+        let words = || {
+            let mut words = Vec::new();
+            words.try_reserve_exact(STRIPES).ok()?;
+            words.resize_with(STRIPES, || AtomicU64::new(0));
+            Some(words.into())
+        };
+        Some(Self { removals: words()?, takes: words()? })
     }
 
     /// Begins a removal of the key with this hash.
     pub(crate) fn begin(&self, hash: u64) -> Removing<'_> {
-        Removing::begin(std::slice::from_ref(&self.stripes[stripe_of(hash)]))
+        Removing::begin(std::slice::from_ref(&self.removals[stripe_of(hash)]))
     }
 
     pub(crate) fn watch(&self, hash: u64) -> Watch {
         let stripe = stripe_of(hash);
         // ORDERING: Acquire: sees what the hooks of a removal have done that is over; pairs with
-        // `Removing::drop`. Model: `answer_beside_a_removal`.
-        let word = self.stripes[stripe].load(Ordering::Acquire);
-        Watch { owner: self.address(), stripe, seen: Some(word).filter(|word| word % BEGUN == 0) }
+        // `Removing::drop`. Model: `answer_beside_a_removal`, `answer_beside_a_take`.
+        let look = |words: &[AtomicU64]| words[stripe].load(Ordering::Acquire);
+        let idle = |word: u64| Some(word).filter(|word| word % BEGUN == 0);
+        let (removals, takes) = (idle(look(&self.removals)), idle(look(&self.takes)));
+        Watch { owner: self.address(), stripe, removals, takes }
     }
 
     fn address(&self) -> usize {
-        self.stripes.as_ptr().addr()
+        self.removals.as_ptr().addr()
     }
 
     /// Whether a session that has come now may stay.
-    pub(crate) fn may_stay(&self, watch: Watch) -> bool {
+    pub(crate) fn may_stay(&self, way: Way, watch: Watch) -> bool {
         // ORDERING: SeqCst: pairs with `Removing::begin`. Model: `late_session_beside_a_removal`.
         fence(Ordering::SeqCst);
-        !self.is_disturbed(watch)
+        !self.is_disturbed(way, watch)
     }
 
-    fn is_disturbed(&self, watch: Watch) -> bool {
-        // ORDERING: Relaxed: see the fence above; elsewhere a look that need not be right.
-        let seen = || self.stripes[watch.stripe].load(Ordering::Relaxed);
-        watch.owner != self.address() || watch.seen != Some(seen())
+    fn is_disturbed(&self, way: Way, watch: Watch) -> bool {
+        // ORDERING: Relaxed: see the fence above. Without it, a look that may be late.
+        let now = |words: &[AtomicU64]| Some(words[watch.stripe].load(Ordering::Relaxed));
+        watch.owner != self.address()
+            || watch.removals != now(&self.removals)
+            || (way == Way::Tier && watch.takes != now(&self.takes))
     }
 }
 
@@ -126,13 +148,19 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
 
     /// Begins a removal of keys that are not known, if anybody watches.
     pub(super) fn begin_removal_of_all(&self) -> Option<Removing<'_>> {
-        self.settings.watches_removals().then(|| Removing::begin(&self.removals.stripes))
+        self.settings.watches_removals().then(|| Removing::begin(&self.removals.removals))
+    }
+
+    /// Begins a take that leaves nothing to the tier's answers, if anybody watches.
+    pub(super) fn begin_take(&self, hash: u64) -> Option<Removing<'_>> {
+        let takes = || std::slice::from_ref(&self.removals.takes[stripe_of(hash)]);
+        self.settings.watches_removals().then(|| Removing::begin(takes()))
     }
 
     pub(super) fn watch_hash(&self, hash: u64) -> Watch {
         match self.settings.watches_removals() {
             true => self.removals.watch(hash),
-            false => Watch { owner: 0, stripe: 0, seen: None },
+            false => Watch { owner: 0, stripe: 0, removals: None, takes: None },
         }
     }
 
@@ -141,13 +169,13 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
     ///
     /// For a session that was taken and is given back. It is refused as well if another key was
     /// removed whose hash is alike (one key in 1024), or if [`clear`](Self::clear) or
-    /// [`remove_if`](Self::remove_if) ran. A [`take`](Self::take) of what is stored is no removal;
-    /// one that asks the second tier is.
+    /// [`remove_if`](Self::remove_if) ran. A [`take`](Self::take) is no removal.
     ///
     /// Where the removal is noticed when the session is stored already, it leaves again and is
-    /// non-resumable, as after [`remove`](Self::remove). Hooks hear of both, and what it has
-    /// replaced does not come back. No lookup finds the session before that is known and the hooks
-    /// have run, in this cache or in another that holds the same object.
+    /// non-resumable, as after [`remove`](Self::remove). Hooks hear that it left, and what it has
+    /// replaced does not come back. No lookup finds the session before that is known, in this cache
+    /// or in another that holds the same object. An [`add`](Self::add) of this very object
+    /// meanwhile answers [`Identical`](Added::Identical).
     ///
     /// # Errors
     /// Those of [`add`](Self::add); [`NotResumable`](Rejection::NotResumable) if it was removed, if
@@ -156,7 +184,7 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
     /// [`Contention`](Rejection::Contention) where more than 30 such calls add this very object.
     ///
     /// # Panics
-    /// As [`add`](Self::add). If the session was removed meanwhile, it is non-resumable then.
+    /// As [`add`](Self::add).
     ///
     /// ```
     /// use sessile::{Context, Session, SessionCache, SessionId};
@@ -176,11 +204,12 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
         session: Session<T>,
         watch: Watch,
     ) -> Result<Added<T>, Rejected<T>> {
-        self.keep(session, watch, RemovalCause::Removed, Self::add)
+        self.keep(session, Way::Taken, watch)
     }
 
     /// [`add_from_tier`](Self::add_from_tier) of a session that was asked for after `watch` was
-    /// made, likewise. The same is done with what the miss hook supplies.
+    /// made, likewise. A take that asks the miss hook, or takes what a tier supplied, is a removal
+    /// here: the tier gives its session to the taker. The same is done with what the hook supplies.
     ///
     /// # Errors
     /// Those of [`add_unless_removed`](Self::add_unless_removed).
@@ -192,48 +221,42 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
         session: Session<T>,
         watch: Watch,
     ) -> Result<Added<T>, Rejected<T>> {
-        self.keep(session, watch, RemovalCause::Flushed, Self::add_from_tier)
+        self.keep(session, Way::Tier, watch)
     }
 
     /// Whether a removal of a key, or of one that counts as the same
     /// ([`add_unless_removed`](Self::add_unless_removed)), was demanded since it was watched.
     pub fn has_removed_since(&self, watch: Watch) -> bool {
-        self.removals.is_disturbed(watch)
+        self.removals.is_disturbed(Way::Taken, watch)
     }
 
     #[cold]
-    fn keep(
-        &self,
-        session: Session<T>,
-        watch: Watch,
-        cause: RemovalCause,
-        add: impl FnOnce(&Self, Session<T>) -> Result<Added<T>, Rejected<T>>,
-    ) -> Result<Added<T>, Rejected<T>> {
+    fn keep(&self, session: Session<T>, way: Way, watch: Watch) -> Result<Added<T>, Rejected<T>> {
         let probe = self.probe_of(session.block());
-        if watch.stripe != stripe_of(probe.hash()) || self.removals.is_disturbed(watch) {
+        if watch.stripe != stripe_of(probe.hash()) || self.removals.is_disturbed(way, watch) {
             return Err(self.refuse(session, Rejection::NotResumable));
         }
-        let Some(arrival) = Arrival::begin(self, &session, watch) else {
+        let Some(arrival) = Arrival::begin(self, &session) else {
             return Err(self.refuse(session, Rejection::Contention));
         };
-        let added = add(self, session);
-        let has_come = added.as_ref().is_ok_and(Added::changed);
-        if !has_come || self.removals.may_stay(watch) {
-            return added;
-        }
-        // The removal may have searched before the session came. First the mark: a lookup may have
-        // met the session already, and looks at it once its arrival is over.
-        arrival.session.set_not_resumable();
-        let operation = Operation::begin(self);
-        operation.remove_what(|| operation.find_same(&arrival.session, &probe), cause);
-        let replaced = |added| match added {
-            Ok(Added::Replaced(old)) => Some(old),
-            _ => None,
+        let settle = |operation: &Operation<'_, T>| {
+            let stays = self.removals.may_stay(way, watch);
+            if stays {
+                // Hooks find what they hear of.
+                arrival.end();
+            } else {
+                // The removal may have searched before the session came. Whoever has met the
+                // session already looks at its marks afterwards.
+                arrival.end_in_vain();
+                let find = || operation.find_same(&arrival.session, &probe);
+                operation.remove_what(find, way.cause());
+            }
+            stays
         };
-        if let Some(old) = replaced(operation.finish(added, replaced)) {
-            self.drop_handle(old);
+        match way {
+            Way::Taken => self.store(session, self.settings.wants_added(), settle),
+            Way::Tier => self.store_from_tier(session, settle),
         }
-        Err(self.refuse(arrival.session.clone(), Rejection::NotResumable))
     }
 
     fn refuse(&self, session: Session<T>, reason: Rejection) -> Rejected<T> {
@@ -242,23 +265,41 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
     }
 }
 
+impl Way {
+    /// Why a session leaves that was removed on its way: a tier's answer is no session of its own.
+    fn cause(self) -> RemovalCause {
+        match self {
+            Self::Taken => RemovalCause::Removed,
+            Self::Tier => RemovalCause::Flushed,
+        }
+    }
+}
+
 impl<'c, T: Send + Sync + 'static> Arrival<'c, T> {
     /// `None` if there are too many of this object.
-    fn begin(cache: &'c SessionCache<T>, session: &Session<T>, watch: Watch) -> Option<Self> {
-        session.block().begin_arrival().then(|| {
-            let session = Held::new(cache, session.clone());
-            Self { session, removals: &cache.removals, watch }
-        })
+    fn begin(cache: &'c SessionCache<T>, session: &Session<T>) -> Option<Self> {
+        let is_begun = session.block().begin_arrival();
+        is_begun
+            .then(|| Self { session: Held::new(cache, session.clone()), is_over: Cell::new(false) })
+    }
+
+    fn end(&self) {
+        if !self.is_over.replace(true) {
+            self.session.block().end_arrival();
+        }
+    }
+
+    /// The session is arriving for ever, and not resumable.
+    fn end_in_vain(&self) {
+        self.is_over.set(true);
+        self.session.set_not_resumable();
     }
 }
 
 impl<T: Send + Sync + 'static> Drop for Arrival<'_, T> {
     fn drop(&mut self) {
-        // A hook has panicked perhaps, before it was asked whether the session may stay.
-        if std::thread::panicking() && !self.removals.may_stay(self.watch) {
-            self.session.set_not_resumable();
-        }
-        self.session.block().end_arrival();
+        // It was refused, or stored before, or the weigher has panicked.
+        self.end();
     }
 }
 

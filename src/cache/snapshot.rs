@@ -63,8 +63,14 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
     }
 
     pub(super) fn snapshot_of(&self, scope: Scope<'_>) -> Vec<Session<T>> {
+        let mut sessions = self.snapshot_with_arriving(scope);
+        sessions.retain(|session| !session.block().is_arriving());
+        sessions
+    }
+
+    /// For removals, which have to meet those that are arriving.
+    pub(super) fn snapshot_with_arriving(&self, scope: Scope<'_>) -> Vec<Session<T>> {
         let mut sessions = Vec::new();
-        // With those that are arriving: `remove_if` has to meet them.
         self.walk(|_, member| {
             if scope.covers(member.block()) && !self.is_revoked_block(member.block()) {
                 sessions.push(member.session().clone());

@@ -186,6 +186,21 @@ fn hooks_hear_whatever_way_an_operation_ends() {
 }
 
 #[test]
+fn what_is_arriving_is_found_by_removals_alone() {
+    let cache = SessionCache::builder().build().unwrap();
+    let (one, view) = (Session::new(id(1), 1), cache.view(Context::NONE));
+    assert!(cache.add(one.clone()).is_ok() && one.block().begin_arrival());
+    assert!(cache.get(&id(1)).is_none() && cache.take(&id(1)).is_none());
+    assert!(cache.read(&id(1), |_| ()).is_none() && cache.peek(&id(1)).is_none());
+    assert!(view.get_if(&id(1), |_| true).is_none() && view.take_if(&id(1), |_| true).is_none());
+    assert!(!cache.contains(&id(1)) && cache.snapshot().is_empty() && view.is_empty());
+    assert_eq!((cache.len(), cache.flush_expired()), (1, 0), "it is stored");
+    one.block().end_arrival();
+    assert!(cache.get(&id(1)).is_some() && one.block().begin_arrival());
+    assert_eq!((cache.remove_if(|_| true), cache.len()), (1, 0));
+}
+
+#[test]
 fn as_many_arrivals_of_a_session_as_can_be_counted() {
     let cache = SessionCache::builder().watch_removals(true).build().unwrap();
     let session = Session::new(id(1), 1);

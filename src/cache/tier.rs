@@ -1,10 +1,10 @@
 //! The second tier behind the miss hook, and lookups that tell where a session was found.
 #![forbid(unsafe_code)]
 
+use super::budget::Permit;
 use super::lookup::Validity;
 use super::notify::{Held, Notifications};
 use super::operation::Operation;
-use super::removals::Removing;
 use super::{Key, SessionCache};
 use crate::error::{Added, Rejected, Rejection, RemovalCause};
 use crate::raw::{Occupied, Probe};
@@ -47,14 +47,22 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
     /// assert_eq!(source, Source::Tier);
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
-    #[cold]
     pub fn add_from_tier(&self, session: Session<T>) -> Result<Added<T>, Rejected<T>> {
+        self.store_from_tier(session, |_| true)
+    }
+
+    #[cold]
+    pub(super) fn store_from_tier(
+        &self,
+        session: Session<T>,
+        settle: impl FnOnce(&Operation<'_, T>) -> bool,
+    ) -> Result<Added<T>, Rejected<T>> {
         session.block().set_from_tier();
         if self.is_from_before_revocation(session.block()) {
             self.domain.pin().state().counters.count_rejection(Rejection::Revoked);
             return Err(Rejected::new(Rejection::Revoked, session));
         }
-        self.store(session, false)
+        self.store(session, false, settle)
     }
 
     /// `accept`, asked under a guard, which leaves in `refused` whether the last session was not
@@ -160,7 +168,12 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
         if !self.settings.wants_miss() {
             return None;
         }
-        let _removing = self.remove_answers(key, &self.probe(key));
+        let probe = self.probe(key);
+        let _taking = self.begin_take(probe.hash());
+        // What came since the cache was searched; from now on nothing comes.
+        if let Some(kept) = self.take_kept(key, &probe, accept) {
+            return kept;
+        }
         let session = Held::new(self, self.supplied(key, Asked::Take)?);
         if !accept(&session) {
             return None;
@@ -173,16 +186,48 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
         Some(session.into_session())
     }
 
-    /// What the tier has answered to a get of a key leaves, and an answer that is on its way is not
-    /// kept: while a session is taken, of which they are copies.
-    pub(super) fn remove_answers(&self, key: Key<'_>, probe: &Probe) -> Option<Removing<'_>> {
-        let removing = self.begin_removal(probe.hash());
+    /// Takes what the tier has supplied and the caller accepts. `Some(None)` if one is stored that
+    /// the caller does not accept, which stays.
+    fn take_kept(
+        &self,
+        key: Key<'_>,
+        probe: &Probe,
+        accept: &impl Fn(&Session<T>) -> bool,
+    ) -> Option<Option<Session<T>>> {
+        let (now, operation) = (self.time.now(), Operation::begin(self));
+        loop {
+            let member = operation.find(key, probe).member;
+            let member = member.filter(|member| member.block().is_from_tier())?;
+            let cause = match self.validity(member.block(), now) {
+                // It may have been found fit to stay.
+                Validity::Arriving => RemovalCause::Flushed,
+                Validity::Usable if accept(&member.session()) => RemovalCause::Taken,
+                Validity::Usable => return Some(None),
+                _ => return None,
+            };
+            // LINEARIZE: the take, for the one whose exchange succeeds.
+            if let Some(unlinked) = member.remove() {
+                let session = unlinked.session().clone();
+                operation.retire(unlinked, cause, Permit::GivenBack);
+                if cause == RemovalCause::Taken {
+                    operation.count(Counter::TierHits);
+                    return Some(operation.finish(Some(session), |taken| taken));
+                }
+                self.drop_handle(session);
+            }
+            crate::sync::relax();
+        }
+    }
+
+    /// After a take of what the tier supplied: its answers to gets of the same session leave, also
+    /// those that are on their way.
+    pub(super) fn remove_answers(&self, key: Key<'_>, probe: &Probe) {
+        let _taking = self.begin_take(probe.hash());
         let operation = Operation::begin(self);
         let is_from_tier = |member: &Occupied<'_, Block<T>>| member.block().is_from_tier();
         let find = || operation.find(key, probe).member.filter(is_from_tier);
         operation.remove_what(find, RemovalCause::Flushed);
         operation.finish((), |()| None);
-        removing
     }
 
     #[cold]
@@ -192,8 +237,9 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
         let block = session.block();
         let is_asked_for = block.match_key(key.id, key.context, *key.protocol) == KeyMatch::Same;
         let now = self.time.now();
-        let is_usable =
-            self.validity(block, now) == Validity::Usable && !self.is_from_before_revocation(block);
+        // Somebody else may be keeping the same object.
+        let is_usable = self.validity_by_itself(block, now) == Validity::Usable
+            && !self.is_from_before_revocation(block);
         if !is_asked_for || !is_usable {
             return None;
         }

@@ -187,7 +187,7 @@ impl<'c, T: Send + Sync + 'static> View<'c, T> {
         }
     }
 
-    fn scope(&self) -> Scope<'_> {
+    pub(super) fn scope(&self) -> Scope<'_> {
         Scope { context: Some(&self.context), protocol: self.protocol }
     }
 }

@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 
 use super::SessionCache;
+use super::flush::Scope;
 use super::notify::Held;
 use super::view::View;
 use crate::session::{Session, SessionId};
@@ -38,17 +39,13 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
     /// # Panics
     /// If the predicate or the removal hook panics. What was removed before stays removed.
     pub fn remove_if(&self, predicate: impl FnMut(&Session<T>) -> bool) -> usize {
-        self.remove_of(|| self.snapshot(), predicate)
+        self.remove_of(Scope::ALL, predicate)
     }
 
-    fn remove_of(
-        &self,
-        snapshot: impl FnOnce() -> Vec<Session<T>>,
-        mut predicate: impl FnMut(&Session<T>) -> bool,
-    ) -> usize {
+    fn remove_of(&self, scope: Scope<'_>, mut predicate: impl FnMut(&Session<T>) -> bool) -> usize {
         // Before the snapshot: what comes after it is told.
         let _removing = self.begin_removal_of_all();
-        let sessions = snapshot();
+        let sessions = self.snapshot_with_arriving(scope);
         // If the predicate or a hook panics, no payload is dropped by unwinding.
         let held = sessions.into_iter().map(|session| Held::new(self, session));
         let held: Vec<_> = held.collect();
@@ -64,7 +61,7 @@ impl<T: Send + Sync + 'static> View<'_, T> {
 
     /// [`SessionCache::remove_if`] of this context's sessions.
     pub fn remove_if(&self, predicate: impl FnMut(&Session<T>) -> bool) -> usize {
-        self.cache().remove_of(|| self.snapshot(), predicate)
+        self.cache().remove_of(self.scope(), predicate)
     }
 }
 

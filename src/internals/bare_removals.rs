@@ -1,6 +1,6 @@
 //! Removals and one slot of a table.
 
-use crate::cache::removals::{Removals, Watch};
+use crate::cache::removals::{Removals, Watch, Way};
 use crate::sync::{AtomicBool, Ordering};
 
 /// A slot, which a session comes to late.
@@ -27,7 +27,7 @@ impl BareRemovals {
     pub fn come(&self, watch: Watch) -> bool {
         // ORDERING: Relaxed: what the removals promise they promise without it.
         self.slot.store(true, Ordering::Relaxed);
-        self.removals.may_stay(watch)
+        self.removals.may_stay(Way::Taken, watch)
     }
 
     /// A removal; whether it finds the session.

@@ -4,7 +4,7 @@ use sessile::{
     Added, Context, Hooks, Operation, Rejection, RemovalCause, Session, SessionCache, SessionId,
 };
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
 use testkit::{Own, id, session, store};
@@ -124,51 +124,23 @@ fn a_removal_beside_an_answer_reaches_the_tier() {
     assert_eq!(*heard.lock().unwrap(), [id(1)]);
 }
 
-/// While hooks hear of it, which is before the cache knows whether it may stay.
+/// Hooks hear of it when it is known whether it stays: a second tier asks the cache what it holds.
 #[test]
-fn no_lookup_finds_what_is_still_arriving() {
-    let own = Own::default();
-    let place = own.clone();
-    let hook = move |_: &Session<u64>| {
-        let cache = place.cache();
-        let view = cache.view(Context::NONE);
-        assert!(cache.get(&id(1)).is_none() && cache.take(&id(1)).is_none());
-        assert!(cache.read(&id(1), |_| ()).is_none() && cache.peek(&id(1)).is_none());
-        assert!(view.get_if(&id(1), |_| true).is_none() && !cache.contains(&id(1)));
-        assert!(view.take_if(&id(1), |_| true).is_none());
-        assert_eq!((cache.len(), cache.flush_expired()), (1, 0), "it is stored");
-    };
-    let builder = SessionCache::builder().capacity(10).watch_removals(true).on_added(hook);
-    let cache = own.is(builder.build().unwrap());
-    let watch = cache.view(Context::NONE).watch(&id(1));
-    assert!(matches!(cache.add_unless_removed(session(1), watch), Ok(Added::Inserted)));
-    assert_eq!(*cache.get(&id(1)).unwrap(), 1);
-    assert!(cache.take(&id(1)).is_some());
-}
-
-/// A removal that comes once it is stored finds it.
-#[test]
-fn what_is_arriving_can_be_removed() {
-    let removals: [Removal; 4] = [
-        |cache| assert!(cache.remove_id(&id(1))),
-        |cache| assert_eq!(cache.clear(), 1),
-        |cache| assert_eq!(cache.remove_if(|_| true), 1),
-        |cache| assert!(matches!(cache.add(session(1)), Ok(Added::Replaced(_)))),
-    ];
-    for (nth, removal) in removals.into_iter().enumerate() {
+fn hooks_find_what_they_hear_of() {
+    for way in [SessionCache::add_unless_removed, SessionCache::add_from_tier_unless_removed] {
         let own = Own::default();
-        let (place, calls) = (own.clone(), AtomicUsize::new(0));
-        let hook = move |_: &Session<u64>| {
-            if calls.fetch_add(1, Ordering::Relaxed) == 0 {
-                removal(&place.cache());
-            }
-        };
-        let builder = SessionCache::builder().capacity(10).watch_removals(true).on_added(hook);
+        let (place, gone) = (own.clone(), own.clone());
+        let hooks = Hooks::new()
+            .on_added(move |_| assert!(place.cache().peek(&id(1)).is_some()))
+            .on_removed(move |one: &Session<u64>, cause| {
+                assert_eq!((**one, cause), (7, RemovalCause::Replaced));
+                assert_eq!(*gone.cache().get(&id(1)).unwrap(), 1);
+            });
+        let builder = SessionCache::builder().capacity(10).watch_removals(true).hooks(hooks);
         let cache = own.is(builder.build().unwrap());
+        assert!(matches!(cache.add(Session::new(id(1), 7)), Ok(Added::Inserted)));
         let watch = cache.view(Context::NONE).watch(&id(1));
-        let added = cache.add_unless_removed(session(1), watch);
-        assert_eq!(added.is_ok(), nth == 3, "a newer session is no removal");
-        assert_eq!(cache.get(&id(1)).is_some(), nth == 3);
+        assert!(matches!(way(&cache, session(1), watch), Ok(Added::Replaced(_))));
     }
 }
 
@@ -184,7 +156,8 @@ fn a_hook_that_panics_brings_nothing_back() {
             1
         };
         let builder = SessionCache::builder().capacity(10).max_weight(100).weigher(weigher);
-        let builder = builder.on_added(|_| panic!("a hook")).watch_removals(true);
+        let hooks = Hooks::new().on_added(|_| panic!("came")).on_removed(|_, _| panic!("left"));
+        let builder = builder.hooks(hooks).watch_removals(true);
         let cache = own.is(builder.build().unwrap());
         let (watch, one) = (cache.view(Context::NONE).watch(&id(1)), session(1));
         let give_back = || cache.add_unless_removed(one.clone(), watch);
@@ -270,4 +243,25 @@ fn what_a_tier_gave_to_a_taker_is_taken_once() {
     });
     assert!(cache.take(&id(1)).is_some());
     assert!(cache.take(&id(1)).is_none() && cache.is_empty());
+}
+
+/// Whatever another call does with the same object meanwhile.
+#[test]
+fn a_tier_may_answer_with_an_object_that_is_arriving_elsewhere() {
+    let own = Own::default();
+    let (place, shared) = (own.clone(), session(1));
+    let (answer, is_first) = (shared.clone(), AtomicBool::new(true));
+    let weigher = move |_: &Session<u64>| {
+        if is_first.swap(false, Ordering::Relaxed) {
+            // The object is on its way, and another thread is answered with it.
+            let get = || place.cache().get(&id(1)).is_some();
+            assert!(thread::scope(|scope| scope.spawn(get).join().unwrap()));
+        }
+        1
+    };
+    let builder = SessionCache::builder().capacity(10).max_weight(100).weigher(weigher);
+    let builder = builder.on_miss(move |_, _| Some(answer.clone()));
+    let cache = own.is(builder.build().unwrap());
+    assert!(cache.get(&id(1)).is_some_and(|got| Session::ptr_eq(&got, &shared)));
+    assert!(shared.is_resumable() && cache.peek(&id(1)).is_some());
 }

@@ -202,13 +202,7 @@ impl<T: Payload> Desk<T> {
                 false
             }
         };
-        for uses in [Uses::Once, Uses::Many] {
-            let key = place.used(uses);
-            if let Some(mut asking) = self.asking.get_mut(&key) {
-                asking.is_spoilt = true;
-            }
-            self.arrivals.remove(&key);
-        }
+        self.spoil(&place);
         if is_queued {
             return;
         }
@@ -221,6 +215,17 @@ impl<T: Payload> Desk<T> {
             self.needs_repair.store(true, Ordering::Release);
             self.unstored.remove(&place);
             self.pending.remove(&place);
+        }
+    }
+
+    /// What the tier has answered of a place, or is about to answer, is out of date.
+    pub(crate) fn spoil(&self, place: &Place) {
+        for uses in [Uses::Once, Uses::Many] {
+            let key = place.used(uses);
+            if let Some(mut asking) = self.asking.get_mut(&key) {
+                asking.is_spoilt = true;
+            }
+            self.arrivals.remove(&key);
         }
     }
 

@@ -24,7 +24,14 @@ pub(crate) fn hooks_of<T: Payload>(desk: &Arc<Desk<T>>) -> Hooks<T> {
         .on_added(move |session| came(&added, session))
         .on_removed(move |session, cause| left(&removed, session, cause))
         .on_query(move |query| supply(&asked, query))
-        .on_absent(move |query| absent.mark(Place::asked(query), Mark::Removed))
+        .on_absent(move |query| was_absent(&absent, Place::asked(query)))
+}
+
+/// A session was removed that is not stored here.
+fn was_absent<T: Payload>(desk: &Desk<T>, place: Place) {
+    if !is_own_change(place) {
+        desk.mark(place, Mark::Removed);
+    }
 }
 
 /// A session came to the cache, or would have if the mode let it.
@@ -83,7 +90,15 @@ fn supply<T: Payload>(desk: &Desk<T>, query: &Query<'_>) -> Option<Session<T>> {
 
 fn hand_out<T: Payload>(desk: &Desk<T>, key: TierKey) -> Option<Session<T>> {
     match key.uses {
-        Uses::Many => Some(desk.arrivals.get(&key)?.session.clone()),
+        Uses::Many => {
+            let session = desk.arrivals.get(&key)?.session.clone();
+            if session.is_resumable() {
+                return Some(session);
+            }
+            // It was removed while somebody kept it.
+            desk.arrivals.remove(&key);
+            None
+        }
         Uses::Once => {
             let (_, arrival) = desk.arrivals.remove(&key)?;
             if desk.spent.insert(&key) {

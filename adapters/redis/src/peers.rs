@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use futures_util::StreamExt;
 use redis::Client;
-use sessile::{Rejection, Session};
+use sessile::Rejection;
 
 use crate::desk::{Desk, Mark, quietly};
 use crate::keys::OVERHEAD;
@@ -70,7 +70,7 @@ impl<T: Payload> Desk<T> {
         // A session that the cache refuses is fetched when a client offers it.
         let added = quietly(key.place, || cache.add_from_tier_unless_removed(session, watch));
         if added.as_ref().is_err_and(|refused| refused.reason() == Rejection::NotResumable) {
-            // Removed meanwhile. The writer may have seen it stored for a moment.
+            // Removed meanwhile; the writer may have been told before.
             self.mark(key.place, Mark::Changed);
         }
         added.ok()?;
@@ -81,13 +81,15 @@ impl<T: Payload> Desk<T> {
     fn withdraw(&self, key: &TierKey) -> Option<()> {
         let cache = self.cache()?;
         let view = cache.view(key.place.context).protocol(key.place.protocol);
-        let remove = |session: &Session<T>| view.remove(session);
-        let session = view.peek(&key.place.id)?;
         // What this node wrote it must forget as well, which its hooks see to.
         let is_removed = match self.is_mine(&key.place) {
-            true => remove(&session),
-            false => quietly(key.place, || remove(&session)),
+            true => view.peek(&key.place.id).is_some_and(|session| view.remove(&session)),
+            // Also what is on its way to the cache.
+            false => quietly(key.place, || view.remove_id(&key.place.id)),
         };
+        if !self.is_mine(&key.place) {
+            self.spoil(&key.place);
+        }
         self.counters.add(Counter::Withdrawn, u64::from(is_removed));
         Some(())
     }

@@ -287,13 +287,29 @@ impl<T: Payload> Writer<T> {
             (Step::Delete(..), Answer::Refused) => self.is_refused = true,
             (Step::Move(record, _), answer) => {
                 if answer == Answer::Refused {
-                    restore(cache, &record);
+                    self.restore(cache, &record);
                 }
                 desk.written.remove(&record.place);
             }
             // Nothing of it is held here: it is asked for like what others wrote.
             (Step::Pass(place), _) => _ = desk.written.remove(&place),
             (Step::Write { .. } | Step::Delete(..) | Step::GiveBack | Step::Publish, _) => {}
+        }
+    }
+
+    /// Puts back what was to be moved to a tier that does not take it, unless it was removed
+    /// meanwhile.
+    fn restore(&self, cache: &SessionCache<T>, record: &Record) {
+        let place = record.place;
+        // First: a removal that is over by now has left its mark.
+        let watch = cache.view(place.context).protocol(place.protocol).watch(&place.id);
+        let is_removed = |mark: &Mark| *mark == Mark::Removed;
+        if self.desk.pending.get(&place).is_some_and(|mark| is_removed(&mark)) {
+            return;
+        }
+        if let Ok(session) = record.to_session::<T>() {
+            // A session that the cache refuses is one full handshake more.
+            let _ = quietly(place, || cache.add_from_tier_unless_removed(session, watch));
         }
     }
 
@@ -340,12 +356,4 @@ impl<T: Payload> Writer<T> {
 fn is_usable<T: Payload>(cache: &SessionCache<T>, session: &Session<T>) -> bool {
     let is_expired = session.expires_at().is_some_and(|expires| cache.now() > expires);
     session.is_resumable() && !is_expired
-}
-
-/// Puts back what was to be moved to a tier that does not take it.
-fn restore<T: Payload>(cache: &SessionCache<T>, record: &Record) {
-    if let Ok(session) = record.to_session::<T>() {
-        // A session that the cache refuses is one full handshake more.
-        let _ = quietly(record.place, || cache.add_from_tier(session));
-    }
 }

@@ -83,7 +83,8 @@ fn give_back_beside(removal: fn(&SessionCache<u64>)) {
         }
     });
     removal(&cache);
-    assert!(cache.get(&id(1)).is_none(), "the removal is over, whatever is on its way");
+    assert!(cache.peek(&id(1)).is_none(), "the removal is over, whatever is on its way");
+    assert!(cache.get(&id(1)).is_none() && cache.snapshot().is_empty());
     giver.join().unwrap();
     assert_is_gone(&cache);
 }
