@@ -163,7 +163,7 @@ impl<T: Send + Sync + 'static> SessionCacheBuilder<T> {
     }
 
     /// Whether removals are told to sessions that are on their way to the cache
-    /// ([`SessionCache::add_unless_removed`]). Costs each removal two locked instructions. Off
+    /// ([`SessionCache::add_unless_removed`]). Costs each removal three locked instructions. Off
     /// unless set; always on where there is a miss hook.
     pub fn watch_removals(mut self, watch: bool) -> Self {
         self.watch_removals = watch;

@@ -144,7 +144,8 @@ pub enum Rejection {
     Expired,
     /// Its weight exceeds that of one session, or of all together.
     OverWeight,
-    /// It is marked non-resumable, or was removed while it was on its way to the cache
+    /// It is marked non-resumable, or was removed while it was on its way to the cache, or another
+    /// key was watched
     /// ([`SessionCache::add_unless_removed`](crate::SessionCache::add_unless_removed)).
     NotResumable,
     /// A stalled reader keeps too many retired sessions from being freed: a closure in
@@ -156,7 +157,8 @@ pub enum Rejection {
     /// Storing is switched off ([`Mode::store`](crate::Mode)).
     StoreDisabled,
     /// Other threads in the middle of an `add` held every slot it could have, in each of 64
-    /// attempts.
+    /// attempts. Or more than 30 calls of
+    /// [`add_unless_removed`](crate::SessionCache::add_unless_removed) have this very object.
     Contention,
     /// A table that had to grow found no memory.
     Allocation,

@@ -22,6 +22,9 @@ const YIELDING_MAX: Duration = Duration::from_millis(1);
 
 const SLEEP: Duration = Duration::from_micros(200);
 
+/// Whether what was stored stays.
+pub(super) type Settle<'s, T> = dyn Fn(&Operation<'_, T>) -> bool + 's;
+
 impl<T: Send + Sync + 'static> SessionCache<T> {
     /// Stores a session (`SSL_CTX_add_session(3)`), which is visible to the very next lookup.
     ///
@@ -64,17 +67,16 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn add(&self, session: Session<T>) -> Result<Added<T>, Rejected<T>> {
-        self.store(session, self.settings.wants_added(), |_| true)
+        self.store(session, self.settings.wants_added(), None)
     }
 
     /// [`add`](Self::add), of which the hook hears if it `is_shown`. If `settle` answers false, it
     /// has removed what was stored, and keeps a handle of it.
-    #[inline(always)]
     pub(super) fn store(
         &self,
         session: Session<T>,
         is_shown: bool,
-        settle: impl FnOnce(&Operation<'_, T>) -> bool,
+        settle: Option<&Settle<'_, T>>,
     ) -> Result<Added<T>, Rejected<T>> {
         let session = Held::new(self, session);
         let probe = self.probe_of(session.block());
@@ -107,7 +109,10 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
         // Its count is the table's, if it was stored.
         let session = ManuallyDrop::new(session);
         operation.settle_add(session.block(), &stored, old_date, now);
-        if stored.as_ref().is_ok_and(Added::changed) && !settle(&operation) {
+        let has_left = |settle: &Settle<'_, T>| {
+            stored.as_ref().is_ok_and(Added::changed) && !settle(&operation)
+        };
+        if unlikely(settle.is_some_and(has_left)) {
             shown.into_iter().for_each(|shown| self.drop_handle(shown));
             return operation.end_refused(stored, &session);
         }

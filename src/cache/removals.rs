@@ -254,8 +254,8 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
             stays
         };
         match way {
-            Way::Taken => self.store(session, self.settings.wants_added(), settle),
-            Way::Tier => self.store_from_tier(session, settle),
+            Way::Taken => self.store(session, self.settings.wants_added(), Some(&settle)),
+            Way::Tier => self.store_from_tier(session, Some(&settle)),
         }
     }
 

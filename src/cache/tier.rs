@@ -1,6 +1,7 @@
 //! The second tier behind the miss hook, and lookups that tell where a session was found.
 #![forbid(unsafe_code)]
 
+use super::add::Settle;
 use super::budget::Permit;
 use super::lookup::Validity;
 use super::notify::{Held, Notifications};
@@ -48,14 +49,14 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn add_from_tier(&self, session: Session<T>) -> Result<Added<T>, Rejected<T>> {
-        self.store_from_tier(session, |_| true)
+        self.store_from_tier(session, None)
     }
 
     #[cold]
     pub(super) fn store_from_tier(
         &self,
         session: Session<T>,
-        settle: impl FnOnce(&Operation<'_, T>) -> bool,
+        settle: Option<&Settle<'_, T>>,
     ) -> Result<Added<T>, Rejected<T>> {
         session.block().set_from_tier();
         if self.is_from_before_revocation(session.block()) {
