@@ -161,7 +161,9 @@ impl<T> Hooks<T> {
     /// ([`SessionBuilder::created_at`](crate::SessionBuilder::created_at), `timeout`, `deadline`);
     /// what it does not carry, it is given anew. It is counted as a tier hit, and `get` and `read`
     /// add it to the cache if [`Mode::keep_tier_hits`] is on, unless it was removed since the hook
-    /// was asked. It replaces what is stored under its key by then.
+    /// was asked. It replaces what is stored under its key by then. Each answer should be an object
+    /// of its own: one that is removed while it is being kept is non-resumable, whoever else holds
+    /// it.
     #[must_use]
     pub fn on_query(
         mut self,

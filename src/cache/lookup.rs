@@ -336,7 +336,7 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
             operation.finish(taken, Outcome::hit)
         })?;
         let taken = Held::new(self, taken);
-        if taken.block().is_from_tier() && self.settings.wants_miss() {
+        if taken.block().is_from_tier() && self.settings.watches_removals() {
             // The tier was told. What it answered before does not come after this.
             self.remove_answers(key, &probe);
         }

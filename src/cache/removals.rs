@@ -236,6 +236,11 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
         if watch.stripe != stripe_of(probe.hash()) || self.removals.is_disturbed(way, watch) {
             return Err(self.refuse(session, Rejection::NotResumable));
         }
+        if self.is_stored(&session, &probe, self.time.now()) {
+            // It is not to be hidden.
+            self.drop_handle(session);
+            return Ok(Added::Identical);
+        }
         let Some(arrival) = Arrival::begin(self, &session) else {
             return Err(self.refuse(session, Rejection::Contention));
         };

@@ -172,7 +172,9 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
         let probe = self.probe(key);
         let _taking = self.begin_take(probe.hash());
         // What came since the cache was searched; from now on nothing comes.
-        if let Some(kept) = self.take_kept(key, &probe, accept) {
+        let is_refused = Cell::new(false);
+        let accept_kept = self.noting(accept, &is_refused);
+        if let Some(kept) = self.take_kept(key, &probe, &accept_kept) {
             return kept;
         }
         let session = Held::new(self, self.supplied(key, Asked::Take)?);
@@ -188,7 +190,7 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
     }
 
     /// Takes what the tier has supplied and the caller accepts. `Some(None)` if one is stored that
-    /// the caller does not accept, which stays.
+    /// the caller does not accept, which stays. What is not usable leaves.
     fn take_kept(
         &self,
         key: Key<'_>,
@@ -199,19 +201,19 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
         loop {
             let member = operation.find(key, probe).member;
             let member = member.filter(|member| member.block().is_from_tier())?;
-            let cause = match self.validity(member.block(), now) {
-                // It may have been found fit to stay.
-                Validity::Arriving => RemovalCause::Flushed,
-                Validity::Usable if accept(&member.session()) => RemovalCause::Taken,
-                Validity::Usable => return Some(None),
-                _ => return None,
+            let is_usable = self.validity(member.block(), now) == Validity::Usable;
+            let cause = match is_usable && self.settings.looks_up() {
+                true if accept(&member.session()) => RemovalCause::Taken,
+                true => return Some(None),
+                // What is arriving may have been found fit to stay, and the future comes.
+                false => RemovalCause::Flushed,
             };
             // LINEARIZE: the take, for the one whose exchange succeeds.
             if let Some(unlinked) = member.remove() {
                 let session = unlinked.session().clone();
                 operation.retire(unlinked, cause, Permit::GivenBack);
                 if cause == RemovalCause::Taken {
-                    operation.count(Counter::TierHits);
+                    operation.count(Counter::Hits);
                     return Some(operation.finish(Some(session), |taken| taken));
                 }
                 self.drop_handle(session);

@@ -1,13 +1,15 @@
 //! Sessions that are on their way to the cache while they are removed: they do not stay.
 
 use sessile::{
-    Added, Context, Hooks, Operation, Rejection, RemovalCause, Session, SessionCache, SessionId,
+    Added, Context, Hooks, Mode, Operation, Rejection, RemovalCause, Session, SessionCache,
+    SessionId,
 };
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
-use testkit::{Own, id, session, store};
+use std::time::Duration;
+use testkit::{Own, clocked, id, session, store};
 
 /// A way to remove a session of key 1, which is not stored.
 type Removal = fn(&SessionCache<u64>);
@@ -264,4 +266,49 @@ fn a_tier_may_answer_with_an_object_that_is_arriving_elsewhere() {
     let cache = own.is(builder.build().unwrap());
     assert!(cache.get(&id(1)).is_some_and(|got| Session::ptr_eq(&got, &shared)));
     assert!(shared.is_resumable() && cache.peek(&id(1)).is_some());
+}
+
+/// Neither what is not valid yet, nor what lookups do not look for.
+#[test]
+fn no_copy_survives_a_take_from_the_tier() {
+    for is_of_the_future in [true, false] {
+        let is_there = AtomicBool::new(true);
+        let (builder, clock) = clocked(10);
+        let time = Arc::clone(&clock);
+        let hooks = Hooks::new().on_query(move |query| {
+            let is_taken = query.operation() == Operation::Take;
+            time.advance(u64::from(is_taken) * 10);
+            let is_there = is_there.fetch_and(!is_taken, Ordering::Relaxed);
+            is_there.then(|| session(1))
+        });
+        let mode = Mode { lookup: is_of_the_future, ..Mode::default() };
+        let cache = builder.hooks(hooks).mode(mode).build().unwrap();
+        let copy = session(1);
+        if is_of_the_future {
+            copy.set_created_at(cache.now() + Duration::from_secs(5));
+        }
+        assert!(matches!(cache.add_from_tier(copy), Ok(Added::Inserted)));
+        assert!(cache.take(&id(1)).is_some(), "by the tier");
+        assert!(cache.take(&id(1)).is_none() && cache.is_empty());
+    }
+}
+
+/// A program that asks its tier itself, and has no miss hook.
+#[test]
+fn a_fetched_session_is_not_added_behind_a_taker() {
+    let cache = SessionCache::builder().capacity(10).watch_removals(true).build().unwrap();
+    let watch = cache.view(Context::NONE).watch(&id(1));
+    assert!(cache.add_from_tier_unless_removed(session(1), watch).is_ok());
+    assert!(cache.take(&id(1)).is_some());
+    assert!(cache.add_from_tier_unless_removed(session(1), watch).is_err());
+}
+
+/// What is stored stays in sight when a tier answers with it once more.
+#[test]
+fn what_is_stored_is_not_hidden_by_the_same_object() {
+    let cache = SessionCache::builder().capacity(10).watch_removals(true).build().unwrap();
+    let (watch, one) = (cache.view(Context::NONE).watch(&id(1)), session(1));
+    assert!(matches!(cache.add_unless_removed(one.clone(), watch), Ok(Added::Inserted)));
+    assert!(matches!(cache.add_unless_removed(one.clone(), watch), Ok(Added::Identical)));
+    assert_eq!((Session::handle_count(&one), cache.stats().identical), (2, 1));
 }

@@ -96,7 +96,7 @@ fn hand_out<T: Payload>(desk: &Desk<T>, key: TierKey) -> Option<Session<T>> {
                 return Some(session);
             }
             // It was removed while somebody kept it.
-            desk.arrivals.remove(&key);
+            desk.arrivals.remove_if(&key, |_, arrival| !arrival.session.is_resumable());
             None
         }
         Uses::Once => {

@@ -81,15 +81,14 @@ impl<T: Payload> Desk<T> {
     fn withdraw(&self, key: &TierKey) -> Option<()> {
         let cache = self.cache()?;
         let view = cache.view(key.place.context).protocol(key.place.protocol);
+        // First: what is handed out from now on is not kept, and what was is on its way.
+        self.spoil(&key.place);
         // What this node wrote it must forget as well, which its hooks see to.
         let is_removed = match self.is_mine(&key.place) {
             true => view.peek(&key.place.id).is_some_and(|session| view.remove(&session)),
             // Also what is on its way to the cache.
             false => quietly(key.place, || view.remove_id(&key.place.id)),
         };
-        if !self.is_mine(&key.place) {
-            self.spoil(&key.place);
-        }
         self.counters.add(Counter::Withdrawn, u64::from(is_removed));
         Some(())
     }
