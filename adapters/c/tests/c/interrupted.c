@@ -16,6 +16,7 @@
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
+#include <stdlib.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -69,12 +70,16 @@ static void *be_busy(void *argument) {
   return NULL;
 }
 
-/* Waits until the other thread has begun another turn: a signal that is sent before it runs again
- * meets it where the last one did. */
-static void await_turn(void) {
+/* Waits until the other thread has begun another turn, and then for a part of it: a signal that is
+ * sent before it runs again meets it where the last one did, and one that is sent at the begin of a
+ * turn meets it there each time. */
+static void await_moment(int nth) {
   unsigned before = __atomic_load_n(&turns, __ATOMIC_RELAXED);
+  volatile unsigned spins = (unsigned)rand() % (1U << nth % 18);
   while (__atomic_load_n(&turns, __ATOMIC_RELAXED) == before)
     sched_yield();
+  while (spins > 0)
+    spins--;
 }
 
 /* Stops the other thread until `attempt` is answered by the code that is wanted. */
@@ -87,7 +92,7 @@ static void provoke(enum sessile_error wanted, struct work *work,
   is_over = 0;
   CHECK(pthread_create(&thread, NULL, be_busy, work) == 0);
   for (; answered != wanted && interruptions < INTERRUPTIONS_MAX; interruptions++) {
-    await_turn();
+    await_moment(interruptions);
     CHECK(pthread_kill(thread, SIGUSR1) == 0);
     pass(stopped[0], -1);
     answered = attempt(work, sessions);
