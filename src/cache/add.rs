@@ -161,7 +161,7 @@ impl<T: Send + Sync + 'static> SessionCache<T> {
 
     /// Whether the first match is this very object, and it would be admitted. If it is stored, the
     /// table has a count of its own beside the caller's, and it was dated and weighed.
-    #[inline]
+    #[inline(always)]
     pub(super) fn is_stored(&self, session: &Session<T>, probe: &Probe, now: u64) -> bool {
         let block = session.block();
         if !self.settings.has_simple_adds() || !block.is_resumable() || block.is_expired(now) {
