@@ -57,8 +57,8 @@ fn checked<const SETTINGS: usize>(document: &Value, settings: [&str; SETTINGS]) 
     runs.clone()
 }
 
-/// Asserts what a tier brings, and what one that does not answer does not cost. A machine that is so
-/// busy that answers come after the budget is tried again.
+/// Asserts what a tier brings, and what one that does not answer does not cost. A machine that is
+/// so busy that answers come after the budget is tried again.
 fn check_with_tier(run: impl Fn() -> Value) {
     let tried = std::iter::repeat_with(|| {
         let document = run();
